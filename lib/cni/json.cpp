@@ -1,0 +1,33 @@
+#include "cni/json.hpp"
+
+#include "cni/error.hpp"
+
+namespace ipmasq::cni {
+
+Json parse_json(std::string_view text, const std::string& what) {
+  const auto limit_depth = [&what](int depth, Json::parse_event_t /*event*/, const Json& /*parsed*/) {
+    if (depth > deepest_json) {
+      throw Error(ErrorCode::decoding_failure,
+                  what + " is nested deeper than " + std::to_string(deepest_json) + " levels");
+    }
+    return true;
+  };
+  try {
+    return Json::parse(text, limit_depth);
+  } catch (const Json::exception& error) {
+    throw Error(ErrorCode::decoding_failure, what + " is not JSON: " + error.what());
+  }
+}
+
+std::string to_text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string excerpt(const Json& value) {
+  constexpr std::size_t longest = 80;
+  auto text = to_text(value);
+  if (text.size() > longest) text = text.substr(0, longest) + "...";
+  return text;
+}
+
+}  // namespace ipmasq::cni

@@ -1,0 +1,25 @@
+// JSON as CNI uses it: the order of keys is kept, and the input is hostile.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace ipmasq::cni {
+
+using Json = nlohmann::ordered_json;
+
+/// Objects and arrays within each other; what a runtime or an operator writes stays far below.
+inline constexpr int deepest_json = 64;
+
+/// Throws Error{decoding_failure} that names `what` and the place, for text that is not JSON, not UTF-8, or nested too deeply.
+Json parse_json(std::string_view text, const std::string& what);
+
+/// One line; text that is not UTF-8 is printed with replacement characters.
+std::string to_text(const Json& json);
+
+/// A value for an error message: as JSON, cut where it is long.
+std::string excerpt(const Json& value);
+
+}  // namespace ipmasq::cni

@@ -1,0 +1,126 @@
+#include "cni/request.hpp"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <utility>
+
+#include "cni/error.hpp"
+#include "cni/version.hpp"
+
+namespace ipmasq::cni {
+
+namespace {
+
+constexpr std::size_t largest_netconf = std::size_t{4} << 20U;
+// The network's name is the name of a folder (255 bytes at most) and stands in rule comments (255 bytes at most).
+constexpr std::size_t longest_network_name = 200;
+
+std::string read_all(std::istream& input) {
+  std::string text;
+  std::array<char, 16384> block;  // NOLINT(cppcoreguidelines-pro-type-member-init): read before it is looked at
+  do {
+    input.read(block.data(), block.size());
+    text.append(block.data(), static_cast<std::size_t>(input.gcount()));
+    if (text.size() > largest_netconf) {
+      throw Error(ErrorCode::decoding_failure, "the network configuration on stdin is larger than 4 MiB");
+    }
+  } while (input);
+  if (input.bad()) throw Error(ErrorCode::io_failure, "cannot read the network configuration from stdin");
+  return text;
+}
+
+std::string string_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::string_view oldest_version_with(Command command) {
+  switch (command) {
+    case Command::gc:
+    case Command::status:
+      return "1.1.0";
+    case Command::check:
+      return "0.4.0";
+    default:
+      return supported_versions.front();
+  }
+}
+
+std::string join_versions() {
+  std::string text;
+  for (const auto version : supported_versions) text += (text.empty() ? "" : ", ") + std::string(version);
+  return text;
+}
+
+std::string checked_version(const Json& netconf, Command command) {
+  const auto found = netconf.find("cniVersion");
+  const auto version = string_at(netconf, "cniVersion");
+  if (command == Command::del && !is_supported(version)) return std::string(newest_version);
+  if (!is_supported(version)) {
+    const auto value = found == netconf.end() ? "missing" : excerpt(*found);
+    throw Error(ErrorCode::incompatible_version, "cniVersion is " + value + ": expected one of " + join_versions());
+  }
+  if (const auto oldest = oldest_version_with(command); is_older(version, oldest)) {
+    throw Error(ErrorCode::incompatible_version,
+                "cniVersion is \"" + version + "\": this command needs " + std::string(oldest) + " or later");
+  }
+  return version;
+}
+
+std::string checked_name(const Json& netconf) {
+  const auto found = netconf.find("name");
+  auto name = string_at(netconf, "name");
+  if (!is_cni_name(name) || name.size() > longest_network_name) {
+    const auto value = found == netconf.end() ? "missing" : excerpt(*found);
+    throw Error(ErrorCode::invalid_config, "name is " + value +
+                                               ": expected a letter or digit, then letters, digits, '_', '.' or "
+                                               "'-', at most " +
+                                               std::to_string(longest_network_name) + " bytes");
+  }
+  return name;
+}
+
+AttachmentId parse_attachment_id(const Json& value) {
+  AttachmentId id;
+  if (value.is_object()) id = {string_at(value, "containerID"), string_at(value, "ifname")};
+  if (id.container_id.empty() || id.interface.empty()) {
+    throw Error(ErrorCode::invalid_config, "cni.dev/valid-attachments holds " + excerpt(value) +
+                                               ": expected {\"containerID\": \"...\", \"ifname\": \"...\"}");
+  }
+  return id;
+}
+
+}  // namespace
+
+Request read_request(Environment environment, std::istream& input) {
+  Request request;
+  request.environment = std::move(environment);
+  request.netconf = parse_json(read_all(input), "the network configuration on stdin");
+  if (!request.netconf.is_object()) {
+    throw Error(ErrorCode::decoding_failure, "the network configuration on stdin is " + excerpt(request.netconf) +
+                                                 ": expected a JSON object");
+  }
+  const auto command = request.environment.command;
+  if (command == Command::version) {
+    request.cni_version = string_at(request.netconf, "cniVersion");
+    return request;
+  }
+  request.cni_version = checked_version(request.netconf, command);
+  request.network = checked_name(request.netconf);
+  return request;
+}
+
+std::vector<AttachmentId> valid_attachments(const Json& netconf) {
+  constexpr auto key = "cni.dev/valid-attachments";
+  const auto found = netconf.find(key);
+  if (found == netconf.end() || found->is_null()) return {};
+  if (!found->is_array()) {
+    throw Error(ErrorCode::invalid_config, std::string(key) + " is " + excerpt(*found) + ": expected an array");
+  }
+  std::vector<AttachmentId> ids;
+  std::transform(found->begin(), found->end(), std::back_inserter(ids), parse_attachment_id);
+  return ids;
+}
+
+}  // namespace ipmasq::cni

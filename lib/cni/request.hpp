@@ -1,0 +1,37 @@
+// One call of the plugin: the environment and the netconf on stdin.
+#pragma once
+
+#include <istream>
+#include <string>
+#include <vector>
+
+#include "cni/environment.hpp"
+#include "cni/json.hpp"
+
+namespace ipmasq::cni {
+
+struct Request {
+  Environment environment;
+  Json netconf;             ///< an object
+  std::string cni_version;  ///< of the netconf, one that ip-masq speaks (newest_version where DEL got another)
+  std::string network;      ///< `name` of the netconf; empty for VERSION
+};
+
+/// What an attachment is told apart by, within a network.
+struct AttachmentId {
+  std::string container_id;
+  std::string interface;
+
+  auto operator<=>(const AttachmentId&) const = default;
+};
+
+/// Reads all of `input`, at most 4 MiB. Throws Error: decoding_failure (not a JSON object), invalid_config (no name, or
+/// one that the spec does not allow), incompatible_version (cniVersion unknown, or older than the command).
+/// A DEL is served whatever its cniVersion.
+Request read_request(Environment environment, std::istream& input);
+
+/// `cni.dev/valid-attachments` of a GC. libcni leaves the key out, or writes null, where no attachment is valid.
+/// Throws Error{invalid_config}.
+std::vector<AttachmentId> valid_attachments(const Json& netconf);
+
+}  // namespace ipmasq::cni

@@ -1,0 +1,38 @@
+#include "config/flannel.hpp"
+
+#include <sstream>
+
+#include "cni/error.hpp"
+#include "os/file.hpp"
+
+namespace ipmasq::config {
+
+std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path) {
+  std::vector<net::Prefix> networks;
+  std::istringstream lines{std::string(text)};
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    const auto equals = line.find('=');
+    const auto key = line.substr(0, equals);
+    if (equals == std::string::npos || (key != "FLANNEL_NETWORK" && key != "FLANNEL_IPV6_NETWORK")) continue;
+    std::istringstream values(line.substr(equals + 1));
+    std::string value;
+    while (std::getline(values, value, ',')) {
+      const auto parsed = net::parse_interface_address(value);
+      if (!parsed || parsed->length == 0) {
+        throw cni::Error(cni::ErrorCode::invalid_config, path.string() + ", line " + std::to_string(number) + ": " +
+                                                             key + " holds \"" + value +
+                                                             "\": expected a network such as 10.244.0.0/16");
+      }
+      networks.push_back(parsed->network());
+    }
+  }
+  return networks;
+}
+
+std::vector<net::Prefix> read_cluster_networks(const std::filesystem::path& path) {
+  const auto text = os::read_file(path);
+  return text ? parse_cluster_networks(*text, path) : std::vector<net::Prefix>{};
+}
+
+}  // namespace ipmasq::config

@@ -1,0 +1,20 @@
+// flannel's subnet.env: what flanneld tells the plugins of its node.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/address.hpp"
+
+namespace ipmasq::config {
+
+/// FLANNEL_NETWORK and FLANNEL_IPV6_NETWORK (each may list several, with commas between), in the file's order; none for
+/// a file that names neither. Throws cni::Error{invalid_config} that names `path` and the line.
+std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path);
+
+/// The same of a file; none where it does not exist. Throws cni::Error.
+std::vector<net::Prefix> read_cluster_networks(const std::filesystem::path& path);
+
+}  // namespace ipmasq::config

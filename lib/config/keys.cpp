@@ -1,0 +1,54 @@
+#include "config/keys.hpp"
+
+#include <algorithm>
+
+namespace ipmasq::config {
+
+const cni::Json* Keys::find(const char* key) const {
+  const auto found = object_.find(key);
+  return found == object_.end() ? nullptr : &*found;
+}
+
+void Keys::refuse(const std::string& key, const cni::Json& value, const std::string& expected) {
+  note(key + " is " + cni::excerpt(value) + ": expected " + expected);
+}
+
+std::optional<bool> Keys::boolean(const char* key) {
+  const auto* const value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (value->is_boolean()) return value->get<bool>();
+  refuse(key, *value, "true or false");
+  return std::nullopt;
+}
+
+std::optional<std::string> Keys::string(const char* key, const std::string& expected) {
+  const auto* const value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (value->is_string()) return value->get<std::string>();
+  refuse(key, *value, expected);
+  return std::nullopt;
+}
+
+std::optional<std::vector<std::string>> Keys::strings(const char* key, const std::string& expected) {
+  const auto* const value = find(key);
+  if (value == nullptr) return std::nullopt;
+  const auto is_string = [](const cni::Json& item) { return item.is_string(); };
+  if (value->is_array() && std::all_of(value->begin(), value->end(), is_string)) {
+    return value->get<std::vector<std::string>>();
+  }
+  refuse(key, *value, "a list of " + expected);
+  return std::nullopt;
+}
+
+std::optional<unsigned> Keys::number(const char* key, unsigned lowest, unsigned highest) {
+  const auto* const value = find(key);
+  if (value == nullptr) return std::nullopt;
+  if (value->is_number_unsigned()) {
+    const auto number = value->get<std::uint64_t>();
+    if (number >= lowest && number <= highest) return static_cast<unsigned>(number);
+  }
+  refuse(key, *value, "a whole number from " + std::to_string(lowest) + " to " + std::to_string(highest));
+  return std::nullopt;
+}
+
+}  // namespace ipmasq::config

@@ -1,0 +1,282 @@
+#include "config/netconf.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string_view>
+
+#include "cni/error.hpp"
+#include "config/duration.hpp"
+#include "config/keys.hpp"
+
+namespace ipmasq::config {
+
+namespace {
+
+constexpr std::array<std::string_view, 19> our_keys{
+    "nonMasqueradeCIDRs", "masqueradeCIDRs", "catchAll", "nonMasqueradeReserved", "masqLinkLocal",
+    "masqLinkLocalIPv6", "cidrLimit", "randomFully", "toPorts", "snatTo", "exemption", "yieldMarks", "podSubnets",
+    "subnetFile", "configFile", "backend", "stateDir", "resyncInterval", "lockTimeout"};
+
+// RFC 1918 and RFC 4193.
+constexpr std::array<std::string_view, 4> default_non_masquerade{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+                                                                 "fc00::/7"};
+// RFC 6598, 6890, 5737, 7526 (3068), 2544, 1112: every other IPv4 range that is reserved.
+constexpr std::array<std::string_view, 8> reserved{"100.64.0.0/10",   "192.0.0.0/24",   "192.0.2.0/24",
+                                                   "192.88.99.0/24",  "198.18.0.0/15",  "198.51.100.0/24",
+                                                   "203.0.113.0/24",  "240.0.0.0/4"};
+
+constexpr unsigned default_cidr_limit = 64;
+constexpr unsigned highest_cidr_limit = 10'000;
+constexpr std::size_t most_yield_marks = 32;
+constexpr std::size_t most_pod_subnets = 64;
+constexpr std::size_t longest_path = 1024;
+
+net::Prefix constant_prefix(std::string_view text) {
+  return net::parse_interface_address(text)->network();  // NOLINT(bugprone-unchecked-optional-access)
+}
+
+std::optional<net::Prefix> read_prefix(Keys& keys, const char* key, const std::string& text) {
+  const auto parsed = net::parse_interface_address(text);
+  if (!parsed) {
+    keys.refuse(key, text, "a network such as 10.0.0.0/8 or fd00::/8");
+    return std::nullopt;
+  }
+  const auto network = parsed->network();
+  if (network.address != parsed->address) {
+    keys.refuse(key, text, "an aligned network, " + net::to_text(network));
+    return std::nullopt;
+  }
+  return network;
+}
+
+std::optional<std::vector<net::Prefix>> read_prefixes(Keys& keys, const char* key) {
+  const auto texts = keys.strings(key, "networks such as 10.0.0.0/8 or fd00::/8");
+  if (!texts) return std::nullopt;
+  std::vector<net::Prefix> prefixes;
+  for (const auto& text : *texts) {
+    const auto prefix = read_prefix(keys, key, text);
+    if (prefix && std::ranges::find(prefixes, *prefix) == prefixes.end()) prefixes.push_back(*prefix);
+  }
+  return prefixes;
+}
+
+template <typename Value>
+std::optional<Value> read_choice(Keys& keys, const char* key, const std::map<std::string, Value>& choices) {
+  std::string expected;
+  for (const auto& [name, value] : choices) expected += (expected.empty() ? "\"" : " or \"") + name + "\"";
+  const auto text = keys.string(key, expected);
+  if (!text) return std::nullopt;
+  const auto found = choices.find(*text);
+  if (found != choices.end()) return found->second;
+  keys.refuse(key, *text, expected);
+  return std::nullopt;
+}
+
+std::optional<std::filesystem::path> read_path(Keys& keys, const char* key) {
+  constexpr auto expected = "an absolute path without \"..\"";
+  const auto text = keys.string(key, expected);
+  if (!text) return std::nullopt;
+  const std::filesystem::path path(*text);
+  if (!path.is_absolute() || text->size() > longest_path || text->find('\0') != std::string::npos ||
+      std::ranges::find(path, "..") != path.end()) {
+    keys.refuse(key, *text, expected);
+    return std::nullopt;
+  }
+  return path;
+}
+
+std::optional<std::chrono::nanoseconds> read_duration(Keys& keys, const char* key, std::chrono::nanoseconds shortest,
+                                                      const std::string& expected) {
+  const auto text = keys.string(key, expected);
+  if (!text) return std::nullopt;
+  const auto duration = parse_duration(*text);
+  if (duration && *duration >= shortest) return duration;
+  keys.refuse(key, *text, expected);
+  return std::nullopt;
+}
+
+// A list that names one family only leaves the other at its default; an empty one means none of either.
+void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::Prefix>* listed, Netconf& netconf) {
+  const auto names_family = [listed](net::Family family) {
+    return std::ranges::any_of(*listed, [family](const net::Prefix& prefix) { return prefix.family() == family; });
+  };
+  const auto use_default = [&](net::Family family) {
+    return listed == nullptr || (!listed->empty() && !names_family(family));
+  };
+  if (listed != nullptr) {
+    for (const auto& prefix : *listed) netconf.non_masquerade.push_back({prefix, "nonMasqueradeCIDRs"});
+  }
+  for (const auto text : default_non_masquerade) {
+    const auto prefix = constant_prefix(text);
+    if (use_default(prefix.family())) netconf.non_masquerade.push_back({prefix, "nonMasqueradeCIDRs (default)"});
+  }
+  if (with_reserved && use_default(net::Family::ipv4)) {
+    for (const auto text : reserved) {
+      netconf.non_masquerade.push_back({constant_prefix(text), "nonMasqueradeReserved"});
+    }
+  }
+  for (const auto& masqueraded : netconf.masquerade) {
+    const bool in_both = std::ranges::any_of(
+        netconf.non_masquerade, [&](const ListedPrefix& kept) { return kept.prefix == masqueraded.prefix; });
+    if (in_both) {
+      keys.refuse("masqueradeCIDRs", net::to_text(masqueraded.prefix), "a network that nonMasqueradeCIDRs does not list too");
+    }
+  }
+}
+
+void read_lists(Keys& keys, Netconf& netconf) {
+  const auto limit = keys.number("cidrLimit", 0, highest_cidr_limit).value_or(default_cidr_limit);
+  const auto kept = read_prefixes(keys, "nonMasqueradeCIDRs");
+  const auto masqueraded = read_prefixes(keys, "masqueradeCIDRs");
+  const auto entries = (kept ? kept->size() : 0) + (masqueraded ? masqueraded->size() : 0);
+  if (entries > limit) {
+    keys.note("nonMasqueradeCIDRs and masqueradeCIDRs have " + std::to_string(entries) +
+              " entries: expected at most " + std::to_string(limit) + " (cidrLimit)");
+    return;
+  }
+  if (masqueraded) {
+    for (const auto& prefix : *masqueraded) netconf.masquerade.push_back({prefix, "masqueradeCIDRs"});
+  }
+  const bool with_reserved = keys.boolean("nonMasqueradeReserved").value_or(false);
+  read_non_masquerade(keys, with_reserved, kept ? &*kept : nullptr, netconf);
+}
+
+void read_to_ports(Keys& keys, Netconf& netconf) {
+  constexpr auto expected = "ports such as \"1024-29999,32768-65535\", that do not overlap";
+  const auto text = keys.string("toPorts", expected);
+  if (!text) return;
+  const auto ranges = parse_port_ranges(*text);
+  constexpr std::size_t most_ranges = 16;
+  if (!ranges || ranges->size() > most_ranges) return keys.refuse("toPorts", *text, expected);
+  netconf.to_ports = *ranges;
+}
+
+void read_snat_to(Keys& keys, Netconf& netconf) {
+  constexpr auto expected = "an address such as 203.0.113.7 or 2001:db8::7, at most one per family";
+  const auto texts = keys.strings("snatTo", expected);
+  if (!texts) return;
+  for (const auto& text : *texts) {
+    const auto address = net::parse_address(text);
+    auto& slot = address && address->family == net::Family::ipv6 ? netconf.snat_to_ipv6 : netconf.snat_to_ipv4;
+    if (!address || slot || address->is_unspecified() || address->is_loopback() || address->is_multicast()) {
+      keys.refuse("snatTo", text, expected);
+      continue;
+    }
+    slot = address;
+  }
+}
+
+void read_yield_marks(Keys& keys, Netconf& netconf) {
+  constexpr auto expected = "marks such as \"0x4000/0x4000\", whose mask is not 0 and covers the value, at most 32";
+  const auto texts = keys.strings("yieldMarks", expected);
+  if (!texts) return;
+  netconf.yield_marks.clear();
+  for (const auto& text : *texts) {
+    const auto mark = parse_mark(text);
+    if (!mark || netconf.yield_marks.size() == most_yield_marks) return keys.refuse("yieldMarks", text, expected);
+    if (std::ranges::find(netconf.yield_marks, *mark) == netconf.yield_marks.end()) netconf.yield_marks.push_back(*mark);
+  }
+}
+
+void read_pod_subnets(Keys& keys, Netconf& netconf) {
+  const auto subnets = read_prefixes(keys, "podSubnets");
+  if (!subnets) return;
+  if (subnets->empty() || subnets->size() > most_pod_subnets) {
+    keys.note("podSubnets has " + std::to_string(subnets->size()) + " entries: expected 1 to " +
+              std::to_string(most_pod_subnets) + ", or no such key to take them from prevResult");
+  }
+  for (const auto& subnet : *subnets) {
+    if (subnet.length == 0) keys.refuse("podSubnets", net::to_text(subnet), "a network of pods, not every address");
+  }
+  netconf.pod_subnets = *subnets;
+}
+
+void read_rest(Keys& keys, Netconf& netconf) {
+  using namespace std::chrono_literals;
+  netconf.catch_all = keys.boolean("catchAll").value_or(netconf.catch_all);
+  netconf.masquerade_link_local = keys.boolean("masqLinkLocal").value_or(netconf.masquerade_link_local);
+  netconf.masquerade_link_local_ipv6 = keys.boolean("masqLinkLocalIPv6").value_or(netconf.masquerade_link_local_ipv6);
+  netconf.random_fully = keys.boolean("randomFully").value_or(netconf.random_fully);
+  netconf.exemption =
+      read_choice<Exemption>(keys, "exemption", {{"hold", Exemption::hold}, {"return", Exemption::yield}})
+          .value_or(netconf.exemption);
+  netconf.backend = read_choice<BackendChoice>(keys, "backend",
+                                               {{"auto", BackendChoice::automatic},
+                                                {"iptables", BackendChoice::iptables},
+                                                {"nftables", BackendChoice::nftables}})
+                        .value_or(netconf.backend);
+  netconf.subnet_file = read_path(keys, "subnetFile").value_or(netconf.subnet_file);
+  netconf.config_file = read_path(keys, "configFile").value_or(netconf.config_file);
+  netconf.state_dir = read_path(keys, "stateDir").value_or(netconf.state_dir);
+  netconf.resync_interval = read_duration(keys, "resyncInterval", 1s, "a duration of at least 1s, such as \"1m30s\"")
+                                .value_or(netconf.resync_interval);
+  netconf.lock_timeout = read_duration(keys, "lockTimeout", 0s, "a duration such as \"30s\" or \"500ms\"")
+                             .value_or(netconf.lock_timeout);
+}
+
+void throw_problems(const Keys& keys) {
+  if (keys.problems().empty()) return;
+  std::string message;
+  for (const auto& problem : keys.problems()) message += (message.empty() ? "" : "; ") + problem;
+  throw cni::Error(cni::ErrorCode::invalid_config, message);
+}
+
+}  // namespace
+
+Netconf parse_netconf(const cni::Json& json) {
+  Netconf netconf;
+  Keys keys(json);
+  read_lists(keys, netconf);
+  read_to_ports(keys, netconf);
+  read_snat_to(keys, netconf);
+  read_yield_marks(keys, netconf);
+  read_pod_subnets(keys, netconf);
+  read_rest(keys, netconf);
+  throw_problems(keys);
+  return netconf;
+}
+
+std::filesystem::path parse_state_dir(const cni::Json& json) {
+  Keys keys(json);
+  auto state_dir = read_path(keys, "stateDir").value_or(Netconf{}.state_dir);
+  throw_problems(keys);
+  return state_dir;
+}
+
+cni::Json known_keys(const cni::Json& netconf) {
+  cni::Json known = cni::Json::object();
+  for (const auto& [key, value] : netconf.items()) {
+    if (std::ranges::find(our_keys, key) != our_keys.end()) known[key] = value;
+  }
+  return known;
+}
+
+std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf, const std::vector<net::InterfaceAddress>& addresses) {
+  const auto refuse = [](const std::string& message) -> void {
+    throw cni::Error(cni::ErrorCode::invalid_config, message);
+  };
+  std::vector<net::Prefix> subnets;
+  for (const auto& pod : addresses) {
+    const bool stays_on_link = pod.address.family == net::Family::ipv6 && pod.address.is_link_local();
+    if (pod.address.is_loopback() || stays_on_link) continue;
+    const auto text = net::to_text(pod);
+    if (pod.address.is_unspecified() || pod.address.is_multicast() || pod.length == 0) {
+      refuse("prevResult.ips holds " + text + ": expected the address of a pod with the length of its network");
+    }
+    const auto is_of_family = [&](const net::Prefix& subnet) { return subnet.family() == pod.address.family; };
+    std::vector<net::Prefix> candidates;
+    std::ranges::copy_if(netconf.pod_subnets, std::back_inserter(candidates), is_of_family);
+    if (candidates.empty()) candidates.push_back(pod.network());
+    if (std::ranges::none_of(candidates, [&](const net::Prefix& subnet) { return subnet.contains(pod.address); })) {
+      refuse("podSubnets does not hold the pod's address " + text + ": expected a network that does");
+    }
+    for (const auto& subnet : candidates) {
+      if (std::ranges::find(subnets, subnet) == subnets.end()) subnets.push_back(subnet);
+    }
+  }
+  if (subnets.empty()) refuse("prevResult.ips has no address that leaves the node: expected at least one");
+  return subnets;
+}
+
+}  // namespace ipmasq::config

@@ -1,0 +1,67 @@
+// The keys of ip-masq's entry in a conflist, as values.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cni/json.hpp"
+#include "config/mark.hpp"
+#include "config/port_range.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::config {
+
+/// `hold`: no other NAT rule of the node undoes an exemption. `yield` ("return"): rules after ours still apply.
+enum class Exemption { hold, yield };
+
+enum class BackendChoice { automatic, iptables, nftables };
+
+/// A destination, and the key that lists it ("nonMasqueradeCIDRs", "nonMasqueradeCIDRs (default)").
+struct ListedPrefix {
+  net::Prefix prefix;
+  std::string origin;
+
+  auto operator<=>(const ListedPrefix&) const = default;
+};
+
+/// The default values are those of an entry that has no key of ours, but for the lists, which parse_netconf fills.
+struct Netconf {
+  std::vector<ListedPrefix> non_masquerade;
+  std::vector<ListedPrefix> masquerade;
+  bool catch_all = true;
+  bool masquerade_link_local = false;
+  bool masquerade_link_local_ipv6 = false;
+  bool random_fully = true;
+  std::vector<PortRange> to_ports;
+  std::optional<net::Address> snat_to_ipv4;
+  std::optional<net::Address> snat_to_ipv6;
+  Exemption exemption = Exemption::hold;
+  std::vector<Mark> yield_marks{{0x4000, 0x4000}, {0x2000, 0x2000}};
+  std::vector<net::Prefix> pod_subnets;  ///< empty: those of prevResult
+  std::filesystem::path subnet_file = "/run/flannel/subnet.env";
+  std::filesystem::path config_file = "/etc/config/ip-masq-agent";
+  BackendChoice backend = BackendChoice::automatic;
+  std::filesystem::path state_dir = "/run/cni/ip-masq";
+  std::chrono::nanoseconds resync_interval = std::chrono::seconds(60);
+  std::chrono::nanoseconds lock_timeout = std::chrono::seconds(30);
+};
+
+/// Every key of ours in `netconf` (an object); others are left alone. Throws cni::Error{invalid_config} whose message
+/// lists all that is wrong, each with key, value and what was expected.
+Netconf parse_netconf(const cni::Json& netconf);
+
+/// `stateDir` alone, for a call that must work whatever else the netconf says. Throws cni::Error{invalid_config}.
+std::filesystem::path parse_state_dir(const cni::Json& netconf);
+
+/// The entries of `netconf` that parse_netconf reads, as they are: what is recorded of a network.
+cni::Json known_keys(const cni::Json& netconf);
+
+/// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each once, in
+/// order. Addresses that no router forwards (loopback, fe80::/10) have none. Throws cni::Error{invalid_config} where
+/// nothing is left, for a network of length 0, and for an address that podSubnets leaves out.
+std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf, const std::vector<net::InterfaceAddress>& addresses);
+
+}  // namespace ipmasq::config

@@ -1,0 +1,192 @@
+#include "nat/iptables_rules.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace ipmasq::nat {
+
+namespace {
+
+using config::PortRange;
+using net::Prefix;
+
+constexpr std::string_view comment_start = "ip-masq: ";
+constexpr std::size_t suffix_length = 12;
+constexpr double certain = 2147483648.0;  // xt_statistic's probability 1: 2^31
+
+std::string comment(std::string_view text) {
+  return std::string(comment_start) + std::string(text);
+}
+
+std::optional<Prefix> unless_all(const Prefix& prefix) {
+  return prefix.length == 0 ? std::nullopt : std::optional(prefix);
+}
+
+Rule yield_rule(const config::Mark& mark) {
+  constexpr config::Mark kube_proxy{0x4000, 0x4000};
+  constexpr config::Mark portmap{0x2000, 0x2000};
+  const auto* const owner = mark == kube_proxy ? "left to kube-proxy" : mark == portmap ? "left to portmap" : "left alone";
+  return {.mark = mark, .comment = comment(owner), .target = Return{}};
+}
+
+// Source ports are picked in two steps, first the range (by its share of all ports), then a port in it by the kernel.
+void append_source_nat(const Translation& translation, const std::optional<Prefix>& destination, std::vector<Rule>& rules) {
+  for (const auto protocol : {Protocol::tcp, Protocol::udp, Protocol::sctp}) {
+    double left = 0;
+    for (const auto& range : translation.to_ports) left += range.size();
+    for (const auto& range : translation.to_ports) {
+      const double share = range.size() / left;
+      left -= range.size();
+      Rule rule{.destination = destination,
+                .protocol = protocol,
+                .target = SourceNat{translation.snat_to, range, translation.random_fully}};
+      if (left > 0) rule.probability = static_cast<std::uint32_t>(std::lround(share * certain));
+      rules.push_back(rule);
+    }
+  }
+  rules.push_back({.destination = destination, .target = SourceNat{translation.snat_to, {}, translation.random_fully}});
+}
+
+std::vector<Rule> subnet_chain(const PodSubnet& subnet) {
+  // What somebody redirected back into the pod subnet must be masqueraded by who redirected it, or the answer goes
+  // around the redirection.
+  std::vector<Rule> rules{{.destination = unless_all(subnet.prefix),
+                           .redirected = true,
+                           .comment = comment("hairpin"),
+                           .target = Return{}}};
+  for (const auto& destination : subnet.destinations) {
+    const auto prefix = unless_all(destination.prefix);
+    if (destination.verdict == Verdict::masquerade) {
+      append_source_nat(subnet.translation, prefix, rules);
+    } else if (subnet.exemption == config::Exemption::hold) {
+      rules.push_back({.destination = prefix, .target = Accept{}});
+    } else {
+      rules.push_back({.destination = prefix, .target = Return{}});
+    }
+  }
+  if (subnet.catch_all) append_source_nat(subnet.translation, std::nullopt, rules);
+  return rules;
+}
+
+// FNV-1a, 64 bits: stable over versions and machines, which std::hash is not.
+std::uint64_t hash(std::string_view text) {
+  std::uint64_t value = 0xcbf29ce484222325U;
+  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  return value;
+}
+
+bool is_lower_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+template <typename... Parts>
+std::string format(const char* pattern, Parts... parts) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), pattern, parts...);  // NOLINT(cppcoreguidelines-pro-type-vararg)
+  return text.data();
+}
+
+std::string to_text(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::tcp:
+      return "tcp";
+    case Protocol::udp:
+      return "udp";
+    case Protocol::sctp:
+      return "sctp";
+  }
+  return "";
+}
+
+std::string to_text(const SourceNat& nat) {
+  std::string text = nat.to ? " -j SNAT" : " -j MASQUERADE";
+  if (nat.to) {
+    const auto address = net::to_text(*nat.to);
+    const bool bracketed = nat.ports && nat.to->family == net::Family::ipv6;
+    text += " --to-source " + (bracketed ? "[" + address + "]" : address);
+    if (nat.ports) text += ":" + config::to_text(*nat.ports);
+  } else if (nat.ports) {
+    text += " --to-ports " + config::to_text(*nat.ports);
+  }
+  return text + (nat.random_fully ? " --random-fully" : "");
+}
+
+struct TargetText {
+  std::string operator()(const Accept& /*target*/) const { return " -j ACCEPT"; }
+  std::string operator()(const Return& /*target*/) const { return " -j RETURN"; }
+  std::string operator()(const Jump& target) const { return " -j " + target.chain; }
+  std::string operator()(const Goto& target) const { return " -g " + target.chain; }
+  std::string operator()(const SourceNat& target) const { return to_text(target); }
+  std::string operator()(const OtherTarget& target) const { return target.name.empty() ? "" : " -j " + target.name; }
+};
+
+// iptables puts into quotes what has anything but these, and a backslash before the quotes within.
+std::string quoted(const std::string& text) {
+  constexpr auto plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || c == '\'') result += '\\';
+    result += c;
+  }
+  return result + "\"";
+}
+
+}  // namespace
+
+std::string chain_name(const std::string& network, const Prefix& subnet) {
+  const auto digits = format("%016llx", static_cast<unsigned long long>(hash(network + '\0' + net::to_text(subnet))));
+  return std::string(main_chain) + "-" + digits.substr(0, suffix_length);
+}
+
+bool is_our_chain(std::string_view name) {
+  if (!name.starts_with(main_chain)) return false;
+  name.remove_prefix(main_chain.size());
+  if (name.empty()) return true;
+  return name.starts_with('-') && name.size() == 1 + suffix_length && std::ranges::all_of(name.substr(1), is_lower_hex);
+}
+
+Rule hook_rule() {
+  return {.comment = comment("pod egress"), .target = Jump{std::string(main_chain)}};
+}
+
+Chains iptables_chains(const Ruleset& ruleset, net::Family family) {
+  Chains chains;
+  std::vector<Rule> main;
+  for (const auto& mark : ruleset.yield_marks) main.push_back(yield_rule(mark));
+  main.push_back({.to_local = true, .target = Return{}});
+  for (const auto& subnet : ruleset.pod_subnets) {
+    if (subnet.prefix.family() != family) continue;
+    const auto name = chain_name(subnet.network, subnet.prefix);
+    main.push_back({.source = unless_all(subnet.prefix), .comment = comment(subnet.network), .target = Goto{name}});
+    chains[name] = subnet_chain(subnet);
+  }
+  if (!chains.empty()) chains[std::string(main_chain)] = main;
+  return chains;
+}
+
+std::optional<std::string> network_of_rule(const Rule& rule) {
+  const auto* const target = std::get_if<Goto>(&rule.target);
+  if (target == nullptr || !is_our_chain(target->chain) || !rule.comment.starts_with(comment_start)) return std::nullopt;
+  return rule.comment.substr(comment_start.size());
+}
+
+std::string to_text(const std::string& chain, const Rule& rule) {
+  std::string text = "-A " + chain;
+  if (rule.source) text += " -s " + net::to_text(*rule.source);
+  if (rule.destination) text += " -d " + net::to_text(*rule.destination);
+  if (rule.protocol) text += " -p " + to_text(*rule.protocol);
+  if (rule.mark) text += " -m mark --mark " + config::to_text(*rule.mark);
+  if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
+  if (rule.redirected) text += " -m conntrack --ctstate DNAT";
+  if (rule.probability) {
+    text += format(" -m statistic --mode random --probability %.11f", *rule.probability / certain);
+  }
+  if (!rule.comment.empty()) text += " -m comment --comment " + quoted(rule.comment);
+  if (!rule.other_matches.empty()) text += " " + rule.other_matches;
+  return text + std::visit(TargetText{}, rule.target);
+}
+
+}  // namespace ipmasq::nat

@@ -1,0 +1,106 @@
+#include "nat/ruleset.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string_view>
+#include <tuple>
+
+namespace ipmasq::nat {
+
+namespace {
+
+using net::Family;
+using net::Prefix;
+
+Prefix constant_prefix(std::string_view text) {
+  return net::parse_interface_address(text)->network();  // NOLINT(bugprone-unchecked-optional-access)
+}
+
+bool comes_first(const Prefix& left, const Prefix& right) {
+  return std::tuple(right.length, left.address) < std::tuple(left.length, right.address);
+}
+
+// Destinations of one family, by prefix; of two sources that list the same prefix, the first to add it decides.
+class Destinations {
+ public:
+  explicit Destinations(Family family) : family_(family) {}
+
+  void add(const Prefix& prefix, Verdict verdict, const std::string& origin) {
+    if (prefix.family() == family_) by_prefix_.try_emplace(prefix, Destination{prefix, verdict, origin});
+  }
+
+  void add(const std::vector<config::ListedPrefix>& list, Verdict verdict) {
+    for (const auto& listed : list) add(listed.prefix, verdict, listed.origin);
+  }
+
+  bool keeps(const Prefix& prefix) const {
+    const auto ordered = longest_first();
+    const auto found = std::ranges::find_if(ordered, [&](const Destination& each) { return each.prefix.contains(prefix); });
+    return found != ordered.end() && found->verdict == Verdict::keep;
+  }
+
+  std::vector<Destination> longest_first() const {
+    std::vector<Destination> ordered;
+    for (const auto& [prefix, destination] : by_prefix_) ordered.push_back(destination);
+    std::ranges::sort(ordered, comes_first, &Destination::prefix);
+    return ordered;
+  }
+
+ private:
+  Family family_;
+  std::map<Prefix, Destination> by_prefix_;
+};
+
+Destinations node_wide_destinations(const Network& network, Family family) {
+  Destinations destinations(family);
+  for (const auto& cluster : network.cluster_networks) {
+    destinations.add(cluster, Verdict::keep, "flannel's network, " + network.netconf.subnet_file.string());
+  }
+  destinations.add(network.netconf.masquerade, Verdict::masquerade);
+  destinations.add(network.netconf.non_masquerade, Verdict::keep);
+
+  const auto link_local = [](bool masquerade) { return masquerade ? Verdict::masquerade : Verdict::keep; };
+  destinations.add(constant_prefix("169.254.0.0/16"), link_local(network.netconf.masquerade_link_local), "masqLinkLocal");
+  destinations.add(constant_prefix("fe80::/10"), link_local(network.netconf.masquerade_link_local_ipv6),
+                   "masqLinkLocalIPv6");
+  // No answer to a multicast goes through NAT.
+  destinations.add(constant_prefix("224.0.0.0/4"), Verdict::keep, "multicast, always");
+  destinations.add(constant_prefix("ff00::/8"), Verdict::keep, "multicast, always");
+  return destinations;
+}
+
+PodSubnet pod_subnet_of(const Network& network, const Prefix& prefix) {
+  auto destinations = node_wide_destinations(network, prefix.family());
+  if (!destinations.keeps(prefix)) destinations.add(prefix, Verdict::keep, "the pod subnet itself, always");
+
+  const auto& netconf = network.netconf;
+  const auto& snat_to = prefix.family() == Family::ipv4 ? netconf.snat_to_ipv4 : netconf.snat_to_ipv6;
+  return {.prefix = prefix,
+          .network = network.name,
+          .destinations = destinations.longest_first(),
+          .catch_all = netconf.catch_all,
+          .exemption = netconf.exemption,
+          .translation = {netconf.random_fully, netconf.to_ports, snat_to}};
+}
+
+}  // namespace
+
+Ruleset wanted_ruleset(const std::vector<Network>& networks) {
+  Ruleset ruleset;
+  for (const auto& network : networks) {
+    if (network.is_known) ruleset.known_networks.insert(network.name);
+    if (network.pod_subnets.empty()) continue;
+    for (const auto& subnet : network.pod_subnets) ruleset.pod_subnets.push_back(pod_subnet_of(network, subnet));
+    for (const auto& mark : network.netconf.yield_marks) {
+      if (std::ranges::find(ruleset.yield_marks, mark) == ruleset.yield_marks.end()) ruleset.yield_marks.push_back(mark);
+    }
+  }
+  std::ranges::sort(ruleset.pod_subnets, [](const PodSubnet& left, const PodSubnet& right) {
+    if (left.prefix != right.prefix) return comes_first(left.prefix, right.prefix);
+    return left.network < right.network;
+  });
+  return ruleset;
+}
+
+}  // namespace ipmasq::nat

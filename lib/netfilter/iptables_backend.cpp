@@ -1,0 +1,124 @@
+#include "netfilter/iptables_backend.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <variant>
+
+#include "cni/error.hpp"
+#include "nat/difference.hpp"
+#include "netfilter/iptables_table.hpp"
+#include "netfilter/xtables_lock.hpp"
+
+namespace ipmasq::netfilter {
+
+namespace {
+
+template <typename Tables>
+bool concerns(const nat::Ruleset& wanted) {
+  const auto is_of_family = [](const nat::PodSubnet& subnet) { return subnet.prefix.family() == Tables::family; };
+  return std::ranges::any_of(wanted.pod_subnets, is_of_family) || has_nat_table<Tables>();
+}
+
+template <typename Tables>
+std::vector<nat::Edit> edits_in(const nat::Ruleset& wanted) {
+  if (!concerns<Tables>(wanted)) return {};
+  return nat::difference(read_nat_table<Tables>(), wanted, Tables::family);
+}
+
+std::vector<std::string> describe(const std::vector<nat::Edit>& edits, const char* program) {
+  auto lines = nat::to_text(edits);
+  for (auto& line : lines) line = std::string(program) + ": " + line;
+  return lines;
+}
+
+// From a fresh read under the lock: the table may have changed since somebody looked.
+template <typename Tables>
+std::vector<std::string> change(const nat::Ruleset& wanted) {
+  const auto edits = change_nat_table<Tables>(
+      [&wanted](const nat::ObservedTable& observed) { return nat::difference(observed, wanted, Tables::family); });
+  return describe(edits, Tables::program);
+}
+
+void append(std::vector<std::string>& lines, std::vector<std::string> more) {
+  std::ranges::move(more, std::back_inserter(lines));
+}
+
+void append_chain(const nat::ObservedTable& table, const std::string& chain, net::Family family,
+                  std::vector<CountedRule>& rules) {
+  const auto found = table.chains.find(chain);
+  if (found == table.chains.end()) return;
+  for (const auto& [rule, packets, bytes] : found->second) {
+    rules.push_back({family, nat::to_text(chain, rule), packets, bytes});
+  }
+}
+
+template <typename Tables>
+void append_rules(std::vector<CountedRule>& rules) {
+  if (!has_nat_table<Tables>()) return;
+  const auto table = read_nat_table<Tables>();
+  for (const auto& [chain, index, observed] : table.entrances) {
+    rules.push_back({Tables::family, nat::to_text(chain, observed.rule), observed.packets, observed.bytes});
+  }
+  const std::string main(nat::main_chain);
+  append_chain(table, main, Tables::family, rules);
+  const auto found = table.chains.find(main);
+  if (found == table.chains.end()) return;
+  for (const auto& observed : found->second) {
+    if (const auto* const target = std::get_if<nat::Goto>(&observed.rule.target)) {
+      append_chain(table, target->chain, Tables::family, rules);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> IptablesBackend::differences(const nat::Ruleset& wanted) {
+  auto lines = describe(edits_in<Ipv4Tables>(wanted), Ipv4Tables::program);
+  append(lines, describe(edits_in<Ipv6Tables>(wanted), Ipv6Tables::program));
+  return lines;
+}
+
+std::vector<std::string> IptablesBackend::apply(const nat::Ruleset& wanted) {
+  // Both are read before either is changed, and the lock is not taken for a look.
+  const bool change_ipv4 = !edits_in<Ipv4Tables>(wanted).empty();
+  const bool change_ipv6 = !edits_in<Ipv6Tables>(wanted).empty();
+  if (!change_ipv4 && !change_ipv6) return {};
+
+  const auto lock = lock_xtables(lock_timeout_);
+  std::vector<std::string> lines;
+  if (change_ipv4) append(lines, change<Ipv4Tables>(wanted));
+  if (change_ipv6) append(lines, change<Ipv6Tables>(wanted));
+  return lines;
+}
+
+std::vector<CountedRule> IptablesBackend::rules() {
+  std::vector<CountedRule> rules;
+  append_rules<Ipv4Tables>(rules);
+  append_rules<Ipv6Tables>(rules);
+  return rules;
+}
+
+void IptablesBackend::check_available() {
+  // A node may have one family only.
+  try {
+    check_nat_table<Ipv4Tables>();
+  } catch (const cni::Error&) {
+    try {
+      check_nat_table<Ipv6Tables>();
+      return;
+    } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): what is said of IPv4 says enough
+    }
+    throw;
+  }
+}
+
+std::unique_ptr<NatBackend> open_backend(config::BackendChoice choice, std::chrono::nanoseconds lock_timeout) {
+  if (choice == config::BackendChoice::nftables) {
+    throw cni::Error(cni::ErrorCode::invalid_config,
+                     "backend is \"nftables\": this version has \"iptables\" and \"auto\" (which means iptables)");
+  }
+  return std::make_unique<IptablesBackend>(lock_timeout);
+}
+
+}  // namespace ipmasq::netfilter

@@ -1,0 +1,24 @@
+// Rules in the legacy nat tables, through libiptc.
+#pragma once
+
+#include <chrono>
+
+#include "netfilter/nat_backend.hpp"
+
+namespace ipmasq::netfilter {
+
+class IptablesBackend : public NatBackend {
+ public:
+  explicit IptablesBackend(std::chrono::nanoseconds lock_timeout) : lock_timeout_(lock_timeout) {}
+
+  std::string name() const override { return "iptables"; }
+  std::vector<std::string> differences(const nat::Ruleset& wanted) override;
+  std::vector<std::string> apply(const nat::Ruleset& wanted) override;
+  std::vector<CountedRule> rules() override;
+  void check_available() override;
+
+ private:
+  std::chrono::nanoseconds lock_timeout_;
+};
+
+}  // namespace ipmasq::netfilter

@@ -1,0 +1,108 @@
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <variant>
+
+#include "netfilter/error_codes.hpp"
+#include "netfilter/iptables_entry.hpp"
+#include "netfilter/iptables_table.hpp"
+
+namespace ipmasq::netfilter {
+
+namespace {
+
+template <typename Tables>
+struct FreeHandle {
+  void operator()(xtc_handle* handle) const { Tables::free(handle); }
+};
+
+template <typename Tables>
+using Handle = std::unique_ptr<xtc_handle, FreeHandle<Tables>>;
+
+// xt_chainlabel is an array of 32 bytes that libiptc may read to its end.
+class Label {
+ public:
+  explicit Label(std::string_view name) { name.substr(0, label_.size() - 1).copy(label_.data(), label_.size() - 1); }
+  const char* text() const { return label_.data(); }
+
+ private:
+  std::array<char, sizeof(xt_chainlabel)> label_{};
+};
+
+template <typename Tables>
+Handle<Tables> open_table() {
+  Handle<Tables> handle(Tables::init(nat_table));
+  if (!handle) {
+    throw cni::Error(nat_unavailable,
+                     std::string("the nat table of ") + Tables::program + " cannot be opened: " + Tables::error_text(errno));
+  }
+  return handle;
+}
+
+template <typename Tables>
+nat::ObservedTable observe(xtc_handle* handle) {
+  Observer<Tables> observer;
+  for (const auto* chain = Tables::first_chain(handle); chain != nullptr; chain = Tables::next_chain(handle)) {
+    const std::string name(chain);
+    observer.enter(name);
+    std::size_t index = 0;
+    for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr; rule = Tables::next_rule(rule, handle)) {
+      observer.see(name, index++, *rule, Tables::target(rule, handle));
+    }
+  }
+  return std::move(observer.table());
+}
+
+template <typename Tables>
+class EditCarrier {
+ public:
+  explicit EditCarrier(xtc_handle* handle) : handle_(handle) {}
+
+  int operator()(const nat::CreateChain& edit) const { return Tables::create_chain(Label(edit.chain).text(), handle_); }
+  int operator()(const nat::DeleteChain& edit) const { return Tables::delete_chain(Label(edit.chain).text(), handle_); }
+  int operator()(const nat::InsertRule& edit) const {
+    const auto entry = encode<Tables>(edit.rule);
+    const auto* const kernel_entry = reinterpret_cast<const typename Tables::Entry*>(entry.data());  // NOLINT
+    return Tables::insert_entry(Label(edit.chain).text(), kernel_entry, static_cast<unsigned>(edit.index), handle_);
+  }
+  int operator()(const nat::DeleteRule& edit) const {
+    return Tables::delete_entry(Label(edit.chain).text(), static_cast<unsigned>(edit.index), handle_);
+  }
+
+ private:
+  xtc_handle* handle_;
+};
+
+template <typename Tables>
+[[noreturn]] void throw_refused() {
+  const int number = errno;
+  throw cni::Error(rules_refused, std::string("the kernel refused our rules in the nat table of ") + Tables::program +
+                                      ": " + Tables::error_text(number));
+}
+
+}  // namespace
+
+template <typename Tables>
+std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for) {
+  constexpr int most_tries = 50;
+  for (int tried = 0; tried < most_tries; ++tried) {
+    const auto handle = open_table<Tables>();
+    auto edits = edits_for(observe<Tables>(handle.get()));
+    if (edits.empty()) return edits;
+    for (const auto& edit : edits) {
+      if (std::visit(EditCarrier<Tables>(handle.get()), edit) == 0) throw_refused<Tables>();
+    }
+    if (Tables::commit(handle.get()) != 0) return edits;
+    if (errno != EAGAIN) throw_refused<Tables>();
+  }
+  throw cni::Error(cni::ErrorCode::try_again_later,
+                   std::string("the nat table of ") + Tables::program + " changed under each of " +
+                       std::to_string(most_tries) + " commits: something changes it without the xtables lock");
+}
+
+template std::vector<nat::Edit> change_nat_table<Ipv4Tables>(const EditsFor& edits_for);
+template std::vector<nat::Edit> change_nat_table<Ipv6Tables>(const EditsFor& edits_for);
+
+}  // namespace ipmasq::netfilter

@@ -1,0 +1,235 @@
+// Raw reads. The kernel hands a table over as one block: the chains one after the other, each an entry after the other;
+// a user-defined chain begins with an ERROR target that holds its name and ends with a RETURN of its own; jumps hold the
+// offset of the chain's first rule (net/ipv4/netfilter/ip_tables.c, linux/netfilter_ipv4/ip_tables.h).
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <system_error>
+
+#include "netfilter/error_codes.hpp"
+#include "netfilter/iptables_entry.hpp"
+#include "netfilter/iptables_table.hpp"
+#include "os/file.hpp"
+
+namespace ipmasq::netfilter {
+
+namespace {
+
+constexpr std::array<std::string_view, NF_INET_NUMHOOKS> hook_names{"PREROUTING", "INPUT", "FORWARD", "OUTPUT",
+                                                                    "POSTROUTING"};
+
+template <typename Tables>
+[[noreturn]] void throw_unavailable(int number) {
+  const std::string table = std::string("the nat table of ") + Tables::program;
+  const auto reason = " (" + std::generic_category().message(number) + ")";
+  if (number == EPERM || number == EACCES) {
+    throw cni::Error(nat_unavailable, table + " cannot be read" + reason,
+                     "run as root, or with the capabilities NET_ADMIN and NET_RAW in the node's network namespace");
+  }
+  throw cni::Error(nat_unavailable, table + " is not available" + reason,
+                   std::string("load the kernel module ") + Tables::program + "_nat or set \"backend\": \"nftables\"");
+}
+
+template <typename Tables>
+class TableSocket {
+ public:
+  TableSocket() : socket_(::socket(Tables::socket_family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW)) {
+    if (!socket_.is_open()) throw_unavailable<Tables>(errno);
+  }
+
+  typename Tables::Info info() const {
+    typename Tables::Info info{};
+    std::strcpy(info.name, nat_table);  // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
+    socklen_t size = sizeof info;
+    if (::getsockopt(socket_.number(), Tables::socket_level, Tables::get_info, &info, &size) != 0) {
+      throw_unavailable<Tables>(errno);
+    }
+    return info;
+  }
+
+  // Whether the table still had the size that `info` says.
+  bool read_entries(const typename Tables::Info& info, std::byte* into) const {
+    auto* const entries = new (into) typename Tables::Entries;
+    std::strcpy(entries->name, nat_table);  // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
+    entries->size = info.size;
+    auto size = static_cast<socklen_t>(sizeof *entries + info.size);
+    if (::getsockopt(socket_.number(), Tables::socket_level, Tables::get_entries, entries, &size) == 0) return true;
+    if (errno != EAGAIN) throw_unavailable<Tables>(errno);
+    return false;
+  }
+
+ private:
+  os::FileDescriptor socket_;
+};
+
+// All entries of a table, with what the kernel says of its built-in chains.
+template <typename Tables>
+struct Snapshot {
+  using Entry = typename Tables::Entry;
+
+  typename Tables::Info info{};
+  std::unique_ptr<std::byte[]> block;  // NOLINT(modernize-avoid-c-arrays): not to be zeroed, it can be large
+
+  const Entry& entry_at(unsigned offset) const {
+    return *reinterpret_cast<const Entry*>(block.get() + sizeof(typename Tables::Entries) + offset);  // NOLINT
+  }
+  const std::byte* target_at(unsigned offset) const {
+    return reinterpret_cast<const std::byte*>(&entry_at(offset)) + entry_at(offset).target_offset;  // NOLINT
+  }
+  // Empty for jumps and verdicts.
+  std::string_view target_name(unsigned offset) const {
+    const auto* const target = reinterpret_cast<const xt_entry_target*>(target_at(offset));  // NOLINT
+    return {target->u.user.name, strnlen(target->u.user.name, sizeof target->u.user.name)};
+  }
+  int verdict(unsigned offset) const {
+    return reinterpret_cast<const xt_standard_target*>(target_at(offset))->verdict;  // NOLINT
+  }
+  std::string_view error_name(unsigned offset) const {
+    const auto* const target = reinterpret_cast<const xt_error_target*>(target_at(offset));  // NOLINT
+    return {target->errorname, strnlen(target->errorname, sizeof target->errorname)};
+  }
+  bool is_chain_head(unsigned offset) const { return target_name(offset) == XT_ERROR_TARGET; }
+  unsigned after(unsigned offset) const { return offset + entry_at(offset).next_offset; }
+};
+
+template <typename Tables>
+Snapshot<Tables> take_snapshot() {
+  const TableSocket<Tables> socket;
+  for (;;) {
+    Snapshot<Tables> snapshot;
+    snapshot.info = socket.info();
+    snapshot.block.reset(new std::byte[sizeof(typename Tables::Entries) + snapshot.info.size]);
+    if (socket.read_entries(snapshot.info, snapshot.block.get())) return snapshot;
+  }
+}
+
+template <typename Tables>
+class SnapshotReader {
+ public:
+  explicit SnapshotReader(const Snapshot<Tables>& snapshot) : snapshot_(snapshot) {}
+
+  nat::ObservedTable read() {
+    find_our_chains();
+    std::string chain;
+    std::size_t index = 0;
+    for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
+      if (snapshot_.is_chain_head(offset)) {
+        chain = snapshot_.error_name(offset);
+        index = 0;
+        observer_.enter(chain);
+        continue;
+      }
+      if (const auto hook = hook_at(offset); !hook.empty()) {
+        chain = hook;
+        index = 0;
+      }
+      if (nat::is_our_chain(chain)) {
+        if (!ends_chain(offset)) observer_.see(chain, index, snapshot_.entry_at(offset), target_of(offset));
+      } else if (leads_into_ours(offset)) {
+        observer_.see(chain, index, snapshot_.entry_at(offset), target_of(offset));
+      }
+      ++index;
+    }
+    return std::move(observer_.table());
+  }
+
+ private:
+  void find_our_chains() {
+    for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
+      if (!snapshot_.is_chain_head(offset)) continue;
+      const auto name = snapshot_.error_name(offset);
+      if (nat::is_our_chain(name)) our_chains_.emplace(static_cast<int>(snapshot_.after(offset)), name);
+    }
+  }
+
+  std::string_view hook_at(unsigned offset) const {
+    for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; ++hook) {
+      const bool is_used = (snapshot_.info.valid_hooks & (1U << hook)) != 0;
+      if (is_used && snapshot_.info.hook_entry[hook] == offset) return hook_names.at(hook);
+    }
+    return {};
+  }
+
+  bool ends_chain(unsigned offset) const {
+    const auto next = snapshot_.after(offset);
+    return next >= snapshot_.info.size || snapshot_.is_chain_head(next);
+  }
+
+  bool leads_into_ours(unsigned offset) const {
+    return snapshot_.target_name(offset).empty() && our_chains_.contains(snapshot_.verdict(offset));
+  }
+
+  // The name that libiptc would give.
+  std::string target_of(unsigned offset) const {
+    const auto name = snapshot_.target_name(offset);
+    if (!name.empty()) return std::string(name);
+    const int verdict = snapshot_.verdict(offset);
+    constexpr int accept = -NF_ACCEPT - 1;
+    constexpr int drop = -NF_DROP - 1;
+    if (verdict == accept) return IPTC_LABEL_ACCEPT;
+    if (verdict == drop) return IPTC_LABEL_DROP;
+    if (verdict == XT_RETURN) return IPTC_LABEL_RETURN;
+    if (verdict < 0) return IPTC_LABEL_QUEUE;
+    const auto found = our_chains_.find(verdict);
+    if (found != our_chains_.end()) return std::string(found->second);
+    return verdict == static_cast<int>(snapshot_.after(offset)) ? "" : "(another chain)";
+  }
+
+  const Snapshot<Tables>& snapshot_;
+  std::map<int, std::string_view> our_chains_;  // by the offset of the first rule, as jumps give it
+  Observer<Tables> observer_;
+};
+
+}  // namespace
+
+template <typename Tables>
+void Observer<Tables>::enter(const std::string& chain) {
+  if (nat::is_our_chain(chain)) table_.chains[chain];
+}
+
+template <typename Tables>
+void Observer<Tables>::see(const std::string& chain, std::size_t index, const typename Tables::Entry& entry,
+                           const std::string& target) {
+  if (nat::is_our_chain(chain)) {
+    table_.chains[chain].push_back(decode<Tables>(entry, target));
+  } else if (nat::is_our_chain(target)) {
+    table_.entrances.push_back({chain, index, decode<Tables>(entry, target)});
+  }
+}
+
+template <typename Tables>
+bool has_nat_table() {
+  const auto names = os::read_file(Tables::listed_in);
+  if (!names) return false;
+  const auto lines = "\n" + *names;
+  return lines.find(std::string("\n") + nat_table + "\n") != std::string::npos;
+}
+
+template <typename Tables>
+void check_nat_table() {
+  static_cast<void>(TableSocket<Tables>().info());
+}
+
+template <typename Tables>
+nat::ObservedTable read_nat_table() {
+  const auto snapshot = take_snapshot<Tables>();
+  return SnapshotReader<Tables>(snapshot).read();
+}
+
+template class Observer<Ipv4Tables>;
+template class Observer<Ipv6Tables>;
+template bool has_nat_table<Ipv4Tables>();
+template bool has_nat_table<Ipv6Tables>();
+template void check_nat_table<Ipv4Tables>();
+template void check_nat_table<Ipv6Tables>();
+template nat::ObservedTable read_nat_table<Ipv4Tables>();
+template nat::ObservedTable read_nat_table<Ipv6Tables>();
+
+}  // namespace ipmasq::netfilter

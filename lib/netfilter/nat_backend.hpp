@@ -1,0 +1,60 @@
+// The kernel's NAT rules behind one interface: what carries a ruleset out, and says what stands there.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/netconf.hpp"
+#include "nat/ruleset.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::netfilter {
+
+/// One rule of ours as it stands in the kernel.
+struct CountedRule {
+  net::Family family = net::Family::ipv4;
+  std::string text;  ///< as the backend's own tool prints it
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+
+  bool operator==(const CountedRule&) const = default;
+};
+
+class NatBackend {
+ public:
+  NatBackend() = default;
+  NatBackend(const NatBackend&) = delete;
+  NatBackend& operator=(const NatBackend&) = delete;
+  NatBackend(NatBackend&&) = delete;
+  NatBackend& operator=(NatBackend&&) = delete;
+  virtual ~NatBackend() = default;
+
+  /// "iptables" or "nftables".
+  virtual std::string name() const = 0;
+
+  /// What differs from `wanted` in the kernel, a line each; none where all is right. Changes nothing.
+  virtual std::vector<std::string> differences(const nat::Ruleset& wanted) = 0;
+
+  /// Brings the kernel to `wanted`, by at most one transaction a family; the differences that it mended. Where there
+  /// are none nothing is committed. Throws cni::Error; no family is then half changed.
+  virtual std::vector<std::string> apply(const nat::Ruleset& wanted) = 0;
+
+  /// Every rule of ours, in the order that packets meet them. Changes nothing.
+  virtual std::vector<CountedRule> rules() = 0;
+
+  /// Throws cni::Error where rules could not be read now.
+  virtual void check_available() = 0;
+};
+
+/// Opens what `choice` means on this node. `lock_timeout`: how long to wait for locks that others may hold.
+using BackendFactory =
+    std::function<std::unique_ptr<NatBackend>(config::BackendChoice choice, std::chrono::nanoseconds lock_timeout)>;
+
+/// The real one. Throws cni::Error{invalid_config} for a choice that this version does not have.
+std::unique_ptr<NatBackend> open_backend(config::BackendChoice choice, std::chrono::nanoseconds lock_timeout);
+
+}  // namespace ipmasq::netfilter

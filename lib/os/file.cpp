@@ -1,0 +1,91 @@
+#include "os/file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "cni/error.hpp"
+
+namespace ipmasq::os {
+
+namespace {
+
+constexpr std::size_t largest_file = std::size_t{1} << 20U;
+
+void write_all(const FileDescriptor& file, std::string_view text, const std::filesystem::path& path) {
+  while (!text.empty()) {
+    const auto written = ::write(file.number(), text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) cni::throw_errno("cannot write " + path.string());
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+FileDescriptor::~FileDescriptor() {
+  if (is_open()) ::close(number_);
+}
+
+std::optional<std::string> read_file(const std::filesystem::path& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    cni::throw_errno("cannot open " + path.string());
+  }
+  std::string text;
+  std::size_t used = 0;
+  for (;;) {
+    if (used == text.size()) text.resize(used == 0 ? 4096 : used * 2);
+    const auto got = ::read(file.number(), text.data() + used, text.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) cni::throw_errno("cannot read " + path.string());
+    if (got == 0) break;
+    used += static_cast<std::size_t>(got);
+    if (used > largest_file) {
+      errno = EFBIG;
+      cni::throw_errno("cannot read " + path.string());
+    }
+  }
+  text.resize(used);
+  return text;
+}
+
+void replace_file(const std::filesystem::path& path, std::string_view text) {
+  const auto temporary = path.parent_path() / (".new-" + std::to_string(::getpid()));
+  try {
+    const FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    if (!file.is_open()) cni::throw_errno("cannot create " + temporary.string());
+    write_all(file, text, path);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) cni::throw_errno("cannot replace " + path.string());
+  } catch (const cni::Error&) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+void make_folder(const std::filesystem::path& path, mode_t mode) {
+  if (::mkdir(path.c_str(), mode) == 0) return;
+  if (errno == ENOENT && path.has_parent_path() && path.parent_path() != path) {
+    constexpr mode_t everybody_reads = 0755;
+    make_folder(path.parent_path(), everybody_reads);
+    make_folder(path, mode);
+    return;
+  }
+  const int number = errno;
+  struct stat status {};
+  if (number == EEXIST && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return;
+  errno = number == EEXIST ? ENOTDIR : number;
+  cni::throw_errno("cannot make the folder " + path.string());
+}
+
+void remove_file(const std::filesystem::path& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) {
+    cni::throw_errno("cannot remove " + path.string());
+  }
+}
+
+}  // namespace ipmasq::os

@@ -1,0 +1,48 @@
+// Files as ip-masq uses them: read whole, replaced whole.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace ipmasq::os {
+
+/// An open file descriptor, closed at the end of its life; -1 where there is none.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int number) : number_(number) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor();
+
+  int number() const { return number_; }
+  bool is_open() const { return number_ >= 0; }
+
+ private:
+  int number_ = -1;
+};
+
+/// All of a file; nullopt where it does not exist. Throws cni::Error{io_failure}, also for a file over 1 MiB.
+std::optional<std::string> read_file(const std::filesystem::path& path);
+
+/// The file is the old one or all of the new one at any time: written (mode 0600) under a name of this process's own
+/// that starts with '.', then renamed. Throws cni::Error{io_failure}; the old file then stands.
+void replace_file(const std::filesystem::path& path, std::string_view text);
+
+/// Makes the folder with `mode` and those above it that are missing with 0755. Throws cni::Error{io_failure}.
+void make_folder(const std::filesystem::path& path, mode_t mode);
+
+/// No error where the file does not exist. Throws cni::Error{io_failure}.
+void remove_file(const std::filesystem::path& path);
+
+}  // namespace ipmasq::os

@@ -1,0 +1,24 @@
+// Locks between processes: flock(2) on a file, given up after a while.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+
+#include "os/file.hpp"
+
+namespace ipmasq::os {
+
+enum class LockKind { shared, exclusive };
+
+/// Held until the end of its life, or of the process.
+class FileLock {
+ public:
+  /// Makes the file (mode 0600) where it is missing, but no folder. Throws cni::Error: try_again_later where somebody
+  /// else still holds the lock after `timeout`, io_failure where the file cannot be opened.
+  FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout);
+
+ private:
+  FileDescriptor file_;
+};
+
+}  // namespace ipmasq::os

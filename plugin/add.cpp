@@ -1,0 +1,130 @@
+#include <algorithm>
+#include <ostream>
+
+#include "cni/result.hpp"
+#include "plugin/verbs.hpp"
+#include "plugin/wanted.hpp"
+#include "state/store.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+// What an ADD records.
+struct Entry {
+  std::string network;
+  cni::Json netconf;
+  state::Attachment attachment;
+};
+
+std::string pod_name(const std::string& args) {
+  const auto space = cni::find_arg(args, "K8S_POD_NAMESPACE");
+  const auto name = cni::find_arg(args, "K8S_POD_NAME");
+  return space && name && cni::is_cni_name(*space) && cni::is_cni_name(*name) ? *space + "/" + *name : "";
+}
+
+Entry entry_of(const cni::Request& request, const config::Netconf& netconf) {
+  if (!state::Store::is_network_name(request.network)) {
+    throw cni::Error(cni::ErrorCode::invalid_config,
+                     "name is \"" + request.network + "\": expected another, this one is a file of ip-masq's own");
+  }
+  const auto& environment = request.environment;
+  const auto addresses = cni::addresses(cni::prev_result(request.netconf));
+  return {.network = request.network,
+          .netconf = config::known_keys(request.netconf),
+          .attachment = {.id = {environment.container_id, environment.interface},
+                         .addresses = addresses,
+                         .pod_subnets = config::pod_subnets_of(netconf, addresses),
+                         .pod = pod_name(environment.args)}};
+}
+
+// Whether the entry changes nothing of what is wanted of the kernel.
+bool wants_nothing_new(const state::Network& recorded, const Entry& entry) {
+  const auto& [id, addresses, pod_subnets, pod] = entry.attachment;
+  const auto* const same = recorded.find(id);
+  return recorded.netconf == entry.netconf && recorded.broken.empty() &&
+         (same == nullptr || same->pod_subnets == pod_subnets) &&
+         std::ranges::all_of(pod_subnets, [&](const auto& subnet) {
+           return same != nullptr || recorded.is_used(subnet, id);
+         });
+}
+
+void record(const state::Store& store, const Entry& entry) {
+  store.save_netconf(entry.network, entry.netconf);
+  store.save(entry.network, entry.attachment);
+}
+
+// Puts back what was recorded of the network before `entry`.
+void restore(const state::Store& store, const state::Network& before, const Entry& entry) {
+  const auto& id = entry.attachment.id;
+  const auto* const same = before.find(id);
+  same != nullptr ? store.save(entry.network, *same) : store.forget(entry.network, id);
+  if (before.netconf) {
+    store.save_netconf(entry.network, *before.netconf);
+  } else if (before.is_empty()) {
+    store.forget_network(entry.network);
+  }
+}
+
+// The common case, beside other calls of its kind: nothing to change but the record.
+bool attach_under_shared_lock(const state::Store& store, const Entry& entry, std::chrono::nanoseconds lock_timeout,
+                              const netfilter::BackendFactory& open_backend) {
+  const auto lock = store.lock_shared(lock_timeout);
+  const auto recorded = store.load();
+  const auto network = recorded.find(entry.network);
+  if (network == recorded.end() || !wants_nothing_new(network->second, entry)) return false;
+  const auto backend = open_backend(backend_choice(recorded), lock_timeout);
+  if (!backend->differences(wanted_of(recorded).ruleset).empty()) return false;
+  store.save(entry.network, entry.attachment);
+  return true;
+}
+
+// The record comes first: rules without one would outlive a call that is killed.
+void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, std::chrono::nanoseconds lock_timeout,
+                                 const netfilter::BackendFactory& open_backend) {
+  const auto lock = store.lock_exclusive(lock_timeout);
+  const auto before = store.load();
+  auto recorded = before;
+  auto& network = recorded[entry.network];
+  network.name = entry.network;
+  const auto network_before = network;
+  network.netconf = entry.netconf;
+  network.remove(entry.attachment.id);
+  network.attachments.push_back(entry.attachment);
+
+  try {
+    record(store, entry);
+    const auto wanted = wanted_of(recorded);
+    const auto problem = wanted.problems.find(entry.network);
+    if (problem != wanted.problems.end() && network.broken.empty()) {
+      throw cni::Error(cni::ErrorCode::invalid_config, problem->second);
+    }
+    open_backend(backend_choice(recorded), lock_timeout)->apply(wanted.ruleset);
+  } catch (const cni::Error& error) {
+    // What cannot be put back either is left to the runtime's DEL.
+    try {
+      restore(store, network_before, entry);
+      open_backend(backend_choice(before), lock_timeout)->apply(wanted_of(before).ruleset);
+    } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): the first error is the one to tell
+    }
+    throw error;
+  }
+}
+
+}  // namespace
+
+void add(const cni::Request& request, const netfilter::BackendFactory& open_backend, std::ostream& output) {
+  const auto netconf = config::parse_netconf(request.netconf);
+  refuse_config_file(netconf);
+  open_backend(netconf.backend, netconf.lock_timeout);
+  const auto entry = entry_of(request, netconf);
+
+  const state::Store store(netconf.state_dir);
+  if (!attach_under_shared_lock(store, entry, netconf.lock_timeout, open_backend)) {
+    attach_under_exclusive_lock(store, entry, netconf.lock_timeout, open_backend);
+  }
+  output << cni::result_json(cni::prev_result(request.netconf), request.cni_version) << std::endl;
+  if (!output) throw cni::Error(cni::ErrorCode::io_failure, "cannot write the result to stdout");
+}
+
+}  // namespace ipmasq::plugin

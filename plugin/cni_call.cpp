@@ -1,0 +1,69 @@
+#include "plugin/cni_call.hpp"
+
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <string>
+
+#include "cni/environment.hpp"
+#include "cni/error.hpp"
+#include "cni/json.hpp"
+#include "cni/request.hpp"
+#include "cni/version.hpp"
+#include "netfilter/nat_backend.hpp"
+#include "plugin/verbs.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+std::optional<std::string> environment_variable(const char* name) {
+  const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): there is one thread
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+void print_versions(const std::string& asked_version) {
+  const auto version = asked_version.empty() ? std::string(cni::newest_version) : asked_version;
+  std::cout << cni::to_text({{"cniVersion", version}, {"supportedVersions", cni::supported_versions}}) << std::endl;
+}
+
+void serve(const cni::Request& request) {
+  switch (request.environment.command) {
+    case cni::Command::add:
+      return add(request, netfilter::open_backend, std::cout);
+    case cni::Command::del:
+      return del(request, netfilter::open_backend);
+    case cni::Command::check:
+      return check(request, netfilter::open_backend);
+    case cni::Command::gc:
+      return gc(request, netfilter::open_backend);
+    case cni::Command::status:
+      return status(request, netfilter::open_backend);
+    case cni::Command::version:
+      return print_versions(request.cni_version);
+  }
+}
+
+int report(const std::string& version, const cni::Error& error) {
+  std::cout << cni::error_json(version, error) << std::endl;
+  std::cerr << "ip-masq: " << error.what() << std::endl;
+  return EXIT_FAILURE;
+}
+
+}  // namespace
+
+int serve_cni_call() {
+  std::string version(cni::newest_version);
+  try {
+    const auto request = cni::read_request(cni::read_environment(environment_variable), std::cin);
+    if (cni::is_supported(request.cni_version)) version = request.cni_version;
+    serve(request);
+    return EXIT_SUCCESS;
+  } catch (const cni::Error& error) {
+    return report(version, error);
+  } catch (const std::exception& error) {
+    return report(version, cni::Error(cni::ErrorCode::io_failure, std::string("unexpected: ") + error.what()));
+  }
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,110 @@
+#include "plugin/command_line.hpp"
+
+#include <cstdlib>
+#include <iostream>
+#include <vector>
+
+#include <cxxopts.hpp>
+
+#include "cni/error.hpp"
+#include "config/netconf.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+constexpr int wrong_usage = 2;
+
+constexpr auto help = R"(ip-masq: a CNI chained plugin that lets pods keep their own IP address
+
+As a plugin it is called by a container runtime, with CNI_COMMAND set and the network
+configuration on stdin. By hand:
+
+  ip-masq show                 networks, pod subnets, attachments, each rule with its counters
+  ip-masq explain SRC DST      does DST see SRC's own address, and which key says so
+  ip-masq sync                 bring the kernel's rules to what is wanted, now
+  ip-masq --version
+  ip-masq --help
+
+Options:
+  --state-dir DIR              where attachments are recorded (default /run/cni/ip-masq)
+  -o, --output text|json       show, explain: how to print (default text)
+
+Exit status: 0 done, 1 not (with why on stderr), 2 wrong usage.
+)";
+
+class UsageError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+OutputFormat parse_format(const std::string& name) {
+  if (name == "text") return OutputFormat::text;
+  if (name == "json") return OutputFormat::json;
+  throw UsageError("--output is \"" + name + "\": expected text or json");
+}
+
+void expect_operands(const std::string& command, const std::vector<std::string>& operands, std::size_t count) {
+  if (operands.size() == count) return;
+  throw UsageError(command + " takes " + std::to_string(count) + " arguments, not " + std::to_string(operands.size()));
+}
+
+void run(int argc, const char* const* argv) {
+  cxxopts::Options options("ip-masq");
+  options.add_options()("h,help", "")("version", "")("state-dir", "",
+                                                     cxxopts::value<std::string>()->default_value(
+                                                         config::Netconf{}.state_dir.string()))(
+      "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
+      "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
+  options.parse_positional("operands");
+  const auto parsed = options.parse(argc, argv);
+
+  if (parsed.count("help") > 0) {
+    std::cout << help;
+    return;
+  }
+  if (parsed.count("version") > 0) {
+    std::cout << "ip-masq " IP_MASQ_VERSION "\n";
+    return;
+  }
+  auto operands = parsed.count("operands") > 0 ? parsed["operands"].as<std::vector<std::string>>()
+                                               : std::vector<std::string>{};
+  if (operands.empty()) throw UsageError("no command");
+  const auto command = operands.front();
+  operands.erase(operands.begin());
+  const std::filesystem::path state_dir(parsed["state-dir"].as<std::string>());
+  const auto format = parse_format(parsed["output"].as<std::string>());
+
+  if (command == "show") {
+    expect_operands(command, operands, 0);
+    show(state_dir, format, std::cout);
+  } else if (command == "explain") {
+    expect_operands(command, operands, 2);
+    explain(state_dir, operands[0], operands[1], format, std::cout);
+  } else if (command == "sync") {
+    expect_operands(command, operands, 0);
+    sync(state_dir, std::cout);
+  } else {
+    throw UsageError("there is no command \"" + command + "\"");
+  }
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  try {
+    run(argc, argv);
+    std::cout.flush();
+    if (std::cout) return EXIT_SUCCESS;
+    std::cerr << "ip-masq: cannot write to stdout\n";
+    return EXIT_FAILURE;
+  } catch (const cni::Error& error) {
+    std::cerr << "ip-masq: " << error.what() << '\n';
+    if (!error.details().empty()) std::cerr << "  " << error.details() << '\n';
+    return EXIT_FAILURE;
+  } catch (const std::exception& error) {  // UsageError, or what cxxopts says of the options
+    std::cerr << "ip-masq: " << error.what() << "; see ip-masq --help\n";
+    return wrong_usage;
+  }
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,74 @@
+#include <algorithm>
+#include <functional>
+
+#include "plugin/verbs.hpp"
+#include "plugin/wanted.hpp"
+#include "state/store.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+// Does one thing after the other, and tells of all that failed at the end.
+class Attempts {
+ public:
+  bool run(const std::function<void()>& attempt) {
+    try {
+      attempt();
+      return true;
+    } catch (const cni::Error& error) {
+      if (messages_.empty()) code_ = error.code();
+      messages_ += (messages_.empty() ? "" : "; ") + std::string(error.what());
+      return false;
+    }
+  }
+
+  void throw_failures() const {
+    if (!messages_.empty()) throw cni::Error(code_, messages_);
+  }
+
+ private:
+  cni::ErrorCode code_{};
+  std::string messages_;
+};
+
+std::vector<cni::AttachmentId> ids_in(const state::Network& network) {
+  std::vector<cni::AttachmentId> ids;
+  for (const auto& attachment : network.attachments) ids.push_back(attachment.id);
+  for (const auto& broken : network.broken) ids.push_back(broken.id);
+  return ids;
+}
+
+}  // namespace
+
+void gc(const cni::Request& request, const netfilter::BackendFactory& open_backend) {
+  const auto netconf = config::parse_netconf(request.netconf);
+  const auto valid = cni::valid_attachments(request.netconf);
+  const state::Store store(netconf.state_dir);
+  const auto lock = store.lock_exclusive(netconf.lock_timeout);
+
+  auto recorded = store.load();
+  auto& network = recorded[request.network];
+  network.name = request.network;
+  std::vector<cni::AttachmentId> stale = ids_in(network);
+  std::erase_if(stale, [&valid](const auto& id) { return std::ranges::find(valid, id) != valid.end(); });
+  for (const auto& id : stale) network.remove(id);
+
+  auto wanted = wanted_of(recorded);
+  const bool all_recorded = std::ranges::all_of(valid, [&](const auto& id) { return network.find(id) != nullptr; });
+  if (!all_recorded) wanted.ruleset.known_networks.erase(request.network);
+
+  Attempts attempts;
+  const bool rules_are_right = attempts.run(
+      [&] { open_backend(backend_choice(recorded), netconf.lock_timeout)->apply(wanted.ruleset); });
+  for (const auto& id : stale) {
+    attempts.run([&] { store.forget(request.network, id); });
+  }
+  // The folder of a network without attachments stays where rules could not be removed: the next call tries again.
+  if (network.is_empty() && rules_are_right) {
+    attempts.run([&] { store.forget_network(request.network); });
+  }
+  attempts.throw_failures();
+}
+
+}  // namespace ipmasq::plugin

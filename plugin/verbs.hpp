@@ -1,0 +1,31 @@
+// The CNI verbs (CNI spec 1.1, section 2, "CNI operations"). Each throws cni::Error, and has then changed nothing.
+#pragma once
+
+#include <iosfwd>
+
+#include "cni/error.hpp"
+#include "cni/request.hpp"
+#include "netfilter/nat_backend.hpp"
+
+namespace ipmasq::plugin {
+
+/// CHECK: what stands on the node is not what ADD left.
+inline constexpr cni::ErrorCode check_failed{102};
+
+/// Records the attachment, brings the rules to the wanted state, prints prevResult.
+void add(const cni::Request& request, const netfilter::BackendFactory& open_backend, std::ostream& output);
+
+/// Forgets the attachment, and takes the rules of its pod subnets along where no other attachment needs them.
+void del(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+
+/// Throws cni::Error{check_failed} unless the attachment is recorded and every rule is right and in order.
+void check(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+
+/// Forgets the network's attachments that the runtime does not list, and what no attachment needs. Goes on after an
+/// error; what it throws names all of them.
+void gc(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+
+/// Throws cni::Error, not_available or limited_connectivity, where an ADD could not work now.
+void status(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+
+}  // namespace ipmasq::plugin
