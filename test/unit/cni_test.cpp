@@ -1,0 +1,110 @@
+#include <map>
+#include <sstream>
+
+#include <doctest/doctest.h>
+
+#include "cni/environment.hpp"
+#include "cni/error.hpp"
+#include "cni/request.hpp"
+#include "cni/result.hpp"
+#include "texts.hpp"
+
+namespace ipmasq::cni {
+
+namespace {
+
+Environment read(const std::map<std::string, std::string>& variables) {
+  return read_environment([&variables](const char* name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  });
+}
+
+Request request(Command command, const std::string& input) {
+  std::istringstream stream(input);
+  Environment environment;
+  environment.command = command;
+  return read_request(environment, stream);
+}
+
+}  // namespace
+
+TEST_CASE("an ADD's environment is read") {
+  const auto environment = read({{"CNI_COMMAND", "ADD"},
+                                 {"CNI_CONTAINERID", "4f1c.A-b_c"},
+                                 {"CNI_NETNS", "/var/run/netns/x"},
+                                 {"CNI_IFNAME", "eth0"},
+                                 {"CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=web-1;K8S_POD_NAME=web-2;EMPTY="}});
+  CHECK(environment.command == Command::add);
+  CHECK(environment.container_id == "4f1c.A-b_c");
+  CHECK(environment.netns == "/var/run/netns/x");
+  CHECK(environment.interface == "eth0");
+  CHECK(find_arg(environment.args, "K8S_POD_NAME") == "web-2");
+  CHECK(find_arg(environment.args, "EMPTY") == "");
+  CHECK_FALSE(find_arg(environment.args, "K8S_POD"));
+}
+
+TEST_CASE("a DEL needs neither the namespace nor arguments") {
+  CHECK(read({{"CNI_COMMAND", "DEL"}, {"CNI_CONTAINERID", "c"}, {"CNI_IFNAME", "eth0"}, {"CNI_ARGS", "?"}}).netns.empty());
+}
+
+TEST_CASE("GC, STATUS and VERSION need no container") {
+  CHECK(read({{"CNI_COMMAND", "GC"}}).command == Command::gc);
+  CHECK(read({{"CNI_COMMAND", "STATUS"}}).command == Command::status);
+  CHECK(read({{"CNI_COMMAND", "VERSION"}}).command == Command::version);
+}
+
+TEST_CASE("interface names are those that the kernel takes") {
+  for (const auto* const name : {"eth0", "a", "fifteen-letters", "veth.1@x"}) CHECK(is_interface_name(name));
+  for (const auto* const name : {"", ".", "..", "sixteen-letters-", "a/b", "a:b", "a b", "a\tb", "a\nb"}) {
+    CAPTURE(name);
+    CHECK_FALSE(is_interface_name(name));
+  }
+}
+
+TEST_CASE("a request carries version, network and netconf") {
+  const auto parsed = request(Command::add, R"({"cniVersion":"0.4.0","name":"cbr0","type":"ip-masq","extra":[1,2]})");
+  CHECK(parsed.cni_version == "0.4.0");
+  CHECK(parsed.network == "cbr0");
+  CHECK(parsed.netconf.at("extra").dump() == "[1,2]");
+}
+
+TEST_CASE("a command that the version does not have is refused") {
+  const auto with = [](const std::string& version) { return R"({"name":"n","cniVersion":")" + version + "\"}"; };
+  CHECK(test::error_of([&] { request(Command::check, with("0.3.1")); }) ==
+        "1: cniVersion is \"0.3.1\": this command needs 0.4.0 or later");
+  CHECK(test::error_of([&] { request(Command::gc, with("1.0.0")); }) ==
+        "1: cniVersion is \"1.0.0\": this command needs 1.1.0 or later");
+  CHECK(test::error_of([&] { request(Command::status, with("1.1.0")); }).empty());
+}
+
+TEST_CASE("a DEL is served whatever the list's version") {
+  CHECK(request(Command::del, R"({"name":"n","cniVersion":"9.9"})").cni_version == "1.1.0");
+  CHECK(request(Command::del, R"({"name":"n"})").cni_version == "1.1.0");
+  CHECK(request(Command::del, R"({"name":"n","cniVersion":"0.3.1"})").cni_version == "0.3.1");
+}
+
+TEST_CASE("valid attachments of a GC") {
+  CHECK(valid_attachments(Json::parse("{}")).empty());
+  CHECK(valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":null})")).empty());
+  const auto ids = valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"}]})"));
+  CHECK(ids == std::vector<AttachmentId>{{"a", "eth0"}});
+  CHECK(test::error_of([] { valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":1}]})")); }) ==
+        "7: cni.dev/valid-attachments holds {\"containerID\":1}: expected {\"containerID\": \"...\", \"ifname\": \"...\"}");
+}
+
+TEST_CASE("a result goes through unchanged but for its version") {
+  const auto result = Json::parse(
+      R"({"cniVersion":"0.3.1","z":1,"ips":[{"version":"4","address":"10.1.1.2/24","x":null}],"a":{"c":[3,1],"b":1.5}})");
+  CHECK(result_json(result, "0.4.0") ==
+        R"({"cniVersion":"0.4.0","z":1,"ips":[{"version":"4","address":"10.1.1.2/24","x":null}],"a":{"c":[3,1],"b":1.5}})");
+  CHECK(addresses(result) == std::vector{test::interface_address("10.1.1.2/24")});
+}
+
+TEST_CASE("an error is one line of JSON") {
+  CHECK(error_json("1.0.0", Error(ErrorCode::try_again_later, "held")) == R"({"cniVersion":"1.0.0","code":11,"msg":"held"})");
+  CHECK(error_json("1.0.0", Error(ErrorCode::io_failure, "bad \xff", "do x")) ==
+        "{\"cniVersion\":\"1.0.0\",\"code\":5,\"msg\":\"bad \xef\xbf\xbd\",\"details\":\"do x\"}");
+}
+
+}  // namespace ipmasq::cni

@@ -1,0 +1,30 @@
+#include "nat/explain.hpp"
+
+#include <doctest/doctest.h>
+
+#include "networks.hpp"
+
+namespace ipmasq::nat {
+
+TEST_CASE("the longest prefix decides, and its key is named") {
+  const auto ruleset = wanted_ruleset({
+      test::network("a", R"("masqueradeCIDRs": ["10.1.2.0/24"])", {"10.244.1.0/24", "fd00::/64"}),
+      test::network("b", R"("nonMasqueradeCIDRs": [], "catchAll": false)", {"10.244.0.0/16"}),
+  });
+  const auto told = [&ruleset](const char* source, const char* destination) {
+    const auto explanation = explain(ruleset, test::address(source), test::address(destination));
+    const auto* const fate = explanation.fate == Fate::kept          ? "kept"
+                             : explanation.fate == Fate::masqueraded ? "masqueraded"
+                                                                     : "left alone";
+    return std::string(fate) + ", " + explanation.why + (explanation.destination ? ", " + net::to_text(*explanation.destination) : "") +
+           (explanation.pod_subnet ? ", " + explanation.pod_subnet->network : "");
+  };
+  CHECK(told("10.244.1.5", "10.9.9.9") == "kept, nonMasqueradeCIDRs (default), 10.0.0.0/8, a");
+  CHECK(told("10.244.1.5", "10.1.2.9") == "masqueraded, masqueradeCIDRs, 10.1.2.0/24, a");
+  CHECK(told("10.244.1.5", "8.8.8.8") == "masqueraded, catchAll, a");
+  CHECK(told("10.244.2.5", "8.8.8.8") == "left alone, catchAll, b");
+  CHECK(told("fd00::5", "2001:db8::1") == "masqueraded, catchAll, a");
+  CHECK(told("192.0.2.1", "8.8.8.8") == "left alone, no pod subnet of a recorded network holds 192.0.2.1");
+}
+
+}  // namespace ipmasq::nat

@@ -1,0 +1,123 @@
+#include "config/netconf.hpp"
+
+#include <doctest/doctest.h>
+
+#include "texts.hpp"
+
+namespace ipmasq::config {
+
+namespace {
+
+Netconf parse(const std::string& keys) {
+  return parse_netconf(cni::Json::parse("{" + keys + "}"));
+}
+
+std::string listed(const std::vector<ListedPrefix>& list) {
+  std::string text;
+  for (const auto& [prefix, origin] : list) text += net::to_text(prefix) + " " + origin + "\n";
+  return text;
+}
+
+std::string subnets(const std::string& keys, const std::vector<net::InterfaceAddress>& addresses) {
+  std::string text;
+  for (const auto& subnet : pod_subnets_of(parse(keys), addresses)) text += net::to_text(subnet) + " ";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("defaults are those of the documentation") {
+  const auto netconf = parse("");
+  CHECK(listed(netconf.non_masquerade) ==
+        "10.0.0.0/8 nonMasqueradeCIDRs (default)\n"
+        "172.16.0.0/12 nonMasqueradeCIDRs (default)\n"
+        "192.168.0.0/16 nonMasqueradeCIDRs (default)\n"
+        "fc00::/7 nonMasqueradeCIDRs (default)\n");
+  CHECK(netconf.masquerade.empty());
+  CHECK(netconf.catch_all);
+  CHECK_FALSE(netconf.masquerade_link_local);
+  CHECK_FALSE(netconf.masquerade_link_local_ipv6);
+  CHECK(netconf.random_fully);
+  CHECK(netconf.exemption == Exemption::hold);
+  CHECK(netconf.yield_marks == std::vector<Mark>{{0x4000, 0x4000}, {0x2000, 0x2000}});
+  CHECK(netconf.subnet_file == "/run/flannel/subnet.env");
+  CHECK(netconf.config_file == "/etc/config/ip-masq-agent");
+  CHECK(netconf.state_dir == "/run/cni/ip-masq");
+  CHECK(netconf.backend == BackendChoice::automatic);
+  CHECK(netconf.resync_interval == std::chrono::seconds(60));
+  CHECK(netconf.lock_timeout == std::chrono::seconds(30));
+}
+
+TEST_CASE("a list that names one family leaves the other at its default") {
+  CHECK(listed(parse(R"("nonMasqueradeCIDRs": ["10.1.0.0/16"])").non_masquerade) ==
+        "10.1.0.0/16 nonMasqueradeCIDRs\nfc00::/7 nonMasqueradeCIDRs (default)\n");
+  CHECK(listed(parse(R"("nonMasqueradeCIDRs": ["fd00::/8"], "nonMasqueradeReserved": true)").non_masquerade) ==
+        "fd00::/8 nonMasqueradeCIDRs\n"
+        "10.0.0.0/8 nonMasqueradeCIDRs (default)\n"
+        "172.16.0.0/12 nonMasqueradeCIDRs (default)\n"
+        "192.168.0.0/16 nonMasqueradeCIDRs (default)\n"
+        "100.64.0.0/10 nonMasqueradeReserved\n"
+        "192.0.0.0/24 nonMasqueradeReserved\n"
+        "192.0.2.0/24 nonMasqueradeReserved\n"
+        "192.88.99.0/24 nonMasqueradeReserved\n"
+        "198.18.0.0/15 nonMasqueradeReserved\n"
+        "198.51.100.0/24 nonMasqueradeReserved\n"
+        "203.0.113.0/24 nonMasqueradeReserved\n"
+        "240.0.0.0/4 nonMasqueradeReserved\n");
+}
+
+TEST_CASE("an empty list means none, and reserved ranges join the default list only") {
+  CHECK(parse(R"("nonMasqueradeCIDRs": [], "nonMasqueradeReserved": true)").non_masquerade.empty());
+  CHECK(listed(parse(R"("nonMasqueradeCIDRs": ["10.1.0.0/16"], "nonMasqueradeReserved": true)").non_masquerade) ==
+        "10.1.0.0/16 nonMasqueradeCIDRs\nfc00::/7 nonMasqueradeCIDRs (default)\n");
+}
+
+TEST_CASE("one error names everything that is wrong") {
+  CHECK(test::error_of([] {
+          parse(R"("catchAll": "yes", "toPorts": "5-4", "masqueradeCIDRs": ["10.1.0.0/8"], "backend": 3)");
+        }) ==
+        "7: masqueradeCIDRs is \"10.1.0.0/8\": expected an aligned network, 10.0.0.0/8; "
+        "toPorts is \"5-4\": expected ports such as \"1024-29999,32768-65535\", that do not overlap; "
+        "catchAll is \"yes\": expected true or false; "
+        "backend is 3: expected \"auto\" or \"iptables\" or \"nftables\"");
+}
+
+TEST_CASE("the limit counts what is written") {
+  CHECK(test::error_of([] { parse(R"("cidrLimit": 1, "nonMasqueradeCIDRs": ["10.0.0.0/8"])"); }).empty());
+  CHECK(test::error_of([] { parse(R"("cidrLimit": 0)"); }).empty());
+  CHECK(test::error_of([] {
+          parse(R"("cidrLimit": 1, "nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.0.0/16"])");
+        }) == "7: nonMasqueradeCIDRs and masqueradeCIDRs have 2 entries: expected at most 1 (cidrLimit)");
+}
+
+TEST_CASE("snatTo takes one address a family") {
+  const auto netconf = parse(R"("snatTo": ["2001:db8::7", "203.0.113.7"])");
+  CHECK(netconf.snat_to_ipv4 == test::address("203.0.113.7"));
+  CHECK(netconf.snat_to_ipv6 == test::address("2001:db8::7"));
+}
+
+TEST_CASE("pod subnets come from prevResult, each once") {
+  const std::vector addresses{test::interface_address("10.244.1.5/24"), test::interface_address("10.244.1.6/24"),
+                              test::interface_address("fd00::5/64"), test::interface_address("fe80::5/64"),
+                              test::interface_address("127.0.0.1/8")};
+  CHECK(subnets("", addresses) == "10.244.1.0/24 fd00::/64 ");
+  CHECK(subnets(R"("podSubnets": ["10.244.0.0/16"])", addresses) == "10.244.0.0/16 fd00::/64 ");
+  CHECK(subnets("", {test::interface_address("10.1.1.5/32")}) == "10.1.1.5/32 ");
+}
+
+TEST_CASE("pod subnets that cannot be meant are refused") {
+  CHECK(test::error_of([] { subnets("", {test::interface_address("10.1.1.5/0")}); }) ==
+        "7: prevResult.ips holds 10.1.1.5/0: expected the address of a pod with the length of its network");
+  CHECK(test::error_of([] { subnets("", {test::interface_address("127.0.0.1/8")}); }) ==
+        "7: prevResult.ips has no address that leaves the node: expected at least one");
+  CHECK(test::error_of([] {
+          subnets(R"("podSubnets": ["10.244.0.0/16"])", {test::interface_address("10.9.1.5/24")});
+        }) == "7: podSubnets does not hold the pod's address 10.9.1.5/24: expected a network that does");
+}
+
+TEST_CASE("what is recorded of a netconf is what is ours") {
+  CHECK(known_keys(cni::Json::parse(R"({"name":"n","catchAll":false,"prevResult":{},"lockTimeout":"1s","x":1})")).dump() ==
+        R"({"catchAll":false,"lockTimeout":"1s"})");
+}
+
+}  // namespace ipmasq::config
