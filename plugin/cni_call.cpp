@@ -4,6 +4,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "cni/environment.hpp"
 #include "cni/error.hpp"
@@ -55,9 +56,10 @@ int report(const std::string& version, const cni::Error& error) {
 int serve_cni_call() {
   std::string version(cni::newest_version);
   try {
-    const auto request = cni::read_request(cni::read_environment(environment_variable), std::cin);
-    if (cni::is_supported(request.cni_version)) version = request.cni_version;
-    serve(request);
+    auto environment = cni::read_environment(environment_variable);
+    auto netconf = cni::read_netconf(std::cin);
+    version = cni::answer_version(netconf);
+    serve(cni::make_request(std::move(environment), std::move(netconf)));
     return EXIT_SUCCESS;
   } catch (const cni::Error& error) {
     return report(version, error);

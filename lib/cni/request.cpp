@@ -56,7 +56,7 @@ std::string join_versions() {
 std::string checked_version(const Json& netconf, Command command) {
   const auto found = netconf.find("cniVersion");
   const auto version = string_at(netconf, "cniVersion");
-  if (command == Command::del && !is_supported(version)) return std::string(newest_version);
+  if (command == Command::del) return answer_version(netconf);
   if (!is_supported(version)) {
     const auto value = found == netconf.end() ? "missing" : excerpt(*found);
     throw Error(ErrorCode::incompatible_version, "cniVersion is " + value + ": expected one of " + join_versions());
@@ -93,14 +93,22 @@ AttachmentId parse_attachment_id(const Json& value) {
 
 }  // namespace
 
-Request read_request(Environment environment, std::istream& input) {
-  Request request;
-  request.environment = std::move(environment);
-  request.netconf = parse_json(read_all(input), "the network configuration on stdin");
-  if (!request.netconf.is_object()) {
-    throw Error(ErrorCode::decoding_failure, "the network configuration on stdin is " + excerpt(request.netconf) +
-                                                 ": expected a JSON object");
+Json read_netconf(std::istream& input) {
+  constexpr auto what = "the network configuration on stdin";
+  auto netconf = parse_json(read_all(input), what);
+  if (!netconf.is_object()) {
+    throw Error(ErrorCode::decoding_failure, std::string(what) + " is " + excerpt(netconf) + ": expected a JSON object");
   }
+  return netconf;
+}
+
+std::string answer_version(const Json& netconf) {
+  auto version = string_at(netconf, "cniVersion");
+  return is_supported(version) ? version : std::string(newest_version);
+}
+
+Request make_request(Environment environment, Json netconf) {
+  Request request{.environment = std::move(environment), .netconf = std::move(netconf)};
   const auto command = request.environment.command;
   if (command == Command::version) {
     request.cni_version = string_at(request.netconf, "cniVersion");

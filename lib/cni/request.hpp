@@ -13,8 +13,8 @@ namespace ipmasq::cni {
 struct Request {
   Environment environment;
   Json netconf;             ///< an object
-  std::string cni_version;  ///< of the netconf, one that ip-masq speaks (newest_version where DEL got another)
-  std::string network;      ///< `name` of the netconf; empty for VERSION
+  std::string cni_version = {};  ///< of the netconf, one that ip-masq speaks (newest_version where DEL got another)
+  std::string network = {};      ///< `name` of the netconf; empty for VERSION
 };
 
 /// What an attachment is told apart by, within a network.
@@ -25,10 +25,15 @@ struct AttachmentId {
   auto operator<=>(const AttachmentId&) const = default;
 };
 
-/// Reads all of `input`, at most 4 MiB. Throws Error: decoding_failure (not a JSON object), invalid_config (no name, or
-/// one that the spec does not allow), incompatible_version (cniVersion unknown, or older than the command).
-/// A DEL is served whatever its cniVersion.
-Request read_request(Environment environment, std::istream& input);
+/// Reads all of `input`, at most 4 MiB, as a JSON object. Throws Error{decoding_failure}.
+Json read_netconf(std::istream& input);
+
+/// The version for answers about `netconf`: its own where ip-masq speaks it, else the newest.
+std::string answer_version(const Json& netconf);
+
+/// Throws Error: invalid_config (no name, or one that the spec does not allow), incompatible_version (cniVersion
+/// unknown, or older than the command). A DEL is served whatever its cniVersion.
+Request make_request(Environment environment, Json netconf);
 
 /// `cni.dev/valid-attachments` of a GC. libcni leaves the key out, or writes null, where no attachment is valid.
 /// Throws Error{invalid_config}.

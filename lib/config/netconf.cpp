@@ -180,8 +180,9 @@ void read_yield_marks(Keys& keys, Netconf& netconf) {
 }
 
 void read_pod_subnets(Keys& keys, Netconf& netconf) {
+  const auto before = keys.problems().size();
   const auto subnets = read_prefixes(keys, "podSubnets");
-  if (!subnets) return;
+  if (!subnets || keys.problems().size() > before) return;
   if (subnets->empty() || subnets->size() > most_pod_subnets) {
     keys.note("podSubnets has " + std::to_string(subnets->size()) + " entries: expected 1 to " +
               std::to_string(most_pod_subnets) + ", or no such key to take them from prevResult");

@@ -75,6 +75,17 @@ class EditCarrier {
   xtc_handle* handle_;
 };
 
+// libiptc carries the counters of rules over, but would start those of policies anew.
+template <typename Tables>
+void keep_policy_counters(xtc_handle* handle) {
+  for (const auto* chain = Tables::first_chain(handle); chain != nullptr; chain = Tables::next_chain(handle)) {
+    if (Tables::is_builtin(chain, handle) == 0) continue;
+    xt_counters counters{};
+    const auto* const policy = Tables::get_policy(chain, &counters, handle);
+    if (policy != nullptr) Tables::set_policy(Label(chain).text(), Label(policy).text(), &counters, handle);
+  }
+}
+
 template <typename Tables>
 [[noreturn]] void throw_refused() {
   const int number = errno;
@@ -94,6 +105,7 @@ std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for) {
     for (const auto& edit : edits) {
       if (std::visit(EditCarrier<Tables>(handle.get()), edit) == 0) throw_refused<Tables>();
     }
+    keep_policy_counters<Tables>(handle.get());
     if (Tables::commit(handle.get()) != 0) return edits;
     if (errno != EAGAIN) throw_refused<Tables>();
   }

@@ -42,6 +42,9 @@ struct Ipv4Tables {
   static constexpr auto free = iptc_free;
   static constexpr auto first_chain = iptc_first_chain;
   static constexpr auto next_chain = iptc_next_chain;
+  static constexpr auto is_builtin = iptc_builtin;
+  static constexpr auto get_policy = iptc_get_policy;
+  static constexpr auto set_policy = iptc_set_policy;
   static constexpr auto first_rule = iptc_first_rule;
   static constexpr auto next_rule = iptc_next_rule;
   static constexpr auto target = iptc_get_target;
@@ -78,6 +81,9 @@ struct Ipv6Tables {
   static constexpr auto free = ip6tc_free;
   static constexpr auto first_chain = ip6tc_first_chain;
   static constexpr auto next_chain = ip6tc_next_chain;
+  static constexpr auto is_builtin = ip6tc_builtin;
+  static constexpr auto get_policy = ip6tc_get_policy;
+  static constexpr auto set_policy = ip6tc_set_policy;
   static constexpr auto first_rule = ip6tc_first_rule;
   static constexpr auto next_rule = ip6tc_next_rule;
   static constexpr auto target = ip6tc_get_target;

@@ -104,11 +104,11 @@ class Node(Namespace):
         text = stdin if stdin is not None else json.dumps(self.netconf() if netconf is None else netconf)
         process = subprocess.Popen(self.inside(BINARY), env=self.environment(command, container, **variables),
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        process.stdin.write(text if isinstance(text, bytes) else text.encode())
         try:
+            process.stdin.write(text if isinstance(text, bytes) else text.encode())
             process.stdin.close()
         except BrokenPipeError:
-            pass
+            pass  # it had read enough
         process.stdin = None
         return process
 

@@ -24,7 +24,7 @@ Request request(Command command, const std::string& input) {
   std::istringstream stream(input);
   Environment environment;
   environment.command = command;
-  return read_request(environment, stream);
+  return make_request(environment, read_netconf(stream));
 }
 
 }  // namespace

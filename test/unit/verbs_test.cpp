@@ -60,7 +60,7 @@ class Runtime {
     std::istringstream input(R"({"cniVersion":"1.1.0","name":")" + network + R"(","configFile":"/nonexistent","stateDir":")" +
                              folder.path().string() + "\"" + keys +
                              (address.empty() ? "" : R"(,"prevResult":{"ips":[{"address":")" + address + "\"}]}") + "}");
-    return cni::read_request(environment, input);
+    return cni::make_request(environment, cni::read_netconf(input));
   }
 };
 

@@ -1,0 +1,152 @@
+"""The disk is full, the lock is held, the rights are missing: clear errors, nothing half done."""
+
+import fcntl
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness.node import BINARY
+from harness.texts import EMPTY, default_table
+
+
+@pytest.fixture
+def small_disk(node):
+    """A state directory on a file system of one page; yields a function that remounts it."""
+    node.state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k,nr_inodes=16", "state", str(node.state)], check=True)
+    yield lambda options: subprocess.run(["mount", "-o", f"remount,{options}", str(node.state)], check=True)
+    subprocess.run(["umount", str(node.state)], check=True)
+
+
+def fill(folder):
+    with pytest.raises(OSError):
+        with open(folder / "filler", "wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 4096)
+
+
+def test_disk_full(node, small_disk):
+    node.add("pod-1")
+    fill(node.state)
+    before = node.files()
+    code, message = node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"])).error
+    assert (code, message) == (5, f"cannot write {node.state}/cbr0/pod-2:eth0: No space left on device")
+    code, message = node.call("ADD", "pod-3", node.netconf(name="new", ips=["10.3.0.6/24"])).error
+    assert (code, message) == (5, f"cannot write {node.state}/new/network.json: No space left on device")
+    assert (node.save(), node.files()) == (default_table(), before)
+    assert node.call("STATUS", None, node.netconf(version="1.1.0")).error == (
+        50, f"cannot write {node.state}/.status: No space left on device")
+    node.delete("pod-1")  # a DEL writes nothing
+    assert node.save() == EMPTY
+    assert not (node.state / "new").exists()
+
+
+def test_disk_read_only(node, small_disk):
+    node.add("pod-1")
+    small_disk("ro")
+    before = node.files()
+    code, message = node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"])).error
+    assert code == 5
+    assert message.endswith("Read-only file system")
+    assert node.call("ADD", "pod-3", node.netconf(ips=["10.3.0.6/24"])).error[0] == 5
+    assert (node.save(), node.files()) == (default_table(), before)
+    assert node.call("DEL", "pod-1").error == (5, f"cannot remove {node.state}/cbr0/pod-1:eth0: Read-only file system")
+    small_disk("rw")
+    node.delete("pod-1")
+    assert node.save() == EMPTY
+
+
+def test_state_directory_cannot_be_made(node):
+    node.state.write_text("a file")
+    assert node.call("ADD").error == (5, f"cannot make the folder {node.state}: Not a directory")
+    assert node.run("cat", "/proc/net/ip_tables_names") == ""
+
+
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+def test_state_lock_held(node, command):
+    node.add("pod-1")
+    with open(node.state / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        reply = node.call(command, "pod-1", node.netconf(lockTimeout="100ms"))
+        assert reply.error == (11, f"the lock {node.state}/lock is still held by another process")
+        status = node.call("STATUS", None, node.netconf(version="1.1.0", lockTimeout="100ms"))
+        assert status.error == (50, f"the lock {node.state}/lock is still held by another process")
+    assert node.save() == default_table()
+
+
+def test_xtables_lock_held(node):
+    lock_file = node.env["XTABLES_LOCKFILE"]
+    node.add("pod-1")
+    with open(lock_file) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # What needs no commit does not wait.
+        node.add("pod-2", ips=["10.244.1.6/24"], lockTimeout="0s")
+        node.delete("pod-2", lockTimeout="0s")
+        conf = node.netconf(ips=["10.3.0.6/24"], name="new", lockTimeout="100ms")
+        assert node.call("ADD", "pod-3", conf).error == (11, f"the lock {lock_file} is still held by another process")
+        last = node.call("DEL", "pod-1", node.netconf(lockTimeout="100ms"))
+        assert last.error == (11, f"the lock {lock_file} is still held by another process")
+    assert node.save() == default_table()
+    assert sorted(node.files()) == ["cbr0/network.json", "cbr0/pod-1:eth0", "lock"]
+    node.delete("pod-1")
+    assert node.save() == EMPTY
+
+
+def test_a_lock_that_is_let_go_is_taken(node):
+    node.add("pod-1")
+    lock = open(node.state / "lock")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    process = node.start("DEL", "pod-1")
+    while not re.search(rf"-> FLOCK +ADVISORY +WRITE {process.pid} ", Path("/proc/locks").read_text()):
+        assert process.poll() is None
+    lock.close()
+    assert process.wait() == 0
+    assert node.save() == EMPTY
+
+
+@pytest.mark.parametrize("capability", ["cap_net_admin", "cap_net_raw"])
+def test_without_the_right_to_change_rules(node, capability):
+    argv = ["capsh", f"--drop={capability}", "--", "-c", f"exec {BINARY}"]
+
+    def call(command, version="1.0.0"):
+        return json.loads(subprocess.run(node.inside(*argv), env=node.environment(command, "pod-1"), capture_output=True,
+                                         input=json.dumps(node.netconf(version=version)), text=True).stdout)
+
+    assert call("ADD") == {
+        "cniVersion": "1.0.0", "code": 100, "msg": "the nat table of iptables cannot be read (Operation not permitted)",
+        "details": "run as root, or with the capabilities NET_ADMIN and NET_RAW in the node's network namespace"}
+    assert list(node.files()) == ["lock"]
+    assert call("STATUS", "1.1.0")["code"] == 50
+    node.add()
+    assert call("CHECK")["code"] == 100
+    assert call("DEL")["code"] == 100
+    assert node.save() == default_table()
+
+
+def test_the_result_cannot_be_written(node):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(node.inside(BINARY), env=node.environment("ADD", "pod-1"), stdout=full,
+                              stderr=subprocess.PIPE, input=json.dumps(node.netconf()).encode())
+    assert done.returncode == 1
+    assert done.stderr == b"ip-masq: cannot write the result to stdout\n"
+    node.delete()
+    assert node.save() == EMPTY
+
+
+def test_somebody_commits_without_the_lock(node):
+    """Another program with a lock of its own changes the table all the time: the kernel refuses stale commits."""
+    script = ("while :; do iptables-legacy -t nat -A OUTPUT -d 192.0.2.1 -j RETURN;"
+              " iptables-legacy -t nat -D OUTPUT -d 192.0.2.1 -j RETURN; done")
+    rival = subprocess.Popen(node.inside("sh", "-c", script), env={"PATH": "/usr/sbin:/usr/bin",
+                             "XTABLES_LOCKFILE": str(node.folder / "another.lock")},
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for number in range(100):
+            node.add(f"pod-{number}", ips=[f"10.{number}.0.5/24"])
+            node.delete(f"pod-{number}", ips=[f"10.{number}.0.5/24"])
+    finally:
+        rival.kill()
+        rival.wait()
+    assert list(node.files()) == ["lock"]

@@ -1,0 +1,102 @@
+"""Nobody else's rule, chain, policy or counter changes."""
+
+import re
+import subprocess
+
+import pytest
+from harness.kube_rules import kube_rules
+
+FOREIGN = """*nat
+:PREROUTING ACCEPT [11:1100]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [7:700]
+:POSTROUTING ACCEPT [5:500]
+:CNI-0123456789abcdef - [0:0]
+:DOCKER - [0:0]
+:IP-MASQ-AGENT - [0:0]
+:ZZ-LAST - [0:0]
+:empty - [0:0]
+[3:300] -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+[4:400] -A PREROUTING -p tcp -m set --match-set allowed src -m tcp --dport 8080 -j DNAT --to-destination 10.9.9.9:80
+[1:100] -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+[9:900] -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+[8:800] -A POSTROUTING -m comment --comment "it's \\"quoted\\" and \\\\ slashed" -j ZZ-LAST
+[2:200] -A POSTROUTING -m comment --comment "ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ-AGENT chain" -m addrtype ! --dst-type LOCAL -j IP-MASQ-AGENT
+[6:600] -A CNI-0123456789abcdef -d 10.88.0.0/16 -j ACCEPT
+[6:660] -A CNI-0123456789abcdef ! -d 224.0.0.0/4 -j MASQUERADE
+[5:550] -A IP-MASQ-AGENT -d 10.0.0.0/8 -j RETURN
+[5:555] -A IP-MASQ-AGENT -j MASQUERADE --random-fully
+[1:111] -A ZZ-LAST -m statistic --mode random --probability 0.33332999982 -j RETURN
+[1:222] -A ZZ-LAST -m statistic --mode nth --every 3 --packet 0 -j RETURN
+[1:333] -A ZZ-LAST -p udp -m multiport --dports 53,123 -g CNI-0123456789abcdef
+[1:444] -A ZZ-LAST -m mark ! --mark 0x4000/0x4000 -j RETURN
+[1:555] -A ZZ-LAST -j MARK --set-xmark 0x0/0x4000
+COMMIT
+"""
+
+
+def counted(node):
+    """The table with its counters, comments aside."""
+    save = node.run("iptables-legacy-save", "-c", "-t", "nat", env={"PATH": "/usr/sbin:/usr/bin", **node.env})
+    return "".join(line + "\n" for line in save.splitlines() if not line.startswith("#"))
+
+
+@pytest.fixture
+def foreign(node):
+    node.run("ipset", "create", "allowed", "hash:ip")
+    node.run("iptables-legacy-restore", "--counters", input=FOREIGN, env={"PATH": "/usr/sbin:/usr/bin", **node.env})
+    return counted(node)
+
+
+def without_ours(text):
+    return "".join(line + "\n" for line in text.splitlines()
+                   if not re.search(r"IP-MASQ( |$)|IP-MASQ-[0-9a-f]{12}", line))
+
+
+def test_every_kind_of_rule_and_its_counters(node, foreign):
+    assert len(foreign.splitlines()) == len(FOREIGN.splitlines())
+    node.add("pod-1", ips=["10.244.1.5/24", "10.244.2.5/24"])
+    assert without_ours(counted(node)) == foreign
+    node.add("pod-2", ips=["10.244.1.6/24"], catchAll=False)
+    node.delete("pod-1")
+    assert without_ours(counted(node)) == foreign
+    node.delete("pod-2")
+    assert counted(node) == foreign
+
+
+def test_ten_thousand_rules_of_others(node):
+    node.restore(kube_rules(10_000))
+    before = counted(node)
+    assert len(before.splitlines()) > 10_000
+    node.add("pod-1")
+    assert without_ours(counted(node)) == before
+    node.add("pod-2", ips=["10.244.1.6/24"])
+    node.delete("pod-1")
+    node.delete("pod-2")
+    assert counted(node) == before
+
+
+def test_a_call_that_finds_all_right_commits_nothing(node, foreign):
+    """A commit gives the kernel a table of another size or, at the least, is a call of setsockopt."""
+    node.add("pod-1")
+    trace = node.folder / "trace"
+    for command, container in [("ADD", "pod-2"), ("CHECK", "pod-1"), ("DEL", "pod-2")]:
+        import json
+        conf = json.dumps(node.netconf(ips=["10.244.1.5/24"] if container == "pod-1" else ["10.244.1.6/24"]))
+        from harness.node import BINARY
+        subprocess.run(node.inside("strace", "-f", "-o", trace, "-e", "trace=setsockopt,getsockopt,execve,flock", BINARY),
+                       input=conf, text=True, env=node.environment(command, container), check=True, capture_output=True)
+        calls = trace.read_text()
+        assert "setsockopt(" not in calls.replace("getsockopt(", "")
+        assert calls.count("execve(") == 1, "no other program is started"
+        assert "xtables" not in calls
+
+
+def test_counters_of_our_rules_outlive_a_change_of_the_list(node):
+    node.add("pod-1")
+    text = counted(node).replace("[0:0] -A IP-MASQ-", "[42:4200] -A IP-MASQ-")
+    node.run("iptables-legacy-restore", "--counters", input=text, env={"PATH": "/usr/sbin:/usr/bin", **node.env})
+    node.add("pod-1", nonMasqueradeCIDRs=["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "203.0.113.0/24"])
+    after = [line for line in counted(node).splitlines() if "-A IP-MASQ-" in line]
+    assert [line for line in after if not line.startswith("[42:4200]")] == [
+        "[0:0] -A IP-MASQ-67a95ac47c50 -d 203.0.113.0/24 -j ACCEPT"]
