@@ -14,3 +14,14 @@ def node(tmp_path):
     made = Node(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A node with the CNI plugins and cnitool."""
+    from harness.host import TOOLS, Host
+    if not (TOOLS / "cnitool").exists():
+        pytest.skip("the CNI plugins are not there: scripts/install-tools could not reach the Go module proxy")
+    made = Host(tmp_path)
+    yield made
+    made.close()

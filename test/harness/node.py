@@ -163,6 +163,11 @@ class Node(Namespace):
         program = "iptables-legacy-restore" if family == 4 else "ip6tables-legacy-restore"
         self.run(program, "-w", input=text, env={**os.environ, **self.env})
 
+    def restore_beside(self, text, family=4):
+        """As restore(), leaving what is there."""
+        program = "iptables-legacy-restore" if family == 4 else "ip6tables-legacy-restore"
+        self.run(program, "-w", "--noflush", input=text, env={**os.environ, **self.env})
+
     def files(self):
         """Files under the state directory, by their path there, with their text."""
         return {str(path.relative_to(self.state)): path.read_text()

@@ -1,0 +1,95 @@
+"""A node with a pod and the world outside, of namespaces, bridges and veths."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.node import Namespace
+
+WITNESS = Path(__file__).with_name("witness.py")
+
+
+class Witness:
+    """A witness that serves in a namespace, until closed."""
+
+    def __init__(self, namespace, addresses):
+        self.process = subprocess.Popen(namespace.inside(sys.executable, WITNESS, "serve", *addresses),
+                                        stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def ask(namespace, *questions):
+    """{"tcp:10.9.9.9": the source address seen there, None where there was no answer}"""
+    return json.loads(namespace.run(sys.executable, WITNESS, "ask", *questions))
+
+
+def connect(left, left_name, right, right_name):
+    """A veth between two namespaces, up."""
+    subprocess.run(["ip", "link", "add", left_name, "netns", left.name, "type", "veth",
+                    "peer", "name", right_name, "netns", right.name], check=True)
+    left.run("ip", "link", "set", left_name, "up")
+    right.run("ip", "link", "set", right_name, "up")
+
+
+def give(namespace, interface, *addresses):
+    for address in addresses:
+        nodad = ["nodad"] if ":" in address else []
+        namespace.run("ip", "address", "add", address, "dev", interface, *nodad)
+
+
+class Outside:
+    """What lies behind a node's uplink: one namespace that has all the addresses of the world, and routes to the pods."""
+
+    NODE = {4: "198.18.0.1", 6: "2001:db8:18::1"}
+
+    def __init__(self, node, addresses, pod_networks):
+        self.namespace = Namespace("outside")
+        connect(node, "uplink", self.namespace, "to-node")
+        give(node, "uplink", f"{self.NODE[4]}/24", f"{self.NODE[6]}/64")
+        give(self.namespace, "to-node", "198.18.0.254/24", "2001:db8:18::254/64")
+        for address in addresses:
+            give(self.namespace, "lo", f"{address}/{128 if ':' in address else 32}")
+        for network in pod_networks:
+            gateway = self.NODE[6 if ":" in network else 4]
+            self.namespace.run("ip", "route", "add", network, "via", gateway)
+        node.run("ip", "route", "add", "default", "via", "198.18.0.254")
+        node.run("ip", "route", "add", "default", "via", "2001:db8:18::254")
+        node.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
+        self.witness = Witness(self.namespace, addresses)
+
+    def close(self):
+        self.witness.close()
+        self.namespace.close()
+
+
+class Pod:
+    """A pod on a bridge of the node, as the bridge plugin would make it."""
+
+    def __init__(self, node, name, *addresses, bridge="cni0", hairpin=False):
+        self.namespace = Namespace(name)
+        self.addresses = addresses
+        port = f"v-{name}"[:15]
+        connect(node, port, self.namespace, "eth0")
+        node.run("ip", "link", "set", port, "master", bridge)
+        if hairpin:
+            node.run("ip", "link", "set", port, "type", "bridge_slave", "hairpin", "on")
+        give(self.namespace, "eth0", *addresses)
+
+    def route_through(self, *gateways):
+        for gateway in gateways:
+            self.namespace.run("ip", "route", "add", "default", "via", gateway)
+
+    def close(self):
+        self.namespace.close()
+
+
+def make_bridge(node, *addresses, name="cni0"):
+    node.run("ip", "link", "add", name, "type", "bridge")
+    give(node, name, *addresses)
+    node.run("ip", "link", "set", name, "up")
