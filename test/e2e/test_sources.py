@@ -106,8 +106,8 @@ def test_without_the_catch_all_other_rules_decide(site):
 
 
 def test_snat_to_an_address(site):
-    site.node.run("ip", "address", "add", "198.18.0.77/24", "dev", "uplink")
-    site.node.run("ip", "address", "add", "2001:db8:18::77/64", "dev", "uplink", "nodad")
+    site.node.run("ip", "address", "add", "198.18.0.77/24", "dev", "uplink0")
+    site.node.run("ip", "address", "add", "2001:db8:18::77/64", "dev", "uplink0", "nodad")
     site.add(snatTo=["198.18.0.77", "2001:db8:18::77"])
     seen = {4: "198.18.0.77", 6: "2001:db8:18::77"}
     assert site.seen(MASQUERADED) == {f"{protocol}:{address}": seen[family(address)]

@@ -44,22 +44,28 @@ def give(namespace, interface, *addresses):
 
 
 class Outside:
-    """What lies behind a node's uplink: one namespace that has all the addresses of the world, and routes to the pods."""
+    """A host behind an uplink of the node, with all the addresses given and routes to the pods. The first one (number 0)
+    stands for the rest of the world: the node's default routes lead there."""
 
-    NODE = {4: "198.18.0.1", 6: "2001:db8:18::1"}
+    NODE = {4: "198.18.0.1", 6: "2001:db8:18::1"}  # the node's addresses at uplink 0
 
-    def __init__(self, node, addresses, pod_networks):
+    def __init__(self, node, addresses, pod_networks, number=0):
         self.namespace = Namespace("outside")
-        connect(node, "uplink", self.namespace, "to-node")
-        give(node, "uplink", f"{self.NODE[4]}/24", f"{self.NODE[6]}/64")
-        give(self.namespace, "to-node", "198.18.0.254/24", "2001:db8:18::254/64")
+        uplink = f"uplink{number}"
+        ipv4, ipv6 = f"198.18.{number}.", f"2001:db8:18:{number or ''}:" + (":" if number else "")
+        connect(node, uplink, self.namespace, "to-node")
+        give(node, uplink, f"{ipv4}1/24", f"{ipv6}1/64")
+        give(self.namespace, "to-node", f"{ipv4}254/24", f"{ipv6}254/64")
         for address in addresses:
             give(self.namespace, "lo", f"{address}/{128 if ':' in address else 32}")
         for network in pod_networks:
-            gateway = self.NODE[6 if ":" in network else 4]
-            self.namespace.run("ip", "route", "add", network, "via", gateway)
-        node.run("ip", "route", "add", "default", "via", "198.18.0.254")
-        node.run("ip", "route", "add", "default", "via", "2001:db8:18::254")
+            self.namespace.run("ip", "route", "add", network, "via", f"{ipv6 if ':' in network else ipv4}1")
+        if number == 0:
+            node.run("ip", "route", "add", "default", "via", f"{ipv4}254")
+            node.run("ip", "route", "add", "default", "via", f"{ipv6}254")
+        else:
+            for address in addresses:
+                node.run("ip", "route", "add", address, "via", f"{ipv6 if ':' in address else ipv4}254")
         node.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
         self.witness = Witness(self.namespace, addresses)
 

@@ -1,7 +1,5 @@
 """Calls beside each other, beside other programs, and killed at any moment."""
 
-import json
-import os
 import random
 import signal
 import subprocess
@@ -9,7 +7,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from harness.node import BINARY
 from harness.texts import CBR0, EMPTY, HOOK, default_table
 
 

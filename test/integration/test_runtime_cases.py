@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
+from harness.node import BINARY
 from harness.texts import CBR0, EMPTY, default_table
 
 VERSION_REPLY = {"cniVersion": "1.1.0", "supportedVersions": ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]}
@@ -16,6 +18,12 @@ def gc(node, *valid, **keys):
 
 def status(node, **keys):
     return node.call("STATUS", None, node.netconf(version="1.1.0", ips=None, **keys)).error
+
+
+def call_without_capabilities(node, command, container):
+    argv = ["capsh", "--drop=cap_net_admin,cap_net_raw", "--", "-c", f"exec {BINARY}"]
+    return subprocess.run(node.inside(*argv), env=node.environment(command, container),
+                          input=json.dumps(node.netconf()), capture_output=True, text=True)
 
 
 def test_version_needs_nothing(node):
@@ -53,17 +61,9 @@ def test_del_of_all_but_the_last_does_not_open_the_table(node):
     node.add("pod-1")
     node.add("pod-2", ips=["10.244.1.6/24"])
     # Without the right to look at a table, a call that looks fails.
-    reply = drop_capabilities(node, "DEL", "pod-1")
+    reply = call_without_capabilities(node, "DEL", "pod-1")
     assert reply.returncode == 0, reply.stdout
-    assert drop_capabilities(node, "DEL", "pod-2").returncode == 1
-
-
-def drop_capabilities(node, command, container):
-    import subprocess
-    from harness.node import BINARY
-    argv = ["capsh", "--drop=cap_net_admin,cap_net_raw", "--", "-c", f"exec {BINARY}"]
-    return subprocess.run(node.inside(*argv), env=node.environment(command, container),
-                          input=json.dumps(node.netconf()), capture_output=True, text=True)
+    assert call_without_capabilities(node, "DEL", "pod-2").returncode == 1
 
 
 def test_add_repeated_with_the_same_container(node):
