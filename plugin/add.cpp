@@ -99,12 +99,12 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, 
     if (problem != wanted.problems.end() && network.broken.empty()) {
       throw cni::Error(cni::ErrorCode::invalid_config, problem->second);
     }
-    open_backend(backend_choice(recorded), lock_timeout)->apply(wanted.ruleset);
+    open_backend(backend_choice(recorded), lock_timeout)->apply(wanted.ruleset, wanted_of(before).ruleset);
   } catch (const cni::Error& error) {
     // What cannot be put back either is left to the runtime's DEL.
     try {
       restore(store, network_before, entry);
-      open_backend(backend_choice(before), lock_timeout)->apply(wanted_of(before).ruleset);
+      open_backend(backend_choice(before), lock_timeout)->apply(wanted_of(before).ruleset, wanted_of(before).ruleset);
     } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): the first error is the one to tell
     }
     throw error;

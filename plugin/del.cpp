@@ -38,9 +38,11 @@ void del(const cni::Request& request, const netfilter::BackendFactory& open_back
   if (network.remove(id)) {
     // The record goes last: a call that is killed before is repeated by the runtime, or by GC.
     if (is_last) {
-      auto recorded = store.load();
+      const auto before = store.load();
+      auto recorded = before;
       recorded[request.network] = network;
-      open_backend(backend_choice(recorded), lock_timeout)->apply(wanted_of(recorded).ruleset);
+      open_backend(backend_choice(recorded), lock_timeout)
+          ->apply(wanted_of(recorded).ruleset, wanted_of(before).ruleset);
     }
     store.forget(request.network, id);
   }

@@ -60,7 +60,7 @@ void gc(const cni::Request& request, const netfilter::BackendFactory& open_backe
 
   Attempts attempts;
   const bool rules_are_right = attempts.run(
-      [&] { open_backend(backend_choice(recorded), netconf.lock_timeout)->apply(wanted.ruleset); });
+      [&] { open_backend(backend_choice(recorded), netconf.lock_timeout)->apply(wanted.ruleset, wanted.ruleset); });
   for (const auto& id : stale) {
     attempts.run([&] { store.forget(request.network, id); });
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 
 namespace ipmasq::nat {
@@ -42,7 +41,7 @@ void append_source_nat(const Translation& translation, const std::optional<Prefi
       Rule rule{.destination = destination,
                 .protocol = protocol,
                 .target = SourceNat{translation.snat_to, range, translation.random_fully}};
-      if (left > 0) rule.probability = static_cast<std::uint32_t>(std::lround(share * certain));
+      if (left > 0) rule.probability = static_cast<std::uint32_t>(share * certain + 0.5);
       rules.push_back(rule);
     }
   }

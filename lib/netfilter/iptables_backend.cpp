@@ -32,6 +32,15 @@ std::vector<std::string> describe(const std::vector<nat::Edit>& edits, const cha
   return lines;
 }
 
+// The lock is not taken for a look, and no look is taken where a change is certain.
+template <typename Tables>
+bool needs_change(const nat::Ruleset& wanted, const nat::Ruleset& before) {
+  if (!concerns<Tables>(wanted)) return false;
+  check_nat_table<Tables>();
+  const bool is_certain = nat::iptables_chains(wanted, Tables::family) != nat::iptables_chains(before, Tables::family);
+  return is_certain || !edits_in<Tables>(wanted).empty();
+}
+
 // From a fresh read under the lock: the table may have changed since somebody looked.
 template <typename Tables>
 std::vector<std::string> change(const nat::Ruleset& wanted) {
@@ -79,10 +88,10 @@ std::vector<std::string> IptablesBackend::differences(const nat::Ruleset& wanted
   return lines;
 }
 
-std::vector<std::string> IptablesBackend::apply(const nat::Ruleset& wanted) {
-  // Both are read before either is changed, and the lock is not taken for a look.
-  const bool change_ipv4 = !edits_in<Ipv4Tables>(wanted).empty();
-  const bool change_ipv6 = !edits_in<Ipv6Tables>(wanted).empty();
+std::vector<std::string> IptablesBackend::apply(const nat::Ruleset& wanted, const nat::Ruleset& before) {
+  // Both are looked at before either is changed.
+  const bool change_ipv4 = needs_change<Ipv4Tables>(wanted, before);
+  const bool change_ipv6 = needs_change<Ipv6Tables>(wanted, before);
   if (!change_ipv4 && !change_ipv6) return {};
 
   const auto lock = lock_xtables(lock_timeout_);

@@ -13,7 +13,7 @@ class IptablesBackend : public NatBackend {
 
   std::string name() const override { return "iptables"; }
   std::vector<std::string> differences(const nat::Ruleset& wanted) override;
-  std::vector<std::string> apply(const nat::Ruleset& wanted) override;
+  std::vector<std::string> apply(const nat::Ruleset& wanted, const nat::Ruleset& before) override;
   std::vector<CountedRule> rules() override;
   void check_available() override;
 

@@ -45,11 +45,10 @@ template <typename Tables>
 nat::ObservedTable observe(xtc_handle* handle) {
   Observer<Tables> observer;
   for (const auto* chain = Tables::first_chain(handle); chain != nullptr; chain = Tables::next_chain(handle)) {
-    const std::string name(chain);
-    observer.enter(name);
+    observer.enter(chain);
     std::size_t index = 0;
     for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr; rule = Tables::next_rule(rule, handle)) {
-      observer.see(name, index++, *rule, Tables::target(rule, handle));
+      observer.see(chain, index++, *rule, Tables::target(rule, handle));
     }
   }
   return std::move(observer.table());

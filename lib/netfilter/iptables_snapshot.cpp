@@ -117,7 +117,7 @@ class SnapshotReader {
 
   nat::ObservedTable read() {
     find_our_chains();
-    std::string chain;
+    std::string_view chain;
     std::size_t index = 0;
     for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
       if (snapshot_.is_chain_head(offset)) {
@@ -190,17 +190,17 @@ class SnapshotReader {
 }  // namespace
 
 template <typename Tables>
-void Observer<Tables>::enter(const std::string& chain) {
-  if (nat::is_our_chain(chain)) table_.chains[chain];
+void Observer<Tables>::enter(std::string_view chain) {
+  if (nat::is_our_chain(chain)) table_.chains[std::string(chain)];
 }
 
 template <typename Tables>
-void Observer<Tables>::see(const std::string& chain, std::size_t index, const typename Tables::Entry& entry,
-                           const std::string& target) {
+void Observer<Tables>::see(std::string_view chain, std::size_t index, const typename Tables::Entry& entry,
+                           std::string_view target) {
   if (nat::is_our_chain(chain)) {
-    table_.chains[chain].push_back(decode<Tables>(entry, target));
+    table_.chains[std::string(chain)].push_back(decode<Tables>(entry, std::string(target)));
   } else if (nat::is_our_chain(target)) {
-    table_.entrances.push_back({chain, index, decode<Tables>(entry, target)});
+    table_.entrances.push_back({std::string(chain), index, decode<Tables>(entry, std::string(target))});
   }
 }
 

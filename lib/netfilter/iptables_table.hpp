@@ -2,7 +2,7 @@
 #pragma once
 
 #include <functional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "nat/difference.hpp"
@@ -36,9 +36,9 @@ std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for);
 template <typename Tables>
 class Observer {
  public:
-  void enter(const std::string& chain);
+  void enter(std::string_view chain);
   /// Rules of a chain in their order; `target` as decode() takes it.
-  void see(const std::string& chain, std::size_t index, const typename Tables::Entry& entry, const std::string& target);
+  void see(std::string_view chain, std::size_t index, const typename Tables::Entry& entry, std::string_view target);
   nat::ObservedTable& table() { return table_; }
 
  private:

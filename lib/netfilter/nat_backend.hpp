@@ -40,8 +40,9 @@ class NatBackend {
   virtual std::vector<std::string> differences(const nat::Ruleset& wanted) = 0;
 
   /// Brings the kernel to `wanted`, by at most one transaction a family; the differences that it mended. Where there
-  /// are none nothing is committed. Throws cni::Error; no family is then half changed.
-  virtual std::vector<std::string> apply(const nat::Ruleset& wanted) = 0;
+  /// are none nothing is committed. `before`: what was wanted until now, so that where it differs no look is needed to
+  /// know that there is something to change. Throws cni::Error; no family is then half changed.
+  virtual std::vector<std::string> apply(const nat::Ruleset& wanted, const nat::Ruleset& before) = 0;
 
   /// Every rule of ours, in the order that packets meet them. Changes nothing.
   virtual std::vector<CountedRule> rules() = 0;
