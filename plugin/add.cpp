@@ -25,8 +25,9 @@ std::string pod_name(const std::string& args) {
 
 Entry entry_of(const cni::Request& request, const config::Netconf& netconf) {
   if (!state::Store::is_network_name(request.network)) {
-    throw cni::Error(cni::ErrorCode::invalid_config,
-                     "name is \"" + request.network + "\": expected another, this one is a file of ip-masq's own");
+    throw cni::Error(
+        cni::ErrorCode::invalid_config,
+        "name is \"" + request.network + "\": expected another, this one is a file of ip-masq's own");
   }
   const auto& environment = request.environment;
   const auto addresses = cni::addresses(cni::prev_result(request.netconf));
@@ -40,13 +41,12 @@ Entry entry_of(const cni::Request& request, const config::Netconf& netconf) {
 
 // Whether the entry changes nothing of what is wanted of the kernel.
 bool wants_nothing_new(const state::Network& recorded, const Entry& entry) {
-  const auto& [id, addresses, pod_subnets, pod] = entry.attachment;
-  const auto* const same = recorded.find(id);
-  return recorded.netconf == entry.netconf && recorded.broken.empty() &&
-         (same == nullptr || same->pod_subnets == pod_subnets) &&
-         std::ranges::all_of(pod_subnets, [&](const auto& subnet) {
-           return same != nullptr || recorded.is_used(subnet, id);
-         });
+  const auto& attachment = entry.attachment;
+  const auto has_rules = [&](const net::Prefix& subnet) { return recorded.is_used(subnet, attachment.id); };
+  const auto* const same = recorded.find(attachment.id);
+  const bool same_subnets = same != nullptr ? same->pod_subnets == attachment.pod_subnets
+                                            : std::ranges::all_of(attachment.pod_subnets, has_rules);
+  return recorded.netconf == entry.netconf && recorded.broken.empty() && same_subnets;
 }
 
 void record(const state::Store& store, const Entry& entry) {
@@ -67,7 +67,8 @@ void restore(const state::Store& store, const state::Network& before, const Entr
 }
 
 // The common case, beside other calls of its kind: nothing to change but the record.
-bool attach_under_shared_lock(const state::Store& store, const Entry& entry, std::chrono::nanoseconds lock_timeout,
+bool attach_under_shared_lock(const state::Store& store, const Entry& entry,
+                              std::chrono::nanoseconds lock_timeout,
                               const netfilter::BackendFactory& open_backend) {
   const auto lock = store.lock_shared(lock_timeout);
   const auto recorded = store.load();
@@ -80,7 +81,8 @@ bool attach_under_shared_lock(const state::Store& store, const Entry& entry, std
 }
 
 // The record comes first: rules without one would outlive a call that is killed.
-void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, std::chrono::nanoseconds lock_timeout,
+void attach_under_exclusive_lock(const state::Store& store, const Entry& entry,
+                                 std::chrono::nanoseconds lock_timeout,
                                  const netfilter::BackendFactory& open_backend) {
   const auto lock = store.lock_exclusive(lock_timeout);
   const auto before = store.load();
@@ -104,7 +106,8 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, 
     // What cannot be put back either is left to the runtime's DEL.
     try {
       restore(store, network_before, entry);
-      open_backend(backend_choice(before), lock_timeout)->apply(wanted_of(before).ruleset, wanted_of(before).ruleset);
+      open_backend(backend_choice(before), lock_timeout)
+          ->apply(wanted_of(before).ruleset, wanted_of(before).ruleset);
     } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): the first error is the one to tell
     }
     throw error;

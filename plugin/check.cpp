@@ -28,7 +28,8 @@ void check_record(const Recorded& recorded, const cni::Request& request) {
   const auto addresses = cni::addresses(cni::prev_result(request.netconf));
   if (addresses != attachment->addresses) {
     throw cni::Error(check_failed,
-                     who + " is recorded with " + text_of(attachment->addresses) + ", prevResult has " + text_of(addresses),
+                     who + " is recorded with " + text_of(attachment->addresses) + ", prevResult has " +
+                         text_of(addresses),
                      "an ADD of the same container records it anew");
   }
 }

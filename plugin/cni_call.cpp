@@ -25,7 +25,8 @@ std::optional<std::string> environment_variable(const char* name) {
 
 void print_versions(const std::string& asked_version) {
   const auto version = asked_version.empty() ? std::string(cni::newest_version) : asked_version;
-  std::cout << cni::to_text({{"cniVersion", version}, {"supportedVersions", cni::supported_versions}}) << std::endl;
+  std::cout << cni::to_text({{"cniVersion", version}, {"supportedVersions", cni::supported_versions}})
+            << std::endl;
 }
 
 void serve(const cni::Request& request) {
@@ -64,7 +65,8 @@ int serve_cni_call() {
   } catch (const cni::Error& error) {
     return report(version, error);
   } catch (const std::exception& error) {
-    return report(version, cni::Error(cni::ErrorCode::io_failure, std::string("unexpected: ") + error.what()));
+    return report(version,
+                  cni::Error(cni::ErrorCode::io_failure, std::string("unexpected: ") + error.what()));
   }
 }
 

@@ -3,8 +3,8 @@
 
 namespace ipmasq::plugin {
 
-/// Serves the call that the environment and stdin describe; the exit status. The one place that catches cni::Error for
-/// a runtime: the error object goes to stdout, one line for a human to stderr.
+/// Serves the call that the environment and stdin describe; the exit status. The one place that catches
+/// cni::Error for a runtime: the error object goes to stdout, one line for a human to stderr.
 int serve_cni_call();
 
 }  // namespace ipmasq::plugin

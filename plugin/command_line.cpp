@@ -43,16 +43,17 @@ OutputFormat parse_format(const std::string& name) {
   throw UsageError("--output is \"" + name + "\": expected text or json");
 }
 
-void expect_operands(const std::string& command, const std::vector<std::string>& operands, std::size_t count) {
+void expect_operands(const std::string& command, const std::vector<std::string>& operands,
+                     std::size_t count) {
   if (operands.size() == count) return;
-  throw UsageError(command + " takes " + std::to_string(count) + " arguments, not " + std::to_string(operands.size()));
+  throw UsageError(command + " takes " + std::to_string(count) + " arguments, not " +
+                   std::to_string(operands.size()));
 }
 
 void run(int argc, const char* const* argv) {
   cxxopts::Options options("ip-masq");
-  options.add_options()("h,help", "")("version", "")("state-dir", "",
-                                                     cxxopts::value<std::string>()->default_value(
-                                                         config::Netconf{}.state_dir.string()))(
+  options.add_options()("h,help", "")("version", "")(
+      "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
       "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
       "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
   options.parse_positional("operands");

@@ -15,12 +15,13 @@ enum class OutputFormat { text, json };
 /// Networks, pod subnets, attachments, backend, each rule with what it has counted.
 void show(const std::filesystem::path& state_dir, OutputFormat format, std::ostream& output);
 
-/// What becomes of the source address of a connection, and which key says so. Throws cni::Error for what is no address.
-void explain(const std::filesystem::path& state_dir, const std::string& source, const std::string& destination,
-             OutputFormat format, std::ostream& output);
+/// What becomes of the source address of a connection, and which key says so. Throws cni::Error for what is
+/// no address.
+void explain(const std::filesystem::path& state_dir, const std::string& source,
+             const std::string& destination, OutputFormat format, std::ostream& output);
 
-/// Brings the kernel to what is wanted; tells what it changed. Throws cni::Error where rules of a network had to stay as
-/// they are, after everything else was done.
+/// Brings the kernel to what is wanted; tells what it changed. Throws cni::Error where rules of a network had
+/// to stay as they are, after everything else was done.
 void sync(const std::filesystem::path& state_dir, std::ostream& output);
 
 }  // namespace ipmasq::plugin

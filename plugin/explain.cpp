@@ -19,8 +19,9 @@ namespace {
 net::Address parse_operand(const char* what, const std::string& text) {
   const auto address = net::parse_address(text);
   if (address) return *address;
-  throw cni::Error(cni::ErrorCode::invalid_config,
-                   std::string(what) + " is \"" + text + "\": expected an address such as 10.244.1.5 or fd00::5");
+  throw cni::Error(
+      cni::ErrorCode::invalid_config,
+      std::string(what) + " is \"" + text + "\": expected an address such as 10.244.1.5 or fd00::5");
 }
 
 bool is_address(const sockaddr* socket_address, const net::Address& address) {
@@ -28,9 +29,9 @@ bool is_address(const sockaddr* socket_address, const net::Address& address) {
   const bool is_ipv4 = address.family == net::Family::ipv4;
   if (socket_address->sa_family != (is_ipv4 ? AF_INET : AF_INET6)) return false;
   // NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast): how sockaddr is meant
-  const void* const bytes = is_ipv4
-                                ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(socket_address)->sin_addr)
-                                : &reinterpret_cast<const sockaddr_in6*>(socket_address)->sin6_addr;
+  const void* const bytes =
+      is_ipv4 ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(socket_address)->sin_addr)
+              : &reinterpret_cast<const sockaddr_in6*>(socket_address)->sin6_addr;
   // NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast)
   return std::memcmp(bytes, address.bytes.data(), net::bits(address.family) / 8) == 0;
 }
@@ -65,7 +66,8 @@ std::string fate_text(nat::Fate fate) {
   return "";
 }
 
-cni::Json to_json(const std::string& source, const std::string& destination, const nat::Explanation& explanation) {
+cni::Json to_json(const std::string& source, const std::string& destination,
+                  const nat::Explanation& explanation) {
   cni::Json json{{"source", source},
                  {"destination", destination},
                  {"fate", fate_text(explanation.fate)},
@@ -94,12 +96,13 @@ void print(const std::string& source, const std::string& destination, const nat:
 
 }  // namespace
 
-void explain(const std::filesystem::path& state_dir, const std::string& source, const std::string& destination,
-             OutputFormat format, std::ostream& output) {
+void explain(const std::filesystem::path& state_dir, const std::string& source,
+             const std::string& destination, OutputFormat format, std::ostream& output) {
   const auto from = parse_operand("SRC", source);
   const auto towards = parse_operand("DST", destination);
   if (from.family != towards.family) {
-    throw cni::Error(cni::ErrorCode::invalid_config, "SRC and DST are of different families: " + source + ", " + destination);
+    throw cni::Error(cni::ErrorCode::invalid_config,
+                     "SRC and DST are of different families: " + source + ", " + destination);
   }
   const auto wanted = wanted_of(state::Store(state_dir).load());
   const auto explanation = explain_on_this_node(wanted.ruleset, from, towards);

@@ -55,16 +55,19 @@ void gc(const cni::Request& request, const netfilter::BackendFactory& open_backe
   for (const auto& id : stale) network.remove(id);
 
   auto wanted = wanted_of(recorded);
-  const bool all_recorded = std::ranges::all_of(valid, [&](const auto& id) { return network.find(id) != nullptr; });
+  const bool all_recorded =
+      std::ranges::all_of(valid, [&](const auto& id) { return network.find(id) != nullptr; });
   if (!all_recorded) wanted.ruleset.known_networks.erase(request.network);
 
   Attempts attempts;
-  const bool rules_are_right = attempts.run(
-      [&] { open_backend(backend_choice(recorded), netconf.lock_timeout)->apply(wanted.ruleset, wanted.ruleset); });
+  const bool rules_are_right = attempts.run([&] {
+    open_backend(backend_choice(recorded), netconf.lock_timeout)->apply(wanted.ruleset, wanted.ruleset);
+  });
   for (const auto& id : stale) {
     attempts.run([&] { store.forget(request.network, id); });
   }
-  // The folder of a network without attachments stays where rules could not be removed: the next call tries again.
+  // The folder of a network without attachments stays where rules could not be removed: the next call tries
+  // again.
   if (network.is_empty() && rules_are_right) {
     attempts.run([&] { store.forget_network(request.network); });
   }

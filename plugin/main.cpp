@@ -6,7 +6,7 @@
 
 int main(int argc, char** argv) {
   // A reader that went away is a write error like any other.
-  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
+  std::signal(SIGPIPE, SIG_IGN);                                   // NOLINT(cert-err33-c)
   const bool is_cni_call = std::getenv("CNI_COMMAND") != nullptr;  // NOLINT(concurrency-mt-unsafe)
   return is_cni_call ? ipmasq::plugin::serve_cni_call() : ipmasq::plugin::run_command_line(argc, argv);
 }

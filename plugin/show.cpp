@@ -75,7 +75,8 @@ cni::Json to_json(const Picture& picture) {
 
 void print(const state::Network& network, const Picture& picture, std::ostream& output) {
   output << "network " << network.name << " (" << picture.backend << ")\n";
-  for (const auto& subnet : pod_subnets_of(picture, network.name)) output << "  pod subnet " << subnet << '\n';
+  for (const auto& subnet : pod_subnets_of(picture, network.name))
+    output << "  pod subnet " << subnet << '\n';
   for (const auto& attachment : network.attachments) {
     output << "  attachment " << attachment.id.container_id << ' ' << attachment.id.interface << ':';
     for (const auto& address : attachment.addresses) output << ' ' << net::to_text(address);
@@ -93,8 +94,8 @@ void print(const std::vector<CountedRule>& rules, std::ostream& output) {
   const char* const gap = in_columns ? "  " : "\t";
   if (in_columns) output << std::setw(width) << "packets" << std::setw(width) << "bytes" << gap << "rule\n";
   for (const auto& rule : rules) {
-    output << std::setw(width) << rule.packets << (in_columns ? "" : gap) << std::setw(width) << rule.bytes << gap
-           << (rule.family == net::Family::ipv6 ? "ip6tables " : "iptables ") << rule.text << '\n';
+    output << std::setw(width) << rule.packets << (in_columns ? "" : gap) << std::setw(width) << rule.bytes
+           << gap << (rule.family == net::Family::ipv6 ? "ip6tables " : "iptables ") << rule.text << '\n';
   }
 }
 

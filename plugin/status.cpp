@@ -40,8 +40,9 @@ void status(const cni::Request& request, const netfilter::BackendFactory& open_b
   try {
     check_that_add_could_work(request, open_backend);
   } catch (const cni::Error& error) {
-    const auto code = recorded_subnets_lack_rules(request, open_backend) ? cni::ErrorCode::limited_connectivity
-                                                                         : cni::ErrorCode::not_available;
+    const auto code = recorded_subnets_lack_rules(request, open_backend)
+                          ? cni::ErrorCode::limited_connectivity
+                          : cni::ErrorCode::not_available;
     throw cni::Error(code, error.what(), error.details());
   }
 }

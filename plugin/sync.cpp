@@ -17,13 +17,15 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   const auto lock = store.lock_exclusive(lock_timeout);
   const auto recorded = store.load();
   const auto wanted = wanted_of(recorded);
-  const auto changes = netfilter::open_backend(backend_choice(recorded), lock_timeout)->apply(wanted.ruleset, wanted.ruleset);
+  const auto changes =
+      netfilter::open_backend(backend_choice(recorded), lock_timeout)->apply(wanted.ruleset, wanted.ruleset);
   for (const auto& change : changes) output << change << '\n';
   if (changes.empty()) output << "all rules are as they should be\n";
 
   std::string problems;
   for (const auto& [network, problem] : wanted.problems) {
-    problems += (problems.empty() ? "" : "; ") + ("rules of network " + network + " may be incomplete: " + problem);
+    problems +=
+        (problems.empty() ? "" : "; ") + ("rules of network " + network + " may be incomplete: " + problem);
   }
   if (!problems.empty()) throw cni::Error(cni::ErrorCode::invalid_config, problems);
 }

@@ -1,4 +1,5 @@
-// The CNI verbs (CNI spec 1.1, section 2, "CNI operations"). Each throws cni::Error, and has then changed nothing.
+// The CNI verbs (CNI spec 1.1, section 2, "CNI operations"). Each throws cni::Error, and has then changed
+// nothing.
 #pragma once
 
 #include <iosfwd>
@@ -21,8 +22,8 @@ void del(const cni::Request& request, const netfilter::BackendFactory& open_back
 /// Throws cni::Error{check_failed} unless the attachment is recorded and every rule is right and in order.
 void check(const cni::Request& request, const netfilter::BackendFactory& open_backend);
 
-/// Forgets the network's attachments that the runtime does not list, and what no attachment needs. Goes on after an
-/// error; what it throws names all of them.
+/// Forgets the network's attachments that the runtime does not list, and what no attachment needs. Goes on
+/// after an error; what it throws names all of them.
 void gc(const cni::Request& request, const netfilter::BackendFactory& open_backend);
 
 /// Throws cni::Error, not_available or limited_connectivity, where an ADD could not work now.

@@ -72,7 +72,8 @@ std::optional<std::string> find_arg(const std::string& args, std::string_view ke
 Environment read_environment(const EnvironmentLookup& lookup) {
   const auto value_of = [&lookup](const char* name) {
     auto value = lookup(name).value_or("");
-    if (value.size() > longest_value) refuse(name, value, "at most " + std::to_string(longest_value) + " bytes");
+    if (value.size() > longest_value)
+      refuse(name, value, "at most " + std::to_string(longest_value) + " bytes");
     return value;
   };
 
@@ -96,7 +97,8 @@ Environment read_environment(const EnvironmentLookup& lookup) {
   if (command == Command::del) return environment;
 
   environment.netns = value_of("CNI_NETNS");
-  if (environment.netns.empty()) refuse("CNI_NETNS", environment.netns, "the path of the pod's network namespace");
+  if (environment.netns.empty())
+    refuse("CNI_NETNS", environment.netns, "the path of the pod's network namespace");
   environment.args = value_of("CNI_ARGS");
   check_args(environment.args);
   return environment;

@@ -15,7 +15,7 @@ struct Environment {
   std::string container_id;  ///< empty where the command takes none
   std::string netns;         ///< may be empty for DEL; never opened
   std::string interface;
-  std::string args;          ///< CNI_ARGS, "K=V;K=V"
+  std::string args;  ///< CNI_ARGS, "K=V;K=V"
 };
 
 using EnvironmentLookup = std::function<std::optional<std::string>(const char* name)>;
@@ -23,7 +23,8 @@ using EnvironmentLookup = std::function<std::optional<std::string>(const char* n
 /// Throws Error{invalid_environment} that names the variable, its value and what was expected.
 Environment read_environment(const EnvironmentLookup& lookup);
 
-/// A letter or digit, then letters, digits, '_', '.', '-': the spec's characters for network names and container IDs.
+/// A letter or digit, then letters, digits, '_', '.', '-': the spec's characters for network names and
+/// container IDs.
 bool is_cni_name(std::string_view text);
 
 /// As the kernel takes it: 1 to 15 bytes, not "." or "..", without '/', ':' or white space.

@@ -6,7 +6,8 @@
 
 namespace ipmasq::cni {
 
-/// CNI spec 1.1, section 5, "Error". Values from 100 on belong to the plugin, which names them where they arise.
+/// CNI spec 1.1, section 5, "Error". Values from 100 on belong to the plugin, which names them where they
+/// arise.
 enum class ErrorCode : int {
   incompatible_version = 1,
   invalid_environment = 4,

@@ -15,7 +15,8 @@ Json parse_json(std::string_view text, const std::string& what) {
   try {
     return Json::parse(text, limit_depth);
   } catch (const Json::parse_error& error) {
-    throw Error(ErrorCode::decoding_failure, what + " is not JSON: it goes wrong at byte " + std::to_string(error.byte));
+    throw Error(ErrorCode::decoding_failure,
+                what + " is not JSON: it goes wrong at byte " + std::to_string(error.byte));
   } catch (const Json::exception& error) {
     throw Error(ErrorCode::decoding_failure, what + " is not JSON: a number is out of range");
   }

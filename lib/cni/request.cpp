@@ -13,12 +13,14 @@ namespace ipmasq::cni {
 namespace {
 
 constexpr std::size_t largest_netconf = std::size_t{4} << 20U;
-// The network's name is the name of a folder (255 bytes at most) and stands in rule comments (255 bytes at most).
+// The network's name is the name of a folder (255 bytes at most) and stands in rule comments (255 bytes at
+// most).
 constexpr std::size_t longest_network_name = 200;
 
 std::string read_all(std::istream& input) {
   std::string text;
-  std::array<char, 16384> block;  // NOLINT(cppcoreguidelines-pro-type-member-init): read before it is looked at
+  std::array<char, 16384>
+      block;  // NOLINT(cppcoreguidelines-pro-type-member-init): read before it is looked at
   do {
     input.read(block.data(), block.size());
     text.append(block.data(), static_cast<std::size_t>(input.gcount()));
@@ -55,11 +57,12 @@ std::string join_versions() {
 
 std::string checked_version(const Json& netconf, Command command) {
   const auto found = netconf.find("cniVersion");
-  const auto version = string_at(netconf, "cniVersion");
+  auto version = string_at(netconf, "cniVersion");
   if (command == Command::del) return answer_version(netconf);
   if (!is_supported(version)) {
     const auto value = found == netconf.end() ? "missing" : excerpt(*found);
-    throw Error(ErrorCode::incompatible_version, "cniVersion is " + value + ": expected one of " + join_versions());
+    throw Error(ErrorCode::incompatible_version,
+                "cniVersion is " + value + ": expected one of " + join_versions());
   }
   if (const auto oldest = oldest_version_with(command); is_older(version, oldest)) {
     throw Error(ErrorCode::incompatible_version,
@@ -73,10 +76,11 @@ std::string checked_name(const Json& netconf) {
   auto name = string_at(netconf, "name");
   if (!is_cni_name(name) || name.size() > longest_network_name) {
     const auto value = found == netconf.end() ? "missing" : excerpt(*found);
-    throw Error(ErrorCode::invalid_config, "name is " + value +
-                                               ": expected a letter or digit, then letters, digits, '_', '.' or "
-                                               "'-', at most " +
-                                               std::to_string(longest_network_name) + " bytes");
+    throw Error(ErrorCode::invalid_config,
+                "name is " + value +
+                    ": expected a letter or digit, then letters, digits, '_', '.' or "
+                    "'-', at most " +
+                    std::to_string(longest_network_name) + " bytes");
   }
   return name;
 }
@@ -97,7 +101,8 @@ Json read_netconf(std::istream& input) {
   constexpr auto what = "the network configuration on stdin";
   auto netconf = parse_json(read_all(input), what);
   if (!netconf.is_object()) {
-    throw Error(ErrorCode::decoding_failure, std::string(what) + " is " + excerpt(netconf) + ": expected a JSON object");
+    throw Error(ErrorCode::decoding_failure,
+                std::string(what) + " is " + excerpt(netconf) + ": expected a JSON object");
   }
   return netconf;
 }
@@ -124,7 +129,8 @@ std::vector<AttachmentId> valid_attachments(const Json& netconf) {
   const auto found = netconf.find(key);
   if (found == netconf.end() || found->is_null()) return {};
   if (!found->is_array()) {
-    throw Error(ErrorCode::invalid_config, std::string(key) + " is " + excerpt(*found) + ": expected an array");
+    throw Error(ErrorCode::invalid_config,
+                std::string(key) + " is " + excerpt(*found) + ": expected an array");
   }
   std::vector<AttachmentId> ids;
   std::transform(found->begin(), found->end(), std::back_inserter(ids), parse_attachment_id);

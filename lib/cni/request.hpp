@@ -12,9 +12,10 @@ namespace ipmasq::cni {
 
 struct Request {
   Environment environment;
-  Json netconf;             ///< an object
-  std::string cni_version = {};  ///< of the netconf, one that ip-masq speaks (newest_version where DEL got another)
-  std::string network = {};      ///< `name` of the netconf; empty for VERSION
+  Json netconf;  ///< an object
+  std::string cni_version =
+      {};  ///< of the netconf, one that ip-masq speaks (newest_version where DEL got another)
+  std::string network = {};  ///< `name` of the netconf; empty for VERSION
 };
 
 /// What an attachment is told apart by, within a network.
@@ -31,12 +32,12 @@ Json read_netconf(std::istream& input);
 /// The version for answers about `netconf`: its own where ip-masq speaks it, else the newest.
 std::string answer_version(const Json& netconf);
 
-/// Throws Error: invalid_config (no name, or one that the spec does not allow), incompatible_version (cniVersion
-/// unknown, or older than the command). A DEL is served whatever its cniVersion.
+/// Throws Error: invalid_config (no name, or one that the spec does not allow), incompatible_version
+/// (cniVersion unknown, or older than the command). A DEL is served whatever its cniVersion.
 Request make_request(Environment environment, Json netconf);
 
-/// `cni.dev/valid-attachments` of a GC. libcni leaves the key out, or writes null, where no attachment is valid.
-/// Throws Error{invalid_config}.
+/// `cni.dev/valid-attachments` of a GC. libcni leaves the key out, or writes null, where no attachment is
+/// valid. Throws Error{invalid_config}.
 std::vector<AttachmentId> valid_attachments(const Json& netconf);
 
 }  // namespace ipmasq::cni

@@ -19,7 +19,8 @@ const Json& prev_result(const Json& netconf) {
 std::vector<net::InterfaceAddress> addresses(const Json& result) {
   const auto ips = result.find("ips");
   if (ips == result.end() || !ips->is_array() || ips->empty()) {
-    throw Error(ErrorCode::invalid_config, "prevResult.ips is " + (ips == result.end() ? "missing" : excerpt(*ips)) +
+    throw Error(ErrorCode::invalid_config, "prevResult.ips is " +
+                                               (ips == result.end() ? "missing" : excerpt(*ips)) +
                                                ": expected at least one address");
   }
   std::vector<net::InterfaceAddress> found;

@@ -1,4 +1,5 @@
-// The result that the plugin before ip-masq in the chain handed over (CNI spec 1.1, section 4, "Result Types").
+// The result that the plugin before ip-masq in the chain handed over (CNI spec 1.1, section 4, "Result
+// Types").
 #pragma once
 
 #include <string>

@@ -7,7 +7,8 @@
 namespace ipmasq::cni {
 
 /// Oldest first.
-inline constexpr std::array<std::string_view, 5> supported_versions{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"};
+inline constexpr std::array<std::string_view, 5> supported_versions{"0.3.0", "0.3.1", "0.4.0", "1.0.0",
+                                                                    "1.1.0"};
 inline constexpr std::string_view newest_version = supported_versions.back();
 
 bool is_supported(std::string_view version);

@@ -13,8 +13,14 @@ using std::chrono::nanoseconds;
 
 std::optional<nanoseconds> parse_unit(std::string_view text) {
   using namespace std::chrono_literals;
-  static constexpr std::array<std::pair<std::string_view, nanoseconds>, 8> units{
-      {{"ns", 1ns}, {"us", 1us}, {"\u00b5s", 1us}, {"\u03bcs", 1us}, {"ms", 1ms}, {"s", 1s}, {"m", 1min}, {"h", 1h}}};
+  static constexpr std::array<std::pair<std::string_view, nanoseconds>, 8> units{{{"ns", 1ns},
+                                                                                  {"us", 1us},
+                                                                                  {"\u00b5s", 1us},
+                                                                                  {"\u03bcs", 1us},
+                                                                                  {"ms", 1ms},
+                                                                                  {"s", 1s},
+                                                                                  {"m", 1min},
+                                                                                  {"h", 1h}}};
   const auto* const found = std::ranges::find(units, text, &std::pair<std::string_view, nanoseconds>::first);
   return found == units.end() ? std::nullopt : std::optional(found->second);
 }

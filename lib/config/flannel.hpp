@@ -10,8 +10,9 @@
 
 namespace ipmasq::config {
 
-/// FLANNEL_NETWORK and FLANNEL_IPV6_NETWORK (each may list several, with commas between), in the file's order; none for
-/// a file that names neither. Throws cni::Error{invalid_config} that names `path` and the line.
+/// FLANNEL_NETWORK and FLANNEL_IPV6_NETWORK (each may list several, with commas between), in the file's
+/// order; none for a file that names neither. Throws cni::Error{invalid_config} that names `path` and the
+/// line.
 std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path);
 
 /// The same of a file; none where it does not exist. Throws cni::Error.

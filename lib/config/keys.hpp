@@ -9,7 +9,8 @@
 
 namespace ipmasq::config {
 
-/// Each reader returns nullopt where the key is absent, and notes a problem where its value is of another type.
+/// Each reader returns nullopt where the key is absent, and notes a problem where its value is of another
+/// type.
 class Keys {
  public:
   explicit Keys(const cni::Json& object) : object_(object) {}

@@ -18,8 +18,8 @@ struct Mark {
   auto operator<=>(const Mark&) const = default;
 };
 
-/// "VALUE" (all bits) or "VALUE/MASK", each decimal or 0x hexadecimal; nullopt for anything else, for mask 0 (every
-/// packet would match) and for a value with bits outside the mask (none would).
+/// "VALUE" (all bits) or "VALUE/MASK", each decimal or 0x hexadecimal; nullopt for anything else, for mask 0
+/// (every packet would match) and for a value with bits outside the mask (none would).
 std::optional<Mark> parse_mark(std::string_view text);
 
 /// As iptables-save prints it: "0x4000/0x4000", "0x1" where the mask has all bits.

@@ -13,18 +13,33 @@ namespace ipmasq::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 19> our_keys{
-    "nonMasqueradeCIDRs", "masqueradeCIDRs", "catchAll", "nonMasqueradeReserved", "masqLinkLocal",
-    "masqLinkLocalIPv6", "cidrLimit", "randomFully", "toPorts", "snatTo", "exemption", "yieldMarks", "podSubnets",
-    "subnetFile", "configFile", "backend", "stateDir", "resyncInterval", "lockTimeout"};
+constexpr std::array<std::string_view, 19> our_keys{"nonMasqueradeCIDRs",
+                                                    "masqueradeCIDRs",
+                                                    "catchAll",
+                                                    "nonMasqueradeReserved",
+                                                    "masqLinkLocal",
+                                                    "masqLinkLocalIPv6",
+                                                    "cidrLimit",
+                                                    "randomFully",
+                                                    "toPorts",
+                                                    "snatTo",
+                                                    "exemption",
+                                                    "yieldMarks",
+                                                    "podSubnets",
+                                                    "subnetFile",
+                                                    "configFile",
+                                                    "backend",
+                                                    "stateDir",
+                                                    "resyncInterval",
+                                                    "lockTimeout"};
 
 // RFC 1918 and RFC 4193.
-constexpr std::array<std::string_view, 4> default_non_masquerade{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
-                                                                 "fc00::/7"};
+constexpr std::array<std::string_view, 4> default_non_masquerade{"10.0.0.0/8", "172.16.0.0/12",
+                                                                 "192.168.0.0/16", "fc00::/7"};
 // RFC 6598, 6890, 5737, 7526 (3068), 2544, 1112: every other IPv4 range that is reserved.
-constexpr std::array<std::string_view, 8> reserved{"100.64.0.0/10",   "192.0.0.0/24",   "192.0.2.0/24",
-                                                   "192.88.99.0/24",  "198.18.0.0/15",  "198.51.100.0/24",
-                                                   "203.0.113.0/24",  "240.0.0.0/4"};
+constexpr std::array<std::string_view, 8> reserved{"100.64.0.0/10",  "192.0.0.0/24",  "192.0.2.0/24",
+                                                   "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
+                                                   "203.0.113.0/24", "240.0.0.0/4"};
 
 constexpr unsigned default_cidr_limit = 64;
 constexpr unsigned highest_cidr_limit = 10'000;
@@ -86,7 +101,8 @@ std::optional<std::filesystem::path> read_path(Keys& keys, const char* key) {
   return path;
 }
 
-std::optional<std::chrono::nanoseconds> read_duration(Keys& keys, const char* key, std::chrono::nanoseconds shortest,
+std::optional<std::chrono::nanoseconds> read_duration(Keys& keys, const char* key,
+                                                      std::chrono::nanoseconds shortest,
                                                       const std::string& expected) {
   const auto text = keys.string(key, expected);
   if (!text) return std::nullopt;
@@ -97,9 +113,11 @@ std::optional<std::chrono::nanoseconds> read_duration(Keys& keys, const char* ke
 }
 
 // A list that names one family only leaves the other at its default; an empty one means none of either.
-void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::Prefix>* listed, Netconf& netconf) {
+void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::Prefix>* listed,
+                         Netconf& netconf) {
   const auto names_family = [listed](net::Family family) {
-    return std::ranges::any_of(*listed, [family](const net::Prefix& prefix) { return prefix.family() == family; });
+    return std::ranges::any_of(*listed,
+                               [family](const net::Prefix& prefix) { return prefix.family() == family; });
   };
   const auto use_default = [&](net::Family family) {
     return listed == nullptr || (!listed->empty() && !names_family(family));
@@ -109,7 +127,8 @@ void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::
   }
   for (const auto text : default_non_masquerade) {
     const auto prefix = constant_prefix(text);
-    if (use_default(prefix.family())) netconf.non_masquerade.push_back({prefix, "nonMasqueradeCIDRs (default)"});
+    if (use_default(prefix.family()))
+      netconf.non_masquerade.push_back({prefix, "nonMasqueradeCIDRs (default)"});
   }
   if (with_reserved && use_default(net::Family::ipv4)) {
     for (const auto text : reserved) {
@@ -120,7 +139,8 @@ void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::
     const bool in_both = std::ranges::any_of(
         netconf.non_masquerade, [&](const ListedPrefix& kept) { return kept.prefix == masqueraded.prefix; });
     if (in_both) {
-      keys.refuse("masqueradeCIDRs", net::to_text(masqueraded.prefix), "a network that nonMasqueradeCIDRs does not list too");
+      keys.refuse("masqueradeCIDRs", net::to_text(masqueraded.prefix),
+                  "a network that nonMasqueradeCIDRs does not list too");
     }
   }
 }
@@ -158,7 +178,8 @@ void read_snat_to(Keys& keys, Netconf& netconf) {
   if (!texts) return;
   for (const auto& text : *texts) {
     const auto address = net::parse_address(text);
-    auto& slot = address && address->family == net::Family::ipv6 ? netconf.snat_to_ipv6 : netconf.snat_to_ipv4;
+    auto& slot =
+        address && address->family == net::Family::ipv6 ? netconf.snat_to_ipv6 : netconf.snat_to_ipv4;
     if (!address || slot || address->is_unspecified() || address->is_loopback() || address->is_multicast()) {
       keys.refuse("snatTo", text, expected);
       continue;
@@ -168,14 +189,17 @@ void read_snat_to(Keys& keys, Netconf& netconf) {
 }
 
 void read_yield_marks(Keys& keys, Netconf& netconf) {
-  constexpr auto expected = "marks such as \"0x4000/0x4000\", whose mask is not 0 and covers the value, at most 32";
+  constexpr auto expected =
+      "marks such as \"0x4000/0x4000\", whose mask is not 0 and covers the value, at most 32";
   const auto texts = keys.strings("yieldMarks", expected);
   if (!texts) return;
   netconf.yield_marks.clear();
   for (const auto& text : *texts) {
     const auto mark = parse_mark(text);
-    if (!mark || netconf.yield_marks.size() == most_yield_marks) return keys.refuse("yieldMarks", text, expected);
-    if (std::ranges::find(netconf.yield_marks, *mark) == netconf.yield_marks.end()) netconf.yield_marks.push_back(*mark);
+    if (!mark || netconf.yield_marks.size() == most_yield_marks)
+      return keys.refuse("yieldMarks", text, expected);
+    if (std::ranges::find(netconf.yield_marks, *mark) == netconf.yield_marks.end())
+      netconf.yield_marks.push_back(*mark);
   }
 }
 
@@ -188,7 +212,8 @@ void read_pod_subnets(Keys& keys, Netconf& netconf) {
               std::to_string(most_pod_subnets) + ", or no such key to take them from prevResult");
   }
   for (const auto& subnet : *subnets) {
-    if (subnet.length == 0) keys.refuse("podSubnets", net::to_text(subnet), "a network of pods, not every address");
+    if (subnet.length == 0)
+      keys.refuse("podSubnets", net::to_text(subnet), "a network of pods, not every address");
   }
   netconf.pod_subnets = *subnets;
 }
@@ -197,7 +222,8 @@ void read_rest(Keys& keys, Netconf& netconf) {
   using namespace std::chrono_literals;
   netconf.catch_all = keys.boolean("catchAll").value_or(netconf.catch_all);
   netconf.masquerade_link_local = keys.boolean("masqLinkLocal").value_or(netconf.masquerade_link_local);
-  netconf.masquerade_link_local_ipv6 = keys.boolean("masqLinkLocalIPv6").value_or(netconf.masquerade_link_local_ipv6);
+  netconf.masquerade_link_local_ipv6 =
+      keys.boolean("masqLinkLocalIPv6").value_or(netconf.masquerade_link_local_ipv6);
   netconf.random_fully = keys.boolean("randomFully").value_or(netconf.random_fully);
   netconf.exemption =
       read_choice<Exemption>(keys, "exemption", {{"hold", Exemption::hold}, {"return", Exemption::yield}})
@@ -210,8 +236,9 @@ void read_rest(Keys& keys, Netconf& netconf) {
   netconf.subnet_file = read_path(keys, "subnetFile").value_or(netconf.subnet_file);
   netconf.config_file = read_path(keys, "configFile").value_or(netconf.config_file);
   netconf.state_dir = read_path(keys, "stateDir").value_or(netconf.state_dir);
-  netconf.resync_interval = read_duration(keys, "resyncInterval", 1s, "a duration of at least 1s, such as \"1m30s\"")
-                                .value_or(netconf.resync_interval);
+  netconf.resync_interval =
+      read_duration(keys, "resyncInterval", 1s, "a duration of at least 1s, such as \"1m30s\"")
+          .value_or(netconf.resync_interval);
   netconf.lock_timeout = read_duration(keys, "lockTimeout", 0s, "a duration such as \"30s\" or \"500ms\"")
                              .value_or(netconf.lock_timeout);
 }
@@ -253,7 +280,8 @@ cni::Json known_keys(const cni::Json& netconf) {
   return known;
 }
 
-std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf, const std::vector<net::InterfaceAddress>& addresses) {
+std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
+                                        const std::vector<net::InterfaceAddress>& addresses) {
   const auto refuse = [](const std::string& message) -> void {
     throw cni::Error(cni::ErrorCode::invalid_config, message);
   };
@@ -263,13 +291,17 @@ std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf, const std::vecto
     if (pod.address.is_loopback() || stays_on_link) continue;
     const auto text = net::to_text(pod);
     if (pod.address.is_unspecified() || pod.address.is_multicast() || pod.length == 0) {
-      refuse("prevResult.ips holds " + text + ": expected the address of a pod with the length of its network");
+      refuse("prevResult.ips holds " + text +
+             ": expected the address of a pod with the length of its network");
     }
-    const auto is_of_family = [&](const net::Prefix& subnet) { return subnet.family() == pod.address.family; };
+    const auto is_of_family = [&](const net::Prefix& subnet) {
+      return subnet.family() == pod.address.family;
+    };
     std::vector<net::Prefix> candidates;
     std::ranges::copy_if(netconf.pod_subnets, std::back_inserter(candidates), is_of_family);
     if (candidates.empty()) candidates.push_back(pod.network());
-    if (std::ranges::none_of(candidates, [&](const net::Prefix& subnet) { return subnet.contains(pod.address); })) {
+    if (std::ranges::none_of(candidates,
+                             [&](const net::Prefix& subnet) { return subnet.contains(pod.address); })) {
       refuse("podSubnets does not hold the pod's address " + text + ": expected a network that does");
     }
     for (const auto& subnet : candidates) {

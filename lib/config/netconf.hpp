@@ -14,7 +14,8 @@
 
 namespace ipmasq::config {
 
-/// `hold`: no other NAT rule of the node undoes an exemption. `yield` ("return"): rules after ours still apply.
+/// `hold`: no other NAT rule of the node undoes an exemption. `yield` ("return"): rules after ours still
+/// apply.
 enum class Exemption { hold, yield };
 
 enum class BackendChoice { automatic, iptables, nftables };
@@ -27,7 +28,8 @@ struct ListedPrefix {
   auto operator<=>(const ListedPrefix&) const = default;
 };
 
-/// The default values are those of an entry that has no key of ours, but for the lists, which parse_netconf fills.
+/// The default values are those of an entry that has no key of ours, but for the lists, which parse_netconf
+/// fills.
 struct Netconf {
   std::vector<ListedPrefix> non_masquerade;
   std::vector<ListedPrefix> masquerade;
@@ -49,19 +51,22 @@ struct Netconf {
   std::chrono::nanoseconds lock_timeout = std::chrono::seconds(30);
 };
 
-/// Every key of ours in `netconf` (an object); others are left alone. Throws cni::Error{invalid_config} whose message
-/// lists all that is wrong, each with key, value and what was expected.
-Netconf parse_netconf(const cni::Json& netconf);
+/// Every key of ours in a netconf (an object); others are left alone. Throws cni::Error{invalid_config} whose
+/// message lists all that is wrong, each with key, value and what was expected.
+Netconf parse_netconf(const cni::Json& json);
 
-/// `stateDir` alone, for a call that must work whatever else the netconf says. Throws cni::Error{invalid_config}.
-std::filesystem::path parse_state_dir(const cni::Json& netconf);
+/// `stateDir` alone, for a call that must work whatever else the netconf says. Throws
+/// cni::Error{invalid_config}.
+std::filesystem::path parse_state_dir(const cni::Json& json);
 
 /// The entries of `netconf` that parse_netconf reads, as they are: what is recorded of a network.
 cni::Json known_keys(const cni::Json& netconf);
 
-/// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each once, in
-/// order. Addresses that no router forwards (loopback, fe80::/10) have none. Throws cni::Error{invalid_config} where
-/// nothing is left, for a network of length 0, and for an address that podSubnets leaves out.
-std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf, const std::vector<net::InterfaceAddress>& addresses);
+/// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each
+/// once, in order. Addresses that no router forwards (loopback, fe80::/10) have none. Throws
+/// cni::Error{invalid_config} where nothing is left, for a network of length 0, and for an address that
+/// podSubnets leaves out.
+std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
+                                        const std::vector<net::InterfaceAddress>& addresses);
 
 }  // namespace ipmasq::config

@@ -20,7 +20,8 @@ struct PortRange {
   unsigned size() const { return 1U + last - first; }
 };
 
-/// Ports and ranges, with commas between; nullopt for anything else, port 0, ranges that are reversed or overlap.
+/// Ports and ranges, with commas between; nullopt for anything else, port 0, ranges that are reversed or
+/// overlap.
 std::optional<std::vector<PortRange>> parse_port_ranges(std::string_view text);
 
 /// "1024" or "1024-29999".

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
 #include <tuple>
 #include <utility>
 
@@ -16,8 +17,8 @@ bool comes_first(const Rule& left, const Rule& right) {
              std::tuple(left.source->length, right.source->address, right.comment);
 }
 
-// Chains that are not wanted but belong to networks whose attachments are not known: taken over as they are, with the
-// rules of the main chain that lead there, and with the yield marks that those pods had.
+// Chains that are not wanted but belong to networks whose attachments are not known: taken over as they are,
+// with the rules of the main chain that lead there, and with the yield marks that those pods had.
 void keep_unknown_networks(const ObservedTable& observed, const Ruleset& wanted, Chains& chains) {
   const std::string main_name(main_chain);
   const auto main = observed.chains.find(main_name);
@@ -44,13 +45,14 @@ void keep_unknown_networks(const ObservedTable& observed, const Ruleset& wanted,
   const Rule to_local{.to_local = true, .target = Return{}};
   if (std::ranges::find(rules, to_local) == rules.end()) rules.push_back(to_local);
   for (const auto& rule : kept) {
-    rules.insert(std::ranges::find_if(rules, [&rule](const Rule& other) { return comes_first(rule, other); }), rule);
+    rules.insert(std::ranges::find_if(rules, [&rule](const Rule& other) { return comes_first(rule, other); }),
+                 rule);
   }
 }
 
 // Longest common subsequence, after what both share at their ends: the rules that stay keep their counters.
-void append_rule_edits(const std::string& chain, const std::vector<ObservedRule>& observed, const std::vector<Rule>& wanted,
-                       std::vector<Edit>& edits) {
+void append_rule_edits(const std::string& chain, const std::vector<ObservedRule>& observed,
+                       const std::vector<Rule>& wanted, std::vector<Edit>& edits) {
   const std::size_t rows = observed.size();
   const std::size_t columns = wanted.size();
   std::size_t same = 0;
@@ -87,11 +89,11 @@ void append_hook_edits(const std::vector<Entrance>& entrances, bool wanted, std:
     return entrance.chain == hook && entrance.index == 0 && entrance.observed.rule == hook_rule();
   };
   bool found = false;
-  for (auto entrance = entrances.rbegin(); entrance != entrances.rend(); ++entrance) {
-    if (wanted && is_right(*entrance)) {
+  for (const auto& entrance : entrances | std::views::reverse) {
+    if (wanted && is_right(entrance)) {
       found = true;
     } else {
-      edits.emplace_back(DeleteRule{entrance->chain, entrance->index, entrance->observed.rule});
+      edits.emplace_back(DeleteRule{entrance.chain, entrance.index, entrance.observed.rule});
     }
   }
   if (wanted && !found) edits.emplace_back(InsertRule{hook, 0, hook_rule()});
@@ -110,7 +112,8 @@ std::vector<Edit> difference(const ObservedTable& observed, const Ruleset& wante
   append_hook_edits(observed.entrances, !chains.empty(), edits);
   for (const auto& [name, rules] : chains) {
     const auto found = observed.chains.find(name);
-    append_rule_edits(name, found == observed.chains.end() ? std::vector<ObservedRule>{} : found->second, rules, edits);
+    append_rule_edits(name, found == observed.chains.end() ? std::vector<ObservedRule>{} : found->second,
+                      rules, edits);
   }
   const auto is_unwanted = [&chains](const auto& chain) { return !chains.contains(chain.first); };
   for (const auto& chain : observed.chains) {
@@ -126,8 +129,10 @@ std::vector<std::string> to_text(const std::vector<Edit>& edits) {
   std::vector<std::string> missing;
   std::vector<std::string> unwanted;
   for (const auto& edit : edits) {
-    if (const auto* const insert = std::get_if<InsertRule>(&edit)) missing.push_back(to_text(insert->chain, insert->rule));
-    if (const auto* const remove = std::get_if<DeleteRule>(&edit)) unwanted.push_back(to_text(remove->chain, remove->rule));
+    if (const auto* const insert = std::get_if<InsertRule>(&edit))
+      missing.push_back(to_text(insert->chain, insert->rule));
+    if (const auto* const remove = std::get_if<DeleteRule>(&edit))
+      unwanted.push_back(to_text(remove->chain, remove->rule));
     if (const auto* const create = std::get_if<CreateChain>(&edit)) missing.push_back("-N " + create->chain);
     if (const auto* const remove = std::get_if<DeleteChain>(&edit)) unwanted.push_back("-N " + remove->chain);
   }

@@ -55,8 +55,9 @@ struct DeleteRule {
 };
 using Edit = std::variant<CreateChain, DeleteChain, InsertRule, DeleteRule>;
 
-/// What brings `observed` to what `wanted` asks of the family, to be carried out in this order and at once; empty where
-/// all is right. Rules that stay keep their counters. Chains of networks that `wanted` does not know stay.
+/// What brings `observed` to what `wanted` asks of the family, to be carried out in this order and at once;
+/// empty where all is right. Rules that stay keep their counters. Chains of networks that `wanted` does not
+/// know stay.
 std::vector<Edit> difference(const ObservedTable& observed, const Ruleset& wanted, net::Family family);
 
 /// "missing: -A ...", "not wanted: -A ...", for a person; a rule that only moves is "out of place".

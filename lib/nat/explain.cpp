@@ -10,8 +10,9 @@ Explanation explain(const Ruleset& ruleset, const net::Address& source, const ne
   if (subnet == ruleset.pod_subnets.end()) {
     return {Fate::left_alone, "no pod subnet of a recorded network holds " + net::to_text(source), {}, {}};
   }
-  const auto decides = std::ranges::find_if(
-      subnet->destinations, [&destination](const Destination& each) { return each.prefix.contains(destination); });
+  const auto decides = std::ranges::find_if(subnet->destinations, [&destination](const Destination& each) {
+    return each.prefix.contains(destination);
+  });
   if (decides != subnet->destinations.end()) {
     const auto fate = decides->verdict == Verdict::keep ? Fate::kept : Fate::masqueraded;
     return {fate, decides->origin, *subnet, decides->prefix};

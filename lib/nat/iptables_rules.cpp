@@ -8,12 +8,11 @@ namespace ipmasq::nat {
 
 namespace {
 
-using config::PortRange;
 using net::Prefix;
 
 constexpr std::string_view comment_start = "ip-masq: ";
 constexpr std::size_t suffix_length = 12;
-constexpr double certain = 2147483648.0;  // xt_statistic's probability 1: 2^31
+constexpr std::uint64_t certain = std::uint64_t{1} << 31U;  // xt_statistic's probability 1
 
 std::string comment(std::string_view text) {
   return std::string(comment_start) + std::string(text);
@@ -26,31 +25,36 @@ std::optional<Prefix> unless_all(const Prefix& prefix) {
 Rule yield_rule(const config::Mark& mark) {
   constexpr config::Mark kube_proxy{0x4000, 0x4000};
   constexpr config::Mark portmap{0x2000, 0x2000};
-  const auto* const owner = mark == kube_proxy ? "left to kube-proxy" : mark == portmap ? "left to portmap" : "left alone";
+  const auto* const owner = mark == kube_proxy ? "left to kube-proxy"
+                            : mark == portmap  ? "left to portmap"
+                                               : "left alone";
   return {.mark = mark, .comment = comment(owner), .target = Return{}};
 }
 
-// Source ports are picked in two steps, first the range (by its share of all ports), then a port in it by the kernel.
-void append_source_nat(const Translation& translation, const std::optional<Prefix>& destination, std::vector<Rule>& rules) {
+// Source ports are picked in two steps, first the range (by its share of all ports), then a port in it by the
+// kernel.
+void append_source_nat(const Translation& translation, const std::optional<Prefix>& destination,
+                       std::vector<Rule>& rules) {
   for (const auto protocol : {Protocol::tcp, Protocol::udp, Protocol::sctp}) {
-    double left = 0;
+    std::uint64_t left = 0;
     for (const auto& range : translation.to_ports) left += range.size();
     for (const auto& range : translation.to_ports) {
-      const double share = range.size() / left;
+      const auto share = (range.size() * certain + left / 2) / left;
       left -= range.size();
       Rule rule{.destination = destination,
                 .protocol = protocol,
                 .target = SourceNat{translation.snat_to, range, translation.random_fully}};
-      if (left > 0) rule.probability = static_cast<std::uint32_t>(share * certain + 0.5);
+      if (left > 0) rule.probability = static_cast<std::uint32_t>(share);
       rules.push_back(rule);
     }
   }
-  rules.push_back({.destination = destination, .target = SourceNat{translation.snat_to, {}, translation.random_fully}});
+  rules.push_back(
+      {.destination = destination, .target = SourceNat{translation.snat_to, {}, translation.random_fully}});
 }
 
 std::vector<Rule> subnet_chain(const PodSubnet& subnet) {
-  // What somebody redirected back into the pod subnet must be masqueraded by who redirected it, or the answer goes
-  // around the redirection.
+  // What somebody redirected back into the pod subnet must be masqueraded by who redirected it, or the answer
+  // goes around the redirection.
   std::vector<Rule> rules{{.destination = unless_all(subnet.prefix),
                            .redirected = true,
                            .comment = comment("hairpin"),
@@ -83,7 +87,7 @@ bool is_lower_hex(char c) {
 template <typename... Parts>
 std::string format(const char* pattern, Parts... parts) {
   std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), pattern, parts...);  // NOLINT(cppcoreguidelines-pro-type-vararg)
+  std::snprintf(text.data(), text.size(), pattern, parts...);  // NOLINT(cert-err33-c): it fits
   return text.data();
 }
 
@@ -118,7 +122,9 @@ struct TargetText {
   std::string operator()(const Jump& target) const { return " -j " + target.chain; }
   std::string operator()(const Goto& target) const { return " -g " + target.chain; }
   std::string operator()(const SourceNat& target) const { return to_text(target); }
-  std::string operator()(const OtherTarget& target) const { return target.name.empty() ? "" : " -j " + target.name; }
+  std::string operator()(const OtherTarget& target) const {
+    return target.name.empty() ? "" : " -j " + target.name;
+  }
 };
 
 // iptables puts into quotes what has anything but these, and a backslash before the quotes within.
@@ -136,7 +142,8 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 std::string chain_name(const std::string& network, const Prefix& subnet) {
-  const auto digits = format("%016llx", static_cast<unsigned long long>(hash(network + '\0' + net::to_text(subnet))));
+  const auto digits =
+      format("%016llx", static_cast<unsigned long long>(hash(network + '\0' + net::to_text(subnet))));
   return std::string(main_chain) + "-" + digits.substr(0, suffix_length);
 }
 
@@ -144,7 +151,8 @@ bool is_our_chain(std::string_view name) {
   if (!name.starts_with(main_chain)) return false;
   name.remove_prefix(main_chain.size());
   if (name.empty()) return true;
-  return name.starts_with('-') && name.size() == 1 + suffix_length && std::ranges::all_of(name.substr(1), is_lower_hex);
+  return name.starts_with('-') && name.size() == 1 + suffix_length &&
+         std::ranges::all_of(name.substr(1), is_lower_hex);
 }
 
 Rule hook_rule() {
@@ -159,7 +167,8 @@ Chains iptables_chains(const Ruleset& ruleset, net::Family family) {
   for (const auto& subnet : ruleset.pod_subnets) {
     if (subnet.prefix.family() != family) continue;
     const auto name = chain_name(subnet.network, subnet.prefix);
-    main.push_back({.source = unless_all(subnet.prefix), .comment = comment(subnet.network), .target = Goto{name}});
+    main.push_back(
+        {.source = unless_all(subnet.prefix), .comment = comment(subnet.network), .target = Goto{name}});
     chains[name] = subnet_chain(subnet);
   }
   if (!chains.empty()) chains[std::string(main_chain)] = main;
@@ -168,7 +177,8 @@ Chains iptables_chains(const Ruleset& ruleset, net::Family family) {
 
 std::optional<std::string> network_of_rule(const Rule& rule) {
   const auto* const target = std::get_if<Goto>(&rule.target);
-  if (target == nullptr || !is_our_chain(target->chain) || !rule.comment.starts_with(comment_start)) return std::nullopt;
+  if (target == nullptr || !is_our_chain(target->chain) || !rule.comment.starts_with(comment_start))
+    return std::nullopt;
   return rule.comment.substr(comment_start.size());
 }
 
@@ -181,7 +191,8 @@ std::string to_text(const std::string& chain, const Rule& rule) {
   if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
   if (rule.redirected) text += " -m conntrack --ctstate DNAT";
   if (rule.probability) {
-    text += format(" -m statistic --mode random --probability %.11f", *rule.probability / certain);
+    text += format(" -m statistic --mode random --probability %.11f",
+                   *rule.probability / static_cast<double>(certain));
   }
   if (!rule.comment.empty()) text += " -m comment --comment " + quoted(rule.comment);
   if (!rule.other_matches.empty()) text += " " + rule.other_matches;

@@ -1,4 +1,5 @@
-// The ruleset as iptables chains, one family at a time: values that compare, and print as iptables-save prints them.
+// The ruleset as iptables chains, one family at a time: values that compare, and print as iptables-save
+// prints them.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@
 
 namespace ipmasq::nat {
 
-/// The chain that POSTROUTING jumps to; those of the pod subnets are called IP-MASQ- and 12 hexadecimal digits.
+/// The chain that POSTROUTING jumps to; those of the pod subnets are called IP-MASQ- and 12 hexadecimal
+/// digits.
 inline constexpr std::string_view main_chain = "IP-MASQ";
 inline constexpr std::string_view hook_chain = "POSTROUTING";
 
@@ -58,19 +60,21 @@ struct Rule {
   std::optional<net::Prefix> destination = {};
   std::optional<Protocol> protocol = {};
   std::optional<config::Mark> mark = {};
-  bool to_local = false;                     ///< -m addrtype --dst-type LOCAL
-  bool redirected = false;                   ///< -m conntrack --ctstate DNAT
+  bool to_local = false;                          ///< -m addrtype --dst-type LOCAL
+  bool redirected = false;                        ///< -m conntrack --ctstate DNAT
   std::optional<std::uint32_t> probability = {};  ///< -m statistic --mode random, in units of 2^-31
   std::string comment = {};
   Target target = {};
-  std::string other_matches = {};  ///< what the kernel's rule has beyond these, so that it equals none of ours
+  std::string other_matches =
+      {};  ///< what the kernel's rule has beyond these, so that it equals none of ours
 
   bool operator==(const Rule&) const = default;
 };
 
 using Chains = std::map<std::string, std::vector<Rule>>;
 
-/// Wanted chains of a family by name, without POSTROUTING; none where the ruleset has no pod subnet of that family.
+/// Wanted chains of a family by name, without POSTROUTING; none where the ruleset has no pod subnet of that
+/// family.
 Chains iptables_chains(const Ruleset& ruleset, net::Family family);
 
 /// The one rule in POSTROUTING.
@@ -82,7 +86,8 @@ std::string chain_name(const std::string& network, const net::Prefix& subnet);
 /// IP-MASQ and the pod subnets' chains; not those of others, such as ip-masq-agent's IP-MASQ-AGENT.
 bool is_our_chain(std::string_view name);
 
-/// Where `rule` leads to a pod subnet's chain on behalf of a network, as the rules of the main chain do: that network.
+/// Where `rule` leads to a pod subnet's chain on behalf of a network, as the rules of the main chain do: that
+/// network.
 std::optional<std::string> network_of_rule(const Rule& rule);
 
 /// "-A CHAIN ...", byte for byte as iptables-save prints it.

@@ -21,7 +21,8 @@ bool comes_first(const Prefix& left, const Prefix& right) {
   return std::tuple(right.length, left.address) < std::tuple(left.length, right.address);
 }
 
-// Destinations of one family, by prefix; of two sources that list the same prefix, the first to add it decides.
+// Destinations of one family, by prefix; of two sources that list the same prefix, the first to add it
+// decides.
 class Destinations {
  public:
   explicit Destinations(Family family) : family_(family) {}
@@ -36,7 +37,8 @@ class Destinations {
 
   bool keeps(const Prefix& prefix) const {
     const auto ordered = longest_first();
-    const auto found = std::ranges::find_if(ordered, [&](const Destination& each) { return each.prefix.contains(prefix); });
+    const auto found =
+        std::ranges::find_if(ordered, [&](const Destination& each) { return each.prefix.contains(prefix); });
     return found != ordered.end() && found->verdict == Verdict::keep;
   }
 
@@ -61,7 +63,8 @@ Destinations node_wide_destinations(const Network& network, Family family) {
   destinations.add(network.netconf.non_masquerade, Verdict::keep);
 
   const auto link_local = [](bool masquerade) { return masquerade ? Verdict::masquerade : Verdict::keep; };
-  destinations.add(constant_prefix("169.254.0.0/16"), link_local(network.netconf.masquerade_link_local), "masqLinkLocal");
+  destinations.add(constant_prefix("169.254.0.0/16"), link_local(network.netconf.masquerade_link_local),
+                   "masqLinkLocal");
   destinations.add(constant_prefix("fe80::/10"), link_local(network.netconf.masquerade_link_local_ipv6),
                    "masqLinkLocalIPv6");
   // No answer to a multicast goes through NAT.
@@ -91,9 +94,11 @@ Ruleset wanted_ruleset(const std::vector<Network>& networks) {
   for (const auto& network : networks) {
     if (network.is_known) ruleset.known_networks.insert(network.name);
     if (network.pod_subnets.empty()) continue;
-    for (const auto& subnet : network.pod_subnets) ruleset.pod_subnets.push_back(pod_subnet_of(network, subnet));
+    for (const auto& subnet : network.pod_subnets)
+      ruleset.pod_subnets.push_back(pod_subnet_of(network, subnet));
     for (const auto& mark : network.netconf.yield_marks) {
-      if (std::ranges::find(ruleset.yield_marks, mark) == ruleset.yield_marks.end()) ruleset.yield_marks.push_back(mark);
+      if (std::ranges::find(ruleset.yield_marks, mark) == ruleset.yield_marks.end())
+        ruleset.yield_marks.push_back(mark);
     }
   }
   std::ranges::sort(ruleset.pod_subnets, [](const PodSubnet& left, const PodSubnet& right) {

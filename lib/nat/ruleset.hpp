@@ -20,7 +20,7 @@ struct Network {
   config::Netconf netconf = {};
   std::vector<net::Prefix> cluster_networks = {};  ///< from flannel's subnet.env
   std::set<net::Prefix> pod_subnets = {};          ///< of its attachments; none: the network needs no rules
-  bool is_known = true;                       ///< whether these are all of its attachments
+  bool is_known = true;                            ///< whether these are all of its attachments
 };
 
 enum class Verdict { keep, masquerade };
@@ -56,9 +56,10 @@ struct PodSubnet {
 
 struct Ruleset {
   std::vector<config::Mark> yield_marks;  ///< of all networks, each once
-  std::vector<PodSubnet> pod_subnets = {};     ///< longest prefix first, then by network: the first that holds a source decides
-  /// Networks whose attachments are all known. What the kernel has for another network stays as it is: its pods may be
-  /// alive although their record was lost.
+  std::vector<PodSubnet> pod_subnets =
+      {};  ///< longest prefix first, then by network: the first that holds a source decides
+  /// Networks whose attachments are all known. What the kernel has for another network stays as it is: its
+  /// pods may be alive although their record was lost.
   std::set<std::string> known_networks;
 
   bool operator==(const Ruleset&) const = default;

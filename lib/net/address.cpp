@@ -45,7 +45,8 @@ std::optional<Address> parse_address(std::string_view text) {
   address.family = text.find(':') == std::string_view::npos ? Family::ipv4 : Family::ipv6;
   const std::string terminated(text);
   if (terminated.find('\0') != std::string::npos) return std::nullopt;
-  if (inet_pton(socket_family(address.family), terminated.c_str(), address.bytes.data()) != 1) return std::nullopt;
+  if (inet_pton(socket_family(address.family), terminated.c_str(), address.bytes.data()) != 1)
+    return std::nullopt;
   return address;
 }
 

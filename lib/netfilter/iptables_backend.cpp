@@ -16,7 +16,9 @@ namespace {
 
 template <typename Tables>
 bool concerns(const nat::Ruleset& wanted) {
-  const auto is_of_family = [](const nat::PodSubnet& subnet) { return subnet.prefix.family() == Tables::family; };
+  const auto is_of_family = [](const nat::PodSubnet& subnet) {
+    return subnet.prefix.family() == Tables::family;
+  };
   return std::ranges::any_of(wanted.pod_subnets, is_of_family) || has_nat_table<Tables>();
 }
 
@@ -37,15 +39,17 @@ template <typename Tables>
 bool needs_change(const nat::Ruleset& wanted, const nat::Ruleset& before) {
   if (!concerns<Tables>(wanted)) return false;
   check_nat_table<Tables>();
-  const bool is_certain = nat::iptables_chains(wanted, Tables::family) != nat::iptables_chains(before, Tables::family);
+  const bool is_certain =
+      nat::iptables_chains(wanted, Tables::family) != nat::iptables_chains(before, Tables::family);
   return is_certain || !edits_in<Tables>(wanted).empty();
 }
 
 // From a fresh read under the lock: the table may have changed since somebody looked.
 template <typename Tables>
 std::vector<std::string> change(const nat::Ruleset& wanted) {
-  const auto edits = change_nat_table<Tables>(
-      [&wanted](const nat::ObservedTable& observed) { return nat::difference(observed, wanted, Tables::family); });
+  const auto edits = change_nat_table<Tables>([&wanted](const nat::ObservedTable& observed) {
+    return nat::difference(observed, wanted, Tables::family);
+  });
   return describe(edits, Tables::program);
 }
 
@@ -122,10 +126,12 @@ void IptablesBackend::check_available() {
   }
 }
 
-std::unique_ptr<NatBackend> open_backend(config::BackendChoice choice, std::chrono::nanoseconds lock_timeout) {
+std::unique_ptr<NatBackend> open_backend(config::BackendChoice choice,
+                                         std::chrono::nanoseconds lock_timeout) {
   if (choice == config::BackendChoice::nftables) {
-    throw cni::Error(cni::ErrorCode::invalid_config,
-                     "backend is \"nftables\": this version has \"iptables\" and \"auto\" (which means iptables)");
+    throw cni::Error(
+        cni::ErrorCode::invalid_config,
+        "backend is \"nftables\": this version has \"iptables\" and \"auto\" (which means iptables)");
   }
   return std::make_unique<IptablesBackend>(lock_timeout);
 }

@@ -24,7 +24,9 @@ using Handle = std::unique_ptr<xtc_handle, FreeHandle<Tables>>;
 // xt_chainlabel is an array of 32 bytes that libiptc may read to its end.
 class Label {
  public:
-  explicit Label(std::string_view name) { name.substr(0, label_.size() - 1).copy(label_.data(), label_.size() - 1); }
+  explicit Label(std::string_view name) {
+    name.substr(0, label_.size() - 1).copy(label_.data(), label_.size() - 1);
+  }
   const char* text() const { return label_.data(); }
 
  private:
@@ -35,8 +37,8 @@ template <typename Tables>
 Handle<Tables> open_table() {
   Handle<Tables> handle(Tables::init(nat_table));
   if (!handle) {
-    throw cni::Error(nat_unavailable,
-                     std::string("the nat table of ") + Tables::program + " cannot be opened: " + Tables::error_text(errno));
+    throw cni::Error(nat_unavailable, std::string("the nat table of ") + Tables::program +
+                                          " cannot be opened: " + Tables::error_text(errno));
   }
   return handle;
 }
@@ -44,10 +46,12 @@ Handle<Tables> open_table() {
 template <typename Tables>
 nat::ObservedTable observe(xtc_handle* handle) {
   Observer<Tables> observer;
-  for (const auto* chain = Tables::first_chain(handle); chain != nullptr; chain = Tables::next_chain(handle)) {
+  for (const auto* chain = Tables::first_chain(handle); chain != nullptr;
+       chain = Tables::next_chain(handle)) {
     observer.enter(chain);
     std::size_t index = 0;
-    for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr; rule = Tables::next_rule(rule, handle)) {
+    for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr;
+         rule = Tables::next_rule(rule, handle)) {
       observer.see(chain, index++, *rule, Tables::target(rule, handle));
     }
   }
@@ -59,12 +63,17 @@ class EditCarrier {
  public:
   explicit EditCarrier(xtc_handle* handle) : handle_(handle) {}
 
-  int operator()(const nat::CreateChain& edit) const { return Tables::create_chain(Label(edit.chain).text(), handle_); }
-  int operator()(const nat::DeleteChain& edit) const { return Tables::delete_chain(Label(edit.chain).text(), handle_); }
+  int operator()(const nat::CreateChain& edit) const {
+    return Tables::create_chain(Label(edit.chain).text(), handle_);
+  }
+  int operator()(const nat::DeleteChain& edit) const {
+    return Tables::delete_chain(Label(edit.chain).text(), handle_);
+  }
   int operator()(const nat::InsertRule& edit) const {
     const auto entry = encode<Tables>(edit.rule);
     const auto* const kernel_entry = reinterpret_cast<const typename Tables::Entry*>(entry.data());  // NOLINT
-    return Tables::insert_entry(Label(edit.chain).text(), kernel_entry, static_cast<unsigned>(edit.index), handle_);
+    return Tables::insert_entry(Label(edit.chain).text(), kernel_entry, static_cast<unsigned>(edit.index),
+                                handle_);
   }
   int operator()(const nat::DeleteRule& edit) const {
     return Tables::delete_entry(Label(edit.chain).text(), static_cast<unsigned>(edit.index), handle_);
@@ -77,7 +86,8 @@ class EditCarrier {
 // libiptc carries the counters of rules over, but would start those of policies anew.
 template <typename Tables>
 void keep_policy_counters(xtc_handle* handle) {
-  for (const auto* chain = Tables::first_chain(handle); chain != nullptr; chain = Tables::next_chain(handle)) {
+  for (const auto* chain = Tables::first_chain(handle); chain != nullptr;
+       chain = Tables::next_chain(handle)) {
     if (Tables::is_builtin(chain, handle) == 0) continue;
     xt_counters counters{};
     const auto* const policy = Tables::get_policy(chain, &counters, handle);
@@ -88,8 +98,8 @@ void keep_policy_counters(xtc_handle* handle) {
 template <typename Tables>
 [[noreturn]] void throw_refused() {
   const int number = errno;
-  throw cni::Error(rules_refused, std::string("the kernel refused our rules in the nat table of ") + Tables::program +
-                                      ": " + Tables::error_text(number));
+  throw cni::Error(rules_refused, std::string("the kernel refused our rules in the nat table of ") +
+                                      Tables::program + ": " + Tables::error_text(number));
 }
 
 }  // namespace
@@ -110,7 +120,8 @@ std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for) {
   }
   throw cni::Error(cni::ErrorCode::try_again_later,
                    std::string("the nat table of ") + Tables::program + " changed under each of " +
-                       std::to_string(most_tries) + " commits: something changes it without the xtables lock");
+                       std::to_string(most_tries) +
+                       " commits: something changes it without the xtables lock");
 }
 
 template std::vector<nat::Edit> change_nat_table<Ipv4Tables>(const EditsFor& edits_for);

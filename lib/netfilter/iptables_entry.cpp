@@ -63,8 +63,8 @@ void put_prefix(const std::optional<net::Prefix>& prefix, KernelAddress& address
 
 // Of a mask with holes, which ip-masq never writes, `whole` becomes false.
 template <typename KernelAddress>
-std::optional<net::Prefix> get_prefix(net::Family family, const KernelAddress& address, const KernelAddress& mask,
-                                      bool& whole) {
+std::optional<net::Prefix> get_prefix(net::Family family, const KernelAddress& address,
+                                      const KernelAddress& mask, bool& whole) {
   net::Prefix prefix{{family, {}}, 0};
   net::Prefix ones{{family, {}}, 0};
   std::memcpy(prefix.address.bytes.data(), &address, sizeof address);
@@ -111,7 +111,8 @@ nf_nat_range to_kernel(const NatRange& range, nf_nat_range kernel) {
 
 NatRange from_kernel(const nf_nat_ipv4_multi_range_compat& kernel) {
   const auto& only = kernel.range[0];
-  NatRange range{only.flags, {net::Family::ipv4, {}}, {net::Family::ipv4, {}}, ntohs(only.min.all), ntohs(only.max.all)};
+  NatRange range{
+      only.flags, {net::Family::ipv4, {}}, {net::Family::ipv4, {}}, ntohs(only.min.all), ntohs(only.max.all)};
   std::memcpy(range.to.bytes.data(), &only.min_ip, sizeof only.min_ip);
   std::memcpy(range.to_last.bytes.data(), &only.max_ip, sizeof only.max_ip);
   return range;
@@ -146,7 +147,8 @@ NatRange nat_range(const SourceNat& target, net::Family family) {
 
 // nullopt for a range that ip-masq never writes.
 std::optional<SourceNat> source_nat(const NatRange& range, bool is_snat) {
-  constexpr unsigned ours = NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED | NF_NAT_RANGE_PROTO_RANDOM_FULLY;
+  constexpr unsigned ours =
+      NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED | NF_NAT_RANGE_PROTO_RANDOM_FULLY;
   const bool has_address = (range.flags & NF_NAT_RANGE_MAP_IPS) != 0;
   if ((range.flags & ~ours) != 0 || has_address != is_snat || range.to != range.to_last) return std::nullopt;
   SourceNat target;
@@ -164,10 +166,12 @@ struct ExtensionHeader {
   std::array<char, XT_EXTENSION_MAXNAMELEN> name{};
   std::uint8_t revision = 0;
 };
-static_assert(sizeof(ExtensionHeader) == sizeof(xt_entry_match) && sizeof(ExtensionHeader) == sizeof(xt_entry_target));
+static_assert(sizeof(ExtensionHeader) == sizeof(xt_entry_match) &&
+              sizeof(ExtensionHeader) == sizeof(xt_entry_target));
 
 template <typename Info>
-void append_extension(std::vector<std::byte>& entry, std::string_view name, std::uint8_t revision, const Info& info) {
+void append_extension(std::vector<std::byte>& entry, std::string_view name, std::uint8_t revision,
+                      const Info& info) {
   const auto start = entry.size();
   ExtensionHeader header{.size = XT_ALIGN(sizeof(ExtensionHeader) + sizeof info), .revision = revision};
   store_name(header.name, name);
@@ -177,7 +181,8 @@ void append_extension(std::vector<std::byte>& entry, std::string_view name, std:
 }
 
 void append_matches(const Rule& rule, std::vector<std::byte>& entry) {
-  if (rule.mark) append_extension(entry, "mark", mark_revision, xt_mark_mtinfo1{rule.mark->value, rule.mark->mask, 0});
+  if (rule.mark)
+    append_extension(entry, "mark", mark_revision, xt_mark_mtinfo1{rule.mark->value, rule.mark->mask, 0});
   if (rule.to_local) {
     append_extension(entry, "addrtype", addrtype_revision, xt_addrtype_info_v1{0, XT_ADDRTYPE_LOCAL, 0});
   }
@@ -285,7 +290,8 @@ void decode_addresses(const typename Tables::Entry& entry, Rule& rule) {
 }
 
 template <typename Tables>
-nat::Target decode_target(const typename Tables::Entry& entry, const Extension& extension, const std::string& name) {
+nat::Target decode_target(const typename Tables::Entry& entry, const Extension& extension,
+                          const std::string& name) {
   const bool is_snat = extension.name == "SNAT" && extension.revision == Tables::snat_revision;
   if (is_snat || (extension.name == "MASQUERADE" && extension.revision == 0)) {
     const auto target = source_nat(from_kernel(load<typename Tables::NatRange>(extension.info)), is_snat);

@@ -1,6 +1,7 @@
-// Raw reads. The kernel hands a table over as one block: the chains one after the other, each an entry after the other;
-// a user-defined chain begins with an ERROR target that holds its name and ends with a RETURN of its own; jumps hold the
-// offset of the chain's first rule (net/ipv4/netfilter/ip_tables.c, linux/netfilter_ipv4/ip_tables.h).
+// Raw reads. The kernel hands a table over as one block: the chains one after the other, each an entry after
+// the other; a user-defined chain begins with an ERROR target that holds its name and ends with a RETURN of
+// its own; jumps hold the offset of the chain's first rule (net/ipv4/netfilter/ip_tables.c,
+// linux/netfilter_ipv4/ip_tables.h).
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,19 +23,21 @@ namespace ipmasq::netfilter {
 
 namespace {
 
-constexpr std::array<std::string_view, NF_INET_NUMHOOKS> hook_names{"PREROUTING", "INPUT", "FORWARD", "OUTPUT",
-                                                                    "POSTROUTING"};
+constexpr std::array<std::string_view, NF_INET_NUMHOOKS> hook_names{"PREROUTING", "INPUT", "FORWARD",
+                                                                    "OUTPUT", "POSTROUTING"};
 
 template <typename Tables>
 [[noreturn]] void throw_unavailable(int number) {
   const std::string table = std::string("the nat table of ") + Tables::program;
   const auto reason = " (" + std::generic_category().message(number) + ")";
   if (number == EPERM || number == EACCES) {
-    throw cni::Error(nat_unavailable, table + " cannot be read" + reason,
-                     "run as root, or with the capabilities NET_ADMIN and NET_RAW in the node's network namespace");
+    throw cni::Error(
+        nat_unavailable, table + " cannot be read" + reason,
+        "run as root, or with the capabilities NET_ADMIN and NET_RAW in the node's network namespace");
   }
-  throw cni::Error(nat_unavailable, table + " is not available" + reason,
-                   std::string("load the kernel module ") + Tables::program + "_nat or set \"backend\": \"nftables\"");
+  throw cni::Error(
+      nat_unavailable, table + " is not available" + reason,
+      std::string("load the kernel module ") + Tables::program + "_nat or set \"backend\": \"nftables\"");
 }
 
 template <typename Tables>
@@ -60,7 +63,8 @@ class TableSocket {
     std::strcpy(entries->name, nat_table);  // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
     entries->size = info.size;
     auto size = static_cast<socklen_t>(sizeof *entries + info.size);
-    if (::getsockopt(socket_.number(), Tables::socket_level, Tables::get_entries, entries, &size) == 0) return true;
+    if (::getsockopt(socket_.number(), Tables::socket_level, Tables::get_entries, entries, &size) == 0)
+      return true;
     if (errno != EAGAIN) throw_unavailable<Tables>(errno);
     return false;
   }
@@ -78,7 +82,8 @@ struct Snapshot {
   std::unique_ptr<std::byte[]> block;  // NOLINT(modernize-avoid-c-arrays): not to be zeroed, it can be large
 
   const Entry& entry_at(unsigned offset) const {
-    return *reinterpret_cast<const Entry*>(block.get() + sizeof(typename Tables::Entries) + offset);  // NOLINT
+    return *reinterpret_cast<const Entry*>(block.get() + sizeof(typename Tables::Entries) +
+                                           offset);  // NOLINT
   }
   const std::byte* target_at(unsigned offset) const {
     return reinterpret_cast<const std::byte*>(&entry_at(offset)) + entry_at(offset).target_offset;  // NOLINT

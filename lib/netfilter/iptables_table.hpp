@@ -10,7 +10,8 @@
 
 namespace ipmasq::netfilter {
 
-/// Whether this network namespace has a legacy nat table. Asking makes none, which every other call here does.
+/// Whether this network namespace has a legacy nat table. Asking makes none, which every other call here
+/// does.
 template <typename Tables>
 bool has_nat_table();
 
@@ -18,17 +19,17 @@ bool has_nat_table();
 template <typename Tables>
 void check_nat_table();
 
-/// Our part of the table, by one IPT_SO_GET_INFO and one IPT_SO_GET_ENTRIES: libiptc would copy every rule there is.
-/// Throws cni::Error{nat_unavailable}.
+/// Our part of the table, by one IPT_SO_GET_INFO and one IPT_SO_GET_ENTRIES: libiptc would copy every rule
+/// there is. Throws cni::Error{nat_unavailable}.
 template <typename Tables>
 nat::ObservedTable read_nat_table();
 
 using EditsFor = std::function<std::vector<nat::Edit>(const nat::ObservedTable&)>;
 
-/// Carries out in one commit what `edits_for` says of the table that libiptc reads now; the edits, none where nothing
-/// was committed. The caller holds the xtables lock. A commit that the kernel refuses with EAGAIN (somebody changed
-/// the table without the lock) is tried again from a fresh read. Throws cni::Error: nat_unavailable, rules_refused,
-/// try_again_later; the table is then as it was.
+/// Carries out in one commit what `edits_for` says of the table that libiptc reads now; the edits, none where
+/// nothing was committed. The caller holds the xtables lock. A commit that the kernel refuses with EAGAIN
+/// (somebody changed the table without the lock) is tried again from a fresh read. Throws cni::Error:
+/// nat_unavailable, rules_refused, try_again_later; the table is then as it was.
 template <typename Tables>
 std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for);
 
@@ -38,7 +39,8 @@ class Observer {
  public:
   void enter(std::string_view chain);
   /// Rules of a chain in their order; `target` as decode() takes it.
-  void see(std::string_view chain, std::size_t index, const typename Tables::Entry& entry, std::string_view target);
+  void see(std::string_view chain, std::size_t index, const typename Tables::Entry& entry,
+           std::string_view target);
   nat::ObservedTable& table() { return table_; }
 
  private:

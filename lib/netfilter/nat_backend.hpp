@@ -39,9 +39,10 @@ class NatBackend {
   /// What differs from `wanted` in the kernel, a line each; none where all is right. Changes nothing.
   virtual std::vector<std::string> differences(const nat::Ruleset& wanted) = 0;
 
-  /// Brings the kernel to `wanted`, by at most one transaction a family; the differences that it mended. Where there
-  /// are none nothing is committed. `before`: what was wanted until now, so that where it differs no look is needed to
-  /// know that there is something to change. Throws cni::Error; no family is then half changed.
+  /// Brings the kernel to `wanted`, by at most one transaction a family; the differences that it mended.
+  /// Where there are none nothing is committed. `before`: what was wanted until now, so that where it differs
+  /// no look is needed to know that there is something to change. Throws cni::Error; no family is then half
+  /// changed.
   virtual std::vector<std::string> apply(const nat::Ruleset& wanted, const nat::Ruleset& before) = 0;
 
   /// Every rule of ours, in the order that packets meet them. Changes nothing.
@@ -52,8 +53,8 @@ class NatBackend {
 };
 
 /// Opens what `choice` means on this node. `lock_timeout`: how long to wait for locks that others may hold.
-using BackendFactory =
-    std::function<std::unique_ptr<NatBackend>(config::BackendChoice choice, std::chrono::nanoseconds lock_timeout)>;
+using BackendFactory = std::function<std::unique_ptr<NatBackend>(config::BackendChoice choice,
+                                                                 std::chrono::nanoseconds lock_timeout)>;
 
 /// The real one. Throws cni::Error{invalid_config} for a choice that this version does not have.
 std::unique_ptr<NatBackend> open_backend(config::BackendChoice choice, std::chrono::nanoseconds lock_timeout);

@@ -7,7 +7,8 @@
 
 namespace ipmasq::netfilter {
 
-/// $XTABLES_LOCKFILE or /run/xtables.lock, exclusive (iptables(8), -w). Throws cni::Error as os::FileLock does.
+/// $XTABLES_LOCKFILE or /run/xtables.lock, exclusive (iptables(8), -w). Throws cni::Error as os::FileLock
+/// does.
 os::FileLock lock_xtables(std::chrono::nanoseconds timeout);
 
 }  // namespace ipmasq::netfilter

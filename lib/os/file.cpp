@@ -57,7 +57,8 @@ std::optional<std::string> read_file(const std::filesystem::path& path) {
 void replace_file(const std::filesystem::path& path, std::string_view text) {
   const auto temporary = path.parent_path() / (".new-" + std::to_string(::getpid()));
   try {
-    const FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    const FileDescriptor file(
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
     if (!file.is_open()) cni::throw_errno("cannot create " + temporary.string());
     write_all(file, text, path);
     if (::rename(temporary.c_str(), path.c_str()) != 0) cni::throw_errno("cannot replace " + path.string());

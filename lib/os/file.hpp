@@ -35,8 +35,8 @@ class FileDescriptor {
 /// All of a file; nullopt where it does not exist. Throws cni::Error{io_failure}, also for a file over 1 MiB.
 std::optional<std::string> read_file(const std::filesystem::path& path);
 
-/// The file is the old one or all of the new one at any time: written (mode 0600) under a name of this process's own
-/// that starts with '.', then renamed. Throws cni::Error{io_failure}; the old file then stands.
+/// The file is the old one or all of the new one at any time: written (mode 0600) under a name of this
+/// process's own that starts with '.', then renamed. Throws cni::Error{io_failure}; the old file then stands.
 void replace_file(const std::filesystem::path& path, std::string_view text);
 
 /// Makes the folder with `mode` and those above it that are missing with 0755. Throws cni::Error{io_failure}.

@@ -19,8 +19,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Interrupts this thread's blocking system calls every few milliseconds, so that a blocking flock(2), which is fair and
-// wakes at once, can be given up. A single alarm could fire just before the call and be lost.
+// Interrupts this thread's blocking system calls every few milliseconds, so that a blocking flock(2), which
+// is fair and wakes at once, can be given up. A single alarm could fire just before the call and be lost.
 class Ticks {
  public:
   Ticks() {

@@ -40,7 +40,8 @@ std::vector<net::InterfaceAddress> addresses_at(const cni::Json& json, const cha
   std::vector<net::InterfaceAddress> addresses;
   for (const auto& text : json.at(key)) {
     const auto parsed = net::parse_interface_address(text.get<std::string>());
-    if (!parsed) throw cni::Error(cni::ErrorCode::decoding_failure, std::string(key) + " holds " + cni::excerpt(text));
+    if (!parsed)
+      throw cni::Error(cni::ErrorCode::decoding_failure, std::string(key) + " holds " + cni::excerpt(text));
     addresses.push_back(*parsed);
   }
   return addresses;
@@ -52,7 +53,8 @@ Attachment parse_attachment(const std::string& text, const std::string& file_nam
   Attachment attachment;
   attachment.id = {json.at("containerID").get<std::string>(), json.at("ifname").get<std::string>()};
   attachment.addresses = addresses_at(json, "addresses");
-  for (const auto& subnet : addresses_at(json, "podSubnets")) attachment.pod_subnets.push_back(subnet.network());
+  for (const auto& subnet : addresses_at(json, "podSubnets"))
+    attachment.pod_subnets.push_back(subnet.network());
   attachment.pod = json.value("pod", "");
   if (attachment.id.container_id + separator + attachment.id.interface != file_name) {
     throw cni::Error(cni::ErrorCode::decoding_failure, "it is the record of another attachment");
@@ -69,11 +71,13 @@ std::optional<cni::Json> read_object(const std::filesystem::path& path) {
 std::vector<std::string> names_in(const std::filesystem::path& folder) {
   std::error_code error;
   std::vector<std::string> names;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     names.push_back(entry->path().filename().string());
   }
   if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
-    throw cni::Error(cni::ErrorCode::io_failure, "cannot read the folder " + folder.string() + ": " + error.message());
+    throw cni::Error(cni::ErrorCode::io_failure,
+                     "cannot read the folder " + folder.string() + ": " + error.message());
   }
   std::ranges::sort(names);
   return names;

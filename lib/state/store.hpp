@@ -4,8 +4,8 @@
 //   stateDir/cbr0/network.json          the netconf of the network's last ADD
 //   stateDir/cbr0/CONTAINER:INTERFACE   an attachment
 //
-// Neither container IDs nor interface names hold a ':'. Files whose name begins with '.' are those of a write under way,
-// or cut short.
+// Neither container IDs nor interface names hold a ':'. Files whose name begins with '.' are those of a write
+// under way, or cut short.
 #pragma once
 
 #include <chrono>
@@ -54,8 +54,8 @@ struct Network {
   bool remove(const cni::AttachmentId& id);
 };
 
-/// All calls throw cni::Error{io_failure} where the file system fails them. Names of networks, container IDs and
-/// interfaces must be checked (cni::is_cni_name, cni::is_interface_name): they become paths.
+/// All calls throw cni::Error{io_failure} where the file system fails them. Names of networks, container IDs
+/// and interfaces must be checked (cni::is_cni_name, cni::is_interface_name): they become paths.
 class Store {
  public:
   explicit Store(std::filesystem::path folder) : folder_(std::move(folder)) {}

@@ -1,7 +1,8 @@
-/* What the kernel and libiptc cost by themselves, on the nat table of this network namespace: bare read|commit
+/* What the kernel and libiptc cost by themselves, on the nat table of this network namespace: bare
+ * read|commit
  *
- * read: one IPT_SO_GET_INFO and one IPT_SO_GET_ENTRIES. commit: iptc_init, one chain more, iptc_commit (and the chain
- * away again, untimed). Prints milliseconds. */
+ * read: one IPT_SO_GET_INFO and one IPT_SO_GET_ENTRIES. commit: iptc_init, one chain more, iptc_commit (and
+ * the chain away again, untimed). Prints milliseconds. */
 #include <libiptc/libiptc.h>
 #include <stdio.h>
 #include <stdlib.h>

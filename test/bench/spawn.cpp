@@ -1,7 +1,8 @@
 // Times a program as whole processes: spawn RUNS one|all INPUT PROGRAM [ARGUMENT...]
 //
-// Starts PROGRAM once per run with CNI_CONTAINERID=bench-N and INPUT as its standard input; "one": one after the other,
-// "all": all at once. Prints the milliseconds of each run (one) or of all together (all), a line each.
+// Starts PROGRAM once per run with CNI_CONTAINERID=bench-N and INPUT as its standard input; "one": one after
+// the other, "all": all at once. Prints the milliseconds of each run (one) or of all together (all), a line
+// each.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>

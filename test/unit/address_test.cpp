@@ -10,7 +10,8 @@ using test::address;
 using test::prefix;
 
 TEST_CASE("addresses print as they were written") {
-  for (const auto* const text : {"10.244.1.5", "0.0.0.0", "255.255.255.255", "::", "::1", "fd00:10:244::5", "2001:db8::7"}) {
+  for (const auto* const text :
+       {"10.244.1.5", "0.0.0.0", "255.255.255.255", "::", "::1", "fd00:10:244::5", "2001:db8::7"}) {
     CHECK(to_text(address(text)) == text);
   }
   CHECK(to_text(address("FD00:0:0::5")) == "fd00::5");
@@ -18,8 +19,8 @@ TEST_CASE("addresses print as they were written") {
 
 TEST_CASE("what is no address is refused") {
   using std::string_view_literals::operator""sv;
-  for (const auto text : {""sv, "10.1"sv, "10.1.2.3.4"sv, "10.1.2.256"sv, "010.1.2.3"sv, "fe80::1%eth0"sv, "fd00::x"sv,
-                          "10.1.2.3 "sv, "10.1.2.3\0"sv}) {
+  for (const auto text : {""sv, "10.1"sv, "10.1.2.3.4"sv, "10.1.2.256"sv, "010.1.2.3"sv, "fe80::1%eth0"sv,
+                          "fd00::x"sv, "10.1.2.3 "sv, "10.1.2.3\0"sv}) {
     CAPTURE(text);
     CHECK_FALSE(parse_address(text));
   }
@@ -30,7 +31,8 @@ TEST_CASE("interface addresses carry the length of their network") {
   REQUIRE(parsed);
   CHECK(to_text(*parsed) == "10.244.1.5/24");
   CHECK(to_text(parsed->network()) == "10.244.1.0/24");
-  for (const auto* const text : {"10.1.2.3", "10.1.2.3/", "10.1.2.3/33", "10.1.2.3/08", "10.1.2.3/-1", "10.1.2.3/ 8", "fd00::/129", "/8"}) {
+  for (const auto* const text : {"10.1.2.3", "10.1.2.3/", "10.1.2.3/33", "10.1.2.3/08", "10.1.2.3/-1",
+                                 "10.1.2.3/ 8", "fd00::/129", "/8"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_interface_address(text));
   }

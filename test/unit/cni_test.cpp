@@ -1,7 +1,7 @@
+#include <doctest/doctest.h>
+
 #include <map>
 #include <sstream>
-
-#include <doctest/doctest.h>
 
 #include "cni/environment.hpp"
 #include "cni/error.hpp"
@@ -30,11 +30,12 @@ Request request(Command command, const std::string& input) {
 }  // namespace
 
 TEST_CASE("an ADD's environment is read") {
-  const auto environment = read({{"CNI_COMMAND", "ADD"},
-                                 {"CNI_CONTAINERID", "4f1c.A-b_c"},
-                                 {"CNI_NETNS", "/var/run/netns/x"},
-                                 {"CNI_IFNAME", "eth0"},
-                                 {"CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=web-1;K8S_POD_NAME=web-2;EMPTY="}});
+  const auto environment =
+      read({{"CNI_COMMAND", "ADD"},
+            {"CNI_CONTAINERID", "4f1c.A-b_c"},
+            {"CNI_NETNS", "/var/run/netns/x"},
+            {"CNI_IFNAME", "eth0"},
+            {"CNI_ARGS", "IgnoreUnknown=1;K8S_POD_NAME=web-1;K8S_POD_NAME=web-2;EMPTY="}});
   CHECK(environment.command == Command::add);
   CHECK(environment.container_id == "4f1c.A-b_c");
   CHECK(environment.netns == "/var/run/netns/x");
@@ -45,7 +46,8 @@ TEST_CASE("an ADD's environment is read") {
 }
 
 TEST_CASE("a DEL needs neither the namespace nor arguments") {
-  CHECK(read({{"CNI_COMMAND", "DEL"}, {"CNI_CONTAINERID", "c"}, {"CNI_IFNAME", "eth0"}, {"CNI_ARGS", "?"}}).netns.empty());
+  CHECK(read({{"CNI_COMMAND", "DEL"}, {"CNI_CONTAINERID", "c"}, {"CNI_IFNAME", "eth0"}, {"CNI_ARGS", "?"}})
+            .netns.empty());
 }
 
 TEST_CASE("GC, STATUS and VERSION need no container") {
@@ -63,14 +65,17 @@ TEST_CASE("interface names are those that the kernel takes") {
 }
 
 TEST_CASE("a request carries version, network and netconf") {
-  const auto parsed = request(Command::add, R"({"cniVersion":"0.4.0","name":"cbr0","type":"ip-masq","extra":[1,2]})");
+  const auto parsed =
+      request(Command::add, R"({"cniVersion":"0.4.0","name":"cbr0","type":"ip-masq","extra":[1,2]})");
   CHECK(parsed.cni_version == "0.4.0");
   CHECK(parsed.network == "cbr0");
   CHECK(parsed.netconf.at("extra").dump() == "[1,2]");
 }
 
 TEST_CASE("a command that the version does not have is refused") {
-  const auto with = [](const std::string& version) { return R"({"name":"n","cniVersion":")" + version + "\"}"; };
+  const auto with = [](const std::string& version) {
+    return R"({"name":"n","cniVersion":")" + version + "\"}";
+  };
   CHECK(test::error_of([&] { request(Command::check, with("0.3.1")); }) ==
         "1: cniVersion is \"0.3.1\": this command needs 0.4.0 or later");
   CHECK(test::error_of([&] { request(Command::gc, with("1.0.0")); }) ==
@@ -87,22 +92,27 @@ TEST_CASE("a DEL is served whatever the list's version") {
 TEST_CASE("valid attachments of a GC") {
   CHECK(valid_attachments(Json::parse("{}")).empty());
   CHECK(valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":null})")).empty());
-  const auto ids = valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"}]})"));
+  const auto ids = valid_attachments(
+      Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"}]})"));
   CHECK(ids == std::vector<AttachmentId>{{"a", "eth0"}});
-  CHECK(test::error_of([] { valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":1}]})")); }) ==
-        "7: cni.dev/valid-attachments holds {\"containerID\":1}: expected {\"containerID\": \"...\", \"ifname\": \"...\"}");
+  CHECK(test::error_of(
+            [] { valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":1}]})")); }) ==
+        "7: cni.dev/valid-attachments holds {\"containerID\":1}: expected {\"containerID\": \"...\", "
+        "\"ifname\": \"...\"}");
 }
 
 TEST_CASE("a result goes through unchanged but for its version") {
   const auto result = Json::parse(
       R"({"cniVersion":"0.3.1","z":1,"ips":[{"version":"4","address":"10.1.1.2/24","x":null}],"a":{"c":[3,1],"b":1.5}})");
-  CHECK(result_json(result, "0.4.0") ==
-        R"({"cniVersion":"0.4.0","z":1,"ips":[{"version":"4","address":"10.1.1.2/24","x":null}],"a":{"c":[3,1],"b":1.5}})");
+  CHECK(
+      result_json(result, "0.4.0") ==
+      R"({"cniVersion":"0.4.0","z":1,"ips":[{"version":"4","address":"10.1.1.2/24","x":null}],"a":{"c":[3,1],"b":1.5}})");
   CHECK(addresses(result) == std::vector{test::interface_address("10.1.1.2/24")});
 }
 
 TEST_CASE("an error is one line of JSON") {
-  CHECK(error_json("1.0.0", Error(ErrorCode::try_again_later, "held")) == R"({"cniVersion":"1.0.0","code":11,"msg":"held"})");
+  CHECK(error_json("1.0.0", Error(ErrorCode::try_again_later, "held")) ==
+        R"({"cniVersion":"1.0.0","code":11,"msg":"held"})");
   CHECK(error_json("1.0.0", Error(ErrorCode::io_failure, "bad \xff", "do x")) ==
         "{\"cniVersion\":\"1.0.0\",\"code\":5,\"msg\":\"bad \xef\xbf\xbd\",\"details\":\"do x\"}");
 }

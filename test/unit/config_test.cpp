@@ -18,7 +18,8 @@ TEST_CASE("durations are Go's") {
   CHECK(parse_duration("500ms") == 500ms);
   CHECK(parse_duration("2\u00b5s3us4ns") == 5004ns);
   CHECK(parse_duration(".5s") == 500ms);
-  for (const auto* const text : {"", "5", "s", "1x", "1m-30s", "-1s", "1 s", "1..5s", "300000000h", "1e3s", "."}) {
+  for (const auto* const text :
+       {"", "5", "s", "1x", "1m-30s", "-1s", "1 s", "1..5s", "300000000h", "1e3s", "."}) {
     CAPTURE(text);
     CHECK_FALSE(parse_duration(text));
   }
@@ -31,7 +32,8 @@ TEST_CASE("port ranges") {
   CHECK(to_text(ranges->front()) == "1024-29999");
   CHECK(to_text(ranges->back()) == "80");
   CHECK(ranges->front().size() == 28976);
-  for (const auto* const text : {"", "0", "0-5", "5-4", "65536", "1-2,", ",1", "1-2,2-3", "1 - 2", "a", "1-2-3", "-5"}) {
+  for (const auto* const text :
+       {"", "0", "0-5", "5-4", "65536", "1-2,", ",1", "1-2,2-3", "1 - 2", "a", "1-2-3", "-5"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_port_ranges(text));
   }
@@ -42,7 +44,8 @@ TEST_CASE("marks print as iptables prints them") {
   CHECK(to_text(parse_mark("16384/0x4000").value()) == "0x4000/0x4000");
   CHECK(to_text(parse_mark("0x1").value()) == "0x1");
   CHECK(parse_mark("0/0x1") == Mark{0, 1});
-  for (const auto* const text : {"", "0x", "0x1/", "/0x1", "1/0", "0x3/0x1", "0x100000000", "-1", "0xg", "1/2/3"}) {
+  for (const auto* const text :
+       {"", "0x", "0x1/", "/0x1", "1/0", "0x3/0x1", "0x100000000", "-1", "0xg", "1/2/3"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_mark(text));
   }
@@ -54,7 +57,8 @@ TEST_CASE("flannel's networks, both families, each a list") {
       "FLANNEL_SUBNET=10.244.1.1/24\n"
       "FLANNEL_IPV6_NETWORK=fd00:10:244::/56\n"
       "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
-  CHECK(parse_cluster_networks(text, "x") == std::vector{test::prefix("10.244.0.0/16"), test::prefix("10.250.0.0/16"),
+  CHECK(parse_cluster_networks(text, "x") == std::vector{test::prefix("10.244.0.0/16"),
+                                                         test::prefix("10.250.0.0/16"),
                                                          test::prefix("fd00:10:244::/56")});
   CHECK(parse_cluster_networks("", "x").empty());
   CHECK(test::error_of([] { parse_cluster_networks("\nFLANNEL_NETWORK=10.244\n", "/run/x"); }) ==

@@ -1,8 +1,8 @@
 #include "nat/difference.hpp"
 
-#include <random>
-
 #include <doctest/doctest.h>
+
+#include <random>
 
 #include "networks.hpp"
 
@@ -23,7 +23,8 @@ class Table {
       for (std::size_t index = 0; index < rules.size(); ++index) {
         if (is_our_chain(chain)) {
           table.chains[chain].push_back({rules[index]});
-        } else if (const auto* const jump = std::get_if<Jump>(&rules[index].target); jump && is_our_chain(jump->chain)) {
+        } else if (const auto* const jump = std::get_if<Jump>(&rules[index].target);
+                   jump && is_our_chain(jump->chain)) {
           table.entrances.push_back({chain, index, {rules[index]}});
         }
       }
@@ -40,7 +41,8 @@ class Table {
     REQUIRE(chains.at(edit.chain).empty());
     chains.erase(edit.chain);
     for (const auto& [name, rules] : chains) {
-      for (const auto& rule : rules) REQUIRE(to_text(name, rule).find(" " + edit.chain + "\n") == std::string::npos);
+      for (const auto& rule : rules)
+        REQUIRE(to_text(name, rule).find(" " + edit.chain + "\n") == std::string::npos);
     }
   }
   void carry_out(const InsertRule& edit) {
@@ -64,8 +66,9 @@ const std::string hook(hook_chain);
 const std::string main_name(main_chain);
 
 Ruleset two_networks() {
-  return wanted_ruleset({test::network("a", R"("masqueradeCIDRs": ["10.1.2.0/24"])", {"10.244.1.0/24", "10.244.2.0/24"}),
-                         test::network("b", "", {"10.0.0.0/8"})});
+  return wanted_ruleset(
+      {test::network("a", R"("masqueradeCIDRs": ["10.1.2.0/24"])", {"10.244.1.0/24", "10.244.2.0/24"}),
+       test::network("b", "", {"10.0.0.0/8"})});
 }
 
 Table right_table() {
@@ -99,7 +102,9 @@ TEST_CASE("from an empty table to the wanted one, and back to the byte") {
 TEST_CASE("whatever happened to our rules is put right, and others' stay") {
   const auto right = right_table().chains;
   std::mt19937 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same damage each time
-  const auto below = [&random](std::size_t end) { return std::uniform_int_distribution<std::size_t>(0, end - 1)(random); };
+  const auto below = [&random](std::size_t end) {
+    return std::uniform_int_distribution<std::size_t>(0, end - 1)(random);
+  };
   for (int round = 0; round < 2000; ++round) {
     auto table = right_table();
     for (std::size_t blows = 1 + below(4); blows > 0; --blows) {
@@ -154,12 +159,13 @@ TEST_CASE("a change of one destination leaves the other rules, and so their coun
   const auto other = chain_name("a", test::prefix("10.244.2.0/24"));
   const auto edits = difference(table.observe(), wanted, net::Family::ipv4);
   CHECK(edits.size() == 4);
-  CHECK(test::lines(to_text(edits)) == test::lines({
-                                           "missing: -A " + std::min(chain, other) + " -d 10.1.3.0/24 -j MASQUERADE --random-fully",
-                                           "missing: -A " + std::max(chain, other) + " -d 10.1.3.0/24 -j MASQUERADE --random-fully",
-                                           "not wanted: -A " + std::min(chain, other) + " -d 10.1.2.0/24 -j MASQUERADE --random-fully",
-                                           "not wanted: -A " + std::max(chain, other) + " -d 10.1.2.0/24 -j MASQUERADE --random-fully",
-                                       }));
+  CHECK(test::lines(to_text(edits)) ==
+        test::lines({
+            "missing: -A " + std::min(chain, other) + " -d 10.1.3.0/24 -j MASQUERADE --random-fully",
+            "missing: -A " + std::max(chain, other) + " -d 10.1.3.0/24 -j MASQUERADE --random-fully",
+            "not wanted: -A " + std::min(chain, other) + " -d 10.1.2.0/24 -j MASQUERADE --random-fully",
+            "not wanted: -A " + std::max(chain, other) + " -d 10.1.2.0/24 -j MASQUERADE --random-fully",
+        }));
 }
 
 TEST_CASE("rules of a network that is not known stay, in their order") {

@@ -1,9 +1,8 @@
-#include "netfilter/iptables_entry.hpp"
+#include <doctest/doctest.h>
 
 #include <algorithm>
 
-#include <doctest/doctest.h>
-
+#include "netfilter/iptables_entry.hpp"
 #include "networks.hpp"
 
 namespace ipmasq::netfilter {
@@ -13,7 +12,8 @@ namespace {
 std::string target_name(const nat::Rule& rule) {
   if (const auto* const jump = std::get_if<nat::Jump>(&rule.target)) return jump->chain;
   if (const auto* const leap = std::get_if<nat::Goto>(&rule.target)) return leap->chain;
-  if (const auto* const source_nat = std::get_if<nat::SourceNat>(&rule.target)) return source_nat->to ? "SNAT" : "MASQUERADE";
+  if (const auto* const source_nat = std::get_if<nat::SourceNat>(&rule.target))
+    return source_nat->to ? "SNAT" : "MASQUERADE";
   return std::holds_alternative<nat::Accept>(rule.target) ? "ACCEPT" : "RETURN";
 }
 
@@ -30,20 +30,23 @@ nat::Rule through_the_kernel(const nat::Rule& rule) {
 
 template <typename Tables>
 void check_all_rules(const std::string& keys, const std::string& subnet) {
-  auto chains = nat::iptables_chains(nat::wanted_ruleset({test::network("cbr0", keys, {subnet})}), Tables::family);
+  auto chains =
+      nat::iptables_chains(nat::wanted_ruleset({test::network("cbr0", keys, {subnet})}), Tables::family);
   chains["POSTROUTING"] = {nat::hook_rule()};
   for (const auto& [chain, rules] : chains) {
-    for (const auto& rule : rules) CHECK(nat::to_text(chain, through_the_kernel<Tables>(rule)) == nat::to_text(chain, rule));
+    for (const auto& rule : rules)
+      CHECK(nat::to_text(chain, through_the_kernel<Tables>(rule)) == nat::to_text(chain, rule));
   }
 }
 
 }  // namespace
 
 TEST_CASE("every rule that can be wanted survives the kernel's layout") {
-  for (const std::string keys : {R"("masqueradeCIDRs": ["10.1.2.0/24", "fd01::/16"])",
-                                 R"("toPorts": "1024-29999,32768-65535", "randomFully": false)",
-                                 R"("toPorts": "1024-29999", "snatTo": ["203.0.113.7", "2001:db8::7"])",
-                                 R"("snatTo": ["203.0.113.7", "2001:db8::7"], "exemption": "return", "yieldMarks": ["5"])"}) {
+  for (const std::string keys :
+       {R"("masqueradeCIDRs": ["10.1.2.0/24", "fd01::/16"])",
+        R"("toPorts": "1024-29999,32768-65535", "randomFully": false)",
+        R"("toPorts": "1024-29999", "snatTo": ["203.0.113.7", "2001:db8::7"])",
+        R"("snatTo": ["203.0.113.7", "2001:db8::7"], "exemption": "return", "yieldMarks": ["5"])"}) {
     check_all_rules<Ipv4Tables>(keys, "10.244.1.0/24");
     check_all_rules<Ipv6Tables>(keys, "fd00:10:244:1::/64");
   }

@@ -16,7 +16,8 @@ TEST_CASE("the longest prefix decides, and its key is named") {
     const auto* const fate = explanation.fate == Fate::kept          ? "kept"
                              : explanation.fate == Fate::masqueraded ? "masqueraded"
                                                                      : "left alone";
-    return std::string(fate) + ", " + explanation.why + (explanation.destination ? ", " + net::to_text(*explanation.destination) : "") +
+    return std::string(fate) + ", " + explanation.why +
+           (explanation.destination ? ", " + net::to_text(*explanation.destination) : "") +
            (explanation.pod_subnet ? ", " + explanation.pod_subnet->network : "");
   };
   CHECK(told("10.244.1.5", "10.9.9.9") == "kept, nonMasqueradeCIDRs (default), 10.0.0.0/8, a");

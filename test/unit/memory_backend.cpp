@@ -40,7 +40,9 @@ class MemoryBackend : public netfilter::NatBackend {
 }  // namespace
 
 netfilter::BackendFactory MemoryKernel::factory() {
-  return [this](config::BackendChoice, std::chrono::nanoseconds) { return std::make_unique<MemoryBackend>(*this); };
+  return [this](config::BackendChoice, std::chrono::nanoseconds) {
+    return std::make_unique<MemoryBackend>(*this);
+  };
 }
 
 }  // namespace ipmasq::test

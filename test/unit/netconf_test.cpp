@@ -51,25 +51,28 @@ TEST_CASE("defaults are those of the documentation") {
 TEST_CASE("a list that names one family leaves the other at its default") {
   CHECK(listed(parse(R"("nonMasqueradeCIDRs": ["10.1.0.0/16"])").non_masquerade) ==
         "10.1.0.0/16 nonMasqueradeCIDRs\nfc00::/7 nonMasqueradeCIDRs (default)\n");
-  CHECK(listed(parse(R"("nonMasqueradeCIDRs": ["fd00::/8"], "nonMasqueradeReserved": true)").non_masquerade) ==
-        "fd00::/8 nonMasqueradeCIDRs\n"
-        "10.0.0.0/8 nonMasqueradeCIDRs (default)\n"
-        "172.16.0.0/12 nonMasqueradeCIDRs (default)\n"
-        "192.168.0.0/16 nonMasqueradeCIDRs (default)\n"
-        "100.64.0.0/10 nonMasqueradeReserved\n"
-        "192.0.0.0/24 nonMasqueradeReserved\n"
-        "192.0.2.0/24 nonMasqueradeReserved\n"
-        "192.88.99.0/24 nonMasqueradeReserved\n"
-        "198.18.0.0/15 nonMasqueradeReserved\n"
-        "198.51.100.0/24 nonMasqueradeReserved\n"
-        "203.0.113.0/24 nonMasqueradeReserved\n"
-        "240.0.0.0/4 nonMasqueradeReserved\n");
+  CHECK(
+      listed(parse(R"("nonMasqueradeCIDRs": ["fd00::/8"], "nonMasqueradeReserved": true)").non_masquerade) ==
+      "fd00::/8 nonMasqueradeCIDRs\n"
+      "10.0.0.0/8 nonMasqueradeCIDRs (default)\n"
+      "172.16.0.0/12 nonMasqueradeCIDRs (default)\n"
+      "192.168.0.0/16 nonMasqueradeCIDRs (default)\n"
+      "100.64.0.0/10 nonMasqueradeReserved\n"
+      "192.0.0.0/24 nonMasqueradeReserved\n"
+      "192.0.2.0/24 nonMasqueradeReserved\n"
+      "192.88.99.0/24 nonMasqueradeReserved\n"
+      "198.18.0.0/15 nonMasqueradeReserved\n"
+      "198.51.100.0/24 nonMasqueradeReserved\n"
+      "203.0.113.0/24 nonMasqueradeReserved\n"
+      "240.0.0.0/4 nonMasqueradeReserved\n");
 }
 
 TEST_CASE("an empty list means none, and reserved ranges join the default list only") {
   CHECK(parse(R"("nonMasqueradeCIDRs": [], "nonMasqueradeReserved": true)").non_masquerade.empty());
-  CHECK(listed(parse(R"("nonMasqueradeCIDRs": ["10.1.0.0/16"], "nonMasqueradeReserved": true)").non_masquerade) ==
-        "10.1.0.0/16 nonMasqueradeCIDRs\nfc00::/7 nonMasqueradeCIDRs (default)\n");
+  CHECK(
+      listed(
+          parse(R"("nonMasqueradeCIDRs": ["10.1.0.0/16"], "nonMasqueradeReserved": true)").non_masquerade) ==
+      "10.1.0.0/16 nonMasqueradeCIDRs\nfc00::/7 nonMasqueradeCIDRs (default)\n");
 }
 
 TEST_CASE("one error names everything that is wrong") {
@@ -86,7 +89,8 @@ TEST_CASE("the limit counts what is written") {
   CHECK(test::error_of([] { parse(R"("cidrLimit": 1, "nonMasqueradeCIDRs": ["10.0.0.0/8"])"); }).empty());
   CHECK(test::error_of([] { parse(R"("cidrLimit": 0)"); }).empty());
   CHECK(test::error_of([] {
-          parse(R"("cidrLimit": 1, "nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.0.0/16"])");
+          parse(
+              R"("cidrLimit": 1, "nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.0.0/16"])");
         }) == "7: nonMasqueradeCIDRs and masqueradeCIDRs have 2 entries: expected at most 1 (cidrLimit)");
 }
 
@@ -97,9 +101,9 @@ TEST_CASE("snatTo takes one address a family") {
 }
 
 TEST_CASE("pod subnets come from prevResult, each once") {
-  const std::vector addresses{test::interface_address("10.244.1.5/24"), test::interface_address("10.244.1.6/24"),
-                              test::interface_address("fd00::5/64"), test::interface_address("fe80::5/64"),
-                              test::interface_address("127.0.0.1/8")};
+  const std::vector addresses{test::interface_address("10.244.1.5/24"),
+                              test::interface_address("10.244.1.6/24"), test::interface_address("fd00::5/64"),
+                              test::interface_address("fe80::5/64"), test::interface_address("127.0.0.1/8")};
   CHECK(subnets("", addresses) == "10.244.1.0/24 fd00::/64 ");
   CHECK(subnets(R"("podSubnets": ["10.244.0.0/16"])", addresses) == "10.244.0.0/16 fd00::/64 ");
   CHECK(subnets("", {test::interface_address("10.1.1.5/32")}) == "10.1.1.5/32 ");
@@ -116,8 +120,9 @@ TEST_CASE("pod subnets that cannot be meant are refused") {
 }
 
 TEST_CASE("what is recorded of a netconf is what is ours") {
-  CHECK(known_keys(cni::Json::parse(R"({"name":"n","catchAll":false,"prevResult":{},"lockTimeout":"1s","x":1})")).dump() ==
-        R"({"catchAll":false,"lockTimeout":"1s"})");
+  CHECK(known_keys(
+            cni::Json::parse(R"({"name":"n","catchAll":false,"prevResult":{},"lockTimeout":"1s","x":1})"))
+            .dump() == R"({"catchAll":false,"lockTimeout":"1s"})");
 }
 
 }  // namespace ipmasq::config

@@ -11,7 +11,8 @@
 namespace ipmasq::test {
 
 /// `keys`: the netconf's, without braces.
-inline nat::Network network(const std::string& name, const std::string& keys, const std::vector<std::string>& pod_subnets) {
+inline nat::Network network(const std::string& name, const std::string& keys,
+                            const std::vector<std::string>& pod_subnets) {
   nat::Network network{.name = name, .netconf = config::parse_netconf(cni::Json::parse("{" + keys + "}"))};
   for (const auto& subnet : pod_subnets) network.pod_subnets.insert(prefix(subnet));
   return network;
@@ -26,7 +27,8 @@ inline std::string chains_text(const nat::Chains& chains) {
   return text;
 }
 
-inline std::string chains_text(const std::vector<nat::Network>& networks, net::Family family = net::Family::ipv4) {
+inline std::string chains_text(const std::vector<nat::Network>& networks,
+                               net::Family family = net::Family::ipv4) {
   return chains_text(nat::iptables_chains(nat::wanted_ruleset(networks), family));
 }
 

@@ -18,15 +18,17 @@ std::string destinations(const PodSubnet& subnet) {
 
 std::string order(const Ruleset& ruleset) {
   std::string text;
-  for (const auto& subnet : ruleset.pod_subnets) text += net::to_text(subnet.prefix) + " " + subnet.network + "\n";
+  for (const auto& subnet : ruleset.pod_subnets)
+    text += net::to_text(subnet.prefix) + " " + subnet.network + "\n";
   return text;
 }
 
 }  // namespace
 
 TEST_CASE("destinations stand longest prefix first, each with the key that lists it") {
-  auto network = test::network("cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"])",
-                               {"10.244.1.0/24"});
+  auto network =
+      test::network("cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"])",
+                    {"10.244.1.0/24"});
   network.cluster_networks = {test::prefix("10.244.0.0/16"), test::prefix("fd00::/48")};
   CHECK(destinations(wanted_ruleset({network}).pod_subnets.front()) ==
         "10.1.2.0/24 masquerade masqueradeCIDRs\n"
@@ -37,8 +39,8 @@ TEST_CASE("destinations stand longest prefix first, each with the key that lists
 }
 
 TEST_CASE("a pod subnet that nothing keeps is kept for itself") {
-  const auto network = test::network("cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.2.0.0/16"])",
-                                     {"10.2.3.0/24"});
+  const auto network = test::network(
+      "cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.2.0.0/16"])", {"10.2.3.0/24"});
   CHECK(destinations(wanted_ruleset({network}).pod_subnets.front()) ==
         "10.2.3.0/24 keep the pod subnet itself, always\n"
         "10.2.0.0/16 masquerade masqueradeCIDRs\n"
@@ -48,13 +50,14 @@ TEST_CASE("a pod subnet that nothing keeps is kept for itself") {
 }
 
 TEST_CASE("link-local is masqueraded where the key says so, unless a list names it") {
-  const auto masqueraded = test::network("n", R"("nonMasqueradeCIDRs": [], "masqLinkLocal": true)", {"10.1.0.0/16"});
+  const auto masqueraded =
+      test::network("n", R"("nonMasqueradeCIDRs": [], "masqLinkLocal": true)", {"10.1.0.0/16"});
   CHECK(destinations(wanted_ruleset({masqueraded}).pod_subnets.front()) ==
         "10.1.0.0/16 keep the pod subnet itself, always\n"
         "169.254.0.0/16 masquerade masqLinkLocal\n"
         "224.0.0.0/4 keep multicast, always\n");
-  const auto listed = test::network(
-      "n", R"("nonMasqueradeCIDRs": ["fe80::/10"], "masqLinkLocalIPv6": true)", {"fd00::/64"});
+  const auto listed =
+      test::network("n", R"("nonMasqueradeCIDRs": ["fe80::/10"], "masqLinkLocalIPv6": true)", {"fd00::/64"});
   CHECK(destinations(wanted_ruleset({listed}).pod_subnets.front()) ==
         "fd00::/64 keep the pod subnet itself, always\n"
         "fe80::/10 keep nonMasqueradeCIDRs\n"

@@ -1,8 +1,8 @@
 #include "state/store.hpp"
 
-#include <fstream>
-
 #include <doctest/doctest.h>
+
+#include <fstream>
 
 #include "os/file.hpp"
 #include "temporary_folder.hpp"
@@ -14,7 +14,10 @@ namespace {
 
 Attachment attachment(const std::string& container_id, const std::string& address) {
   const auto parsed = test::interface_address(address);
-  return {.id = {container_id, "eth0"}, .addresses = {parsed}, .pod_subnets = {parsed.network()}, .pod = "default/web"};
+  return {.id = {container_id, "eth0"},
+          .addresses = {parsed},
+          .pod_subnets = {parsed.network()},
+          .pod = "default/web"};
 }
 
 std::filesystem::perms mode(const std::filesystem::path& path) {
@@ -37,7 +40,8 @@ TEST_CASE("what is saved is loaded, in files that only root reads") {
   REQUIRE(networks.size() == 1);
   const auto& network = networks.at("cbr0");
   CHECK(network.netconf == cni::Json{{"catchAll", false}});
-  CHECK(network.attachments == std::vector{attachment("a", "10.244.1.5/24"), attachment("b", "10.244.2.6/24")});
+  CHECK(network.attachments ==
+        std::vector{attachment("a", "10.244.1.5/24"), attachment("b", "10.244.2.6/24")});
   CHECK(network.broken.empty());
   CHECK(network.is_used(test::prefix("10.244.1.0/24"), {"b", "eth0"}));
   CHECK_FALSE(network.is_used(test::prefix("10.244.1.0/24"), {"a", "eth0"}));
@@ -53,7 +57,8 @@ TEST_CASE("a file that holds no attachment is one of unknown subnet, named with 
   const test::TemporaryFolder folder;
   const Store store(folder.path());
   store.save("n", attachment("a", "10.244.1.5/24"));
-  for (const auto* const name : {"cut:eth0", "other:eth0", "stray"}) std::ofstream(folder.path() / "n" / name) << "{\"containerID\":\"x\"";
+  for (const auto* const name : {"cut:eth0", "other:eth0", "stray"})
+    std::ofstream(folder.path() / "n" / name) << "{\"containerID\":\"x\"";
   std::filesystem::copy(folder.path() / "n" / "a:eth0", folder.path() / "n" / "copy:eth0");
   std::filesystem::create_directory(folder.path() / "n" / "folder:eth0");
   std::ofstream(folder.path() / "n" / ".new-1") << "cut short";
@@ -62,7 +67,9 @@ TEST_CASE("a file that holds no attachment is one of unknown subnet, named with 
   CHECK(network.attachments.size() == 1);
   std::vector<cni::AttachmentId> broken;
   for (const auto& each : network.broken) broken.push_back(each.id);
-  CHECK(broken == std::vector<cni::AttachmentId>{{"copy", "eth0"}, {"cut", "eth0"}, {"folder", "eth0"}, {"other", "eth0"}, {"stray", ""}});
+  CHECK(broken ==
+        std::vector<cni::AttachmentId>{
+            {"copy", "eth0"}, {"cut", "eth0"}, {"folder", "eth0"}, {"other", "eth0"}, {"stray", ""}});
   CHECK(network.broken.front().reason == "it is the record of another attachment");
   CHECK(network.remove({"cut", "eth0"}));
   CHECK_FALSE(network.remove({"cut", "eth0"}));

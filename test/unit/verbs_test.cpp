@@ -1,9 +1,9 @@
 #include "plugin/verbs.hpp"
 
+#include <doctest/doctest.h>
+
 #include <fstream>
 #include <sstream>
-
-#include <doctest/doctest.h>
 
 #include "memory_backend.hpp"
 #include "state/store.hpp"
@@ -19,19 +19,21 @@ const cni::Error refused(cni::ErrorCode{101}, "the kernel says no");
 // A node with nothing on it, and calls as a runtime makes them.
 class Runtime {
  public:
-  std::string add(const std::string& container, const std::string& address, const std::string& network = "cbr0",
-                  const std::string& keys = "") {
+  std::string add(const std::string& container, const std::string& address,
+                  const std::string& network = "cbr0", const std::string& keys = "") {
     return test::error_of([&] {
       std::ostringstream output;
       plugin::add(request(cni::Command::add, container, network, address, keys), kernel.factory(), output);
     });
   }
   std::string del(const std::string& container, const std::string& network = "cbr0") {
-    return test::error_of([&] { plugin::del(request(cni::Command::del, container, network, "", ""), kernel.factory()); });
+    return test::error_of(
+        [&] { plugin::del(request(cni::Command::del, container, network, "", ""), kernel.factory()); });
   }
   std::string gc(const std::string& valid, const std::string& network = "cbr0") {
     const auto keys = R"(,"cni.dev/valid-attachments":)" + valid;
-    return test::error_of([&] { plugin::gc(request(cni::Command::gc, "", network, "", keys), kernel.factory()); });
+    return test::error_of(
+        [&] { plugin::gc(request(cni::Command::gc, "", network, "", keys), kernel.factory()); });
   }
 
   // "cbr0: a b; other: c", and the pod subnets in the kernel.
@@ -57,9 +59,10 @@ class Runtime {
   cni::Request request(cni::Command command, const std::string& container, const std::string& network,
                        const std::string& address, const std::string& keys) const {
     cni::Environment environment{command, container, "/netns", "eth0", ""};
-    std::istringstream input(R"({"cniVersion":"1.1.0","name":")" + network + R"(","configFile":"/nonexistent","stateDir":")" +
-                             folder.path().string() + "\"" + keys +
-                             (address.empty() ? "" : R"(,"prevResult":{"ips":[{"address":")" + address + "\"}]}") + "}");
+    std::istringstream input(
+        R"({"cniVersion":"1.1.0","name":")" + network + R"(","configFile":"/nonexistent","stateDir":")" +
+        folder.path().string() + "\"" + keys +
+        (address.empty() ? "" : R"(,"prevResult":{"ips":[{"address":")" + address + "\"}]}") + "}");
     return cni::make_request(environment, cni::read_netconf(input));
   }
 };
@@ -159,8 +162,9 @@ TEST_CASE("GC goes on after an error and reports all of them") {
   }
   runtime.kernel.refuses = refused;
   const auto folder = (runtime.folder.path() / "cbr0").string();
-  CHECK(runtime.gc("[]") == "101: the kernel says no; cannot remove " + folder + "/a:eth0: Is a directory; cannot remove " +
-                                folder + "/b:eth0: Is a directory");
+  CHECK(runtime.gc("[]") == "101: the kernel says no; cannot remove " + folder +
+                                "/a:eth0: Is a directory; cannot remove " + folder +
+                                "/b:eth0: Is a directory");
   CHECK(runtime.recorded() == "cbr0: (damaged)");
 }
 
@@ -175,7 +179,8 @@ TEST_CASE("GC keeps the rules of a network with a valid attachment that is not r
 
 TEST_CASE("a network cannot have the name of the lock") {
   Runtime runtime;
-  CHECK(runtime.add("a", "10.1.1.5/24", "lock") == "7: name is \"lock\": expected another, this one is a file of ip-masq's own");
+  CHECK(runtime.add("a", "10.1.1.5/24", "lock") ==
+        "7: name is \"lock\": expected another, this one is a file of ip-masq's own");
   CHECK(runtime.del("a", "lock").empty());
 }
 
