@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "netfilter/error_codes.hpp"
@@ -107,16 +108,22 @@ template <typename Tables>
 template <typename Tables>
 std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for) {
   constexpr int most_tries = 50;
-  for (int tried = 0; tried < most_tries; ++tried) {
+  constexpr int most_refusals = 5;
+  int refusals = 0;
+  std::vector<nat::Edit> tried;
+  for (int tries = 0; tries < most_tries; ++tries) {
     const auto handle = open_table<Tables>();
     auto edits = edits_for(observe<Tables>(handle.get()));
-    if (edits.empty()) return edits;
+    if (edits.empty()) return tried;
     for (const auto& edit : edits) {
       if (std::visit(EditCarrier<Tables>(handle.get()), edit) == 0) throw_refused<Tables>();
     }
     keep_policy_counters<Tables>(handle.get());
     if (Tables::commit(handle.get()) != 0) return edits;
-    if (errno != EAGAIN) throw_refused<Tables>();
+    // EINVAL may also mean that the rules are in, and that the table changed before their counters were: a
+    // look tells.
+    if (errno != EAGAIN && (errno != EINVAL || ++refusals == most_refusals)) throw_refused<Tables>();
+    tried = std::move(edits);
   }
   throw cni::Error(cni::ErrorCode::try_again_later,
                    std::string("the nat table of ") + Tables::program + " changed under each of " +
