@@ -5,6 +5,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from harness.host import TOOLS, Host  # noqa: E402
 from harness.node import Node  # noqa: E402
 
 
@@ -17,11 +18,15 @@ def node(tmp_path):
 
 
 @pytest.fixture
-def host(tmp_path):
-    """A node with the CNI plugins and cnitool."""
-    from harness.host import TOOLS, Host
+def tools():
+    """The CNI plugins and cnitool are there."""
     if not (TOOLS / "cnitool").exists():
         pytest.skip("the CNI plugins are not there: scripts/install-tools could not reach the Go module proxy")
+
+
+@pytest.fixture
+def host(tools, tmp_path):
+    """A node with the CNI plugins and cnitool."""
     made = Host(tmp_path)
     yield made
     made.close()

@@ -4,14 +4,15 @@
 #include <array>
 #include <cstdio>
 
-namespace ipmasq::nat {
+#include "nat/chain_suffix.hpp"
+
+namespace ipmasq::nat::iptables {
 
 namespace {
 
 using net::Prefix;
 
 constexpr std::string_view comment_start = "ip-masq: ";
-constexpr std::size_t suffix_length = 12;
 constexpr std::uint64_t certain = std::uint64_t{1} << 31U;  // xt_statistic's probability 1
 
 std::string comment(std::string_view text) {
@@ -35,7 +36,7 @@ Rule yield_rule(const config::Mark& mark) {
 // kernel.
 void append_source_nat(const Translation& translation, const std::optional<Prefix>& destination,
                        std::vector<Rule>& rules) {
-  for (const auto protocol : {Protocol::tcp, Protocol::udp, Protocol::sctp}) {
+  for (const auto protocol : protocols_with_ports) {
     std::uint64_t left = 0;
     for (const auto& range : translation.to_ports) left += range.size();
     for (const auto& range : translation.to_ports) {
@@ -73,34 +74,11 @@ std::vector<Rule> subnet_chain(const PodSubnet& subnet) {
   return rules;
 }
 
-// FNV-1a, 64 bits: stable over versions and machines, which std::hash is not.
-std::uint64_t hash(std::string_view text) {
-  std::uint64_t value = 0xcbf29ce484222325U;
-  for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return value;
-}
-
-bool is_lower_hex(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
-
 template <typename... Parts>
 std::string format(const char* pattern, Parts... parts) {
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), pattern, parts...);  // NOLINT(cert-err33-c): it fits
   return text.data();
-}
-
-std::string to_text(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::tcp:
-      return "tcp";
-    case Protocol::udp:
-      return "udp";
-    case Protocol::sctp:
-      return "sctp";
-  }
-  return "";
 }
 
 std::string to_text(const SourceNat& nat) {
@@ -142,24 +120,20 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 std::string chain_name(const std::string& network, const Prefix& subnet) {
-  const auto digits =
-      format("%016llx", static_cast<unsigned long long>(hash(network + '\0' + net::to_text(subnet))));
-  return std::string(main_chain) + "-" + digits.substr(0, suffix_length);
+  return std::string(main_chain) + "-" + chain_suffix(network, subnet);
 }
 
 bool is_our_chain(std::string_view name) {
   if (!name.starts_with(main_chain)) return false;
   name.remove_prefix(main_chain.size());
-  if (name.empty()) return true;
-  return name.starts_with('-') && name.size() == 1 + suffix_length &&
-         std::ranges::all_of(name.substr(1), is_lower_hex);
+  return name.empty() || (name.starts_with('-') && is_chain_suffix(name.substr(1)));
 }
 
 Rule hook_rule() {
   return {.comment = comment("pod egress"), .target = Jump{std::string(main_chain)}};
 }
 
-Chains iptables_chains(const Ruleset& ruleset, net::Family family) {
+Chains wanted_chains(const Ruleset& ruleset, net::Family family) {
   Chains chains;
   std::vector<Rule> main;
   for (const auto& mark : ruleset.yield_marks) main.push_back(yield_rule(mark));
@@ -186,7 +160,7 @@ std::string to_text(const std::string& chain, const Rule& rule) {
   std::string text = "-A " + chain;
   if (rule.source) text += " -s " + net::to_text(*rule.source);
   if (rule.destination) text += " -d " + net::to_text(*rule.destination);
-  if (rule.protocol) text += " -p " + to_text(*rule.protocol);
+  if (rule.protocol) text += " -p " + std::string(nat::to_text(*rule.protocol));
   if (rule.mark) text += " -m mark --mark " + config::to_text(*rule.mark);
   if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
   if (rule.redirected) text += " -m conntrack --ctstate DNAT";
@@ -199,4 +173,4 @@ std::string to_text(const std::string& chain, const Rule& rule) {
   return text + std::visit(TargetText{}, rule.target);
 }
 
-}  // namespace ipmasq::nat
+}  // namespace ipmasq::nat::iptables

@@ -11,18 +11,16 @@
 #include <vector>
 
 #include "config/mark.hpp"
+#include "nat/protocol.hpp"
 #include "nat/ruleset.hpp"
 #include "net/address.hpp"
 
-namespace ipmasq::nat {
+namespace ipmasq::nat::iptables {
 
 /// The chain that POSTROUTING jumps to; those of the pod subnets are called IP-MASQ- and 12 hexadecimal
 /// digits.
 inline constexpr std::string_view main_chain = "IP-MASQ";
 inline constexpr std::string_view hook_chain = "POSTROUTING";
-
-/// IP protocol numbers of those that have ports.
-enum class Protocol : std::uint8_t { tcp = 6, udp = 17, sctp = 132 };
 
 struct Accept {
   bool operator==(const Accept&) const = default;
@@ -75,7 +73,7 @@ using Chains = std::map<std::string, std::vector<Rule>>;
 
 /// Wanted chains of a family by name, without POSTROUTING; none where the ruleset has no pod subnet of that
 /// family.
-Chains iptables_chains(const Ruleset& ruleset, net::Family family);
+Chains wanted_chains(const Ruleset& ruleset, net::Family family);
 
 /// The one rule in POSTROUTING.
 Rule hook_rule();
@@ -93,4 +91,4 @@ std::optional<std::string> network_of_rule(const Rule& rule);
 /// "-A CHAIN ...", byte for byte as iptables-save prints it.
 std::string to_text(const std::string& chain, const Rule& rule);
 
-}  // namespace ipmasq::nat
+}  // namespace ipmasq::nat::iptables

@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "cni/error.hpp"
-#include "nat/difference.hpp"
+#include "nat/iptables_difference.hpp"
 #include "netfilter/iptables_table.hpp"
 #include "netfilter/xtables_lock.hpp"
 
@@ -23,13 +23,13 @@ bool concerns(const nat::Ruleset& wanted) {
 }
 
 template <typename Tables>
-std::vector<nat::Edit> edits_in(const nat::Ruleset& wanted) {
+std::vector<nat::iptables::Edit> edits_in(const nat::Ruleset& wanted) {
   if (!concerns<Tables>(wanted)) return {};
-  return nat::difference(read_nat_table<Tables>(), wanted, Tables::family);
+  return nat::iptables::difference(read_nat_table<Tables>(), wanted, Tables::family);
 }
 
-std::vector<std::string> describe(const std::vector<nat::Edit>& edits, const char* program) {
-  auto lines = nat::to_text(edits);
+std::vector<std::string> describe(const std::vector<nat::iptables::Edit>& edits, const char* program) {
+  auto lines = nat::iptables::to_text(edits);
   for (auto& line : lines) line = std::string(program) + ": " + line;
   return lines;
 }
@@ -40,15 +40,15 @@ bool needs_change(const nat::Ruleset& wanted, const nat::Ruleset& before) {
   if (!concerns<Tables>(wanted)) return false;
   check_nat_table<Tables>();
   const bool is_certain =
-      nat::iptables_chains(wanted, Tables::family) != nat::iptables_chains(before, Tables::family);
+      nat::iptables::wanted_chains(wanted, Tables::family) != nat::iptables::wanted_chains(before, Tables::family);
   return is_certain || !edits_in<Tables>(wanted).empty();
 }
 
 // From a fresh read under the lock: the table may have changed since somebody looked.
 template <typename Tables>
 std::vector<std::string> change(const nat::Ruleset& wanted) {
-  const auto edits = change_nat_table<Tables>([&wanted](const nat::ObservedTable& observed) {
-    return nat::difference(observed, wanted, Tables::family);
+  const auto edits = change_nat_table<Tables>([&wanted](const nat::iptables::ObservedTable& observed) {
+    return nat::iptables::difference(observed, wanted, Tables::family);
   });
   return describe(edits, Tables::program);
 }
@@ -57,12 +57,12 @@ void append(std::vector<std::string>& lines, std::vector<std::string> more) {
   std::ranges::move(more, std::back_inserter(lines));
 }
 
-void append_chain(const nat::ObservedTable& table, const std::string& chain, net::Family family,
+void append_chain(const nat::iptables::ObservedTable& table, const std::string& chain, net::Family family,
                   std::vector<CountedRule>& rules) {
   const auto found = table.chains.find(chain);
   if (found == table.chains.end()) return;
   for (const auto& [rule, packets, bytes] : found->second) {
-    rules.push_back({family, nat::to_text(chain, rule), packets, bytes});
+    rules.push_back({family, nat::iptables::to_text(chain, rule), packets, bytes});
   }
 }
 
@@ -71,14 +71,14 @@ void append_rules(std::vector<CountedRule>& rules) {
   if (!has_nat_table<Tables>()) return;
   const auto table = read_nat_table<Tables>();
   for (const auto& [chain, index, observed] : table.entrances) {
-    rules.push_back({Tables::family, nat::to_text(chain, observed.rule), observed.packets, observed.bytes});
+    rules.push_back({Tables::family, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes});
   }
-  const std::string main(nat::main_chain);
+  const std::string main(nat::iptables::main_chain);
   append_chain(table, main, Tables::family, rules);
   const auto found = table.chains.find(main);
   if (found == table.chains.end()) return;
   for (const auto& observed : found->second) {
-    if (const auto* const target = std::get_if<nat::Goto>(&observed.rule.target)) {
+    if (const auto* const target = std::get_if<nat::iptables::Goto>(&observed.rule.target)) {
       append_chain(table, target->chain, Tables::family, rules);
     }
   }

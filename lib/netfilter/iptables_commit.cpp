@@ -45,7 +45,7 @@ Handle<Tables> open_table() {
 }
 
 template <typename Tables>
-nat::ObservedTable observe(xtc_handle* handle) {
+nat::iptables::ObservedTable observe(xtc_handle* handle) {
   Observer<Tables> observer;
   for (const auto* chain = Tables::first_chain(handle); chain != nullptr;
        chain = Tables::next_chain(handle)) {
@@ -64,19 +64,19 @@ class EditCarrier {
  public:
   explicit EditCarrier(xtc_handle* handle) : handle_(handle) {}
 
-  int operator()(const nat::CreateChain& edit) const {
+  int operator()(const nat::iptables::CreateChain& edit) const {
     return Tables::create_chain(Label(edit.chain).text(), handle_);
   }
-  int operator()(const nat::DeleteChain& edit) const {
+  int operator()(const nat::iptables::DeleteChain& edit) const {
     return Tables::delete_chain(Label(edit.chain).text(), handle_);
   }
-  int operator()(const nat::InsertRule& edit) const {
+  int operator()(const nat::iptables::InsertRule& edit) const {
     const auto entry = encode<Tables>(edit.rule);
     const auto* const kernel_entry = reinterpret_cast<const typename Tables::Entry*>(entry.data());  // NOLINT
     return Tables::insert_entry(Label(edit.chain).text(), kernel_entry, static_cast<unsigned>(edit.index),
                                 handle_);
   }
-  int operator()(const nat::DeleteRule& edit) const {
+  int operator()(const nat::iptables::DeleteRule& edit) const {
     return Tables::delete_entry(Label(edit.chain).text(), static_cast<unsigned>(edit.index), handle_);
   }
 
@@ -106,11 +106,11 @@ template <typename Tables>
 }  // namespace
 
 template <typename Tables>
-std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for) {
+std::vector<nat::iptables::Edit> change_nat_table(const EditsFor& edits_for) {
   constexpr int most_tries = 50;
   constexpr int most_refusals = 5;
   int refusals = 0;
-  std::vector<nat::Edit> tried;
+  std::vector<nat::iptables::Edit> tried;
   for (int tries = 0; tries < most_tries; ++tries) {
     const auto handle = open_table<Tables>();
     auto edits = edits_for(observe<Tables>(handle.get()));
@@ -131,7 +131,7 @@ std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for) {
                        " commits: something changes it without the xtables lock");
 }
 
-template std::vector<nat::Edit> change_nat_table<Ipv4Tables>(const EditsFor& edits_for);
-template std::vector<nat::Edit> change_nat_table<Ipv6Tables>(const EditsFor& edits_for);
+template std::vector<nat::iptables::Edit> change_nat_table<Ipv4Tables>(const EditsFor& edits_for);
+template std::vector<nat::iptables::Edit> change_nat_table<Ipv6Tables>(const EditsFor& edits_for);
 
 }  // namespace ipmasq::netfilter

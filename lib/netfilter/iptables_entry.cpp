@@ -19,8 +19,8 @@ namespace ipmasq::netfilter {
 
 namespace {
 
-using nat::Rule;
-using nat::SourceNat;
+using nat::iptables::Rule;
+using nat::iptables::SourceNat;
 
 constexpr std::uint8_t mark_revision = 1;
 constexpr std::uint8_t addrtype_revision = 1;
@@ -210,15 +210,15 @@ class TargetEncoder {
  public:
   explicit TargetEncoder(std::vector<std::byte>& entry) : entry_(entry) {}
 
-  void operator()(const nat::Accept& /*target*/) { standard(IPTC_LABEL_ACCEPT); }
-  void operator()(const nat::Return& /*target*/) { standard(IPTC_LABEL_RETURN); }
-  void operator()(const nat::Jump& target) { standard(target.chain); }
-  void operator()(const nat::Goto& target) { standard(target.chain); }
+  void operator()(const nat::iptables::Accept& /*target*/) { standard(IPTC_LABEL_ACCEPT); }
+  void operator()(const nat::iptables::Return& /*target*/) { standard(IPTC_LABEL_RETURN); }
+  void operator()(const nat::iptables::Jump& target) { standard(target.chain); }
+  void operator()(const nat::iptables::Goto& target) { standard(target.chain); }
   void operator()(const SourceNat& target) {
     append_extension(entry_, target.to ? "SNAT" : "MASQUERADE", target.to ? Tables::snat_revision : 0,
                      to_kernel(nat_range(target, Tables::family), typename Tables::NatRange{}));
   }
-  void operator()(const nat::OtherTarget& target) { standard(target.name); }
+  void operator()(const nat::iptables::OtherTarget& target) { standard(target.name); }
 
  private:
   void standard(std::string_view name) { append_extension(entry_, name, 0, int{}); }
@@ -279,7 +279,7 @@ void decode_addresses(const typename Tables::Entry& entry, Rule& rule) {
   rule.source = get_prefix(Tables::family, ip.src, ip.smsk, whole);
   rule.destination = get_prefix(Tables::family, ip.dst, ip.dmsk, whole);
   if (!whole) add_other(rule, "(mask with holes)");
-  for (const auto protocol : {nat::Protocol::tcp, nat::Protocol::udp, nat::Protocol::sctp}) {
+  for (const auto protocol : nat::protocols_with_ports) {
     if (ip.proto == static_cast<std::uint16_t>(protocol)) rule.protocol = protocol;
   }
   if (ip.proto != 0 && !rule.protocol) add_other(rule, "-p " + std::to_string(ip.proto));
@@ -290,19 +290,19 @@ void decode_addresses(const typename Tables::Entry& entry, Rule& rule) {
 }
 
 template <typename Tables>
-nat::Target decode_target(const typename Tables::Entry& entry, const Extension& extension,
+nat::iptables::Target decode_target(const typename Tables::Entry& entry, const Extension& extension,
                           const std::string& name) {
   const bool is_snat = extension.name == "SNAT" && extension.revision == Tables::snat_revision;
   if (is_snat || (extension.name == "MASQUERADE" && extension.revision == 0)) {
     const auto target = source_nat(from_kernel(load<typename Tables::NatRange>(extension.info)), is_snat);
     if (target) return *target;
   }
-  if (!extension.name.empty()) return nat::OtherTarget{name};
-  if (name == IPTC_LABEL_ACCEPT) return nat::Accept{};
-  if (name == IPTC_LABEL_RETURN) return nat::Return{};
-  if (name.empty() || name == IPTC_LABEL_DROP || name == IPTC_LABEL_QUEUE) return nat::OtherTarget{name};
-  if ((Tables::addresses(entry).flags & Tables::goto_flag) != 0) return nat::Goto{name};
-  return nat::Jump{name};
+  if (!extension.name.empty()) return nat::iptables::OtherTarget{name};
+  if (name == IPTC_LABEL_ACCEPT) return nat::iptables::Accept{};
+  if (name == IPTC_LABEL_RETURN) return nat::iptables::Return{};
+  if (name.empty() || name == IPTC_LABEL_DROP || name == IPTC_LABEL_QUEUE) return nat::iptables::OtherTarget{name};
+  if ((Tables::addresses(entry).flags & Tables::goto_flag) != 0) return nat::iptables::Goto{name};
+  return nat::iptables::Jump{name};
 }
 
 Extension extension_at(const std::byte* where) {
@@ -324,7 +324,7 @@ std::vector<std::byte> encode(const Rule& rule) {
     ip.proto = static_cast<std::uint16_t>(*rule.protocol);
     ip.flags |= Tables::protocol_flag;
   }
-  if (std::holds_alternative<nat::Goto>(rule.target)) ip.flags |= Tables::goto_flag;
+  if (std::holds_alternative<nat::iptables::Goto>(rule.target)) ip.flags |= Tables::goto_flag;
 
   append_matches(rule, bytes);
   entry.target_offset = static_cast<std::uint16_t>(bytes.size());
@@ -335,8 +335,8 @@ std::vector<std::byte> encode(const Rule& rule) {
 }
 
 template <typename Tables>
-nat::ObservedRule decode(const typename Tables::Entry& entry, const std::string& target) {
-  nat::ObservedRule observed{{}, entry.counters.pcnt, entry.counters.bcnt};
+nat::iptables::ObservedRule decode(const typename Tables::Entry& entry, const std::string& target) {
+  nat::iptables::ObservedRule observed{{}, entry.counters.pcnt, entry.counters.bcnt};
   auto& rule = observed.rule;
   decode_addresses<Tables>(entry, rule);
 
@@ -352,7 +352,7 @@ nat::ObservedRule decode(const typename Tables::Entry& entry, const std::string&
 
 template std::vector<std::byte> encode<Ipv4Tables>(const Rule& rule);
 template std::vector<std::byte> encode<Ipv6Tables>(const Rule& rule);
-template nat::ObservedRule decode<Ipv4Tables>(const ipt_entry& entry, const std::string& target);
-template nat::ObservedRule decode<Ipv6Tables>(const ip6t_entry& entry, const std::string& target);
+template nat::iptables::ObservedRule decode<Ipv4Tables>(const ipt_entry& entry, const std::string& target);
+template nat::iptables::ObservedRule decode<Ipv6Tables>(const ip6t_entry& entry, const std::string& target);
 
 }  // namespace ipmasq::netfilter

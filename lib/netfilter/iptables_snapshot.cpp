@@ -120,7 +120,7 @@ class SnapshotReader {
  public:
   explicit SnapshotReader(const Snapshot<Tables>& snapshot) : snapshot_(snapshot) {}
 
-  nat::ObservedTable read() {
+  nat::iptables::ObservedTable read() {
     find_our_chains();
     std::string_view chain;
     std::size_t index = 0;
@@ -135,7 +135,7 @@ class SnapshotReader {
         chain = hook;
         index = 0;
       }
-      if (nat::is_our_chain(chain)) {
+      if (nat::iptables::is_our_chain(chain)) {
         if (!ends_chain(offset)) observer_.see(chain, index, snapshot_.entry_at(offset), target_of(offset));
       } else if (leads_into_ours(offset)) {
         observer_.see(chain, index, snapshot_.entry_at(offset), target_of(offset));
@@ -150,7 +150,7 @@ class SnapshotReader {
     for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
       if (!snapshot_.is_chain_head(offset)) continue;
       const auto name = snapshot_.error_name(offset);
-      if (nat::is_our_chain(name)) our_chains_.emplace(static_cast<int>(snapshot_.after(offset)), name);
+      if (nat::iptables::is_our_chain(name)) our_chains_.emplace(static_cast<int>(snapshot_.after(offset)), name);
     }
   }
 
@@ -196,15 +196,15 @@ class SnapshotReader {
 
 template <typename Tables>
 void Observer<Tables>::enter(std::string_view chain) {
-  if (nat::is_our_chain(chain)) table_.chains[std::string(chain)];
+  if (nat::iptables::is_our_chain(chain)) table_.chains[std::string(chain)];
 }
 
 template <typename Tables>
 void Observer<Tables>::see(std::string_view chain, std::size_t index, const typename Tables::Entry& entry,
                            std::string_view target) {
-  if (nat::is_our_chain(chain)) {
+  if (nat::iptables::is_our_chain(chain)) {
     table_.chains[std::string(chain)].push_back(decode<Tables>(entry, std::string(target)));
-  } else if (nat::is_our_chain(target)) {
+  } else if (nat::iptables::is_our_chain(target)) {
     table_.entrances.push_back({std::string(chain), index, decode<Tables>(entry, std::string(target))});
   }
 }
@@ -223,7 +223,7 @@ void check_nat_table() {
 }
 
 template <typename Tables>
-nat::ObservedTable read_nat_table() {
+nat::iptables::ObservedTable read_nat_table() {
   const auto snapshot = take_snapshot<Tables>();
   return SnapshotReader<Tables>(snapshot).read();
 }
@@ -234,7 +234,7 @@ template bool has_nat_table<Ipv4Tables>();
 template bool has_nat_table<Ipv6Tables>();
 template void check_nat_table<Ipv4Tables>();
 template void check_nat_table<Ipv6Tables>();
-template nat::ObservedTable read_nat_table<Ipv4Tables>();
-template nat::ObservedTable read_nat_table<Ipv6Tables>();
+template nat::iptables::ObservedTable read_nat_table<Ipv4Tables>();
+template nat::iptables::ObservedTable read_nat_table<Ipv6Tables>();
 
 }  // namespace ipmasq::netfilter

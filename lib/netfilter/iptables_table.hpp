@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nat/difference.hpp"
+#include "nat/iptables_difference.hpp"
 #include "netfilter/iptables_family.hpp"
 
 namespace ipmasq::netfilter {
@@ -22,16 +22,16 @@ void check_nat_table();
 /// Our part of the table, by one IPT_SO_GET_INFO and one IPT_SO_GET_ENTRIES: libiptc would copy every rule
 /// there is. Throws cni::Error{nat_unavailable}.
 template <typename Tables>
-nat::ObservedTable read_nat_table();
+nat::iptables::ObservedTable read_nat_table();
 
-using EditsFor = std::function<std::vector<nat::Edit>(const nat::ObservedTable&)>;
+using EditsFor = std::function<std::vector<nat::iptables::Edit>(const nat::iptables::ObservedTable&)>;
 
 /// Carries out in one commit what `edits_for` says of the table that libiptc reads now; the edits, none where
 /// nothing was committed. The caller holds the xtables lock. A commit that the kernel refuses with EAGAIN
 /// (somebody changed the table without the lock) is tried again from a fresh read. Throws cni::Error:
 /// nat_unavailable, rules_refused, try_again_later; the table is then as it was.
 template <typename Tables>
-std::vector<nat::Edit> change_nat_table(const EditsFor& edits_for);
+std::vector<nat::iptables::Edit> change_nat_table(const EditsFor& edits_for);
 
 /// Collects our part of a table while its rules pass by.
 template <typename Tables>
@@ -41,10 +41,10 @@ class Observer {
   /// Rules of a chain in their order; `target` as decode() takes it.
   void see(std::string_view chain, std::size_t index, const typename Tables::Entry& entry,
            std::string_view target);
-  nat::ObservedTable& table() { return table_; }
+  nat::iptables::ObservedTable& table() { return table_; }
 
  private:
-  nat::ObservedTable table_;
+  nat::iptables::ObservedTable table_;
 };
 
 }  // namespace ipmasq::netfilter

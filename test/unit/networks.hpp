@@ -19,17 +19,17 @@ inline nat::Network network(const std::string& name, const std::string& keys,
 }
 
 /// The chains of a family as iptables-save prints their rules, chains by name.
-inline std::string chains_text(const nat::Chains& chains) {
+inline std::string chains_text(const nat::iptables::Chains& chains) {
   std::string text;
   for (const auto& [chain, rules] : chains) {
-    for (const auto& rule : rules) text += nat::to_text(chain, rule) + "\n";
+    for (const auto& rule : rules) text += nat::iptables::to_text(chain, rule) + "\n";
   }
   return text;
 }
 
 inline std::string chains_text(const std::vector<nat::Network>& networks,
                                net::Family family = net::Family::ipv4) {
-  return chains_text(nat::iptables_chains(nat::wanted_ruleset(networks), family));
+  return chains_text(nat::iptables::wanted_chains(nat::wanted_ruleset(networks), family));
 }
 
 }  // namespace ipmasq::test

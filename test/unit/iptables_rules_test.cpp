@@ -3,7 +3,7 @@
 #include "nat/iptables_rules.hpp"
 #include "networks.hpp"
 
-namespace ipmasq::nat {
+namespace ipmasq::nat::iptables {
 
 TEST_CASE("the chains of a network") {
   auto network =
@@ -24,7 +24,7 @@ TEST_CASE("the chains of a network") {
 -A IP-MASQ-67a95ac47c50 -d 224.0.0.0/4 -j ACCEPT
 -A IP-MASQ-67a95ac47c50 -j MASQUERADE --random-fully
 )");
-  CHECK(iptables_chains(wanted_ruleset({network}), net::Family::ipv6).empty());
+  CHECK(wanted_chains(wanted_ruleset({network}), net::Family::ipv6).empty());
 }
 
 TEST_CASE("exemption return, no catch-all, and every destination") {
@@ -85,4 +85,4 @@ TEST_CASE("two networks never share a chain, and chains of others are not ours")
   }
 }
 
-}  // namespace ipmasq::nat
+}  // namespace ipmasq::nat::iptables

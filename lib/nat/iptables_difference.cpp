@@ -1,4 +1,4 @@
-#include "nat/difference.hpp"
+#include "nat/iptables_difference.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -6,7 +6,9 @@
 #include <tuple>
 #include <utility>
 
-namespace ipmasq::nat {
+#include "nat/edit_script.hpp"
+
+namespace ipmasq::nat::iptables {
 
 namespace {
 
@@ -50,36 +52,17 @@ void keep_unknown_networks(const ObservedTable& observed, const Ruleset& wanted,
   }
 }
 
-// Longest common subsequence, after what both share at their ends: the rules that stay keep their counters.
+// Rules that stay keep their counters.
 void append_rule_edits(const std::string& chain, const std::vector<ObservedRule>& observed,
                        const std::vector<Rule>& wanted, std::vector<Edit>& edits) {
-  const std::size_t rows = observed.size();
-  const std::size_t columns = wanted.size();
-  std::size_t same = 0;
-  while (same < rows && same < columns && observed[same].rule == wanted[same]) ++same;
-  if (same == rows && same == columns) return;
-
-  std::vector<std::vector<std::size_t>> common(rows + 1, std::vector<std::size_t>(columns + 1, 0));
-  for (std::size_t row = rows; row-- > same;) {
-    for (std::size_t column = columns; column-- > same;) {
-      common[row][column] = observed[row].rule == wanted[column]
-                                ? common[row + 1][column + 1] + 1
-                                : std::max(common[row + 1][column], common[row][column + 1]);
-    }
-  }
-  std::size_t row = same;
-  std::size_t column = same;
-  while (row < rows || column < columns) {
-    if (row < rows && column < columns && observed[row].rule == wanted[column]) {
-      ++row;
-      ++column;
-    } else if (row < rows && (column == columns || common[row + 1][column] >= common[row][column + 1])) {
-      edits.emplace_back(DeleteRule{chain, column, observed[row].rule});
-      ++row;
-    } else {
-      edits.emplace_back(InsertRule{chain, column, wanted[column]});
-      ++column;
-    }
+  const auto same = [&](std::size_t row, std::size_t column) { return observed[row].rule == wanted[column]; };
+  std::size_t row = 0;
+  std::size_t column = 0;
+  for (const auto step : edit_script(observed.size(), wanted.size(), same)) {
+    if (step == Step::remove) edits.emplace_back(DeleteRule{chain, column, observed[row].rule});
+    if (step == Step::insert) edits.emplace_back(InsertRule{chain, column, wanted[column]});
+    if (step != Step::insert) ++row;
+    if (step != Step::remove) ++column;
   }
 }
 
@@ -102,7 +85,7 @@ void append_hook_edits(const std::vector<Entrance>& entrances, bool wanted, std:
 }  // namespace
 
 std::vector<Edit> difference(const ObservedTable& observed, const Ruleset& wanted, net::Family family) {
-  auto chains = iptables_chains(wanted, family);
+  auto chains = wanted_chains(wanted, family);
   keep_unknown_networks(observed, wanted, chains);
 
   std::vector<Edit> edits;
@@ -146,4 +129,4 @@ std::vector<std::string> to_text(const std::vector<Edit>& edits) {
   return lines;
 }
 
-}  // namespace ipmasq::nat
+}  // namespace ipmasq::nat::iptables

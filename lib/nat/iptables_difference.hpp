@@ -11,7 +11,7 @@
 #include "nat/iptables_rules.hpp"
 #include "nat/ruleset.hpp"
 
-namespace ipmasq::nat {
+namespace ipmasq::nat::iptables {
 
 /// A rule in the kernel and what it has counted.
 struct ObservedRule {
@@ -63,4 +63,4 @@ std::vector<Edit> difference(const ObservedTable& observed, const Ruleset& wante
 /// "missing: -A ...", "not wanted: -A ...", for a person; a rule that only moves is "out of place".
 std::vector<std::string> to_text(const std::vector<Edit>& edits);
 
-}  // namespace ipmasq::nat
+}  // namespace ipmasq::nat::iptables

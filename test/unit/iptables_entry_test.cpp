@@ -9,33 +9,33 @@ namespace ipmasq::netfilter {
 
 namespace {
 
-std::string target_name(const nat::Rule& rule) {
-  if (const auto* const jump = std::get_if<nat::Jump>(&rule.target)) return jump->chain;
-  if (const auto* const leap = std::get_if<nat::Goto>(&rule.target)) return leap->chain;
-  if (const auto* const source_nat = std::get_if<nat::SourceNat>(&rule.target))
+std::string target_name(const nat::iptables::Rule& rule) {
+  if (const auto* const jump = std::get_if<nat::iptables::Jump>(&rule.target)) return jump->chain;
+  if (const auto* const leap = std::get_if<nat::iptables::Goto>(&rule.target)) return leap->chain;
+  if (const auto* const source_nat = std::get_if<nat::iptables::SourceNat>(&rule.target))
     return source_nat->to ? "SNAT" : "MASQUERADE";
-  return std::holds_alternative<nat::Accept>(rule.target) ? "ACCEPT" : "RETURN";
+  return std::holds_alternative<nat::iptables::Accept>(rule.target) ? "ACCEPT" : "RETURN";
 }
 
 // As the kernel hands it back: no name for the targets that are jumps and verdicts.
 template <typename Tables>
-nat::Rule through_the_kernel(const nat::Rule& rule) {
+nat::iptables::Rule through_the_kernel(const nat::iptables::Rule& rule) {
   auto bytes = encode<Tables>(rule);
   auto* const entry = reinterpret_cast<typename Tables::Entry*>(bytes.data());  // NOLINT: the kernel's layout
   auto* const target = reinterpret_cast<xt_entry_target*>(bytes.data() + entry->target_offset);  // NOLINT
   REQUIRE(entry->next_offset == bytes.size());
-  if (!std::holds_alternative<nat::SourceNat>(rule.target)) std::ranges::fill(target->u.user.name, '\0');
+  if (!std::holds_alternative<nat::iptables::SourceNat>(rule.target)) std::ranges::fill(target->u.user.name, '\0');
   return decode<Tables>(*entry, target_name(rule)).rule;
 }
 
 template <typename Tables>
 void check_all_rules(const std::string& keys, const std::string& subnet) {
   auto chains =
-      nat::iptables_chains(nat::wanted_ruleset({test::network("cbr0", keys, {subnet})}), Tables::family);
-  chains["POSTROUTING"] = {nat::hook_rule()};
+      nat::iptables::wanted_chains(nat::wanted_ruleset({test::network("cbr0", keys, {subnet})}), Tables::family);
+  chains["POSTROUTING"] = {nat::iptables::hook_rule()};
   for (const auto& [chain, rules] : chains) {
     for (const auto& rule : rules)
-      CHECK(nat::to_text(chain, through_the_kernel<Tables>(rule)) == nat::to_text(chain, rule));
+      CHECK(nat::iptables::to_text(chain, through_the_kernel<Tables>(rule)) == nat::iptables::to_text(chain, rule));
   }
 }
 
@@ -53,12 +53,12 @@ TEST_CASE("every rule that can be wanted survives the kernel's layout") {
 }
 
 TEST_CASE("a rule with anything beyond ours equals none of ours") {
-  const nat::Rule rule{.destination = test::prefix("10.0.0.0/8"), .target = nat::Accept{}};
+  const nat::iptables::Rule rule{.destination = test::prefix("10.0.0.0/8"), .target = nat::iptables::Accept{}};
   auto bytes = encode<Ipv4Tables>(rule);
   auto* const entry = reinterpret_cast<ipt_entry*>(bytes.data());  // NOLINT: the kernel's layout
   CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches.empty());
   entry->ip.outiface[0] = 'e';
-  CHECK(nat::to_text("C", decode<Ipv4Tables>(*entry, "ACCEPT").rule) == "-A C -d 10.0.0.0/8 -o e -j ACCEPT");
+  CHECK(nat::iptables::to_text("C", decode<Ipv4Tables>(*entry, "ACCEPT").rule) == "-A C -d 10.0.0.0/8 -o e -j ACCEPT");
   entry->ip.invflags = IPT_INV_DSTIP;
   CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches == "-o e (inverted)");
   entry->ip.dmsk.s_addr = 0x00ff00ff;
@@ -66,7 +66,7 @@ TEST_CASE("a rule with anything beyond ours equals none of ours") {
 }
 
 TEST_CASE("counters come along, and do not make rules differ") {
-  auto bytes = encode<Ipv4Tables>({.target = nat::SourceNat{}});
+  auto bytes = encode<Ipv4Tables>({.target = nat::iptables::SourceNat{}});
   auto* const entry = reinterpret_cast<ipt_entry*>(bytes.data());  // NOLINT: the kernel's layout
   entry->counters = {7, 700};
   entry->comefrom = 5;
@@ -74,7 +74,7 @@ TEST_CASE("counters come along, and do not make rules differ") {
   const auto observed = decode<Ipv4Tables>(*entry, "MASQUERADE");
   CHECK(observed.packets == 7);
   CHECK(observed.bytes == 700);
-  CHECK(observed.rule == nat::Rule{.target = nat::SourceNat{}});
+  CHECK(observed.rule == nat::iptables::Rule{.target = nat::iptables::SourceNat{}});
 }
 
 }  // namespace ipmasq::netfilter

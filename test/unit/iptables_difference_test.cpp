@@ -1,4 +1,4 @@
-#include "nat/difference.hpp"
+#include "nat/iptables_difference.hpp"
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 
 #include "networks.hpp"
 
-namespace ipmasq::nat {
+namespace ipmasq::nat::iptables {
 
 namespace {
 
@@ -88,7 +88,7 @@ TEST_CASE("from an empty table to the wanted one, and back to the byte") {
   const auto wanted = two_networks();
   table.carry_out(difference(table.observe(), wanted, net::Family::ipv4));
 
-  auto expected = iptables_chains(wanted, net::Family::ipv4);
+  auto expected = wanted_chains(wanted, net::Family::ipv4);
   expected[hook] = {hook_rule(), foreign("x")};
   CHECK(test::chains_text(table.chains) == test::chains_text(expected));
   CHECK(difference(table.observe(), wanted, net::Family::ipv4).empty());
@@ -183,4 +183,4 @@ TEST_CASE("rules of a network that is not known stay, in their order") {
   CHECK(difference(table.observe(), nothing, net::Family::ipv4).empty());
 }
 
-}  // namespace ipmasq::nat
+}  // namespace ipmasq::nat::iptables

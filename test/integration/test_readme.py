@@ -1,0 +1,39 @@
+"""README says the same as the code."""
+
+import re
+
+from harness.node import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def section(title):
+    return re.search(rf"^## {title}$(.*?)(?=^## )", README, re.MULTILINE | re.DOTALL)[1]
+
+
+def first_cells(text):
+    """The names in the first column of the section's tables."""
+    return [name for line in text.splitlines() if line.startswith("| `") for name in re.findall(r"`([^`]+)`", line.split(" | ")[0])]
+
+
+def test_the_configuration_table_names_every_key(node):
+    source = (ROOT / "lib/config/netconf.cpp").read_text()
+    known = re.findall(r'"(\w+)"', re.search(r"our_keys\{(.*?)\}", source, re.DOTALL)[1])
+    documented = first_cells(section("Configuration"))
+    assert documented == known
+    code, message = node.call("ADD", "pod-1", {**node.netconf(), **{key: {} for key in documented}}).error
+    assert code == 7
+    assert sorted(re.findall(r"(\w+) is \{\}", message)) == sorted(documented)
+
+
+def test_the_commands_are_those_of_the_help(node):
+    documented = [re.match(r"ip-masq (\w+)", name)[1] for name in first_cells(section("By hand"))]
+    assert documented == re.findall(r"^  ip-masq (\w+) ", node.tool("--help"), re.MULTILINE)
+
+
+def test_the_error_codes_are_those_of_the_code():
+    documented = sorted(int(code) for code in re.findall(r"^\| (\d+) \|", section("Errors"), re.MULTILINE))
+    sources = "".join(path.read_text() for folder in ("lib", "plugin") for path in sorted((ROOT / folder).rglob("*.hpp")))
+    codes = re.findall(r"^\s*\w+ = (\d+),", re.search(r"enum class ErrorCode.*?\};", sources, re.DOTALL)[0], re.MULTILINE)
+    codes += re.findall(r"ErrorCode \w+\{(\d+)\}", sources)
+    assert documented == sorted(map(int, codes))
