@@ -2,6 +2,7 @@
 #include <ostream>
 
 #include "cni/result.hpp"
+#include "plugin/node_rules.hpp"
 #include "plugin/verbs.hpp"
 #include "plugin/wanted.hpp"
 #include "state/store.hpp"
@@ -46,68 +47,76 @@ bool wants_nothing_new(const state::Network& recorded, const Entry& entry) {
   const auto* const same = recorded.find(attachment.id);
   const bool same_subnets = same != nullptr ? same->pod_subnets == attachment.pod_subnets
                                             : std::ranges::all_of(attachment.pod_subnets, has_rules);
-  return recorded.netconf == entry.netconf && recorded.broken.empty() && same_subnets;
+  return recorded.record && recorded.record->netconf == entry.netconf && recorded.broken.empty() &&
+         same_subnets;
 }
 
-void record(const state::Store& store, const Entry& entry) {
-  store.save_netconf(entry.network, entry.netconf);
-  store.save(entry.network, entry.attachment);
+// Whether every network is where it should be, and nothing of it on its way.
+bool has_settled(const Recorded& recorded, const NodeRules& rules) {
+  const bool is_moving = std::ranges::any_of(recorded, [](const auto& network) {
+    return network.second.record && !network.second.record->leaving.empty();
+  });
+  if (is_moving) return false;
+  auto chosen = recorded;
+  rules.choose_backends(chosen);
+  return std::ranges::equal(chosen, recorded, [](const auto& left, const auto& right) {
+    return left.second.record == right.second.record;
+  });
 }
 
-// Puts back what was recorded of the network before `entry`.
-void restore(const state::Store& store, const state::Network& before, const Entry& entry) {
+// Puts back what was recorded before `entry`.
+void restore(const state::Store& store, const Recorded& before, const Recorded& recorded, const Entry& entry) {
+  const auto old = before.find(entry.network);
   const auto& id = entry.attachment.id;
-  const auto* const same = before.find(id);
+  const auto* const same = old == before.end() ? nullptr : old->second.find(id);
   same != nullptr ? store.save(entry.network, *same) : store.forget(entry.network, id);
-  if (before.netconf) {
-    store.save_netconf(entry.network, *before.netconf);
-  } else if (before.is_empty()) {
-    store.forget_network(entry.network);
+  for (const auto& [name, network] : before) {
+    if (network.record && network.record != recorded.at(name).record) store.save(name, *network.record);
   }
+  const bool was_empty = old == before.end() || (!old->second.record && old->second.is_empty());
+  if (was_empty) store.forget_network(entry.network);
 }
 
 // The common case, beside other calls of its kind: nothing to change but the record.
-bool attach_under_shared_lock(const state::Store& store, const Entry& entry,
-                              std::chrono::nanoseconds lock_timeout,
-                              const netfilter::BackendFactory& open_backend) {
+bool attach_under_shared_lock(const state::Store& store, const Entry& entry, const NodeRules& rules,
+                              std::chrono::nanoseconds lock_timeout) {
   const auto lock = store.lock_shared(lock_timeout);
   const auto recorded = store.load();
   const auto network = recorded.find(entry.network);
   if (network == recorded.end() || !wants_nothing_new(network->second, entry)) return false;
-  const auto backend = open_backend(backend_choice(recorded), lock_timeout);
-  if (!backend->differences(wanted_of(recorded).ruleset).empty()) return false;
+  if (!has_settled(recorded, rules) || !rules.differences(recorded).empty()) return false;
   store.save(entry.network, entry.attachment);
   return true;
 }
 
 // The record comes first: rules without one would outlive a call that is killed.
-void attach_under_exclusive_lock(const state::Store& store, const Entry& entry,
-                                 std::chrono::nanoseconds lock_timeout,
-                                 const netfilter::BackendFactory& open_backend) {
+void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, const NodeRules& rules,
+                                 std::chrono::nanoseconds lock_timeout) {
   const auto lock = store.lock_exclusive(lock_timeout);
   const auto before = store.load();
   auto recorded = before;
   auto& network = recorded[entry.network];
   network.name = entry.network;
-  const auto network_before = network;
-  network.netconf = entry.netconf;
+  if (!network.record) network.record.emplace();
+  network.record->netconf = entry.netconf;
   network.remove(entry.attachment.id);
   network.attachments.push_back(entry.attachment);
 
   try {
-    record(store, entry);
-    const auto wanted = wanted_of(recorded);
-    const auto problem = wanted.problems.find(entry.network);
-    if (problem != wanted.problems.end() && network.broken.empty()) {
-      throw cni::Error(cni::ErrorCode::invalid_config, problem->second);
-    }
-    open_backend(backend_choice(recorded), lock_timeout)->apply(wanted.ruleset, wanted_of(before).ruleset);
+    rules.settle(recorded, before, [&] {
+      store.save(entry.network, entry.attachment);
+      const auto problems = wanted_of(recorded).problems;
+      const auto problem = problems.find(entry.network);
+      if (problem != problems.end() && network.broken.empty()) {
+        throw cni::Error(cni::ErrorCode::invalid_config, problem->second);
+      }
+    });
   } catch (const cni::Error& error) {
     // What cannot be put back either is left to the runtime's DEL.
     try {
-      restore(store, network_before, entry);
-      open_backend(backend_choice(before), lock_timeout)
-          ->apply(wanted_of(before).ruleset, wanted_of(before).ruleset);
+      restore(store, before, recorded, entry);
+      auto settled = before;
+      rules.apply(settled, settled);
     } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): the first error is the one to tell
     }
     throw error;
@@ -116,15 +125,15 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry,
 
 }  // namespace
 
-void add(const cni::Request& request, const netfilter::BackendFactory& open_backend, std::ostream& output) {
+void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& output) {
   const auto netconf = config::parse_netconf(request.netconf);
   refuse_config_file(netconf);
-  open_backend(netconf.backend, netconf.lock_timeout);
   const auto entry = entry_of(request, netconf);
 
   const state::Store store(netconf.state_dir);
-  if (!attach_under_shared_lock(store, entry, netconf.lock_timeout, open_backend)) {
-    attach_under_exclusive_lock(store, entry, netconf.lock_timeout, open_backend);
+  const NodeRules rules(kernel, store, netconf.lock_timeout);
+  if (!attach_under_shared_lock(store, entry, rules, netconf.lock_timeout)) {
+    attach_under_exclusive_lock(store, entry, rules, netconf.lock_timeout);
   }
   output << cni::result_json(cni::prev_result(request.netconf), request.cni_version) << std::endl;
   if (!output) throw cni::Error(cni::ErrorCode::io_failure, "cannot write the result to stdout");

@@ -1,4 +1,5 @@
 #include "cni/result.hpp"
+#include "plugin/node_rules.hpp"
 #include "plugin/verbs.hpp"
 #include "plugin/wanted.hpp"
 #include "state/store.hpp"
@@ -36,7 +37,7 @@ void check_record(const Recorded& recorded, const cni::Request& request) {
 
 }  // namespace
 
-void check(const cni::Request& request, const netfilter::BackendFactory& open_backend) {
+void check(const cni::Request& request, netfilter::Kernel& kernel) {
   const auto netconf = config::parse_netconf(request.netconf);
   refuse_config_file(netconf);
   static_cast<void>(cni::addresses(cni::prev_result(request.netconf)));
@@ -49,10 +50,8 @@ void check(const cni::Request& request, const netfilter::BackendFactory& open_ba
   const auto lock = store.lock_shared(netconf.lock_timeout);
   const auto recorded = store.load();
   check_record(recorded, request);
-  const auto wanted = wanted_of(recorded);
-  for (const auto& [name, problem] : wanted.problems) fail("network " + name + ": " + problem);
-  const auto differences =
-      open_backend(backend_choice(recorded), netconf.lock_timeout)->differences(wanted.ruleset);
+  for (const auto& [name, problem] : wanted_of(recorded).problems) fail("network " + name + ": " + problem);
+  const auto differences = NodeRules(kernel, store, netconf.lock_timeout).differences(recorded);
   if (differences.empty()) return;
   const auto more = differences.size() - 1;
   fail("the rules are not as they should be: " + differences.front() +

@@ -11,7 +11,7 @@
 #include "cni/json.hpp"
 #include "cni/request.hpp"
 #include "cni/version.hpp"
-#include "netfilter/nat_backend.hpp"
+#include "netfilter/kernel.hpp"
 #include "plugin/verbs.hpp"
 
 namespace ipmasq::plugin {
@@ -30,17 +30,18 @@ void print_versions(const std::string& asked_version) {
 }
 
 void serve(const cni::Request& request) {
+  netfilter::RealKernel kernel;
   switch (request.environment.command) {
     case cni::Command::add:
-      return add(request, netfilter::open_backend, std::cout);
+      return add(request, kernel, std::cout);
     case cni::Command::del:
-      return del(request, netfilter::open_backend);
+      return del(request, kernel);
     case cni::Command::check:
-      return check(request, netfilter::open_backend);
+      return check(request, kernel);
     case cni::Command::gc:
-      return gc(request, netfilter::open_backend);
+      return gc(request, kernel);
     case cni::Command::status:
-      return status(request, netfilter::open_backend);
+      return status(request, kernel, std::cerr);
     case cni::Command::version:
       return print_versions(request.cni_version);
   }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "plugin/node_rules.hpp"
 #include "plugin/verbs.hpp"
 #include "plugin/wanted.hpp"
 #include "state/store.hpp"
@@ -26,7 +27,7 @@ bool is_last_of_a_subnet(const state::Network& network, const cni::AttachmentId&
 
 }  // namespace
 
-void del(const cni::Request& request, const netfilter::BackendFactory& open_backend) {
+void del(const cni::Request& request, netfilter::Kernel& kernel) {
   const state::Store store(config::parse_state_dir(request.netconf));
   if (!store.exists() || !state::Store::is_network_name(request.network)) return;
   const auto lock_timeout = lock_timeout_of(request.netconf);
@@ -41,8 +42,7 @@ void del(const cni::Request& request, const netfilter::BackendFactory& open_back
       const auto before = store.load();
       auto recorded = before;
       recorded[request.network] = network;
-      open_backend(backend_choice(recorded), lock_timeout)
-          ->apply(wanted_of(recorded).ruleset, wanted_of(before).ruleset);
+      NodeRules(kernel, store, lock_timeout).apply(recorded, before);
     }
     store.forget(request.network, id);
   }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "plugin/node_rules.hpp"
 #include "plugin/verbs.hpp"
 #include "plugin/wanted.hpp"
 #include "state/store.hpp"
@@ -41,28 +42,26 @@ std::vector<cni::AttachmentId> ids_in(const state::Network& network) {
 
 }  // namespace
 
-void gc(const cni::Request& request, const netfilter::BackendFactory& open_backend) {
+void gc(const cni::Request& request, netfilter::Kernel& kernel) {
   const auto netconf = config::parse_netconf(request.netconf);
   const auto valid = cni::valid_attachments(request.netconf);
   const state::Store store(netconf.state_dir);
   const auto lock = store.lock_exclusive(netconf.lock_timeout);
 
-  auto recorded = store.load();
+  const auto before = store.load();
+  auto recorded = before;
   auto& network = recorded[request.network];
   network.name = request.network;
   std::vector<cni::AttachmentId> stale = ids_in(network);
   std::erase_if(stale, [&valid](const auto& id) { return std::ranges::find(valid, id) != valid.end(); });
   for (const auto& id : stale) network.remove(id);
 
-  auto wanted = wanted_of(recorded);
-  const bool all_recorded =
-      std::ranges::all_of(valid, [&](const auto& id) { return network.find(id) != nullptr; });
-  if (!all_recorded) wanted.ruleset.known_networks.erase(request.network);
+  network.lacks_attachments =
+      std::ranges::any_of(valid, [&](const auto& id) { return network.find(id) == nullptr; });
 
   Attempts attempts;
-  const bool rules_are_right = attempts.run([&] {
-    open_backend(backend_choice(recorded), netconf.lock_timeout)->apply(wanted.ruleset, wanted.ruleset);
-  });
+  const bool rules_are_right = attempts.run(
+      [&] { NodeRules(kernel, store, netconf.lock_timeout).settle(recorded, before, [] {}); });
   for (const auto& id : stale) {
     attempts.run([&] { store.forget(request.network, id); });
   }

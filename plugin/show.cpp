@@ -4,9 +4,9 @@
 #include <ostream>
 
 #include "cni/json.hpp"
-#include "netfilter/nat_backend.hpp"
+#include "netfilter/kernel.hpp"
 #include "plugin/command_line.hpp"
-#include "plugin/wanted.hpp"
+#include "plugin/node_rules.hpp"
 
 namespace ipmasq::plugin {
 
@@ -18,23 +18,26 @@ using netfilter::CountedRule;
 struct Picture {
   Recorded recorded;
   Wanted wanted;
-  std::string backend;
   std::vector<CountedRule> rules;
 };
 
 Picture look(const std::filesystem::path& state_dir) {
   Picture picture;
-  picture.recorded = state::Store(state_dir).load();
+  const state::Store store(state_dir);
+  picture.recorded = store.load();
   picture.wanted = wanted_of(picture.recorded);
-  const auto backend = netfilter::open_backend(backend_choice(picture.recorded), std::chrono::nanoseconds{0});
-  picture.backend = backend->name();
-  picture.rules = backend->rules();
+  netfilter::RealKernel kernel;
+  picture.rules = NodeRules(kernel, store, std::chrono::nanoseconds{0}).rules(picture.recorded);
   return picture;
+}
+
+std::string backend_of(const state::Network& network) {
+  return network.record ? network.record->backend : "";
 }
 
 std::vector<std::string> pod_subnets_of(const Picture& picture, const std::string& network) {
   std::vector<std::string> subnets;
-  for (const auto& subnet : picture.wanted.ruleset.pod_subnets) {
+  for (const auto& subnet : picture.wanted.all.pod_subnets) {
     if (subnet.network == network) subnets.push_back(net::to_text(subnet.prefix));
   }
   return subnets;
@@ -56,7 +59,7 @@ cni::Json to_json(const Picture& picture) {
     auto attachments = cni::Json::array();
     for (const auto& attachment : network.attachments) attachments.push_back(to_json(attachment));
     cni::Json json{{"name", name},
-                   {"backend", picture.backend},
+                   {"backend", backend_of(network)},
                    {"podSubnets", pod_subnets_of(picture, name)},
                    {"attachments", attachments}};
     const auto problem = picture.wanted.problems.find(name);
@@ -65,7 +68,7 @@ cni::Json to_json(const Picture& picture) {
   }
   auto rules = cni::Json::array();
   for (const auto& rule : picture.rules) {
-    rules.push_back({{"family", rule.family == net::Family::ipv4 ? "ipv4" : "ipv6"},
+    rules.push_back({{"program", rule.program},
                      {"rule", rule.text},
                      {"packets", rule.packets},
                      {"bytes", rule.bytes}});
@@ -74,7 +77,7 @@ cni::Json to_json(const Picture& picture) {
 }
 
 void print(const state::Network& network, const Picture& picture, std::ostream& output) {
-  output << "network " << network.name << " (" << picture.backend << ")\n";
+  output << "network " << network.name << " (" << backend_of(network) << ")\n";
   for (const auto& subnet : pod_subnets_of(picture, network.name))
     output << "  pod subnet " << subnet << '\n';
   for (const auto& attachment : network.attachments) {
@@ -95,7 +98,7 @@ void print(const std::vector<CountedRule>& rules, std::ostream& output) {
   if (in_columns) output << std::setw(width) << "packets" << std::setw(width) << "bytes" << gap << "rule\n";
   for (const auto& rule : rules) {
     output << std::setw(width) << rule.packets << (in_columns ? "" : gap) << std::setw(width) << rule.bytes
-           << gap << (rule.family == net::Family::ipv6 ? "ip6tables " : "iptables ") << rule.text << '\n';
+           << gap << rule.program << ' ' << rule.text << '\n';
   }
 }
 

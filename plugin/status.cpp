@@ -1,4 +1,7 @@
+#include <ostream>
+
 #include "config/flannel.hpp"
+#include "plugin/node_rules.hpp"
 #include "plugin/verbs.hpp"
 #include "plugin/wanted.hpp"
 #include "state/store.hpp"
@@ -7,28 +10,36 @@ namespace ipmasq::plugin {
 
 namespace {
 
-void check_that_add_could_work(const cni::Request& request, const netfilter::BackendFactory& open_backend) {
+Recorded load_if_there(const state::Store& store) {
+  return store.exists() ? store.load() : Recorded{};
+}
+
+// Throws where an ADD could not work; else the back end that it would use.
+netfilter::Backend check_that_add_could_work(const cni::Request& request, netfilter::Kernel& kernel) {
   const auto netconf = config::parse_netconf(request.netconf);
   refuse_config_file(netconf);
   config::read_cluster_networks(netconf.subnet_file);
-  open_backend(netconf.backend, netconf.lock_timeout)->check_available();
   const state::Store store(netconf.state_dir);
+  const NodeRules rules(kernel, store, netconf.lock_timeout);
+  const auto backend = rules.chosen(netconf.backend, load_if_there(store));
+  kernel.open(backend, netconf.lock_timeout)->check_available();
   const auto lock = store.lock_shared(netconf.lock_timeout);
   store.check_writable();
+  return backend;
 }
 
 // Without a lock: it may be the lock that cannot be had.
-bool recorded_subnets_lack_rules(const cni::Request& request, const netfilter::BackendFactory& open_backend) {
+bool recorded_subnets_lack_rules(const cni::Request& request, netfilter::Kernel& kernel) {
   Recorded recorded;
+  const state::Store store(config::parse_state_dir(request.netconf));
   try {
-    recorded = state::Store(config::parse_state_dir(request.netconf)).load();
+    recorded = load_if_there(store);
   } catch (const cni::Error&) {
     return false;  // nobody can say that there are any
   }
-  const auto wanted = wanted_of(recorded).ruleset;
-  if (wanted.pod_subnets.empty()) return false;
+  if (wanted_of(recorded).all.pod_subnets.empty()) return false;
   try {
-    return !open_backend(backend_choice(recorded), std::chrono::nanoseconds{0})->differences(wanted).empty();
+    return !NodeRules(kernel, store, std::chrono::nanoseconds{0}).differences(recorded).empty();
   } catch (const cni::Error&) {
     return true;  // nobody can say that they have them
   }
@@ -36,13 +47,15 @@ bool recorded_subnets_lack_rules(const cni::Request& request, const netfilter::B
 
 }  // namespace
 
-void status(const cni::Request& request, const netfilter::BackendFactory& open_backend) {
+void status(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings) {
   try {
-    check_that_add_could_work(request, open_backend);
+    const auto backend = check_that_add_could_work(request, kernel);
+    if (backend == netfilter::Backend::iptables && kernel.preferred() == netfilter::Backend::nftables) {
+      warnings << "ip-masq: " << undone_by_nftables << '\n';
+    }
   } catch (const cni::Error& error) {
-    const auto code = recorded_subnets_lack_rules(request, open_backend)
-                          ? cni::ErrorCode::limited_connectivity
-                          : cni::ErrorCode::not_available;
+    const auto code = recorded_subnets_lack_rules(request, kernel) ? cni::ErrorCode::limited_connectivity
+                                                                   : cni::ErrorCode::not_available;
     throw cni::Error(code, error.what(), error.details());
   }
 }

@@ -1,9 +1,9 @@
 #include <ostream>
 
 #include "cni/error.hpp"
-#include "netfilter/nat_backend.hpp"
+#include "netfilter/kernel.hpp"
 #include "plugin/command_line.hpp"
-#include "plugin/wanted.hpp"
+#include "plugin/node_rules.hpp"
 
 namespace ipmasq::plugin {
 
@@ -15,15 +15,15 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   }
   const auto lock_timeout = config::Netconf{}.lock_timeout;
   const auto lock = store.lock_exclusive(lock_timeout);
-  const auto recorded = store.load();
-  const auto wanted = wanted_of(recorded);
-  const auto changes =
-      netfilter::open_backend(backend_choice(recorded), lock_timeout)->apply(wanted.ruleset, wanted.ruleset);
+  const auto before = store.load();
+  auto recorded = before;
+  netfilter::RealKernel kernel;
+  const auto changes = NodeRules(kernel, store, lock_timeout).settle(recorded, before, [] {});
   for (const auto& change : changes) output << change << '\n';
   if (changes.empty()) output << "all rules are as they should be\n";
 
   std::string problems;
-  for (const auto& [network, problem] : wanted.problems) {
+  for (const auto& [network, problem] : wanted_of(recorded).problems) {
     problems +=
         (problems.empty() ? "" : "; ") + ("rules of network " + network + " may be incomplete: " + problem);
   }

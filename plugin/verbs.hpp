@@ -6,7 +6,7 @@
 
 #include "cni/error.hpp"
 #include "cni/request.hpp"
-#include "netfilter/nat_backend.hpp"
+#include "netfilter/kernel.hpp"
 
 namespace ipmasq::plugin {
 
@@ -14,19 +14,20 @@ namespace ipmasq::plugin {
 inline constexpr cni::ErrorCode check_failed{102};
 
 /// Records the attachment, brings the rules to the wanted state, prints prevResult.
-void add(const cni::Request& request, const netfilter::BackendFactory& open_backend, std::ostream& output);
+void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& output);
 
 /// Forgets the attachment, and takes the rules of its pod subnets along where no other attachment needs them.
-void del(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+void del(const cni::Request& request, netfilter::Kernel& kernel);
 
 /// Throws cni::Error{check_failed} unless the attachment is recorded and every rule is right and in order.
-void check(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+void check(const cni::Request& request, netfilter::Kernel& kernel);
 
 /// Forgets the network's attachments that the runtime does not list, and what no attachment needs. Goes on
 /// after an error; what it throws names all of them.
-void gc(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+void gc(const cni::Request& request, netfilter::Kernel& kernel);
 
-/// Throws cni::Error, not_available or limited_connectivity, where an ADD could not work now.
-void status(const cni::Request& request, const netfilter::BackendFactory& open_backend);
+/// Throws cni::Error, not_available or limited_connectivity, where an ADD could not work now. Where it could, but
+/// somebody else's rules would undo what it sets, `warnings` is told so.
+void status(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings);
 
 }  // namespace ipmasq::plugin

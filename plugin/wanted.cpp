@@ -10,19 +10,19 @@ namespace ipmasq::plugin {
 namespace {
 
 nat::Network network_of(const state::Network& recorded, std::string& problem) {
-  nat::Network network{.name = recorded.name};
+  nat::Network network{.name = recorded.name, .is_known = !recorded.lacks_attachments};
   if (recorded.is_empty()) return network;
   if (!recorded.broken.empty()) {
     network.is_known = false;
     problem = recorded.broken.front().path.string() + " is damaged: " + recorded.broken.front().reason;
   }
-  if (!recorded.netconf) {
+  if (!recorded.record) {
     network.is_known = false;
     problem = "its recorded configuration is missing or damaged";
     return network;
   }
   try {
-    network.netconf = config::parse_netconf(*recorded.netconf);
+    network.netconf = config::parse_netconf(recorded.record->netconf);
     network.cluster_networks = config::read_cluster_networks(network.netconf.subnet_file);
   } catch (const cni::Error& error) {
     network.is_known = false;
@@ -35,6 +35,17 @@ nat::Network network_of(const state::Network& recorded, std::string& problem) {
   return network;
 }
 
+// The rules of other back ends' networks are not wanted here: their pod subnets are left out.
+std::vector<nat::Network> networks_on(netfilter::Backend backend, const std::vector<nat::Network>& networks,
+                                      const Recorded& recorded) {
+  auto here = networks;
+  for (auto& network : here) {
+    const auto& record = recorded.at(network.name).record;
+    if (!record || record->backend != netfilter::to_text(backend)) network.pod_subnets.clear();
+  }
+  return here;
+}
+
 }  // namespace
 
 Wanted wanted_of(const Recorded& recorded) {
@@ -45,12 +56,11 @@ Wanted wanted_of(const Recorded& recorded) {
     networks.push_back(network_of(network, problem));
     if (!problem.empty()) wanted.problems.emplace(name, problem);
   }
-  wanted.ruleset = nat::wanted_ruleset(networks);
+  wanted.all = nat::wanted_ruleset(networks);
+  for (const auto backend : netfilter::all_backends) {
+    wanted.rulesets[backend] = nat::wanted_ruleset(networks_on(backend, networks, recorded));
+  }
   return wanted;
-}
-
-config::BackendChoice backend_choice(const Recorded& /*recorded*/) {
-  return config::BackendChoice::iptables;
 }
 
 void refuse_config_file(const config::Netconf& netconf) {

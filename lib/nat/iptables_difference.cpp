@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "nat/difference_lines.hpp"
 #include "nat/edit_script.hpp"
 
 namespace ipmasq::nat::iptables {
@@ -119,14 +120,7 @@ std::vector<std::string> to_text(const std::vector<Edit>& edits) {
     if (const auto* const create = std::get_if<CreateChain>(&edit)) missing.push_back("-N " + create->chain);
     if (const auto* const remove = std::get_if<DeleteChain>(&edit)) unwanted.push_back("-N " + remove->chain);
   }
-  std::vector<std::string> lines;
-  for (const auto& rule : missing) {
-    const auto moved = std::ranges::find(unwanted, rule);
-    lines.push_back((moved == unwanted.end() ? "missing: " : "out of place: ") + rule);
-    if (moved != unwanted.end()) unwanted.erase(moved);
-  }
-  for (const auto& rule : unwanted) lines.push_back("not wanted: " + rule);
-  return lines;
+  return difference_lines(missing, std::move(unwanted));
 }
 
 }  // namespace ipmasq::nat::iptables

@@ -22,20 +22,20 @@ struct ObservedRule {
 };
 
 struct ObservedChain {
-  bool is_base = false;  ///< with type, hook, priority and policy of ours
-  bool is_sound = true;  ///< neither a base chain of another kind nor anything else that ip-masq never makes
+  bool is_base = false;
+  std::string trouble = {};  ///< what of it ip-masq never makes; empty where it could be one of ours
   std::vector<ObservedRule> rules = {};
 };
 
 struct ObservedSet {
   Set set;
-  bool is_sound = true;  ///< false: of a type, or with elements, that ip-masq never makes
+  std::string trouble = {};
 };
 
 /// Our table in the kernel.
 struct ObservedTable {
   bool exists = false;
-  bool is_sound = true;  ///< false: dormant, or with objects that ip-masq never makes
+  std::string trouble = {};
   std::map<std::string, ObservedChain> chains = {};
   std::map<std::string, ObservedSet> sets = {};
 };
@@ -44,6 +44,7 @@ struct AddTable {
   bool operator==(const AddTable&) const = default;
 };
 struct DeleteTable {
+  std::string why = {};  ///< what of it cannot be mended; empty where no table is wanted
   bool operator==(const DeleteTable&) const = default;
 };
 struct AddChain {

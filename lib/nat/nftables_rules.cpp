@@ -109,7 +109,7 @@ std::string format(const char* pattern, Parts... parts) {
   return text.data();
 }
 
-std::string to_text(const config::Mark& mark) {
+std::string mark_text(const config::Mark& mark) {
   return mark.mask == config::Mark{}.mask ? format("meta mark 0x%08x ", mark.value)
                                           : format("meta mark & 0x%08x == 0x%08x ", mark.mask, mark.value);
 }
@@ -186,7 +186,7 @@ std::string to_text(const Rule& rule) {
   if (rule.destination_in) {
     text += std::string(protocol_of(rule.destination_in->family)) + " daddr @" + rule.destination_in->set + " ";
   }
-  if (rule.mark) text += to_text(*rule.mark);
+  if (rule.mark) text += mark_text(*rule.mark);
   if (rule.to_local) text += "fib daddr type local ";
   if (rule.redirected) text += "ct status dnat ";
   if (rule.protocol) text += "meta l4proto " + std::string(nat::to_text(*rule.protocol)) + " ";

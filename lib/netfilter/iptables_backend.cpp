@@ -1,7 +1,6 @@
 #include "netfilter/iptables_backend.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 #include <variant>
 
@@ -57,12 +56,12 @@ void append(std::vector<std::string>& lines, std::vector<std::string> more) {
   std::ranges::move(more, std::back_inserter(lines));
 }
 
-void append_chain(const nat::iptables::ObservedTable& table, const std::string& chain, net::Family family,
+void append_chain(const nat::iptables::ObservedTable& table, const std::string& chain, const char* program,
                   std::vector<CountedRule>& rules) {
   const auto found = table.chains.find(chain);
   if (found == table.chains.end()) return;
   for (const auto& [rule, packets, bytes] : found->second) {
-    rules.push_back({family, nat::iptables::to_text(chain, rule), packets, bytes});
+    rules.push_back({program, nat::iptables::to_text(chain, rule), packets, bytes});
   }
 }
 
@@ -71,20 +70,24 @@ void append_rules(std::vector<CountedRule>& rules) {
   if (!has_nat_table<Tables>()) return;
   const auto table = read_nat_table<Tables>();
   for (const auto& [chain, index, observed] : table.entrances) {
-    rules.push_back({Tables::family, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes});
+    rules.push_back({Tables::program, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes});
   }
   const std::string main(nat::iptables::main_chain);
-  append_chain(table, main, Tables::family, rules);
+  append_chain(table, main, Tables::program, rules);
   const auto found = table.chains.find(main);
   if (found == table.chains.end()) return;
   for (const auto& observed : found->second) {
     if (const auto* const target = std::get_if<nat::iptables::Goto>(&observed.rule.target)) {
-      append_chain(table, target->chain, Tables::family, rules);
+      append_chain(table, target->chain, Tables::program, rules);
     }
   }
 }
 
 }  // namespace
+
+bool IptablesBackend::may_hold_rules() {
+  return has_nat_table<Ipv4Tables>() || has_nat_table<Ipv6Tables>();
+}
 
 std::vector<std::string> IptablesBackend::differences(const nat::Ruleset& wanted) {
   auto lines = describe(edits_in<Ipv4Tables>(wanted), Ipv4Tables::program);
@@ -124,16 +127,6 @@ void IptablesBackend::check_available() {
     }
     throw;
   }
-}
-
-std::unique_ptr<NatBackend> open_backend(config::BackendChoice choice,
-                                         std::chrono::nanoseconds lock_timeout) {
-  if (choice == config::BackendChoice::nftables) {
-    throw cni::Error(
-        cni::ErrorCode::invalid_config,
-        "backend is \"nftables\": this version has \"iptables\" and \"auto\" (which means iptables)");
-  }
-  return std::make_unique<IptablesBackend>(lock_timeout);
 }
 
 }  // namespace ipmasq::netfilter

@@ -11,7 +11,7 @@ class IptablesBackend : public NatBackend {
  public:
   explicit IptablesBackend(std::chrono::nanoseconds lock_timeout) : lock_timeout_(lock_timeout) {}
 
-  std::string name() const override { return "iptables"; }
+  bool may_hold_rules() override;
   std::vector<std::string> differences(const nat::Ruleset& wanted) override;
   std::vector<std::string> apply(const nat::Ruleset& wanted, const nat::Ruleset& before) override;
   std::vector<CountedRule> rules() override;

@@ -32,7 +32,7 @@ template <typename Tables>
   const auto reason = " (" + std::generic_category().message(number) + ")";
   if (number == EPERM || number == EACCES) {
     throw cni::Error(
-        nat_unavailable, table + " cannot be read" + reason,
+        nat_forbidden, table + " cannot be read" + reason,
         "run as root, or with the capabilities NET_ADMIN and NET_RAW in the node's network namespace");
   }
   throw cni::Error(

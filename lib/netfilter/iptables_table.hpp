@@ -15,12 +15,12 @@ namespace ipmasq::netfilter {
 template <typename Tables>
 bool has_nat_table();
 
-/// Throws cni::Error{nat_unavailable} where the table cannot be read: no kernel support, or no right to.
+/// Throws cni::Error: nat_unavailable, nat_forbidden where the table cannot be read: no kernel support, or no right to.
 template <typename Tables>
 void check_nat_table();
 
 /// Our part of the table, by one IPT_SO_GET_INFO and one IPT_SO_GET_ENTRIES: libiptc would copy every rule
-/// there is. Throws cni::Error{nat_unavailable}.
+/// there is. Throws cni::Error: nat_unavailable, nat_forbidden.
 template <typename Tables>
 nat::iptables::ObservedTable read_nat_table();
 

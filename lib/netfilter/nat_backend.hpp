@@ -3,21 +3,18 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "config/netconf.hpp"
 #include "nat/ruleset.hpp"
-#include "net/address.hpp"
 
 namespace ipmasq::netfilter {
 
 /// One rule of ours as it stands in the kernel.
 struct CountedRule {
-  net::Family family = net::Family::ipv4;
-  std::string text;  ///< as the backend's own tool prints it
+  std::string program;  ///< whose text it is: "iptables", "ip6tables", "nft"
+  std::string text;     ///< as that program prints it; of nft after "CHAIN: "
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
 
@@ -33,8 +30,8 @@ class NatBackend {
   NatBackend& operator=(NatBackend&&) = delete;
   virtual ~NatBackend() = default;
 
-  /// "iptables" or "nftables".
-  virtual std::string name() const = 0;
+  /// Whether rules of ours may stand here, for as little as that can be known for. Makes no table.
+  virtual bool may_hold_rules() = 0;
 
   /// What differs from `wanted` in the kernel, a line each; none where all is right. Changes nothing.
   virtual std::vector<std::string> differences(const nat::Ruleset& wanted) = 0;
@@ -51,12 +48,5 @@ class NatBackend {
   /// Throws cni::Error where rules could not be read now.
   virtual void check_available() = 0;
 };
-
-/// Opens what `choice` means on this node. `lock_timeout`: how long to wait for locks that others may hold.
-using BackendFactory = std::function<std::unique_ptr<NatBackend>(config::BackendChoice choice,
-                                                                 std::chrono::nanoseconds lock_timeout)>;
-
-/// The real one. Throws cni::Error{invalid_config} for a choice that this version does not have.
-std::unique_ptr<NatBackend> open_backend(config::BackendChoice choice, std::chrono::nanoseconds lock_timeout);
 
 }  // namespace ipmasq::netfilter

@@ -17,7 +17,7 @@ namespace ipmasq::state {
 namespace {
 
 constexpr mode_t owner_only = 0700;
-constexpr auto netconf_file = "network.json";
+constexpr auto record_file = "network.json";
 constexpr char separator = ':';
 
 template <typename Item>
@@ -62,10 +62,17 @@ Attachment parse_attachment(const std::string& text, const std::string& file_nam
   return attachment;
 }
 
-std::optional<cni::Json> read_object(const std::filesystem::path& path) {
+std::optional<NetworkRecord> read_record(const std::filesystem::path& path) {
   const auto text = os::read_file(path);
-  auto json = text ? cni::Json::parse(*text, nullptr, false) : cni::Json();
-  return json.is_object() ? std::optional(std::move(json)) : std::nullopt;
+  if (!text) return std::nullopt;
+  try {
+    const auto json = cni::Json::parse(*text);
+    NetworkRecord record{.netconf = json.at("netconf"), .backend = json.at("backend").get<std::string>()};
+    record.leaving = json.value("leaving", "");
+    return record.netconf.is_object() ? std::optional(std::move(record)) : std::nullopt;
+  } catch (const cni::Json::exception&) {
+    return std::nullopt;
+  }
 }
 
 std::vector<std::string> names_in(const std::filesystem::path& folder) {
@@ -131,8 +138,8 @@ Network Store::load(const std::string& network) const {
   for (const auto& name : names_in(network_folder(network))) {
     const auto path = network_folder(network) / name;
     if (name.starts_with('.')) continue;
-    if (name == netconf_file) {
-      loaded.netconf = read_object(path);
+    if (name == record_file) {
+      loaded.record = read_record(path);
       continue;
     }
     try {
@@ -156,9 +163,11 @@ void Store::save(const std::string& network, const Attachment& attachment) const
   os::replace_file(attachment_file(network, attachment.id), cni::to_text(to_json(attachment)) + "\n");
 }
 
-void Store::save_netconf(const std::string& network, const cni::Json& netconf) const {
+void Store::save(const std::string& network, const NetworkRecord& record) const {
+  cni::Json json{{"netconf", record.netconf}, {"backend", record.backend}};
+  if (!record.leaving.empty()) json["leaving"] = record.leaving;
   os::make_folder(network_folder(network), owner_only);
-  os::replace_file(network_folder(network) / netconf_file, cni::to_text(netconf) + "\n");
+  os::replace_file(network_folder(network) / record_file, cni::to_text(json) + "\n");
 }
 
 void Store::forget(const std::string& network, const cni::AttachmentId& id) const {
@@ -167,7 +176,7 @@ void Store::forget(const std::string& network, const cni::AttachmentId& id) cons
 
 void Store::forget_network(const std::string& network) const {
   for (const auto& name : names_in(network_folder(network))) {
-    if (name.starts_with('.') || name == netconf_file) os::remove_file(network_folder(network) / name);
+    if (name.starts_with('.') || name == record_file) os::remove_file(network_folder(network) / name);
   }
   const bool is_gone = ::rmdir(network_folder(network).c_str()) == 0 || errno == ENOENT || errno == ENOTDIR;
   if (!is_gone && errno != ENOTEMPTY) {

@@ -1,7 +1,7 @@
 // What is recorded of a node's networks and attachments: one small JSON file each, under stateDir/NETWORK/.
 //
 //   stateDir/lock                       held by every call, see lock_shared and lock_exclusive
-//   stateDir/cbr0/network.json          the netconf of the network's last ADD
+//   stateDir/cbr0/network.json          the netconf of the network's last ADD, and its back end
 //   stateDir/cbr0/CONTAINER:INTERFACE   an attachment
 //
 // Neither container IDs nor interface names hold a ':'. Files whose name begins with '.' are those of a write
@@ -40,11 +40,21 @@ struct BrokenAttachment {
   bool operator==(const BrokenAttachment&) const = default;
 };
 
+/// What is recorded of a network beside its attachments.
+struct NetworkRecord {
+  cni::Json netconf;         ///< of its last ADD
+  std::string backend = {};  ///< that carries its rules
+  std::string leaving = {};  ///< that may have rules of it as well, until they have moved; mostly empty
+
+  bool operator==(const NetworkRecord&) const = default;
+};
+
 struct Network {
   std::string name;
-  std::optional<cni::Json> netconf = {};     ///< none where the file is missing or broken
+  std::optional<NetworkRecord> record = {};  ///< none where the file is missing or broken
   std::vector<Attachment> attachments = {};  ///< by file name
   std::vector<BrokenAttachment> broken = {};
+  bool lacks_attachments = false;  ///< never of load(): for who knows of one that is not recorded
 
   bool is_empty() const { return attachments.empty() && broken.empty(); }
   const Attachment* find(const cni::AttachmentId& id) const;
@@ -75,7 +85,7 @@ class Store {
   /// Under the shared lock only where no other call can save the same attachment.
   void save(const std::string& network, const Attachment& attachment) const;
   /// These need the exclusive lock. What is not there is no error.
-  void save_netconf(const std::string& network, const cni::Json& netconf) const;
+  void save(const std::string& network, const NetworkRecord& record) const;
   void forget(const std::string& network, const cni::AttachmentId& id) const;
   /// Also takes along what writes that were cut short left behind. The network must have no attachments.
   void forget_network(const std::string& network) const;

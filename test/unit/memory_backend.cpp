@@ -6,13 +6,13 @@ namespace {
 
 class MemoryBackend : public netfilter::NatBackend {
  public:
-  explicit MemoryBackend(MemoryKernel& kernel) : kernel_(kernel) {}
+  MemoryBackend(MemoryKernel& kernel, nat::Ruleset& rules) : kernel_(kernel), rules_(rules) {}
 
-  std::string name() const override { return "memory"; }
+  bool may_hold_rules() override { return !rules_.pod_subnets.empty(); }
 
   std::vector<std::string> differences(const nat::Ruleset& wanted) override {
     ++kernel_.reads;
-    if (kernel_.rules.pod_subnets == wanted.pod_subnets) return {};
+    if (rules_.pod_subnets == wanted.pod_subnets) return {};
     return {"pod subnets differ"};
   }
 
@@ -20,7 +20,7 @@ class MemoryBackend : public netfilter::NatBackend {
     auto found = differences(wanted);
     if (found.empty()) return found;
     if (kernel_.refuses && !kernel_.half_done) throw cni::Error(*kernel_.refuses);
-    kernel_.rules = wanted;
+    rules_ = wanted;
     ++kernel_.commits;
     if (kernel_.refuses) {
       const auto error = *kernel_.refuses;
@@ -35,14 +35,14 @@ class MemoryBackend : public netfilter::NatBackend {
 
  private:
   MemoryKernel& kernel_;
+  nat::Ruleset& rules_;
 };
 
 }  // namespace
 
-netfilter::BackendFactory MemoryKernel::factory() {
-  return [this](config::BackendChoice, std::chrono::nanoseconds) {
-    return std::make_unique<MemoryBackend>(*this);
-  };
+std::unique_ptr<netfilter::NatBackend> MemoryKernel::open(netfilter::Backend backend,
+                                                          std::chrono::nanoseconds /*lock_timeout*/) {
+  return std::make_unique<MemoryBackend>(*this, rulesets[backend]);
 }
 
 }  // namespace ipmasq::test

@@ -1,25 +1,31 @@
 // A back end that keeps its rules in memory and can be told to fail: for faults that a kernel does not offer.
 #pragma once
 
+#include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
-#include <string>
-#include <vector>
 
 #include "cni/error.hpp"
-#include "netfilter/nat_backend.hpp"
+#include "netfilter/kernel.hpp"
 
 namespace ipmasq::test {
 
-/// What stands in the pretended kernel; outlives the back ends that are opened on it.
-struct MemoryKernel {
-  nat::Ruleset rules;
+/// Back ends without a kernel, and what stands in them.
+class MemoryKernel : public netfilter::Kernel {
+ public:
+  std::unique_ptr<netfilter::NatBackend> open(netfilter::Backend backend,
+                                              std::chrono::nanoseconds lock_timeout) override;
+  netfilter::Backend preferred() override { return prefers; }
+
+  nat::Ruleset& rules() { return rulesets[prefers]; }
+
+  std::map<netfilter::Backend, nat::Ruleset> rulesets;
+  netfilter::Backend prefers = netfilter::Backend::iptables;
   int reads = 0;
   int commits = 0;
   std::optional<cni::Error> refuses;  ///< thrown by apply, after the change where `half_done`
   bool half_done = false;
-
-  netfilter::BackendFactory factory();
 };
 
 }  // namespace ipmasq::test

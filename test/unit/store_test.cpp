@@ -31,7 +31,8 @@ TEST_CASE("what is saved is loaded, in files that only root reads") {
   const Store store(folder.path() / "deep" / "state");
   CHECK_FALSE(store.exists());
   const auto lock = store.lock_exclusive(std::chrono::seconds(1));
-  store.save_netconf("cbr0", {{"catchAll", false}});
+  const NetworkRecord record{cni::Json{{"catchAll", false}}, "iptables", "nftables"};
+  store.save("cbr0", record);
   store.save("cbr0", attachment("a", "10.244.1.5/24"));
   store.save("cbr0", attachment("b", "10.244.1.6/24"));
   store.save("cbr0", attachment("b", "10.244.2.6/24"));
@@ -39,7 +40,7 @@ TEST_CASE("what is saved is loaded, in files that only root reads") {
   const auto networks = store.load();
   REQUIRE(networks.size() == 1);
   const auto& network = networks.at("cbr0");
-  CHECK(network.netconf == cni::Json{{"catchAll", false}});
+  CHECK(network.record == record);
   CHECK(network.attachments ==
         std::vector{attachment("a", "10.244.1.5/24"), attachment("b", "10.244.2.6/24")});
   CHECK(network.broken.empty());
@@ -78,7 +79,7 @@ TEST_CASE("a file that holds no attachment is one of unknown subnet, named with 
 TEST_CASE("a network that is forgotten leaves nothing behind") {
   const test::TemporaryFolder folder;
   const Store store(folder.path());
-  store.save_netconf("n", cni::Json::object());
+  store.save("n", NetworkRecord{cni::Json::object(), "iptables"});
   store.save("n", attachment("a", "10.244.1.5/24"));
   std::ofstream(folder.path() / "n" / ".new-1") << "cut short";
   store.forget("n", {"a", "eth0"});
@@ -88,15 +89,17 @@ TEST_CASE("a network that is forgotten leaves nothing behind") {
   CHECK(std::filesystem::is_empty(folder.path()));
 }
 
-TEST_CASE("a netconf that is not there or damaged is none") {
+TEST_CASE("a network's record that is not there or damaged is none") {
   const test::TemporaryFolder folder;
   const Store store(folder.path());
   store.save("n", attachment("a", "10.244.1.5/24"));
-  CHECK_FALSE(store.load("n").netconf);
-  std::ofstream(folder.path() / "n" / "network.json") << "{\"catch";
-  CHECK_FALSE(store.load("n").netconf);
-  std::ofstream(folder.path() / "n" / "network.json") << "[]";
-  CHECK_FALSE(store.load("n").netconf);
+  CHECK_FALSE(store.load("n").record);
+  for (const auto* const text : {"{\"catch", "[]", "{}", R"({"netconf": [], "backend": "iptables"})",
+                                 R"({"netconf": {}, "backend": 7})", R"({"netconf": {}})"}) {
+    CAPTURE(text);
+    std::ofstream(folder.path() / "n" / "network.json") << text;
+    CHECK_FALSE(store.load("n").record);
+  }
 }
 
 TEST_CASE("a lock that is held is waited for, and given up") {

@@ -23,17 +23,17 @@ class Runtime {
                   const std::string& network = "cbr0", const std::string& keys = "") {
     return test::error_of([&] {
       std::ostringstream output;
-      plugin::add(request(cni::Command::add, container, network, address, keys), kernel.factory(), output);
+      plugin::add(request(cni::Command::add, container, network, address, keys), kernel, output);
     });
   }
   std::string del(const std::string& container, const std::string& network = "cbr0") {
     return test::error_of(
-        [&] { plugin::del(request(cni::Command::del, container, network, "", ""), kernel.factory()); });
+        [&] { plugin::del(request(cni::Command::del, container, network, "", ""), kernel); });
   }
   std::string gc(const std::string& valid, const std::string& network = "cbr0") {
     const auto keys = R"(,"cni.dev/valid-attachments":)" + valid;
     return test::error_of(
-        [&] { plugin::gc(request(cni::Command::gc, "", network, "", keys), kernel.factory()); });
+        [&] { plugin::gc(request(cni::Command::gc, "", network, "", keys), kernel); });
   }
 
   // "cbr0: a b; other: c", and the pod subnets in the kernel.
@@ -46,9 +46,9 @@ class Runtime {
     }
     return text;
   }
-  std::string in_kernel() const {
+  std::string in_kernel() {
     std::string text;
-    for (const auto& subnet : kernel.rules.pod_subnets) text += net::to_text(subnet.prefix) + " ";
+    for (const auto& subnet : kernel.rules().pod_subnets) text += net::to_text(subnet.prefix) + " ";
     return text;
   }
 
@@ -94,7 +94,7 @@ TEST_CASE("an ADD that fails puts the network's earlier configuration and attach
   runtime.kernel.refuses = refused;
   CHECK(runtime.add("a", "10.1.2.5/24", "cbr0", R"(,"catchAll":false)") == "101: the kernel says no");
   const auto after = state::Store(runtime.folder.path()).load("cbr0");
-  CHECK(after.netconf == before.netconf);
+  CHECK(after.record == before.record);
   CHECK(after.attachments == before.attachments);
 }
 
@@ -172,9 +172,9 @@ TEST_CASE("GC keeps the rules of a network with a valid attachment that is not r
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
   const auto valid = R"([{"containerID":"lost","ifname":"eth0"}])";
-  runtime.kernel.rules.known_networks.clear();
+  runtime.kernel.rules().known_networks.clear();
   CHECK(runtime.gc(valid).empty());
-  CHECK_FALSE(runtime.kernel.rules.known_networks.contains("cbr0"));
+  CHECK_FALSE(runtime.kernel.rules().known_networks.contains("cbr0"));
 }
 
 TEST_CASE("a network cannot have the name of the lock") {

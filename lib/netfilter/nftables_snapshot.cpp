@@ -1,0 +1,250 @@
+// Reads. The table is asked for by its name; its rules and sets are dumped by the kernel table by table; its
+// chains are asked for one by one, since the kernel dumps chains of all tables only, and a rule is how a chain
+// shows that it is there: what has none shows in the table's count of what it holds.
+#include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "netfilter/error_codes.hpp"
+#include "netfilter/netlink.hpp"
+#include "netfilter/nftables_layout.hpp"
+#include "netfilter/nftables_rule.hpp"
+#include "netfilter/nftables_table.hpp"
+
+namespace ipmasq::netfilter {
+
+namespace {
+
+using nat::nftables::ObservedChain;
+using nat::nftables::ObservedSet;
+using nat::nftables::ObservedTable;
+
+constexpr std::int32_t base_priority = 95;  // srcnat - 5
+constexpr auto postrouting_hook = static_cast<std::uint32_t>(NF_INET_POST_ROUTING);
+
+const std::string our_table(nat::nftables::table_name);
+
+// An end of an interval; of two at one address the closing one comes first.
+struct End {
+  net::Address address;
+  bool opens = true;
+  std::string value;
+
+  bool operator<(const End& other) const {
+    return address != other.address ? address < other.address : opens < other.opens;
+  }
+};
+
+class TableReader {
+ public:
+  ObservedTable read() {
+    std::uint32_t held = 0;
+    std::uint32_t flags = 0;
+    const auto table = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
+    nla_put_string(table.get(), NFTA_TABLE_NAME, our_table.c_str());
+    table_.exists = socket_.ask(table.get(), [&](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      held = attributes.number(NFTA_TABLE_USE);
+      flags = attributes.number(NFTA_TABLE_FLAGS);
+      return true;
+    });
+    if (!table_.exists) return {};
+    if (flags != 0) table_.trouble = "is dormant, or somebody's own";
+
+    read_rules();
+    read_sets();
+    read_chain(std::string(nat::nftables::base_chain));
+    if (held != table_.chains.size() + table_.sets.size()) read_empty_chains();
+    if (held != table_.chains.size() + table_.sets.size()) table_.trouble = "holds more than chains and sets";
+    return std::move(table_);
+  }
+
+ private:
+  static Message about_our_table(int type, int flags, int attribute) {
+    auto message = nftables_message(type, flags, NFPROTO_INET);
+    nla_put_string(message.get(), attribute, our_table.c_str());
+    return message;
+  }
+
+  void read_rules() {
+    const auto request = about_our_table(NFT_MSG_GETRULE, NLM_F_DUMP, NFTA_RULE_TABLE);
+    const auto visit = [this](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      if (attributes.text(NFTA_RULE_TABLE) != our_table) return true;
+      auto rule = read_expressions(attributes[NFTA_RULE_EXPRESSIONS]);
+      rule.handle = attributes.long_number(NFTA_RULE_HANDLE);
+      table_.chains[attributes.text(NFTA_RULE_CHAIN)].rules.push_back(std::move(rule));
+      return true;
+    };
+    socket_.ask(request.get(), visit, [this] { table_.chains.clear(); });
+    for (auto& [name, chain] : table_.chains) read_chain(name);
+  }
+
+  void read_chain(const std::string& name) {
+    const auto request = about_our_table(NFT_MSG_GETCHAIN, 0, NFTA_CHAIN_TABLE);
+    nla_put_string(request.get(), NFTA_CHAIN_NAME, name.c_str());
+    socket_.ask(request.get(), [&](const nlmsghdr& answer) {
+      describe(Attributes(answer), table_.chains[name]);
+      return true;
+    });
+  }
+
+  static void describe(const Attributes& attributes, ObservedChain& chain) {
+    chain.is_base = attributes[NFTA_CHAIN_HOOK] != nullptr;
+    if (!chain.is_base) return;
+    const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
+    const bool is_ours = attributes.text(NFTA_CHAIN_TYPE) == "nat" &&
+                         attributes.number(NFTA_CHAIN_POLICY) == NF_ACCEPT &&
+                         hook.number(NFTA_HOOK_HOOKNUM) == postrouting_hook &&
+                         static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)) == base_priority;
+    if (!is_ours) chain.trouble = "has another type, hook, priority or policy";
+  }
+
+  void read_empty_chains() {
+    std::set<std::string> names;
+    const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_INET);
+    const auto visit = [&names](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      if (attributes.text(NFTA_CHAIN_TABLE) == our_table) names.insert(attributes.text(NFTA_CHAIN_NAME));
+      return true;
+    };
+    socket_.ask(request.get(), visit, [&names] { names.clear(); });
+    for (const auto& name : names) {
+      if (!table_.chains.contains(name)) read_chain(name);
+    }
+  }
+
+  void read_sets() {
+    const auto request = about_our_table(NFT_MSG_GETSET, NLM_F_DUMP, NFTA_SET_TABLE);
+    const auto visit = [this](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      if (attributes.text(NFTA_SET_TABLE) == our_table) {
+        table_.sets[attributes.text(NFTA_SET_NAME)] = set_of(attributes);
+      }
+      return true;
+    };
+    socket_.ask(request.get(), visit, [this] { table_.sets.clear(); });
+    for (auto& [name, set] : table_.sets) {
+      if (set.trouble.empty()) read_elements(name, set);
+    }
+  }
+
+  static ObservedSet set_of(const Attributes& attributes) {
+    ObservedSet set;
+    const auto length = attributes.number(NFTA_SET_KEY_LEN);
+    const auto flags = attributes.number(NFTA_SET_FLAGS);
+    set.set.family = length == bytes_of(net::Family::ipv4) ? net::Family::ipv4 : net::Family::ipv6;
+    set.set.is_map = (flags & NFT_SET_MAP) != 0;
+    const bool is_ours = length == bytes_of(set.set.family) &&
+                         (flags & ~std::uint32_t{NFT_SET_MAP}) == NFT_SET_INTERVAL &&
+                         (!set.set.is_map || attributes.number(NFTA_SET_DATA_TYPE) == NFT_DATA_VERDICT);
+    if (!is_ours) set.trouble = "is of another type";
+    return set;
+  }
+
+  void read_elements(const std::string& name, ObservedSet& set) {
+    std::vector<End> ends;
+    const auto request = about_our_table(NFT_MSG_GETSETELEM, NLM_F_DUMP, NFTA_SET_ELEM_LIST_TABLE);
+    nla_put_string(request.get(), NFTA_SET_ELEM_LIST_SET, name.c_str());
+    const auto visit = [&](const nlmsghdr& answer) {
+      for_each(Attributes(answer)[NFTA_SET_ELEM_LIST_ELEMENTS], [&](const nlattr* item) {
+        const auto end = end_of(Attributes(item), set.set);
+        end ? ends.push_back(*end) : void(set.trouble = "has elements of another kind");
+      });
+      return true;
+    };
+    socket_.ask(request.get(), visit, [&ends] { ends.clear(); });
+    join(std::move(ends), set.set);
+  }
+
+  static std::optional<End> end_of(const Attributes& element, const nat::nftables::Set& set) {
+    const auto* const key = Attributes(element[NFTA_SET_ELEM_KEY])[NFTA_DATA_VALUE];
+    const auto length = bytes_of(set.family);
+    if (key == nullptr || static_cast<std::uint32_t>(nla_len(key)) != length) return std::nullopt;
+    End end{{set.family, {}}, (element.number(NFTA_SET_ELEM_FLAGS) & NFT_SET_ELEM_INTERVAL_END) == 0, ""};
+    std::copy_n(static_cast<const std::uint8_t*>(nla_data(key)), length, end.address.bytes.begin());
+    if (!set.is_map || !end.opens) return end;
+    const Attributes data(element[NFTA_SET_ELEM_DATA]);
+    const Attributes verdict(data[NFTA_DATA_VERDICT]);
+    const bool is_goto = static_cast<std::int32_t>(verdict.number(NFTA_VERDICT_CODE)) == NFT_GOTO;
+    end.value = is_goto ? verdict.text(NFTA_VERDICT_CHAIN) : "(another verdict)";
+    return end;
+  }
+
+  // Each end that opens lasts to the next one, or for ever.
+  static void join(std::vector<End> ends, nat::nftables::Set& set) {
+    std::ranges::sort(ends, std::less{});
+    for (auto end = ends.begin(); end != ends.end(); ++end) {
+      if (!end->opens) continue;
+      net::Range range{end->address, {set.family, {}}};
+      const auto after = std::next(end);
+      if (after == ends.end()) {
+        std::fill_n(range.last.bytes.begin(), bytes_of(set.family), std::uint8_t{0xff});
+      } else {
+        range.last = net::previous(after->address).value_or(end->address);
+      }
+      set.elements.push_back({range, end->value});
+    }
+  }
+
+  NftablesSocket socket_;
+  ObservedTable table_;
+};
+
+std::string family_name(std::uint8_t family) {
+  switch (family) {
+    case NFPROTO_IPV4:
+      return "ip";
+    case NFPROTO_IPV6:
+      return "ip6";
+    case NFPROTO_INET:
+      return "inet";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+ObservedTable read_nftables_table() {
+  return TableReader().read();
+}
+
+bool has_nftables_table() {
+  NftablesSocket socket;
+  const auto request = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
+  nla_put_string(request.get(), NFTA_TABLE_NAME, our_table.c_str());
+  return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
+}
+
+std::vector<NatChain> foreign_nat_chains(std::size_t most) {
+  std::vector<NatChain> chains;
+  const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
+  const auto visit = [&](const nlmsghdr& answer) {
+    const Attributes attributes(answer);
+    const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
+    const auto* const body = static_cast<const nfgenmsg*>(nlmsg_data(&answer));
+    const auto family = family_name(body->nfgen_family);
+    const auto table = attributes.text(NFTA_CHAIN_TABLE);
+    const bool is_nat = attributes[NFTA_CHAIN_HOOK] != nullptr && attributes.text(NFTA_CHAIN_TYPE) == "nat" &&
+                        hook.number(NFTA_HOOK_HOOKNUM) == postrouting_hook;
+    if (!is_nat || family.empty() || (family == "inet" && table == our_table)) return true;
+    chains.push_back({family, table, attributes.text(NFTA_CHAIN_NAME),
+                      static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY))});
+    return chains.size() < most;
+  };
+  try {
+    NftablesSocket().ask(request.get(), visit, [&chains] { chains.clear(); });
+  } catch (const cni::Error& error) {
+    if (error.code() != nat_unavailable) throw;
+  }
+  return chains;
+}
+
+}  // namespace ipmasq::netfilter

@@ -1,0 +1,39 @@
+// Our nftables table as the kernel has it now, and the other chains beside which it stands.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "nat/nftables_difference.hpp"
+
+namespace ipmasq::netfilter {
+
+/// Our table; what it costs does not depend on what else is in nftables. Throws cni::Error: nat_unavailable, nat_forbidden.
+nat::nftables::ObservedTable read_nftables_table();
+
+/// Whether our table is there. Throws cni::Error: nat_unavailable, nat_forbidden.
+bool has_nftables_table();
+
+using NftablesEditsFor =
+    std::function<std::vector<nat::nftables::Edit>(const nat::nftables::ObservedTable&)>;
+
+/// Carries out in one batch what `edits_for` says of the table as it is now; the edits, none where nothing was
+/// committed. Where somebody changes our table at the same moment it is read and tried again. Throws cni::Error:
+/// nat_unavailable, rules_refused; the table is then as it was.
+std::vector<nat::nftables::Edit> change_nftables_table(const NftablesEditsFor& edits_for);
+
+/// A base chain of somebody else.
+struct NatChain {
+  std::string family;  ///< "ip", "ip6" or "inet"
+  std::string table;
+  std::string chain;
+  std::int32_t priority = 0;
+};
+
+/// Base chains of type nat that hook postrouting, ours aside; at most `most`. None where the kernel has no
+/// nftables. Throws cni::Error: nat_unavailable, nat_forbidden where it may not be asked.
+std::vector<NatChain> foreign_nat_chains(std::size_t most);
+
+}  // namespace ipmasq::netfilter
