@@ -105,7 +105,8 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, 
   try {
     rules.settle(recorded, before, [&] {
       store.save(entry.network, entry.attachment);
-      const auto problems = wanted_of(recorded).problems;
+      const auto wanted = wanted_of(recorded);
+      const auto& problems = wanted.problems();
       const auto problem = problems.find(entry.network);
       if (problem != problems.end() && network.broken.empty()) {
         throw cni::Error(cni::ErrorCode::invalid_config, problem->second);

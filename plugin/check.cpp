@@ -50,7 +50,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel) {
   const auto lock = store.lock_shared(netconf.lock_timeout);
   const auto recorded = store.load();
   check_record(recorded, request);
-  for (const auto& [name, problem] : wanted_of(recorded).problems) fail("network " + name + ": " + problem);
+  const auto wanted = wanted_of(recorded);
+  for (const auto& [name, problem] : wanted.problems()) fail("network " + name + ": " + problem);
   const auto differences = NodeRules(kernel, store, netconf.lock_timeout).differences(recorded);
   if (differences.empty()) return;
   const auto more = differences.size() - 1;

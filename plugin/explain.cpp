@@ -104,7 +104,7 @@ void explain(const std::filesystem::path& state_dir, const std::string& source,
     throw cni::Error(cni::ErrorCode::invalid_config,
                      "SRC and DST are of different families: " + source + ", " + destination);
   }
-  const auto wanted = wanted_of(state::Store(state_dir).load()).all;
+  const auto wanted = wanted_of(state::Store(state_dir).load()).all();
   const auto explanation = explain_on_this_node(wanted, from, towards);
   if (format == OutputFormat::json) {
     output << to_json(source, destination, explanation).dump(2) << '\n';

@@ -86,7 +86,7 @@ std::vector<std::string> NodeRules::differences(const Recorded& recorded) const 
   std::vector<std::string> lines;
   const auto wanted = wanted_of(recorded);
   for (const auto backend : concerned(recorded)) {
-    std::ranges::move(kernel_.open(backend, lock_timeout_)->differences(wanted.rulesets.at(backend)),
+    std::ranges::move(kernel_.open(backend, lock_timeout_)->differences(wanted.of(backend)),
                       std::back_inserter(lines));
   }
   return lines;
@@ -98,7 +98,7 @@ std::vector<std::string> NodeRules::apply(const Recorded& recorded, const Record
   const auto wanted_before = wanted_of(before);
   for (const auto backend : concerned(recorded)) {
     std::ranges::move(kernel_.open(backend, lock_timeout_)
-                          ->apply(wanted.rulesets.at(backend), wanted_before.rulesets.at(backend)),
+                          ->apply(wanted.of(backend), wanted_before.of(backend)),
                       std::back_inserter(changes));
   }
   return changes;

@@ -37,7 +37,7 @@ std::string backend_of(const state::Network& network) {
 
 std::vector<std::string> pod_subnets_of(const Picture& picture, const std::string& network) {
   std::vector<std::string> subnets;
-  for (const auto& subnet : picture.wanted.all.pod_subnets) {
+  for (const auto& subnet : picture.wanted.all().pod_subnets) {
     if (subnet.network == network) subnets.push_back(net::to_text(subnet.prefix));
   }
   return subnets;
@@ -62,8 +62,8 @@ cni::Json to_json(const Picture& picture) {
                    {"backend", backend_of(network)},
                    {"podSubnets", pod_subnets_of(picture, name)},
                    {"attachments", attachments}};
-    const auto problem = picture.wanted.problems.find(name);
-    if (problem != picture.wanted.problems.end()) json["problem"] = problem->second;
+    const auto problem = picture.wanted.problems().find(name);
+    if (problem != picture.wanted.problems().end()) json["problem"] = problem->second;
     networks.push_back(json);
   }
   auto rules = cni::Json::array();
@@ -86,8 +86,8 @@ void print(const state::Network& network, const Picture& picture, std::ostream& 
     if (!attachment.pod.empty()) output << " (" << attachment.pod << ')';
     output << '\n';
   }
-  const auto problem = picture.wanted.problems.find(network.name);
-  if (problem != picture.wanted.problems.end()) output << "  problem: " << problem->second << '\n';
+  const auto problem = picture.wanted.problems().find(network.name);
+  if (problem != picture.wanted.problems().end()) output << "  problem: " << problem->second << '\n';
 }
 
 // Columns on a terminal, tabs elsewhere.

@@ -37,7 +37,7 @@ bool recorded_subnets_lack_rules(const cni::Request& request, netfilter::Kernel&
   } catch (const cni::Error&) {
     return false;  // nobody can say that there are any
   }
-  if (wanted_of(recorded).all.pod_subnets.empty()) return false;
+  if (wanted_of(recorded).all().pod_subnets.empty()) return false;
   try {
     return !NodeRules(kernel, store, std::chrono::nanoseconds{0}).differences(recorded).empty();
   } catch (const cni::Error&) {

@@ -23,7 +23,8 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   if (changes.empty()) output << "all rules are as they should be\n";
 
   std::string problems;
-  for (const auto& [network, problem] : wanted_of(recorded).problems) {
+  const auto wanted = wanted_of(recorded);
+  for (const auto& [network, problem] : wanted.problems()) {
     problems +=
         (problems.empty() ? "" : "; ") + ("rules of network " + network + " may be incomplete: " + problem);
   }

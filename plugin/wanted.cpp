@@ -35,32 +35,26 @@ nat::Network network_of(const state::Network& recorded, std::string& problem) {
   return network;
 }
 
-// The rules of other back ends' networks are not wanted here: their pod subnets are left out.
-std::vector<nat::Network> networks_on(netfilter::Backend backend, const std::vector<nat::Network>& networks,
-                                      const Recorded& recorded) {
-  auto here = networks;
-  for (auto& network : here) {
-    const auto& record = recorded.at(network.name).record;
-    if (!record || record->backend != netfilter::to_text(backend)) network.pod_subnets.clear();
-  }
-  return here;
-}
-
 }  // namespace
 
 Wanted wanted_of(const Recorded& recorded) {
   Wanted wanted;
-  std::vector<nat::Network> networks;
   for (const auto& [name, network] : recorded) {
     std::string problem;
-    networks.push_back(network_of(network, problem));
-    if (!problem.empty()) wanted.problems.emplace(name, problem);
-  }
-  wanted.all = nat::wanted_ruleset(networks);
-  for (const auto backend : netfilter::all_backends) {
-    wanted.rulesets[backend] = nat::wanted_ruleset(networks_on(backend, networks, recorded));
+    wanted.networks_.push_back(network_of(network, problem));
+    if (network.record) wanted.backends_[name] = network.record->backend;
+    if (!problem.empty()) wanted.problems_.emplace(name, problem);
   }
   return wanted;
+}
+
+nat::Ruleset Wanted::of(netfilter::Backend backend) const {
+  auto networks = networks_;
+  for (auto& network : networks) {
+    const auto there = backends_.find(network.name);
+    if (there == backends_.end() || there->second != netfilter::to_text(backend)) network.pod_subnets.clear();
+  }
+  return nat::wanted_ruleset(networks);
 }
 
 void refuse_config_file(const config::Netconf& netconf) {

@@ -14,13 +14,22 @@ namespace ipmasq::plugin {
 
 using Recorded = std::map<std::string, state::Network>;
 
-struct Wanted {
-  /// Of every back end; a network's rules are wanted of the one that its record names, and of no other.
-  std::map<netfilter::Backend, nat::Ruleset> rulesets;
+class Wanted {
+ public:
   /// Of all networks, whichever back end carries them.
-  nat::Ruleset all;
+  nat::Ruleset all() const { return nat::wanted_ruleset(networks_); }
+  /// Of one back end: a network's rules are wanted of the one that its record names, and of no other.
+  nat::Ruleset of(netfilter::Backend backend) const;
+
   /// Why rules of a network cannot be said, and so stay as they are; by network.
-  std::map<std::string, std::string> problems;
+  const std::map<std::string, std::string>& problems() const { return problems_; }
+
+ private:
+  friend Wanted wanted_of(const Recorded& recorded);
+
+  std::vector<nat::Network> networks_;
+  std::map<std::string, std::string> backends_;
+  std::map<std::string, std::string> problems_;
 };
 
 Wanted wanted_of(const Recorded& recorded);

@@ -9,10 +9,15 @@ from harness.host import TOOLS, Host  # noqa: E402
 from harness.node import Node  # noqa: E402
 
 
+@pytest.fixture(params=["iptables", "nftables"])
+def backend(request):
+    return request.param
+
+
 @pytest.fixture
-def node(tmp_path):
-    """A node with nothing on it."""
-    made = Node(tmp_path)
+def node(tmp_path, backend):
+    """A node with nothing on it, on either back end."""
+    made = Node(tmp_path, backend)
     yield made
     made.close()
 

@@ -32,7 +32,8 @@ COMMIT
 
 
 @pytest.fixture
-def site(host):
+def site(host, backend):
+    host.backend = backend
     host.write("/run/flannel/subnet.env", "")
     outside = Outside(host, ["10.9.9.9"], ["10.22.0.0/24"])
     host.sysctl(net__ipv4__conf__all__route_localnet=1)
@@ -51,6 +52,7 @@ def start_pods(site, portmap_backend="iptables", with_us=True):
     """Two pods of the shipped bridge conflist; the first one serves at host port 8080. Their addresses."""
     conflist = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
     conflist["plugins"][1]["backend"] = portmap_backend
+    conflist["plugins"][-1]["backend"] = site.backend
     if not with_us:
         conflist["plugins"].pop()
     site.use_conflist(conflist)

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from harness.masquerades import HIDING, kube_proxy, portmap, put
-from harness.network import Outside, Pod, Witness, ask, make_bridge
+from harness.masquerades import HIDING, PLACES, kube_proxy, portmap, put
+from harness.network import Outside, Pod, Watch, Witness, ask, make_bridge
 
 POD = {4: "10.244.1.5", 6: "fd00:10:244:1::5"}
 NODE = Outside.NODE
@@ -31,6 +31,10 @@ class Site:
         self.neighbour = Pod(node, "pod-2", "10.244.1.6/24", "fd00:10:244:1::6/64")
         for pod in (self.pod, self.neighbour):
             pod.route_through("10.244.1.1", "fd00:10:244:1::1")
+
+    def put(self, *programs):
+        """Rules of other programs: in all the places where the back end must hold against them, at once."""
+        put(self.node, *programs, places=PLACES[self.node.backend])
 
     def add(self, **keys):
         self.node.add("pod-1", ips=self.pod.addresses, **{**KEYS, **keys})
@@ -64,7 +68,7 @@ def test_without_any_rule_everybody_sees_the_pod(site):
 
 @pytest.mark.parametrize("program", HIDING)
 def test_each_of_them_hides_pods_without_ip_masq(site, program):
-    put(site.node, HIDING[program])
+    site.put(HIDING[program])
     spared = {"flannel": ["10.244.2.9", "fd00:10:244:2::9"], "ip-masq-agent": ["192.168.7.7"]}.get(program, [])
     hidden = [address for address in KEPT if address not in spared]
     assert site.seen(hidden, ["tcp"]) == expected([], hidden, ["tcp"])
@@ -75,16 +79,18 @@ def test_each_of_them_hides_pods_without_ip_masq(site, program):
 def test_listed_networks_see_the_pod_and_others_the_node(site, program, order):
     programs = [*HIDING.values(), kube_proxy, portmap] if program == "all" else [HIDING[program]]
     if order == "before":
-        put(site.node, *programs)
+        site.put(*programs)
         site.add()
     elif order == "after":
         site.add()
-        put(site.node, *programs)
+        site.put(*programs)
     else:
         site.add()
-        put(site.node, *programs)
-        site.node.iptables("-I", "POSTROUTING", "-s", "10.244.0.0/16", "-j", "MASQUERADE")
-        site.node.iptables("-I", "POSTROUTING", "-s", "fd00::/8", "-j", "MASQUERADE", family=6)
+        site.put(*programs)
+        for place in PLACES[site.node.backend]:
+            if place != "nft":
+                site.node.run(place, "-t", "nat", "-I", "POSTROUTING", "-s", "10.244.0.0/16", "-j", "MASQUERADE")
+                site.node.run(place.replace("ip", "ip6", 1), "-t", "nat", "-I", "POSTROUTING", "-s", "fd00::/8", "-j", "MASQUERADE")
         site.node.tool("sync")
     assert site.seen(KEPT + MASQUERADED) == expected(KEPT, MASQUERADED)
 
@@ -92,7 +98,7 @@ def test_listed_networks_see_the_pod_and_others_the_node(site, program, order):
 def test_exemption_return_lets_other_rules_apply(site):
     site.add(exemption="return")
     assert site.seen(KEPT + MASQUERADED, ["tcp"]) == expected(KEPT, MASQUERADED, ["tcp"])
-    put(site.node, HIDING["docker"])
+    site.put(HIDING["docker"])
     assert site.seen(KEPT, ["tcp"]) == expected([], KEPT, ["tcp"])
 
 
@@ -101,7 +107,7 @@ def test_without_the_catch_all_other_rules_decide(site):
     holes = ["10.1.2.9", "fd00:1:2::9"]
     rest = [address for address in MASQUERADED if address not in holes]
     assert site.seen(KEPT + MASQUERADED, ["tcp"]) == expected(KEPT + rest, holes, ["tcp"])
-    put(site.node, HIDING["flannel"])
+    site.put(HIDING["flannel"])
     assert site.seen(KEPT + MASQUERADED, ["tcp"]) == expected(KEPT, MASQUERADED, ["tcp"])
 
 
@@ -128,7 +134,7 @@ def test_source_ports_come_from_the_ranges(site):
 def test_pods_of_one_subnet_see_each_other(site):
     witness = Witness(site.neighbour.namespace, NEIGHBOUR.values())
     try:
-        put(site.node, *HIDING.values())
+        site.put(*HIDING.values())
         for bridged in ("0", "1"):
             site.node.sysctl(**{"net__bridge__bridge-nf-call-iptables": bridged, "net__bridge__bridge-nf-call-ip6tables": bridged})
             site.add(nonMasqueradeCIDRs=[], masqueradeCIDRs=[])
@@ -139,10 +145,25 @@ def test_pods_of_one_subnet_see_each_other(site):
 
 @pytest.mark.parametrize("mark, program", [("0x4000/0x4000", kube_proxy), ("0x2000/0x2000", portmap)])
 def test_marked_packets_are_left_to_who_must_masquerade_them(site, mark, program):
-    put(site.node, program)
+    site.put(program)
     site.add()
     for number in (4, 6):
         site.node.run("iptables-legacy" if number == 4 else "ip6tables-legacy", "-w", "-t", "mangle", "-A", "FORWARD",
                       "-i", "cni0", "-p", "tcp", "-j", "MARK", "--set-xmark", mark)
     assert site.seen(KEPT, ["tcp"]) == expected([], KEPT, ["tcp"])
     assert site.seen(KEPT, ["udp"]) == expected(KEPT, [], ["udp"])
+
+
+def test_a_pod_notices_nothing_of_a_move_to_the_other_back_end(site):
+    """To and fro, beside a masquerade rule that would hide it for a moment without rules of ours."""
+    put(site.node, HIDING["docker"])
+    kept, masqueraded = ["10.9.9.9", "fd00:9::9"], ["203.0.113.9", "2001:db8:9::9"]
+    site.add()
+    other = {"iptables": "nftables", "nftables": "iptables"}[site.node.backend]
+    watch = Watch(site.pod.namespace, *(f"tcp:{address}" for address in kept + masqueraded))
+    for number in range(100):
+        site.node.backend = other if number % 2 == 0 else {"iptables": "nftables", "nftables": "iptables"}[other]
+        site.node.add("pod-2", ips=site.neighbour.addresses, **KEYS)
+    seen = watch.end()
+    assert seen.pop("rounds") > 10
+    assert seen == {question: [source] for question, source in expected(kept, masqueraded, ["tcp"]).items()}

@@ -61,10 +61,6 @@ class Host(Namespace):
         namespace = pod.path if pod else "/var/run/netns/none"
         return self.run(TOOLS / "cnitool", verb, network, namespace, check=check, env=env)
 
-    def restore_beside(self, text, family=4):
-        """As iptables-restore, leaving what is there."""
-        self.run("iptables-legacy-restore" if family == 4 else "ip6tables-legacy-restore", "-w", "--noflush", input=text)
-
     def save(self, family=4):
         return uncounted(self.run("iptables-legacy-save" if family == 4 else "ip6tables-legacy-save", "-t", "nat"))
 

@@ -1,4 +1,4 @@
-"""Rules like those of kube-proxy's iptables mode, as many as asked for: 4 a service."""
+"""Rules like those of kube-proxy, as many as asked for: 4 a service."""
 
 
 def kube_rules(count):
@@ -21,3 +21,27 @@ def kube_rules(count):
     if services:
         chains.insert(0, ":KUBE-SERVICES - [0:0]")
     return "\n".join(["*nat", *chains, *rules, "COMMIT", ""])
+
+
+def kube_rules_nft(count):
+    """The same as kube-proxy's nftables mode has them, for nft -f: a chain for each service and each endpoint, and an
+    element of a map that leads there."""
+    services = range(1, count // 4 + 1)
+    chains, elements = [], []
+    for number in services:
+        name = f"{number:08X}-default/svc-{number}/tcp/http"
+        address = f"{number // 250 % 250}.{number % 250}"
+        endpoint = f"endpoint-{name}__10.244.{address}/8080"
+        chains += [f"chain service-{name} {{", f"ip daddr 10.96.{address} tcp dport 80 ip saddr != 10.244.0.0/16 jump mark-for-masquerade",
+                   f"goto {endpoint}", "}",
+                   f"chain {endpoint} {{", f"ip saddr 10.244.{address} jump mark-for-masquerade",
+                   f"meta l4proto tcp dnat to 10.244.{address}:8080", "}"]
+        elements.append(f"10.96.{address} . tcp . 80 : goto service-{name}")
+    filled = f"elements = {{ {', '.join(elements)} }}" if elements else ""
+    return "\n".join([
+        "table ip kube-proxy {", "chain mark-for-masquerade {", "meta mark set mark or 0x4000", "}", *chains,
+        "map service-ips {", "type ipv4_addr . inet_proto . inet_service : verdict", filled, "}",
+        "chain services {", "ip daddr . meta l4proto . th dport vmap @service-ips", "}",
+        "chain masquerading {", "mark and 0x4000 == 0 return", "mark set mark xor 0x4000", "masquerade fully-random", "}",
+        "chain nat-postrouting {", "type nat hook postrouting priority srcnat;", "jump masquerading", "}",
+        "chain nat-prerouting {", "type nat hook prerouting priority dstnat;", "jump services", "}", "}", ""])

@@ -51,8 +51,32 @@ def portmap(family):
 HIDING = {"flannel": flannel, "docker": docker, "bridge": bridge_plugin, "ip-masq-agent": ip_masq_agent}
 
 
-def put(node, *programs):
-    """Appends the rules of these programs, of both families."""
+# The same in a native nftables table of the program's own.
+def native(program, family):
+    ip = "ip" if family == 4 else "ip6"
+    cluster, pod, multicast, kept = (("10.244.0.0/16", "10.244.1.5", "224.0.0.0/4", "192.168.0.0/16") if family == 4 else
+                                     ("fd00:10:244::/48", "fd00:10:244:1::5", "ff00::/8", "fe80::/10"))
+    rules = {flannel: [f"{ip} saddr {cluster} {ip} daddr {cluster} return",
+                       f"{ip} saddr {cluster} {ip} daddr != {multicast} masquerade fully-random"],
+             docker: [f'{ip} saddr {cluster} oifname != "docker0" masquerade'],
+             bridge_plugin: [f"{ip} saddr {pod} {ip} daddr != {multicast} masquerade"],
+             ip_masq_agent: [f"fib daddr type local return", f"{ip} daddr {kept} return", "masquerade"],
+             kube_proxy: ["meta mark & 0x4000 == 0x4000 masquerade fully-random"],
+             portmap: ["meta mark & 0x2000 == 0x2000 masquerade"]}[program]
+    return "\n".join([f"table {ip} {program.__name__} {{", "chain post {", "type nat hook postrouting priority srcnat;",
+                      *rules, "}", "}", ""])
+
+
+PLACES = {"iptables": ["iptables-legacy"], "nftables": ["iptables-legacy", "iptables-nft", "nft"]}
+
+
+def put(node, *programs, places=("iptables-legacy",)):
+    """Appends the rules of these programs, of both families, in each of the places."""
     for family in (4, 6):
         rules = [rule for program in programs for rule in program(family)]
-        node.restore_beside("\n".join(["*nat", *rules, "COMMIT", ""]), family)
+        text = "\n".join(["*nat", *rules, "COMMIT", ""])
+        for place in places:
+            if place == "nft":
+                node.run("nft", "-f", "-", input="".join(native(program, family) for program in programs))
+            else:
+                node.restore_beside(text, family, place)

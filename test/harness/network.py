@@ -29,6 +29,20 @@ def ask(namespace, *questions):
     return json.loads(namespace.run(sys.executable, WITNESS, "ask", *questions))
 
 
+class Watch:
+    """Asks in a namespace every 10 ms, until ended."""
+
+    def __init__(self, namespace, *questions):
+        self.process = subprocess.Popen(namespace.inside(sys.executable, WITNESS, "watch", *questions),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def end(self):
+        """{"tcp:10.9.9.9": [every source seen there], ..., "rounds": how often each was asked}"""
+        output, _ = self.process.communicate()
+        return json.loads(output)
+
+
 def connect(left, left_name, right, right_name):
     """A veth between two namespaces, up."""
     subprocess.run(["ip", "link", "add", left_name, "netns", left.name, "type", "veth",

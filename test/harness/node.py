@@ -8,6 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.texts import expected, in_order
+
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("IP_MASQ_BINARY", ROOT / "build/release/plugin/ip-masq"))
 
@@ -16,6 +18,8 @@ _numbers = itertools.count(1)
 
 class Namespace:
     """A network namespace that goes with the test."""
+
+    env = {}
 
     def __init__(self, purpose="node"):
         self.name = f"ipmasq-{os.getpid()}-{next(_numbers)}-{purpose}"
@@ -35,6 +39,11 @@ class Namespace:
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(map(str, argv))}: {done.stderr}{done.stdout}")
         return done.stdout
+
+    def restore_beside(self, text, family=4, program="iptables-legacy"):
+        """As iptables-restore, leaving what is there. `program`: iptables-legacy or iptables-nft."""
+        restore = f"{program}-restore" if family == 4 else f"{program.replace('ip', 'ip6', 1)}-restore"
+        self.run(restore, "-w", "--noflush", input=text, env={**os.environ, **self.env})
 
     def sysctl(self, **values):
         for key, value in values.items():
@@ -75,8 +84,11 @@ def uncounted(save):
 
 
 class Node(Namespace):
-    def __init__(self, folder):
+    """`backend`: what every netconf names."""
+
+    def __init__(self, folder, backend="iptables"):
         super().__init__()
+        self.backend = backend
         self.folder = Path(folder)
         self.state = self.folder / "state"
         self.env = {"XTABLES_LOCKFILE": str(self.folder / "xtables.lock")}
@@ -86,7 +98,8 @@ class Node(Namespace):
     def netconf(self, name="cbr0", version="1.0.0", ips=("10.244.1.5/24",), **keys):
         """An entry of a conflist as libcni hands it over; `ips`: of prevResult, None for no prevResult."""
         conf = {"cniVersion": version, "name": name, "type": "ip-masq", "stateDir": str(self.state),
-                "subnetFile": str(self.folder / "subnet.env"), "configFile": str(self.folder / "no-config"), **keys}
+                "subnetFile": str(self.folder / "subnet.env"), "configFile": str(self.folder / "no-config"),
+                "backend": self.backend, **keys}
         if ips is not None:
             entries = [{"address": address} for address in ips]
             if version.startswith("0."):
@@ -150,10 +163,22 @@ class Node(Namespace):
         return self.run("iptables-legacy" if family == 4 else "ip6tables-legacy", "-w", "-t", "nat", *argv,
                         env={**os.environ, **self.env})
 
+    def nft(self, *argv, **options):
+        return self.run("nft", *argv, **options)
+
     def save(self, family=4):
-        """The nat table as iptables-save prints it, without counters."""
+        """What stands in the back end, without counters: of iptables the family's nat table, of nftables everything."""
+        if self.backend == "nftables":
+            return in_order(self.nft("-s", "list", "ruleset"))
+        return self.iptables_save(family)
+
+    def iptables_save(self, family=4):
         program = "iptables-legacy-save" if family == 4 else "ip6tables-legacy-save"
         return uncounted(self.run(program, "-t", "nat", env={**os.environ, **self.env}))
+
+    def expected(self, *subnets, family=4):
+        """What save() prints where only the rules of these subnets stand."""
+        return expected(self.backend, *subnets, family=family)
 
     def rules(self, family=4):
         """The rules of save() alone."""
@@ -162,11 +187,6 @@ class Node(Namespace):
     def restore(self, text, family=4):
         program = "iptables-legacy-restore" if family == 4 else "ip6tables-legacy-restore"
         self.run(program, "-w", input=text, env={**os.environ, **self.env})
-
-    def restore_beside(self, text, family=4):
-        """As restore(), leaving what is there."""
-        program = "iptables-legacy-restore" if family == 4 else "ip6tables-legacy-restore"
-        self.run(program, "-w", "--noflush", input=text, env={**os.environ, **self.env})
 
     def files(self):
         """Files under the state directory, by their path there, with their text."""

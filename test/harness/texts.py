@@ -1,4 +1,73 @@
-"""What our rules look like, written out, for tests that compare whole tables."""
+"""What our rules look like, written out by a second hand, for tests that compare whole tables."""
+
+import ipaddress
+from dataclasses import dataclass, replace
+
+RANDOM = "MASQUERADE --random-fully"
+
+# Link-local, RFC 1918 and RFC 4193, multicast.
+DEFAULT = {4: ("169.254.0.0/16", "192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "224.0.0.0/4"),
+           6: ("fe80::/10", "ff00::/8", "fc00::/7")}
+
+
+def family_of(text):
+    return 6 if ":" in text else 4
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A pod subnet and what is wanted of it."""
+
+    prefix: str
+    network: str = "cbr0"
+    kept: tuple = None          # None: the default ones
+    masqueraded: tuple = ()
+    exemption: str = "hold"
+    catch_all: bool = True
+    random_fully: bool = True
+    ports: tuple = ()           # ("1024-1123", "2000-2299")
+    to: str = None
+
+    @property
+    def family(self):
+        return family_of(self.prefix)
+
+    @property
+    def destinations(self):
+        """(network, whether it is kept), longest prefix first, then by address."""
+        kept = DEFAULT[self.family] if self.kept is None else self.kept
+        pairs = [(ipaddress.ip_network(text), True) for text in kept]
+        pairs += [(ipaddress.ip_network(text), False) for text in self.masqueraded]
+        return sorted(pairs, key=lambda pair: (-pair[0].prefixlen, pair[0]))
+
+    @property
+    def suffix(self):
+        """FNV-1a of network and subnet. Stable, or rules of an older version would be left behind."""
+        value = 0xcbf29ce484222325
+        for byte in f"{self.network}\0{self.prefix}".encode():
+            value = (value ^ byte) * 0x100000001b3 % 2**64
+        return f"{value:016x}"[:12]
+
+    def but(self, **changes):
+        return replace(self, **changes)
+
+    def shares(self):
+        """(ports, how many of the ports that are left, how many are left) of each range."""
+        sizes = [int(last) - int(first) + 1 for first, last in (ports.split("-") for ports in self.ports)]
+        return [(ports, size, sum(sizes[number:])) for number, (ports, size) in enumerate(zip(self.ports, sizes))]
+
+
+CBR0 = Subnet("10.244.1.0/24")
+CBR0_6 = Subnet("fd00:10:244:1::/64")
+
+
+def longest_first(subnets):
+    """Of equal subnets the network's name decides."""
+    return sorted(subnets, key=lambda subnet: (-ipaddress.ip_network(subnet.prefix).prefixlen,
+                                               ipaddress.ip_network(subnet.prefix).network_address, subnet.network))
+
+
+# ---- iptables
 
 HOOK = '-A POSTROUTING -m comment --comment "ip-masq: pod egress" -j IP-MASQ'
 YIELD = [
@@ -6,46 +75,183 @@ YIELD = [
     '-A IP-MASQ -m mark --mark 0x2000/0x2000 -m comment --comment "ip-masq: left to portmap" -j RETURN',
 ]
 LOCAL = "-A IP-MASQ -m addrtype --dst-type LOCAL -j RETURN"
-RANDOM = "MASQUERADE --random-fully"
 
 
-def entry(subnet, network, chain):
-    return f'-A IP-MASQ -s {subnet} -m comment --comment "ip-masq: {network}" -g {chain}'
+def iptables_chain_name(subnet):
+    return f"IP-MASQ-{subnet.suffix}"
 
 
-def hairpin(subnet, chain):
-    return f'-A {chain} -d {subnet} -m conntrack --ctstate DNAT -m comment --comment "ip-masq: hairpin" -j RETURN'
+def iptables_source_nat(subnet, start):
+    tail = " --random-fully" if subnet.random_fully else ""
+
+    def target(ports):
+        if not subnet.to:
+            return "MASQUERADE" + (f" --to-ports {ports}" if ports else "") + tail
+        address = f"[{subnet.to}]" if ports and subnet.family == 6 else subnet.to
+        return f"SNAT --to-source {address}" + (f":{ports}" if ports else "") + tail
+
+    rules = []
+    for protocol in ("tcp", "udp", "sctp"):
+        for ports, size, left in subnet.shares():
+            probability = round(size / left * 2**31) / 2**31  # what the kernel can hold of it
+            share = f" -m statistic --mode random --probability {probability:.11f}" if size < left else ""
+            rules.append(f"{start} -p {protocol}{share} -j {target(ports)}")
+    return [*rules, f"{start} -j {target(None)}"]
 
 
-def chain(subnet, name, *destinations, catch_all=RANDOM, keep="ACCEPT"):
-    """A pod subnet's chain; a destination is a network to keep, or (network, target)."""
-    rules = [hairpin(subnet, name)]
-    for destination in destinations:
-        network, target = (destination, keep) if isinstance(destination, str) else destination
-        rules.append(f"-A {name} -d {network} -j {target}")
-    if catch_all:
-        rules.append(f"-A {name} -j {catch_all}")
+def iptables_chain(subnet):
+    name = iptables_chain_name(subnet)
+    rules = [f'-A {name} -d {subnet.prefix} -m conntrack --ctstate DNAT -m comment --comment "ip-masq: hairpin" -j RETURN']
+    for network, kept in subnet.destinations:
+        start = f"-A {name} -d {network}" if network.prefixlen else f"-A {name}"
+        if kept:
+            rules.append(f"{start} -j {'ACCEPT' if subnet.exemption == 'hold' else 'RETURN'}")
+        else:
+            rules += iptables_source_nat(subnet, start)
+    if subnet.catch_all:
+        rules += iptables_source_nat(subnet, f"-A {name}")
     return rules
 
 
-DEFAULT_4 = ["169.254.0.0/16", "192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "224.0.0.0/4"]
-DEFAULT_6 = ["fe80::/10", "ff00::/8", "fc00::/7"]
-
-# The chains' names are hashes of network and subnet: stable, or rules of an older version would be left behind.
-CBR0 = "IP-MASQ-67a95ac47c50"    # cbr0, 10.244.1.0/24
-CBR0_6 = "IP-MASQ-3a783f1e0173"  # cbr0, fd00:10:244:1::/64
-
-
-def table(chains, rules):
-    """As Node.save() prints a nat table that has nothing else."""
+def iptables_text(subnets):
+    """As iptables-save prints a nat table that has nothing else, without counters."""
+    subnets = longest_first(subnets)
+    chains = sorted(map(iptables_chain_name, subnets))
+    rules = []
+    if subnets:
+        chains.insert(0, "IP-MASQ")
+        entries = [f'-A IP-MASQ -s {subnet.prefix} -m comment --comment "ip-masq: {subnet.network}" -g {iptables_chain_name(subnet)}'
+                   for subnet in subnets]
+        rules = [HOOK, *YIELD, LOCAL, *entries]
+        for subnet in sorted(subnets, key=iptables_chain_name):
+            rules += iptables_chain(subnet)
     builtin = [f":{name} ACCEPT [0:0]" for name in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")]
     return "\n".join(["*nat", *builtin, *(f":{name} - [0:0]" for name in chains), *rules, "COMMIT", ""])
 
 
-EMPTY = table([], [])
+# ---- nftables
+
+def decided(prefixes):
+    """(first, last, value) of disjoint ranges over which the longest of (network, value) decides, neighbours joined."""
+    edges = sorted({int(network[0]) for network, _ in prefixes} | {int(network[-1]) + 1 for network, _ in prefixes})
+    ranges = []
+    for start, end in zip(edges, edges[1:]):
+        holding = [pair for pair in prefixes if int(pair[0][0]) <= start <= int(pair[0][-1])]
+        if not holding:
+            continue
+        value = max(holding, key=lambda pair: pair[0].prefixlen)[1]
+        if ranges and ranges[-1][1] == start - 1 and ranges[-1][2] == value:
+            ranges[-1] = (ranges[-1][0], end - 1, value)
+        else:
+            ranges.append((start, end - 1, value))
+    return ranges
 
 
-def default_table():
-    """After an ADD of cbr0 with 10.244.1.5/24 and no keys."""
-    return table(["IP-MASQ", CBR0],
-                 [HOOK, *YIELD, LOCAL, entry("10.244.1.0/24", "cbr0", CBR0), *chain("10.244.1.0/24", CBR0, *DEFAULT_4)])
+def range_text(first, last, family):
+    address = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address
+    first, last = address(first), address(last)
+    networks = list(ipaddress.summarize_address_range(first, last))
+    if len(networks) > 1:
+        return f"{first}-{last}"
+    return str(first) if first == last else str(networks[0])
+
+
+def nftables_set(kind, name, family, elements, of=""):
+    return [f"{kind} {name} {{", f"type ipv{family}_addr{of}", "flags interval", f"elements = {{ {', '.join(elements)} }}", "}"]
+
+
+def nftables_chain_name(subnet):
+    return f"{subnet.network}-{subnet.suffix}"
+
+
+def nftables_source_nat(subnet, start):
+    ip = "ip" if subnet.family == 4 else "ip6"
+    tail = " fully-random" if subnet.random_fully else ""
+
+    def statement(ports):
+        to = subnet.to or ""
+        if ports:
+            to = (f"[{to}]" if to and subnet.family == 6 else to) + f":{ports}"
+        return (f"snat {ip}" if subnet.to else "masquerade") + (f" to {to}" if to else "") + tail
+
+    rules = []
+    for protocol in ("tcp", "udp", "sctp"):
+        for ports, size, left in subnet.shares():
+            share = f"numgen random mod {left} < {size} " if size < left else ""
+            rules.append(f"{start}meta l4proto {protocol} {share}counter {statement(ports)}")
+    return [*rules, f"{start}counter {statement(None)}"]
+
+
+def nftables_blocks(subnet):
+    name = nftables_chain_name(subnet)
+    ip = "ip" if subnet.family == 4 else "ip6"
+    ranges = decided(subnet.destinations)
+    kept = [range_text(first, last, subnet.family) for first, last, is_kept in ranges if is_kept]
+    holes = [range_text(first, last, subnet.family) for first, last, is_kept in ranges if not is_kept]
+    prefix = subnet.prefix.removesuffix("/32").removesuffix("/128")
+    rules = [f"{ip} daddr {prefix} ct status dnat counter return"]
+    blocks = []
+    if kept:
+        blocks.append(nftables_set("set", f"{name}-kept", subnet.family, kept))
+        rules.append(f"{ip} daddr @{name}-kept counter " + (f"snat {ip} to {ip} saddr" if subnet.exemption == "hold" else "return"))
+    if subnet.catch_all:
+        rules += nftables_source_nat(subnet, "")
+    elif holes:
+        blocks.append(nftables_set("set", f"{name}-masqueraded", subnet.family, holes))
+        rules += nftables_source_nat(subnet, f"{ip} daddr @{name}-masqueraded ")
+    return [*blocks, [f"chain {name} {{", *rules, "}"]]
+
+
+def nftables_text(subnets):
+    """As nft_save() prints a ruleset that has nothing else."""
+    if not subnets:
+        return ""
+    blocks = [block for subnet in subnets for block in nftables_blocks(subnet)]
+    base = ["chain postrouting {", "type nat hook postrouting priority srcnat - 5; policy accept;",
+            "meta mark & 0x00004000 == 0x00004000 counter return", "meta mark & 0x00002000 == 0x00002000 counter return",
+            "fib daddr type local counter return"]
+    for family, ip, name in ((4, "ip", "pod-subnets"), (6, "ip6", "pod-subnets6")):
+        sources = [(ipaddress.ip_network(subnet.prefix), nftables_chain_name(subnet))
+                   for subnet in sorted(subnets, key=lambda subnet: subnet.network) if subnet.family == family]
+        if not sources:
+            continue
+        elements = [f"{range_text(first, last, family)} : goto {chain}" for first, last, chain in decided(sources)]
+        blocks.append(nftables_set("map", name, family, elements, " : verdict"))
+        base.append(f"counter {ip} saddr vmap @{name}")
+    return table_text("inet ip-masq", [*blocks, [*base, "}"]])
+
+
+def table_text(name, blocks):
+    """Blocks by their first line: nft prints them in the order in which they were made."""
+    return "\n".join([f"table {name} {{", *("\n".join(block) for block in sorted(blocks)), "}", ""])
+
+
+def in_order(listing):
+    """What nft printed, line by line without indentation, lists of elements in one line, and our table as table_text()
+    has it."""
+    lines = []
+    for line in map(str.strip, listing.splitlines()):
+        if lines and lines[-1].startswith("elements = {") and not lines[-1].endswith("}"):
+            lines[-1] += " " + line
+        elif line:
+            lines.append(line)
+    if "table inet ip-masq {" not in lines:
+        return "".join(line + "\n" for line in lines)
+    start = lines.index("table inet ip-masq {")
+    blocks, depth = [], 0
+    for end, line in enumerate(lines[start + 1:], start + 1):
+        if depth == 0 and line == "}":
+            break
+        if depth == 0:
+            blocks.append([])
+        blocks[-1].append(line)
+        depth += line.count("{") - line.count("}")
+    return "".join(line + "\n" for line in lines[:start]) + table_text("inet ip-masq", blocks) + "".join(
+        line + "\n" for line in lines[end + 1:])
+
+
+def expected(backend, *subnets, family=4):
+    """What Node.save() prints where only these rules stand."""
+    if backend == "nftables":
+        return nftables_text(subnets)
+    return iptables_text([subnet for subnet in subnets if subnet.family == family])

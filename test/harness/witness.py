@@ -3,6 +3,8 @@
 
   witness.py serve ADDRESS...       answers TCP, UDP and ICMP at these addresses; prints "ready"
   witness.py ask PROTOCOL:ADDRESS[:PORT]...   asks each, prints {"PROTOCOL:ADDRESS": source address seen there, or null}
+  witness.py watch PROTOCOL:ADDRESS[:PORT]... asks all every 10 ms until its input ends; "ready" after the first round, then
+                                              prints {"PROTOCOL:ADDRESS": [each source seen, once], ..., "rounds": N}
 
 TCP and UDP answers carry the source address. An ICMP echo is answered by the kernel; its source is asked for over TCP.
 """
@@ -135,8 +137,24 @@ def ask(question):
         return None
 
 
+def watch(questions):
+    seen = {question: [] for question in questions}
+    rounds = 0
+    while not rounds or not select.select([sys.stdin], [], [], 0.01)[0]:
+        for question in questions:
+            source = ask(question)
+            if source not in seen[question]:
+                seen[question].append(source)
+        if not rounds:
+            print("ready", flush=True)
+        rounds += 1
+    print(json.dumps({**seen, "rounds": rounds}))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         Server(sys.argv[2:]).serve()
+    elif sys.argv[1] == "watch":
+        watch(sys.argv[2:])
     else:
         print(json.dumps({question: ask(question) for question in sys.argv[2:]}))

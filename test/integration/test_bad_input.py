@@ -94,7 +94,7 @@ KEYS = [
     ({"stateDir": "/run/a\u0000b"}, f'stateDir is "/run/a\\u0000b": {PATH}'),
     ({"stateDir": ["/run"]}, f'stateDir is ["/run"]: {PATH}'),
     ({"backend": "ebtables"}, 'backend is "ebtables": expected "auto" or "iptables" or "nftables"'),
-    ({"backend": "nftables"}, 'backend is "nftables": this version has "iptables" and "auto" (which means iptables)'),
+    ({"backend": 4}, 'backend is 4: expected "auto" or "iptables" or "nftables"'),
     ({"resyncInterval": 60}, f"resyncInterval is 60: {RESYNC}"),
     ({"resyncInterval": "60"}, f'resyncInterval is "60": {RESYNC}'),
     ({"resyncInterval": "500ms"}, f'resyncInterval is "500ms": {RESYNC}'),

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from harness.kube_rules import kube_rules
+from harness.kube_rules import kube_rules, kube_rules_nft
 from harness.node import BINARY
 
 FOREIGN = """*nat
@@ -37,27 +37,96 @@ COMMIT
 """
 
 
+FOREIGN_NFT = """table ip nat {
+	chain DOCKER {
+		iifname "docker0" counter packets 0 bytes 0 return
+	}
+
+	chain POSTROUTING {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr 172.17.0.0/16 oifname != "docker0" counter packets 9 bytes 900 masquerade
+		meta mark & 0x00004000 != 0x00004000 return
+		counter packets 1 bytes 40 masquerade fully-random
+	}
+}
+table ip6 kube-proxy {
+	comment "rules for kube-proxy"
+	map service-ips {
+		type ipv6_addr . inet_proto . inet_service : verdict
+		comment "ClusterIP, ExternalIP and LoadBalancer IP traffic"
+		elements = { fd00:96::a . tcp . 443 : goto service-1 }
+	}
+
+	chain service-1 {
+		meta l4proto tcp dnat to [fd00:10:244:1::9]:6443
+	}
+
+	chain nat-prerouting {
+		type nat hook prerouting priority dstnat; policy accept;
+		ip6 daddr . meta l4proto . th dport vmap @service-ips
+	}
+}
+table inet firewall {
+	counter seen {
+		packets 7 bytes 420
+	}
+
+	set allowed {
+		type ipv4_addr
+		flags interval,timeout
+		elements = { 192.0.2.0/24, 198.51.100.1 }
+	}
+
+	chain input {
+		type filter hook input priority filter + 10; policy accept;
+		ct state vmap { invalid : drop, established : accept, related : accept }
+		ip saddr @allowed counter name "seen" accept
+		tcp dport { 22, 80-90 } limit rate 10/second accept
+		log prefix "in: " comment "the rest"
+	}
+
+	chain ip-masq {
+		type nat hook postrouting priority srcnat - 1; policy accept;
+	}
+}
+"""
+
+
 def counted(node):
-    """The table with its counters, comments aside."""
+    """All that stands in the back end, with its counters, comments aside."""
+    if node.backend == "nftables":
+        return node.nft("list", "ruleset")
     save = node.run("iptables-legacy-save", "-c", "-t", "nat", env={"PATH": "/usr/sbin:/usr/bin", **node.env})
     return "".join(line + "\n" for line in save.splitlines() if not line.startswith("#"))
 
 
+def put(node, text):
+    if node.backend == "nftables":
+        node.nft("-f", "-", input=text)
+    else:
+        node.run("iptables-legacy-restore", "--counters", input=text, env={"PATH": "/usr/sbin:/usr/bin", **node.env})
+
+
 @pytest.fixture
 def foreign(node):
+    """What somebody else put there: of every kind, ours in name only among them."""
     node.run("ipset", "create", "allowed", "hash:ip")
-    node.run("iptables-legacy-restore", "--counters", input=FOREIGN, env={"PATH": "/usr/sbin:/usr/bin", **node.env})
-    return counted(node)
+    text = FOREIGN_NFT if node.backend == "nftables" else FOREIGN
+    put(node, text)
+    stands = counted(node)
+    assert len(stands.splitlines()) == len(text.splitlines())
+    return stands
 
 
 def without_ours(text):
+    text = re.sub(r"^table inet ip-masq \{$.*?^\}$\n", "", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(line + "\n" for line in text.splitlines()
                    if not re.search(r"IP-MASQ( |$)|IP-MASQ-[0-9a-f]{12}", line))
 
 
 def test_every_kind_of_rule_and_its_counters(node, foreign):
-    assert len(foreign.splitlines()) == len(FOREIGN.splitlines())
     node.add("pod-1", ips=["10.244.1.5/24", "10.244.2.5/24"])
+    assert counted(node) != foreign
     assert without_ours(counted(node)) == foreign
     node.add("pod-2", ips=["10.244.1.6/24"], catchAll=False)
     node.delete("pod-1")
@@ -67,7 +136,7 @@ def test_every_kind_of_rule_and_its_counters(node, foreign):
 
 
 def test_ten_thousand_rules_of_others(node):
-    node.restore(kube_rules(10_000))
+    put(node, kube_rules_nft(10_000) if node.backend == "nftables" else kube_rules(10_000))
     before = counted(node)
     assert len(before.splitlines()) > 10_000
     node.add("pod-1")
@@ -83,21 +152,33 @@ def test_a_call_that_finds_all_right_only_reads(node, foreign):
     trace = node.folder / "trace"
     for command, container, ips in [("ADD", "pod-2", ["10.244.1.6/24"]), ("CHECK", "pod-1", ["10.244.1.5/24"]),
                                     ("DEL", "pod-2", ["10.244.1.6/24"])]:
-        strace = ["strace", "-f", "-o", trace, "-e", "trace=setsockopt,execve,openat", BINARY]
+        strace = ["strace", "-f", "-o", trace, "-e", "trace=setsockopt,sendmsg,execve,openat", BINARY]
         environment = node.environment(command, container, ASAN_OPTIONS="detect_leaks=0")  # which cannot be traced
         subprocess.run(node.inside(*strace), input=json.dumps(node.netconf(ips=ips)), text=True, env=environment,
                        check=True, capture_output=True)
         calls = trace.read_text()
-        assert "setsockopt(" not in calls, "it commits"
+        assert "IPT_SO_SET_REPLACE" not in calls and "NFNL_MSG_BATCH_BEGIN" not in calls, "it commits"
         assert calls.count("execve(") == 1, "it starts another program"
         assert "xtables.lock" not in calls, "it takes a lock for a look"
 
 
 def test_counters_of_our_rules_outlive_a_change_of_the_list(node):
-    node.add("pod-1")
-    text = counted(node).replace("[0:0] -A IP-MASQ-", "[42:4200] -A IP-MASQ-")
-    node.run("iptables-legacy-restore", "--counters", input=text, env={"PATH": "/usr/sbin:/usr/bin", **node.env})
-    node.add("pod-1", nonMasqueradeCIDRs=["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "203.0.113.0/24"])
-    after = [line for line in counted(node).splitlines() if "-A IP-MASQ-" in line]
-    assert [line for line in after if not line.startswith("[42:4200]")] == [
-        "[0:0] -A IP-MASQ-67a95ac47c50 -d 203.0.113.0/24 -j ACCEPT"]
+    networks = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+    node.add("pod-1", nonMasqueradeCIDRs=networks)
+    if node.backend == "nftables":
+        put(node, "delete table inet ip-masq\n" + counted(node).replace("packets 0 bytes 0", "packets 42 bytes 4200"))
+    else:
+        put(node, counted(node).replace("[0:0] -A IP-MASQ-", "[42:4200] -A IP-MASQ-"))
+    node.add("pod-1", nonMasqueradeCIDRs=[*networks, "203.0.113.0/24"])
+    if node.backend == "nftables":
+        rules = re.findall(r"^.*counter.*$", counted(node), re.MULTILINE)
+        assert [rule for rule in rules if "packets 42 bytes 4200" not in rule] == []
+        assert "203.0.113.0/24" in counted(node)
+        node.add("pod-1", nonMasqueradeCIDRs=[*networks, "203.0.113.0/24"], yieldMarks=["0x7"])
+        rules = re.findall(r"^\s+(.*counter.*)$", counted(node), re.MULTILINE)
+        assert [rule for rule in rules if "packets 42 bytes 4200" not in rule] == [
+            "meta mark 0x00000007 counter packets 0 bytes 0 return"]
+    else:
+        after = [line for line in counted(node).splitlines() if "-A IP-MASQ-" in line]
+        assert [line for line in after if not line.startswith("[42:4200]")] == [
+            "[0:0] -A IP-MASQ-67a95ac47c50 -d 203.0.113.0/24 -j ACCEPT"]
