@@ -65,7 +65,8 @@ bool has_settled(const Recorded& recorded, const NodeRules& rules) {
 }
 
 // Puts back what was recorded before `entry`.
-void restore(const state::Store& store, const Recorded& before, const Recorded& recorded, const Entry& entry) {
+void restore(const state::Store& store, const Recorded& before, const Recorded& recorded,
+             const Entry& entry) {
   const auto old = before.find(entry.network);
   const auto& id = entry.attachment.id;
   const auto* const same = old == before.end() ? nullptr : old->second.find(id);

@@ -97,9 +97,9 @@ std::vector<std::string> NodeRules::apply(const Recorded& recorded, const Record
   const auto wanted = wanted_of(recorded);
   const auto wanted_before = wanted_of(before);
   for (const auto backend : concerned(recorded)) {
-    std::ranges::move(kernel_.open(backend, lock_timeout_)
-                          ->apply(wanted.of(backend), wanted_before.of(backend)),
-                      std::back_inserter(changes));
+    std::ranges::move(
+        kernel_.open(backend, lock_timeout_)->apply(wanted.of(backend), wanted_before.of(backend)),
+        std::back_inserter(changes));
   }
   return changes;
 }

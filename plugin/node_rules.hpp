@@ -14,7 +14,8 @@ namespace ipmasq::plugin {
 
 /// Of a node whose networks are on iptables although nftables is preferred there.
 inline constexpr auto undone_by_nftables =
-    "backend is \"iptables\", but nftables has a nat chain on postrouting here: a masquerade rule there undoes "
+    "backend is \"iptables\", but nftables has a nat chain on postrouting here: a masquerade rule there "
+    "undoes "
     "exemptions; set \"backend\": \"auto\"";
 
 class NodeRules {
@@ -27,8 +28,8 @@ class NodeRules {
   /// "auto", it is nftables until the last of its attachments is gone. Throws cni::Error.
   netfilter::Backend chosen(config::BackendChoice choice, const Recorded& recorded) const;
 
-  /// Names in the records the back end that each network is to be on; where it was on another one, that is the
-  /// one that it leaves. Throws cni::Error.
+  /// Names in the records the back end that each network is to be on; where it was on another one, that is
+  /// the one that it leaves. Throws cni::Error.
   void choose_backends(Recorded& recorded) const;
 
   /// What differs in the kernel, a line each. Changes nothing.

@@ -68,10 +68,8 @@ cni::Json to_json(const Picture& picture) {
   }
   auto rules = cni::Json::array();
   for (const auto& rule : picture.rules) {
-    rules.push_back({{"program", rule.program},
-                     {"rule", rule.text},
-                     {"packets", rule.packets},
-                     {"bytes", rule.bytes}});
+    rules.push_back(
+        {{"program", rule.program}, {"rule", rule.text}, {"packets", rule.packets}, {"bytes", rule.bytes}});
   }
   return {{"networks", networks}, {"rules", rules}};
 }

@@ -26,8 +26,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel);
 /// after an error; what it throws names all of them.
 void gc(const cni::Request& request, netfilter::Kernel& kernel);
 
-/// Throws cni::Error, not_available or limited_connectivity, where an ADD could not work now. Where it could, but
-/// somebody else's rules would undo what it sets, `warnings` is told so.
+/// Throws cni::Error, not_available or limited_connectivity, where an ADD could not work now. Where it could,
+/// but somebody else's rules would undo what it sets, `warnings` is told so.
 void status(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings);
 
 }  // namespace ipmasq::plugin

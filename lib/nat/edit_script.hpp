@@ -7,8 +7,8 @@
 
 namespace ipmasq::nat {
 
-/// What happens to the next element: `keep` takes one of both lists, `remove` one of the old list, `insert` one
-/// of the new list.
+/// What happens to the next element: `keep` takes one of both lists, `remove` one of the old list, `insert`
+/// one of the new list.
 enum class Step { keep, remove, insert };
 
 /// The steps from an old list of `old_size` elements to a new one of `new_size`. `same(i, j)`: whether old

@@ -21,8 +21,8 @@ struct Interval {
   bool operator==(const Interval&) const = default;
 };
 
-/// Disjoint intervals, by rising address, neighbours of one value joined: over each address decides the longest
-/// of the `prefixes` (of one family) that holds it, of equal ones the first.
+/// Disjoint intervals, by rising address, neighbours of one value joined: over each address decides the
+/// longest of the `prefixes` (of one family) that holds it, of equal ones the first.
 template <typename Value>
 std::vector<Interval<Value>> flatten(std::vector<std::pair<net::Prefix, Value>> prefixes) {
   std::vector<Interval<Value>> intervals;
@@ -38,7 +38,8 @@ std::vector<Interval<Value>> flatten(std::vector<std::pair<net::Prefix, Value>> 
 
   // Prefixes nest or are apart: each opens within the one before, or behind its end.
   std::ranges::stable_sort(prefixes, [](const auto& left, const auto& right) {
-    return std::tie(left.first.address, left.first.length) < std::tie(right.first.address, right.first.length);
+    return std::tie(left.first.address, left.first.length) <
+           std::tie(right.first.address, right.first.length);
   });
   struct Open {
     std::optional<net::Address> from;  // what is not yet decided; none where nothing is left

@@ -13,6 +13,7 @@ namespace {
 using net::Prefix;
 
 constexpr std::string_view comment_start = "ip-masq: ";
+constexpr std::string_view subnet_chain_start = "IP-MASQ-";
 constexpr std::uint64_t certain = std::uint64_t{1} << 31U;  // xt_statistic's probability 1
 
 std::string comment(std::string_view text) {
@@ -120,13 +121,12 @@ std::string quoted(const std::string& text) {
 }  // namespace
 
 std::string chain_name(const std::string& network, const Prefix& subnet) {
-  return std::string(main_chain) + "-" + chain_suffix(network, subnet);
+  return std::string(subnet_chain_start) + chain_suffix(network, subnet);
 }
 
 bool is_our_chain(std::string_view name) {
-  if (!name.starts_with(main_chain)) return false;
-  name.remove_prefix(main_chain.size());
-  return name.empty() || (name.starts_with('-') && is_chain_suffix(name.substr(1)));
+  if (name == main_chain) return true;
+  return name.starts_with(subnet_chain_start) && is_chain_suffix(name.substr(subnet_chain_start.size()));
 }
 
 Rule hook_rule() {

@@ -18,8 +18,8 @@
 namespace ipmasq::nat::iptables {
 
 /// The chain that POSTROUTING jumps to; those of the pod subnets are called IP-MASQ- and 12 hexadecimal
-/// digits.
-inline constexpr std::string_view main_chain = "IP-MASQ";
+/// digits. Not IP-MASQ: many manifests of ip-masq-agent give it that chain (--masq-chain=IP-MASQ).
+inline constexpr std::string_view main_chain = "IP-MASQ-PODS";
 inline constexpr std::string_view hook_chain = "POSTROUTING";
 
 struct Accept {
@@ -81,7 +81,7 @@ Rule hook_rule();
 /// The chain of a network's pod subnet: two networks never share one.
 std::string chain_name(const std::string& network, const net::Prefix& subnet);
 
-/// IP-MASQ and the pod subnets' chains; not those of others, such as ip-masq-agent's IP-MASQ-AGENT.
+/// IP-MASQ-PODS and the pod subnets' chains; not those of others, such as ip-masq-agent's IP-MASQ-AGENT.
 bool is_our_chain(std::string_view name);
 
 /// Where `rule` leads to a pod subnet's chain on behalf of a network, as the rules of the main chain do: that

@@ -96,7 +96,8 @@ void append_rule_edits(const std::string& chain, const std::vector<ObservedRule>
   std::size_t row = 0;
   std::size_t column = 0;
   for (auto step = steps.begin(); step != steps.end(); ++step) {
-    if (*step == Step::remove) edits.emplace_back(DeleteRule{chain, observed[row].handle, observed[row].rule});
+    if (*step == Step::remove)
+      edits.emplace_back(DeleteRule{chain, observed[row].handle, observed[row].rule});
     if (*step == Step::insert) {
       const auto kept = std::find(step, steps.end(), Step::keep);
       const auto skipped = static_cast<std::size_t>(std::count(step, kept, Step::remove));

@@ -95,7 +95,8 @@ using Edit = std::variant<AddTable, DeleteTable, AddChain, DeleteChain, AddSet, 
 /// is right. Rules that stay keep their counters. Chains of networks that `wanted` does not know stay.
 std::vector<Edit> difference(const ObservedTable& observed, const Ruleset& wanted);
 
-/// "missing: chain postrouting: ...", "not wanted: ...", for a person; a rule that only moves is "out of place".
+/// "missing: chain postrouting: ...", "not wanted: ...", for a person; a rule that only moves is "out of
+/// place".
 std::vector<std::string> to_text(const std::vector<Edit>& edits);
 
 }  // namespace ipmasq::nat::nftables

@@ -68,8 +68,7 @@ void add_subnet(const PodSubnet& subnet, Table& table) {
   };
   if (const auto kept = add_set(kept_set(name), Verdict::keep)) {
     const bool holds = subnet.exemption == config::Exemption::hold;
-    rules.push_back(
-        {.destination_in = kept, .statement = holds ? Statement(KeepSource{family}) : Return{}});
+    rules.push_back({.destination_in = kept, .statement = holds ? Statement(KeepSource{family}) : Return{}});
   }
   if (subnet.catch_all) {
     append_source_nat(subnet.translation, std::nullopt, rules);
@@ -184,7 +183,8 @@ std::string to_text(const Rule& rule) {
     text += std::string(protocol_of(prefix.family())) + " daddr " + net::to_text(net::range_of(prefix)) + " ";
   }
   if (rule.destination_in) {
-    text += std::string(protocol_of(rule.destination_in->family)) + " daddr @" + rule.destination_in->set + " ";
+    text +=
+        std::string(protocol_of(rule.destination_in->family)) + " daddr @" + rule.destination_in->set + " ";
   }
   if (rule.mark) text += mark_text(*rule.mark);
   if (rule.to_local) text += "fib daddr type local ";

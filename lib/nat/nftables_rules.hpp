@@ -1,5 +1,5 @@
-// The ruleset as the nftables table `inet ip-masq`, both families in one: values that compare, and print as nft
-// prints them.
+// The ruleset as the nftables table `inet ip-masq`, both families in one: values that compare, and print as
+// nft prints them.
 #pragma once
 
 #include <cstdint>

@@ -38,8 +38,8 @@ template <typename Tables>
 bool needs_change(const nat::Ruleset& wanted, const nat::Ruleset& before) {
   if (!concerns<Tables>(wanted)) return false;
   check_nat_table<Tables>();
-  const bool is_certain =
-      nat::iptables::wanted_chains(wanted, Tables::family) != nat::iptables::wanted_chains(before, Tables::family);
+  const bool is_certain = nat::iptables::wanted_chains(wanted, Tables::family) !=
+                          nat::iptables::wanted_chains(before, Tables::family);
   return is_certain || !edits_in<Tables>(wanted).empty();
 }
 
@@ -70,7 +70,8 @@ void append_rules(std::vector<CountedRule>& rules) {
   if (!has_nat_table<Tables>()) return;
   const auto table = read_nat_table<Tables>();
   for (const auto& [chain, index, observed] : table.entrances) {
-    rules.push_back({Tables::program, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes});
+    rules.push_back(
+        {Tables::program, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes});
   }
   const std::string main(nat::iptables::main_chain);
   append_chain(table, main, Tables::program, rules);

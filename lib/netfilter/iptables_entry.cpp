@@ -291,7 +291,7 @@ void decode_addresses(const typename Tables::Entry& entry, Rule& rule) {
 
 template <typename Tables>
 nat::iptables::Target decode_target(const typename Tables::Entry& entry, const Extension& extension,
-                          const std::string& name) {
+                                    const std::string& name) {
   const bool is_snat = extension.name == "SNAT" && extension.revision == Tables::snat_revision;
   if (is_snat || (extension.name == "MASQUERADE" && extension.revision == 0)) {
     const auto target = source_nat(from_kernel(load<typename Tables::NatRange>(extension.info)), is_snat);
@@ -300,7 +300,8 @@ nat::iptables::Target decode_target(const typename Tables::Entry& entry, const E
   if (!extension.name.empty()) return nat::iptables::OtherTarget{name};
   if (name == IPTC_LABEL_ACCEPT) return nat::iptables::Accept{};
   if (name == IPTC_LABEL_RETURN) return nat::iptables::Return{};
-  if (name.empty() || name == IPTC_LABEL_DROP || name == IPTC_LABEL_QUEUE) return nat::iptables::OtherTarget{name};
+  if (name.empty() || name == IPTC_LABEL_DROP || name == IPTC_LABEL_QUEUE)
+    return nat::iptables::OtherTarget{name};
   if ((Tables::addresses(entry).flags & Tables::goto_flag) != 0) return nat::iptables::Goto{name};
   return nat::iptables::Jump{name};
 }

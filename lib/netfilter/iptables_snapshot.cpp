@@ -150,7 +150,8 @@ class SnapshotReader {
     for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
       if (!snapshot_.is_chain_head(offset)) continue;
       const auto name = snapshot_.error_name(offset);
-      if (nat::iptables::is_our_chain(name)) our_chains_.emplace(static_cast<int>(snapshot_.after(offset)), name);
+      if (nat::iptables::is_our_chain(name))
+        our_chains_.emplace(static_cast<int>(snapshot_.after(offset)), name);
     }
   }
 

@@ -15,7 +15,8 @@ namespace ipmasq::netfilter {
 template <typename Tables>
 bool has_nat_table();
 
-/// Throws cni::Error: nat_unavailable, nat_forbidden where the table cannot be read: no kernel support, or no right to.
+/// Throws cni::Error: nat_unavailable, nat_forbidden where the table cannot be read: no kernel support, or no
+/// right to.
 template <typename Tables>
 void check_nat_table();
 

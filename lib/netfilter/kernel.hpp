@@ -20,8 +20,8 @@ inline constexpr std::array<Backend, 2> all_backends{Backend::nftables, Backend:
 std::string to_text(Backend backend);
 std::optional<Backend> parse_backend(std::string_view text);
 
-/// NAT in the kernel, of this network namespace. An interface, so that tests can put a kernel that fails in its
-/// place.
+/// NAT in the kernel, of this network namespace. An interface, so that tests can put a kernel that fails in
+/// its place.
 class Kernel {
  public:
   Kernel() = default;
@@ -34,8 +34,8 @@ class Kernel {
   /// `lock_timeout`: how long to wait for locks that others may hold.
   virtual std::unique_ptr<NatBackend> open(Backend backend, std::chrono::nanoseconds lock_timeout) = 0;
 
-  /// The back end whose exemptions hold here: nftables where somebody else has a nat chain on postrouting there,
-  /// which would undo those of iptables, or where there is no legacy nat table; else iptables. Throws
+  /// The back end whose exemptions hold here: nftables where somebody else has a nat chain on postrouting
+  /// there, which would undo those of iptables, or where there is no legacy nat table; else iptables. Throws
   /// cni::Error.
   virtual Backend preferred() = 0;
 };

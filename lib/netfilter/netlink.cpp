@@ -52,7 +52,8 @@ Message nftables_message(int type, int flags, int family, std::size_t size) {
 }
 
 Attributes::Attributes(const nlmsghdr& message) {
-  auto* const header = const_cast<nlmsghdr*>(&message);  // NOLINT(cppcoreguidelines-pro-type-const-cast): libnl
+  auto* const header =
+      const_cast<nlmsghdr*>(&message);  // NOLINT(cppcoreguidelines-pro-type-const-cast): libnl
   int left = nlmsg_attrlen(header, sizeof(nfgenmsg));
   for (auto* each = nlmsg_attrdata(header, sizeof(nfgenmsg)); nla_ok(each, left) != 0;
        each = nla_next(each, &left)) {
@@ -78,7 +79,8 @@ std::uint32_t Attributes::number(int type) const {
 std::uint64_t Attributes::long_number(int type) const {
   const auto* const attribute = (*this)[type];
   if (attribute == nullptr || nla_len(attribute) < static_cast<int>(sizeof(std::uint64_t))) return 0;
-  return be64toh(nla_get_u64(const_cast<nlattr*>(attribute)));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  return be64toh(
+      nla_get_u64(const_cast<nlattr*>(attribute)));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
 }
 
 std::string Attributes::text(int type) const {

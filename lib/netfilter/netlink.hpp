@@ -56,11 +56,12 @@ class NftablesSocket {
   /// false (the socket is of no more use then). False where what was asked for is not there. A dump that a
   /// commit interrupted is asked for anew, from the start: `restart` is called first. Throws
   /// cni::Error{nat_unavailable}.
-  bool ask(nl_msg* request, const std::function<bool(const nlmsghdr&)>& visit,
-           const std::function<void()>& restart = [] {});
+  bool ask(
+      nl_msg* request, const std::function<bool(const nlmsghdr&)>& visit,
+      const std::function<void()>& restart = [] {});
 
-  /// Sends all messages as one batch; 0, or the errno of the first one that the kernel refused, and then nothing
-  /// has changed.
+  /// Sends all messages as one batch; 0, or the errno of the first one that the kernel refused, and then
+  /// nothing has changed.
   int commit(const std::vector<Message>& messages);
 
  private:

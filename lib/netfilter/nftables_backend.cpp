@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "nat/nftables_difference.hpp"
 #include "cni/error.hpp"
+#include "nat/nftables_difference.hpp"
 #include "netfilter/nftables_table.hpp"
 
 namespace ipmasq::netfilter {

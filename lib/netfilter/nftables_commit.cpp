@@ -97,7 +97,8 @@ class BatchWriter {
     put_elements(NFT_MSG_DELSETELEM, 0, edit.set, edit.elements);
   }
   void operator()(const nat::nftables::InsertRule& edit) {
-    const auto& message = add(NFT_MSG_NEWRULE, edit.before ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_APPEND, largest_rule);
+    const auto& message =
+        add(NFT_MSG_NEWRULE, edit.before ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_APPEND, largest_rule);
     put_text(message, NFTA_RULE_TABLE, our_table);
     put_text(message, NFTA_RULE_CHAIN, edit.chain);
     if (edit.before) nla_put_u64(message.get(), NFTA_RULE_POSITION, htobe64(*edit.before));
@@ -130,7 +131,8 @@ class BatchWriter {
     }
   }
 
-  // An interval is the element that opens it and, short of the last address, the one behind it that closes it.
+  // An interval is the element that opens it and, short of the last address, the one behind it that closes
+  // it.
   static void put_interval(const Message& message, const Interval<std::string>& interval) {
     put_end(message, interval.range.first, 0, interval.value);
     const auto behind = net::next(interval.range.last);
@@ -160,9 +162,9 @@ class BatchWriter {
 };
 
 [[noreturn]] void throw_refused(int number) {
-  throw cni::Error(rules_refused,
-                   "the kernel refused our nftables table: " + std::generic_category().message(number),
-                   "it needs the modules nft_chain_nat, nft_masq, nft_nat, nft_ct, nft_fib_inet and nft_numgen");
+  throw cni::Error(
+      rules_refused, "the kernel refused our nftables table: " + std::generic_category().message(number),
+      "it needs the modules nft_chain_nat, nft_masq, nft_nat, nft_ct, nft_fib_inet and nft_numgen");
 }
 
 }  // namespace

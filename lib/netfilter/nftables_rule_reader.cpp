@@ -43,11 +43,11 @@ using Bytes = std::basic_string<std::uint8_t>;
 
 struct Register {
   Holds holds = Holds::nothing;
-  Bytes bytes = {};              // of a constant
+  Bytes bytes = {};  // of a constant
   std::optional<Bytes> mask = {};
-  std::uint32_t length = 0;      // of an address
-  std::uint32_t modulus = 0;     // of a random number
-  bool is_big_endian = false;    // of a random number
+  std::uint32_t length = 0;    // of an address
+  std::uint32_t modulus = 0;   // of a random number
+  bool is_big_endian = false;  // of a random number
 };
 
 Bytes bytes_in(const nlattr* attribute) {
@@ -323,9 +323,8 @@ class RuleReader {
 
   bool masquerade(const Attributes& attributes) {
     nat::nftables::SourceNat nat;
-    const bool is_right =
-        read_ports(attributes, NFTA_MASQ_REG_PROTO_MIN, NFTA_MASQ_REG_PROTO_MAX, nat) &&
-        read_flags(attributes.number(NFTA_MASQ_FLAGS), nat);
+    const bool is_right = read_ports(attributes, NFTA_MASQ_REG_PROTO_MIN, NFTA_MASQ_REG_PROTO_MAX, nat) &&
+                          read_flags(attributes.number(NFTA_MASQ_FLAGS), nat);
     observed_.rule.statement = nat;
     return is_right;
   }
@@ -334,15 +333,14 @@ class RuleReader {
     const auto family =
         attributes.number(NFTA_NAT_FAMILY) == protocol_family(Family::ipv4) ? Family::ipv4 : Family::ipv6;
     const auto lowest = attributes.number(NFTA_NAT_REG_ADDR_MIN);
-    const bool is_one = attributes[NFTA_NAT_REG_ADDR_MAX] == nullptr ||
-                        attributes.number(NFTA_NAT_REG_ADDR_MAX) == lowest;
+    const bool is_one =
+        attributes[NFTA_NAT_REG_ADDR_MAX] == nullptr || attributes.number(NFTA_NAT_REG_ADDR_MAX) == lowest;
     const auto& source = register_at(lowest);
     nat::nftables::SourceNat nat;
-    const bool is_right =
-        attributes.number(NFTA_NAT_TYPE) == NFT_NAT_SNAT && is_one &&
-        attributes.number(NFTA_NAT_FAMILY) == protocol_family(family) &&
-        read_ports(attributes, NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX, nat) &&
-        read_flags(attributes.number(NFTA_NAT_FLAGS), nat);
+    const bool is_right = attributes.number(NFTA_NAT_TYPE) == NFT_NAT_SNAT && is_one &&
+                          attributes.number(NFTA_NAT_FAMILY) == protocol_family(family) &&
+                          read_ports(attributes, NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX, nat) &&
+                          read_flags(attributes.number(NFTA_NAT_FLAGS), nat);
     const bool is_whole_source =
         source.holds == Holds::source && !source.mask && source.length == bytes_of(family);
     if (is_whole_source && family_ == family && !nat.ports && !nat.random_fully) {

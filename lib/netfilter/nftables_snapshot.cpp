@@ -1,6 +1,6 @@
 // Reads. The table is asked for by its name; its rules and sets are dumped by the kernel table by table; its
-// chains are asked for one by one, since the kernel dumps chains of all tables only, and a rule is how a chain
-// shows that it is there: what has none shows in the table's count of what it holds.
+// chains are asked for one by one, since the kernel dumps chains of all tables only, and a rule is how a
+// chain shows that it is there: what has none shows in the table's count of what it holds.
 #include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>

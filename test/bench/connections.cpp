@@ -1,7 +1,7 @@
 // New connections between network namespaces: connections serve ADDRESS | connections dial ADDRESS COUNT
 //
-// serve: accepts at port 7 until killed; prints "ready". dial: opens COUNT connections one after the other and resets
-// each; prints the microseconds of one.
+// serve: accepts at port 7 until killed; prints "ready". dial: opens COUNT connections one after the other
+// and resets each; prints the microseconds of one.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>

@@ -69,12 +69,12 @@ def longest_first(subnets):
 
 # ---- iptables
 
-HOOK = '-A POSTROUTING -m comment --comment "ip-masq: pod egress" -j IP-MASQ'
+HOOK = '-A POSTROUTING -m comment --comment "ip-masq: pod egress" -j IP-MASQ-PODS'
 YIELD = [
-    '-A IP-MASQ -m mark --mark 0x4000/0x4000 -m comment --comment "ip-masq: left to kube-proxy" -j RETURN',
-    '-A IP-MASQ -m mark --mark 0x2000/0x2000 -m comment --comment "ip-masq: left to portmap" -j RETURN',
+    '-A IP-MASQ-PODS -m mark --mark 0x4000/0x4000 -m comment --comment "ip-masq: left to kube-proxy" -j RETURN',
+    '-A IP-MASQ-PODS -m mark --mark 0x2000/0x2000 -m comment --comment "ip-masq: left to portmap" -j RETURN',
 ]
-LOCAL = "-A IP-MASQ -m addrtype --dst-type LOCAL -j RETURN"
+LOCAL = "-A IP-MASQ-PODS -m addrtype --dst-type LOCAL -j RETURN"
 
 
 def iptables_chain_name(subnet):
@@ -116,17 +116,14 @@ def iptables_chain(subnet):
 def iptables_text(subnets):
     """As iptables-save prints a nat table that has nothing else, without counters."""
     subnets = longest_first(subnets)
-    chains = sorted(map(iptables_chain_name, subnets))
-    rules = []
+    rules, chains = [], {}
     if subnets:
-        chains.insert(0, "IP-MASQ")
-        entries = [f'-A IP-MASQ -s {subnet.prefix} -m comment --comment "ip-masq: {subnet.network}" -g {iptables_chain_name(subnet)}'
+        entries = [f'-A IP-MASQ-PODS -s {subnet.prefix} -m comment --comment "ip-masq: {subnet.network}" -g {iptables_chain_name(subnet)}'
                    for subnet in subnets]
-        rules = [HOOK, *YIELD, LOCAL, *entries]
-        for subnet in sorted(subnets, key=iptables_chain_name):
-            rules += iptables_chain(subnet)
+        chains = {"IP-MASQ-PODS": [*YIELD, LOCAL, *entries], **{iptables_chain_name(each): iptables_chain(each) for each in subnets}}
+        rules = [HOOK, *(rule for name in sorted(chains) for rule in chains[name])]
     builtin = [f":{name} ACCEPT [0:0]" for name in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")]
-    return "\n".join(["*nat", *builtin, *(f":{name} - [0:0]" for name in chains), *rules, "COMMIT", ""])
+    return "\n".join(["*nat", *builtin, *(f":{name} - [0:0]" for name in sorted(chains)), *rules, "COMMIT", ""])
 
 
 # ---- nftables

@@ -16,8 +16,8 @@ IPTABLES = {
                           f"missing: -A {CHAIN} -d 10.0.0.0/8 -j ACCEPT"),
     "catch-all deleted": (lambda node: node.iptables("-D", CHAIN, "-j", "MASQUERADE", "--random-fully"),
                           f"missing: -A {CHAIN} -j MASQUERADE --random-fully"),
-    "yield mark deleted": (lambda node: node.iptables("-D", "IP-MASQ", "1"),
-                           'missing: -A IP-MASQ -m mark --mark 0x4000/0x4000 -m comment --comment "ip-masq: left to kube-proxy" -j RETURN'),
+    "yield mark deleted": (lambda node: node.iptables("-D", "IP-MASQ-PODS", "1"),
+                           'missing: -A IP-MASQ-PODS -m mark --mark 0x4000/0x4000 -m comment --comment "ip-masq: left to kube-proxy" -j RETURN'),
     "rule changed": (lambda node: node.iptables("-R", CHAIN, "5", "-d", "10.0.0.0/9", "-j", "ACCEPT"),
                      f"missing: -A {CHAIN} -d 10.0.0.0/8 -j ACCEPT"),
     "rule narrowed": (lambda node: node.iptables("-R", CHAIN, "5", "-d", "10.0.0.0/8", "-o", "eth7", "-j", "ACCEPT"),
@@ -34,21 +34,21 @@ IPTABLES = {
                                  node.iptables("-I", CHAIN, "-j", "MASQUERADE", "--random-fully")),
                    f"out of place: -A {CHAIN} -j MASQUERADE --random-fully"),
     "chain flushed": (lambda node: node.iptables("-F", CHAIN), f"missing: -A {CHAIN} -d {SOURCE} -m conntrack"),
-    "main chain flushed": (lambda node: node.iptables("-F", "IP-MASQ"), "missing: -A IP-MASQ -m mark"),
-    "chain gone": (lambda node: (node.iptables("-F", "IP-MASQ"), node.iptables("-F", CHAIN), node.iptables("-X", CHAIN)),
+    "main chain flushed": (lambda node: node.iptables("-F", "IP-MASQ-PODS"), "missing: -A IP-MASQ-PODS -m mark"),
+    "chain gone": (lambda node: (node.iptables("-F", "IP-MASQ-PODS"), node.iptables("-F", CHAIN), node.iptables("-X", CHAIN)),
                    f"missing: -N {CHAIN}"),
-    "table flushed": (lambda node: (node.iptables("-F"), node.iptables("-X")), "missing: -N IP-MASQ"),
+    "table flushed": (lambda node: (node.iptables("-F"), node.iptables("-X")), f"missing: -N {CHAIN}"),
     "jump removed": (lambda node: node.iptables("-D", "POSTROUTING", "1"), f"missing: {HOOK}"),
-    "jump changed": (lambda node: node.iptables("-R", "POSTROUTING", "1", "-s", SOURCE, "-j", "IP-MASQ"), f"missing: {HOOK}"),
+    "jump changed": (lambda node: node.iptables("-R", "POSTROUTING", "1", "-s", SOURCE, "-j", "IP-MASQ-PODS"), f"missing: {HOOK}"),
     "jump doubled": (lambda node: node.iptables("-A", "POSTROUTING", "-m", "comment", "--comment", "ip-masq: pod egress",
-                                                "-j", "IP-MASQ"), f"not wanted: {HOOK}"),
+                                                "-j", "IP-MASQ-PODS"), f"not wanted: {HOOK}"),
     "jump no longer first": (lambda node: (node.iptables("-D", "POSTROUTING", "1"),
                                            node.iptables("-A", "POSTROUTING", "-s", "192.0.2.1", "-j", "RETURN"),
                                            node.iptables("-A", "POSTROUTING", "-m", "comment", "--comment",
-                                                         "ip-masq: pod egress", "-j", "IP-MASQ")),
+                                                         "ip-masq: pod egress", "-j", "IP-MASQ-PODS")),
                              f"out of place: {HOOK}"),
-    "jump in another chain": (lambda node: (node.iptables("-N", "STRAY"), node.iptables("-A", "STRAY", "-j", "IP-MASQ")),
-                              "not wanted: -A STRAY -j IP-MASQ"),
+    "jump in another chain": (lambda node: (node.iptables("-N", "STRAY"), node.iptables("-A", "STRAY", "-j", "IP-MASQ-PODS")),
+                              "not wanted: -A STRAY -j IP-MASQ-PODS"),
     "chain of ours that nobody needs": (lambda node: node.iptables("-N", "IP-MASQ-0123456789ab"), "not wanted: -N IP-MASQ-0123456789ab"),
 }
 
@@ -174,7 +174,7 @@ def test_damage_of_the_other_family(node, kind):
     ips = ("10.244.1.5/24", "fd00:10:244:1::5/64")
     node.add(ips=ips)
     before = node.save(6)
-    node.iptables("-F", "POSTROUTING" if kind == "jump removed" else "IP-MASQ", family=6)
+    node.iptables("-F", "POSTROUTING" if kind == "jump removed" else "IP-MASQ-PODS", family=6)
     assert node.check(ips=ips)[1].startswith("the rules are not as they should be: ip6tables: missing: ")
     node.tool("sync")
     assert node.save(6) == before

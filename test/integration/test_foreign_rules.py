@@ -15,17 +15,20 @@ FOREIGN = """*nat
 :POSTROUTING ACCEPT [5:500]
 :CNI-0123456789abcdef - [0:0]
 :DOCKER - [0:0]
+:IP-MASQ - [0:0]
 :IP-MASQ-AGENT - [0:0]
 :ZZ-LAST - [0:0]
 :empty - [0:0]
 [3:300] -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 [4:400] -A PREROUTING -p tcp -m set --match-set allowed src -m tcp --dport 8080 -j DNAT --to-destination 10.9.9.9:80
 [1:100] -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+[3:180] -A POSTROUTING -m comment --comment "ip-masq-agent told --masq-chain=IP-MASQ" -m addrtype ! --dst-type LOCAL -j IP-MASQ
 [9:900] -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
 [8:800] -A POSTROUTING -m comment --comment "it's \\"quoted\\" and \\\\ slashed" -j ZZ-LAST
 [2:200] -A POSTROUTING -m comment --comment "ip-masq-agent: ensure nat POSTROUTING directs all non-LOCAL destination traffic to our custom IP-MASQ-AGENT chain" -m addrtype ! --dst-type LOCAL -j IP-MASQ-AGENT
 [6:600] -A CNI-0123456789abcdef -d 10.88.0.0/16 -j ACCEPT
 [6:660] -A CNI-0123456789abcdef ! -d 224.0.0.0/4 -j MASQUERADE
+[2:120] -A IP-MASQ -p tcp -j MASQUERADE --to-ports 32768-65535 --random-fully
 [5:550] -A IP-MASQ-AGENT -d 10.0.0.0/8 -j RETURN
 [5:555] -A IP-MASQ-AGENT -j MASQUERADE --random-fully
 [1:111] -A ZZ-LAST -m statistic --mode random --probability 0.33332999982 -j RETURN
@@ -121,7 +124,7 @@ def foreign(node):
 def without_ours(text):
     text = re.sub(r"^table inet ip-masq \{$.*?^\}$\n", "", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(line + "\n" for line in text.splitlines()
-                   if not re.search(r"IP-MASQ( |$)|IP-MASQ-[0-9a-f]{12}", line))
+                   if not re.search(r"IP-MASQ-(PODS|[0-9a-f]{12})", line))
 
 
 def test_every_kind_of_rule_and_its_counters(node, foreign):

@@ -142,8 +142,8 @@ TEST_CASE("the jump goes back to the top, and strays into our chains go") {
   table.chains["OTHER"].push_back({.comment = "stray", .target = Jump{main_name}});
   const auto edits = difference(table.observe(), two_networks(), net::Family::ipv4);
   CHECK(test::lines(to_text(edits)) ==
-        "out of place: -A POSTROUTING -m comment --comment \"ip-masq: pod egress\" -j IP-MASQ\n"
-        "not wanted: -A OTHER -m comment --comment stray -j IP-MASQ\n");
+        "out of place: -A POSTROUTING -m comment --comment \"ip-masq: pod egress\" -j IP-MASQ-PODS\n"
+        "not wanted: -A OTHER -m comment --comment stray -j IP-MASQ-PODS\n");
   table.carry_out(edits);
   auto expected = right;
   expected[hook].insert(expected[hook].begin() + 1, foreign("first"));

@@ -1,8 +1,9 @@
+#include "netfilter/iptables_entry.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
-#include "netfilter/iptables_entry.hpp"
 #include "networks.hpp"
 
 namespace ipmasq::netfilter {
@@ -24,18 +25,20 @@ nat::iptables::Rule through_the_kernel(const nat::iptables::Rule& rule) {
   auto* const entry = reinterpret_cast<typename Tables::Entry*>(bytes.data());  // NOLINT: the kernel's layout
   auto* const target = reinterpret_cast<xt_entry_target*>(bytes.data() + entry->target_offset);  // NOLINT
   REQUIRE(entry->next_offset == bytes.size());
-  if (!std::holds_alternative<nat::iptables::SourceNat>(rule.target)) std::ranges::fill(target->u.user.name, '\0');
+  if (!std::holds_alternative<nat::iptables::SourceNat>(rule.target))
+    std::ranges::fill(target->u.user.name, '\0');
   return decode<Tables>(*entry, target_name(rule)).rule;
 }
 
 template <typename Tables>
 void check_all_rules(const std::string& keys, const std::string& subnet) {
-  auto chains =
-      nat::iptables::wanted_chains(nat::wanted_ruleset({test::network("cbr0", keys, {subnet})}), Tables::family);
+  auto chains = nat::iptables::wanted_chains(nat::wanted_ruleset({test::network("cbr0", keys, {subnet})}),
+                                             Tables::family);
   chains["POSTROUTING"] = {nat::iptables::hook_rule()};
   for (const auto& [chain, rules] : chains) {
     for (const auto& rule : rules)
-      CHECK(nat::iptables::to_text(chain, through_the_kernel<Tables>(rule)) == nat::iptables::to_text(chain, rule));
+      CHECK(nat::iptables::to_text(chain, through_the_kernel<Tables>(rule)) ==
+            nat::iptables::to_text(chain, rule));
   }
 }
 
@@ -53,12 +56,14 @@ TEST_CASE("every rule that can be wanted survives the kernel's layout") {
 }
 
 TEST_CASE("a rule with anything beyond ours equals none of ours") {
-  const nat::iptables::Rule rule{.destination = test::prefix("10.0.0.0/8"), .target = nat::iptables::Accept{}};
+  const nat::iptables::Rule rule{.destination = test::prefix("10.0.0.0/8"),
+                                 .target = nat::iptables::Accept{}};
   auto bytes = encode<Ipv4Tables>(rule);
   auto* const entry = reinterpret_cast<ipt_entry*>(bytes.data());  // NOLINT: the kernel's layout
   CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches.empty());
   entry->ip.outiface[0] = 'e';
-  CHECK(nat::iptables::to_text("C", decode<Ipv4Tables>(*entry, "ACCEPT").rule) == "-A C -d 10.0.0.0/8 -o e -j ACCEPT");
+  CHECK(nat::iptables::to_text("C", decode<Ipv4Tables>(*entry, "ACCEPT").rule) ==
+        "-A C -d 10.0.0.0/8 -o e -j ACCEPT");
   entry->ip.invflags = IPT_INV_DSTIP;
   CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches == "-o e (inverted)");
   entry->ip.dmsk.s_addr = 0x00ff00ff;

@@ -32,8 +32,7 @@ class Runtime {
   }
   std::string gc(const std::string& valid, const std::string& network = "cbr0") {
     const auto keys = R"(,"cni.dev/valid-attachments":)" + valid;
-    return test::error_of(
-        [&] { plugin::gc(request(cni::Command::gc, "", network, "", keys), kernel); });
+    return test::error_of([&] { plugin::gc(request(cni::Command::gc, "", network, "", keys), kernel); });
   }
 
   // "cbr0: a b; other: c", and the pod subnets in the kernel.
