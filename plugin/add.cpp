@@ -117,8 +117,7 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, 
     // What cannot be put back either is left to the runtime's DEL.
     try {
       restore(store, before, recorded, entry);
-      auto settled = before;
-      rules.apply(settled, settled);
+      rules.apply(before, before);
     } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): the first error is the one to tell
     }
     throw error;

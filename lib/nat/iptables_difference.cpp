@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <ranges>
 #include <tuple>
 #include <utility>
 
@@ -73,11 +72,12 @@ void append_hook_edits(const std::vector<Entrance>& entrances, bool wanted, std:
     return entrance.chain == hook && entrance.index == 0 && entrance.observed.rule == hook_rule();
   };
   bool found = false;
-  for (const auto& entrance : entrances | std::views::reverse) {
-    if (wanted && is_right(entrance)) {
+  // Those behind go first, so that the index of those before stays what it was.
+  for (auto entrance = entrances.rbegin(); entrance != entrances.rend(); ++entrance) {
+    if (wanted && is_right(*entrance)) {
       found = true;
     } else {
-      edits.emplace_back(DeleteRule{entrance.chain, entrance.index, entrance.observed.rule});
+      edits.emplace_back(DeleteRule{entrance->chain, entrance->index, entrance->observed.rule});
     }
   }
   if (wanted && !found) edits.emplace_back(InsertRule{hook, 0, hook_rule()});

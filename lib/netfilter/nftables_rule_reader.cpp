@@ -206,9 +206,9 @@ class RuleReader {
         return true;
       }
       case Holds::protocol: {
-        const auto found = std::ranges::find_if(nat::protocols_with_ports, [&value](nat::Protocol protocol) {
-          return value == Bytes{static_cast<std::uint8_t>(protocol)};
-        });
+        const auto* const found = std::ranges::find_if(
+            nat::protocols_with_ports,
+            [&value](nat::Protocol protocol) { return value == Bytes{static_cast<std::uint8_t>(protocol)}; });
         if (found == nat::protocols_with_ports.end() || rule.protocol) return false;
         rule.protocol = *found;
         return true;
@@ -224,12 +224,12 @@ class RuleReader {
   }
 
   bool is_family(const Bytes& value) {
-    for (const auto family : {Family::ipv4, Family::ipv6}) {
-      if (value != Bytes{static_cast<std::uint8_t>(protocol_family(family))}) continue;
-      family_ = family;
-      return true;
-    }
-    return false;
+    const auto is = [&value](Family family) {
+      return value == Bytes{static_cast<std::uint8_t>(protocol_family(family))};
+    };
+    if (is(Family::ipv4)) family_ = Family::ipv4;
+    if (is(Family::ipv6)) family_ = Family::ipv6;
+    return is(Family::ipv4) || is(Family::ipv6);
   }
 
   bool is_destination(const Register& source, const Bytes& value) {

@@ -37,7 +37,7 @@ struct End {
   std::string value;
 
   bool operator<(const End& other) const {
-    return address != other.address ? address < other.address : opens < other.opens;
+    return address != other.address ? address < other.address : !opens && other.opens;
   }
 };
 

@@ -41,6 +41,7 @@ struct BrokenAttachment {
 };
 
 /// What is recorded of a network beside its attachments.
+// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann::json declares its move noexcept
 struct NetworkRecord {
   cni::Json netconf;         ///< of its last ADD
   std::string backend = {};  ///< that carries its rules
