@@ -73,11 +73,12 @@ void append_hook_edits(const std::vector<Entrance>& entrances, bool wanted, std:
   };
   bool found = false;
   // Those behind go first, so that the index of those before stays what it was.
-  for (auto entrance = entrances.rbegin(); entrance != entrances.rend(); ++entrance) {
-    if (wanted && is_right(*entrance)) {
+  for (auto left = entrances.size(); left-- > 0;) {
+    const auto& entrance = entrances[left];
+    if (wanted && is_right(entrance)) {
       found = true;
     } else {
-      edits.emplace_back(DeleteRule{entrance->chain, entrance->index, entrance->observed.rule});
+      edits.emplace_back(DeleteRule{entrance.chain, entrance.index, entrance.observed.rule});
     }
   }
   if (wanted && !found) edits.emplace_back(InsertRule{hook, 0, hook_rule()});
