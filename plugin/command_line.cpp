@@ -22,15 +22,17 @@ configuration on stdin. By hand:
 
   ip-masq show                 networks, pod subnets, attachments, each rule with its counters
   ip-masq explain SRC DST      does DST see SRC's own address, and which key says so
+  ip-masq doctor               what on this node hides pods or can undo an exemption, and the fix
   ip-masq sync                 bring the kernel's rules to what is wanted, now
   ip-masq --version
   ip-masq --help
 
 Options:
   --state-dir DIR              where attachments are recorded (default /run/cni/ip-masq)
-  -o, --output text|json       show, explain: how to print (default text)
+  --conf-dir DIR               doctor: where conflists are (default /etc/cni/net.d)
+  -o, --output text|json       show, explain, doctor: how to print (default text)
 
-Exit status: 0 done, 1 not (with why on stderr), 2 wrong usage.
+Exit status: 0 done, 1 not (with why on stderr) or, of doctor, something found, 2 wrong usage.
 )";
 
 class UsageError : public std::runtime_error {
@@ -50,10 +52,12 @@ void expect_operands(const std::string& command, const std::vector<std::string>&
                    std::to_string(operands.size()));
 }
 
-void run(int argc, const char* const* argv) {
+// The exit status.
+int run(int argc, const char* const* argv) {
   cxxopts::Options options("ip-masq");
   options.add_options()("h,help", "")("version", "")(
       "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
+      "conf-dir", "", cxxopts::value<std::string>()->default_value("/etc/cni/net.d"))(
       "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
       "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
   options.parse_positional("operands");
@@ -61,11 +65,11 @@ void run(int argc, const char* const* argv) {
 
   if (parsed.count("help") > 0) {
     std::cout << help;
-    return;
+    return EXIT_SUCCESS;
   }
   if (parsed.count("version") > 0) {
     std::cout << "ip-masq " IP_MASQ_VERSION "\n";
-    return;
+    return EXIT_SUCCESS;
   }
   auto operands = parsed.count("operands") > 0 ? parsed["operands"].as<std::vector<std::string>>()
                                                : std::vector<std::string>{};
@@ -81,21 +85,26 @@ void run(int argc, const char* const* argv) {
   } else if (command == "explain") {
     expect_operands(command, operands, 2);
     explain(state_dir, operands[0], operands[1], format, std::cout);
+  } else if (command == "doctor") {
+    expect_operands(command, operands, 0);
+    const std::filesystem::path conf_dir(parsed["conf-dir"].as<std::string>());
+    return diagnose(state_dir, conf_dir, format, std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
   } else if (command == "sync") {
     expect_operands(command, operands, 0);
     sync(state_dir, std::cout);
   } else {
     throw UsageError("there is no command \"" + command + "\"");
   }
+  return EXIT_SUCCESS;
 }
 
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv) {
   try {
-    run(argc, argv);
+    const int status = run(argc, argv);
     std::cout.flush();
-    if (std::cout) return EXIT_SUCCESS;
+    if (std::cout) return status;
     std::cerr << "ip-masq: cannot write to stdout\n";
     return EXIT_FAILURE;
   } catch (const cni::Error& error) {

@@ -24,4 +24,9 @@ void explain(const std::filesystem::path& state_dir, const std::string& source,
 /// to stay as they are, after everything else was done.
 void sync(const std::filesystem::path& state_dir, std::ostream& output);
 
+/// Everything on the node that hides pods or can undo an exemption, each with its fix. `conf_dir`: where the
+/// runtime's conflists are. Whether there was nothing.
+bool diagnose(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
+              OutputFormat format, std::ostream& output);
+
 }  // namespace ipmasq::plugin

@@ -30,6 +30,17 @@ std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std
   return networks;
 }
 
+std::optional<bool> read_flannel_masquerades(const std::filesystem::path& path) {
+  std::istringstream lines{os::read_file(path).value_or("")};
+  std::string line;
+  std::optional<bool> masquerades;
+  while (std::getline(lines, line)) {
+    if (line == "FLANNEL_IPMASQ=true") masquerades = true;
+    if (line == "FLANNEL_IPMASQ=false") masquerades = false;
+  }
+  return masquerades;
+}
+
 std::vector<net::Prefix> read_cluster_networks(const std::filesystem::path& path) {
   const auto text = os::read_file(path);
   return text ? parse_cluster_networks(*text, path) : std::vector<net::Prefix>{};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,11 @@ namespace ipmasq::config {
 /// line.
 std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path);
 
-/// The same of a file; none where it does not exist. Throws cni::Error.
+/// FLANNEL_IPMASQ of the file: whether flanneld masquerades; nullopt where the file does not exist or does not
+/// say. Throws cni::Error{io_failure}.
+std::optional<bool> read_flannel_masquerades(const std::filesystem::path& path);
+
+/// The networks of a file; none where it does not exist. Throws cni::Error.
 std::vector<net::Prefix> read_cluster_networks(const std::filesystem::path& path);
 
 }  // namespace ipmasq::config

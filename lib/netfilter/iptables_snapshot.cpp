@@ -115,61 +115,43 @@ Snapshot<Tables> take_snapshot() {
   }
 }
 
-template <typename Tables>
-class SnapshotReader {
- public:
-  explicit SnapshotReader(const Snapshot<Tables>& snapshot) : snapshot_(snapshot) {}
+// Which chains a walk knows by name; jumps into others lead to "(another chain)".
+using KnownChains = bool (*)(std::string_view name);
 
-  nat::iptables::ObservedTable read() {
-    find_our_chains();
+template <typename Tables>
+class SnapshotWalk {
+ public:
+  SnapshotWalk(const Snapshot<Tables>& snapshot, KnownChains is_known) : snapshot_(snapshot) {
+    for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
+      if (!snapshot_.is_chain_head(offset)) continue;
+      const auto name = snapshot_.error_name(offset);
+      if (is_known(name)) chains_.emplace(static_cast<int>(snapshot_.after(offset)), name);
+    }
+  }
+
+  // Calls enter(chain) at the head of each user-defined chain, and see(chain, index, offset) for each rule.
+  template <typename Enter, typename See>
+  void walk(Enter enter, See see) const {
     std::string_view chain;
     std::size_t index = 0;
     for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
       if (snapshot_.is_chain_head(offset)) {
         chain = snapshot_.error_name(offset);
         index = 0;
-        observer_.enter(chain);
+        enter(chain);
         continue;
       }
       if (const auto hook = hook_at(offset); !hook.empty()) {
         chain = hook;
         index = 0;
       }
-      if (nat::iptables::is_our_chain(chain)) {
-        if (!ends_chain(offset)) observer_.see(chain, index, snapshot_.entry_at(offset), target_of(offset));
-      } else if (leads_into_ours(offset)) {
-        observer_.see(chain, index, snapshot_.entry_at(offset), target_of(offset));
-      }
+      if (!ends_chain(offset)) see(chain, index, offset);
       ++index;
     }
-    return std::move(observer_.table());
   }
 
- private:
-  void find_our_chains() {
-    for (unsigned offset = 0; offset < snapshot_.info.size; offset = snapshot_.after(offset)) {
-      if (!snapshot_.is_chain_head(offset)) continue;
-      const auto name = snapshot_.error_name(offset);
-      if (nat::iptables::is_our_chain(name))
-        our_chains_.emplace(static_cast<int>(snapshot_.after(offset)), name);
-    }
-  }
-
-  std::string_view hook_at(unsigned offset) const {
-    for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; ++hook) {
-      const bool is_used = (snapshot_.info.valid_hooks & (1U << hook)) != 0;
-      if (is_used && snapshot_.info.hook_entry[hook] == offset) return hook_names.at(hook);
-    }
-    return {};
-  }
-
-  bool ends_chain(unsigned offset) const {
-    const auto next = snapshot_.after(offset);
-    return next >= snapshot_.info.size || snapshot_.is_chain_head(next);
-  }
-
-  bool leads_into_ours(unsigned offset) const {
-    return snapshot_.target_name(offset).empty() && our_chains_.contains(snapshot_.verdict(offset));
+  bool leads_into_known(unsigned offset) const {
+    return snapshot_.target_name(offset).empty() && chains_.contains(snapshot_.verdict(offset));
   }
 
   // The name that libiptc would give.
@@ -183,14 +165,32 @@ class SnapshotReader {
     if (verdict == drop) return IPTC_LABEL_DROP;
     if (verdict == XT_RETURN) return IPTC_LABEL_RETURN;
     if (verdict < 0) return IPTC_LABEL_QUEUE;
-    const auto found = our_chains_.find(verdict);
-    if (found != our_chains_.end()) return std::string(found->second);
+    const auto found = chains_.find(verdict);
+    if (found != chains_.end()) return std::string(found->second);
     return verdict == static_cast<int>(snapshot_.after(offset)) ? "" : "(another chain)";
   }
 
+ private:
+  std::string_view hook_at(unsigned offset) const {
+    for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; ++hook) {
+      const bool is_used = (snapshot_.info.valid_hooks & (1U << hook)) != 0;
+      if (is_used && snapshot_.info.hook_entry[hook] == offset) return hook_names.at(hook);
+    }
+    return {};
+  }
+
+  // Its policy, or the RETURN that the kernel puts there.
+  bool ends_chain(unsigned offset) const {
+    for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; ++hook) {
+      const bool is_used = (snapshot_.info.valid_hooks & (1U << hook)) != 0;
+      if (is_used && snapshot_.info.underflow[hook] == offset) return true;
+    }
+    const auto next = snapshot_.after(offset);
+    return next >= snapshot_.info.size || snapshot_.is_chain_head(next);
+  }
+
   const Snapshot<Tables>& snapshot_;
-  std::map<int, std::string_view> our_chains_;  // by the offset of the first rule, as jumps give it
-  Observer<Tables> observer_;
+  std::map<int, std::string_view> chains_;  // by the offset of the first rule, as jumps give it
 };
 
 }  // namespace
@@ -226,7 +226,25 @@ void check_nat_table() {
 template <typename Tables>
 nat::iptables::ObservedTable read_nat_table() {
   const auto snapshot = take_snapshot<Tables>();
-  return SnapshotReader<Tables>(snapshot).read();
+  const SnapshotWalk<Tables> walk(snapshot, nat::iptables::is_our_chain);
+  Observer<Tables> observer;
+  walk.walk([&](std::string_view chain) { observer.enter(chain); },
+            [&](std::string_view chain, std::size_t index, unsigned offset) {
+              if (nat::iptables::is_our_chain(chain) || walk.leads_into_known(offset)) {
+                observer.see(chain, index, snapshot.entry_at(offset), walk.target_of(offset));
+              }
+            });
+  return std::move(observer.table());
+}
+
+template <typename Tables>
+void visit_nat_table(const EntryVisitor<Tables>& visit) {
+  const auto snapshot = take_snapshot<Tables>();
+  const SnapshotWalk<Tables> walk(snapshot, [](std::string_view) { return true; });
+  walk.walk([](std::string_view) {},
+            [&](std::string_view chain, std::size_t, unsigned offset) {
+              visit(chain, snapshot.entry_at(offset), walk.target_of(offset));
+            });
 }
 
 template class Observer<Ipv4Tables>;
@@ -237,5 +255,7 @@ template void check_nat_table<Ipv4Tables>();
 template void check_nat_table<Ipv6Tables>();
 template nat::iptables::ObservedTable read_nat_table<Ipv4Tables>();
 template nat::iptables::ObservedTable read_nat_table<Ipv6Tables>();
+template void visit_nat_table<Ipv4Tables>(const EntryVisitor<Ipv4Tables>&);
+template void visit_nat_table<Ipv6Tables>(const EntryVisitor<Ipv6Tables>&);
 
 }  // namespace ipmasq::netfilter

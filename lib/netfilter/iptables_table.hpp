@@ -25,6 +25,15 @@ void check_nat_table();
 template <typename Tables>
 nat::iptables::ObservedTable read_nat_table();
 
+template <typename Tables>
+using EntryVisitor =
+    std::function<void(std::string_view chain, const typename Tables::Entry& entry, std::string_view target)>;
+
+/// Calls `visit` with every rule of the table, policies aside; `target` as decode() takes it. Throws
+/// cni::Error: nat_unavailable, nat_forbidden.
+template <typename Tables>
+void visit_nat_table(const EntryVisitor<Tables>& visit);
+
 using EditsFor = std::function<std::vector<nat::iptables::Edit>(const nat::iptables::ObservedTable&)>;
 
 /// Carries out in one commit what `edits_for` says of the table that libiptc reads now; the edits, none where

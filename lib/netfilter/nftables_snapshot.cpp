@@ -223,8 +223,8 @@ bool has_nftables_table() {
   return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
 }
 
-std::vector<NatChain> foreign_nat_chains(std::size_t most) {
-  std::vector<NatChain> chains;
+std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most) {
+  std::vector<nat::ForeignChain> chains;
   const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
   const auto visit = [&](const nlmsghdr& answer) {
     const Attributes attributes(answer);

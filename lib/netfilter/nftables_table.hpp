@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "nat/foreign_rule.hpp"
 #include "nat/nftables_difference.hpp"
 
 namespace ipmasq::netfilter {
@@ -24,16 +25,8 @@ using NftablesEditsFor = std::function<std::vector<nat::nftables::Edit>(const na
 /// cni::Error: nat_unavailable, rules_refused; the table is then as it was.
 std::vector<nat::nftables::Edit> change_nftables_table(const NftablesEditsFor& edits_for);
 
-/// A base chain of somebody else.
-struct NatChain {
-  std::string family;  ///< "ip", "ip6" or "inet"
-  std::string table;
-  std::string chain;
-  std::int32_t priority = 0;
-};
-
 /// Base chains of type nat that hook postrouting, ours aside; at most `most`. None where the kernel has no
 /// nftables. Throws cni::Error: nat_unavailable, nat_forbidden where it may not be asked.
-std::vector<NatChain> foreign_nat_chains(std::size_t most);
+std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most);
 
 }  // namespace ipmasq::netfilter

@@ -9,10 +9,10 @@ from pathlib import Path
 from harness.node import BINARY, ROOT, Namespace, uncounted
 
 TOOLS = ROOT / "build/tools"
-PLUGINS = ["bridge", "host-local", "portmap", "flannel"]
+PLUGINS = ["bridge", "ptp", "host-local", "portmap", "flannel"]
 
 # What a node's programs write to, each node its own.
-PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni"]
+PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/docker", "/etc/systemd/system"]
 
 
 class Host(Namespace):
@@ -30,8 +30,8 @@ class Host(Namespace):
         self.legacy.mkdir()
         for name in ("iptables", "ip6tables", "iptables-save", "ip6tables-save", "iptables-restore", "ip6tables-restore"):
             os.symlink(f"/usr/sbin/{name.replace('tables', 'tables-legacy')}", self.legacy / name)
-        self.env = {"PATH": f"{self.legacy}:/usr/sbin:/usr/bin:/sbin:/bin", "CNI_PATH": str(self.bin),
-                    "NETCONFPATH": "/etc/cni/net.d"}
+        self.env = {"CNI_PATH": str(self.bin), "NETCONFPATH": "/etc/cni/net.d"}
+        self.use_iptables("legacy")
         for path in PRIVATE:
             os.makedirs(path, exist_ok=True)
         mounts = "; ".join(f"mount -t tmpfs private {path}" for path in PRIVATE)
@@ -45,6 +45,15 @@ class Host(Namespace):
         if not hasattr(self, "holder"):
             return super().inside(*argv)
         return ["nsenter", "-t", str(self.holder.pid), "-m", "-n", *map(str, argv)]
+
+    def use_iptables(self, kind):
+        """What others get who call iptables: "legacy", as from the start, or "nft"."""
+        path = "/usr/sbin:/usr/bin:/sbin:/bin"
+        self.env["PATH"] = f"{self.legacy}:{path}" if kind == "legacy" else path
+
+    def tool(self, *argv, check=True):
+        """The command-line tool on this host; its standard output."""
+        return self.run(BINARY, *argv, check=check, env=self.env)
 
     def write(self, path, text):
         self.run("tee", path, input=text)

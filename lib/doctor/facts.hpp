@@ -1,0 +1,64 @@
+// What is asked of a node to find out why its pods are hidden.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cni/json.hpp"
+#include "nat/foreign_rule.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::doctor {
+
+/// A file in the CNI configuration folder.
+struct Conflist {
+  std::filesystem::path path;
+  cni::Json json;
+};
+
+/// A network of ours, as recorded.
+struct Network {
+  std::string name;
+  std::string backend;
+  std::vector<net::Prefix> pod_subnets;
+};
+
+/// What ip-masq knows of itself.
+struct Ours {
+  std::vector<Network> networks;
+  std::vector<std::string> differences;         ///< of our rules from what is wanted
+  std::map<std::string, std::string> problems;  ///< why rules of a network cannot be said, by network
+  std::optional<std::string> unavailable;       ///< why the kernel's NAT cannot be used
+  std::set<std::string> containers;             ///< IDs of all attachments
+};
+
+/// The node beside ip-masq.
+struct Surroundings {
+  std::vector<nat::ForeignRule> rules;
+  std::vector<nat::ForeignChain> nat_chains;  ///< on postrouting, in nftables
+  std::filesystem::path subnet_file;
+  std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
+  std::vector<Conflist> conflists;
+  std::optional<cni::Json> docker_config;   ///< daemon.json
+  std::set<std::string> processes;          ///< names of what runs, as the kernel cuts them (15 bytes)
+  std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
+  bool forwards_ipv4 = true;
+  bool forwards_ipv6 = true;
+  std::vector<std::string> strict_interfaces;  ///< whose rp_filter is 1
+};
+
+struct Facts {
+  Ours ours;
+  Surroundings node;
+};
+
+/// Reads what is in files and /proc: all of Surroundings but the rules and chains. What cannot be read is
+/// left out.
+Surroundings read_surroundings(const std::filesystem::path& conf_dir,
+                               const std::filesystem::path& subnet_file);
+
+}  // namespace ipmasq::doctor

@@ -1,0 +1,346 @@
+#include "doctor/findings.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <iterator>
+#include <utility>
+
+#include "nat/iptables_rules.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+using nat::ForeignRule;
+using Rules = std::vector<ForeignRule>;
+
+constexpr std::int32_t our_priority = 95;  // srcnat - 5
+
+// ---- rules of others
+
+Rules select(const Rules& rules, const std::function<bool(const ForeignRule&)>& is_wanted) {
+  Rules selected;
+  std::ranges::copy_if(rules, std::back_inserter(selected), is_wanted);
+  return selected;
+}
+
+std::vector<std::string> texts_of(const Rules& rules) {
+  std::vector<std::string> texts;
+  for (const auto& rule : rules) texts.push_back(nat::to_text(rule));
+  return texts;
+}
+
+void append_deletes(const Rules& rules, std::vector<std::string>& fix) {
+  for (const auto& rule : rules) fix.push_back(nat::delete_command(rule));
+}
+
+// The commands that take away a chain, with all that leads there.
+void append_chain_removal(const std::string& chain, const Rules& rules, std::vector<std::string>& fix) {
+  append_deletes(select(rules, [&](const auto& rule) { return rule.target == chain; }), fix);
+  std::vector<std::string> removals;
+  for (const auto& rule : rules) {
+    if (rule.chain != chain) continue;
+    const auto tool = rule.program == "nft" ? "" : rule.program + " -t nat ";
+    const auto place = rule.family + " " + rule.table + " " + chain;
+    const auto removal = rule.program == "nft" ? "nft flush chain " + place + " && nft delete chain " + place
+                                               : tool + "-F " + chain + " && " + tool + "-X " + chain;
+    if (std::ranges::find(removals, removal) == removals.end()) removals.push_back(removal);
+  }
+  fix.insert(fix.end(), removals.begin(), removals.end());
+}
+
+// `text` after `start` up to `end`; empty where there is no such part.
+std::string part_of(const std::string& text, const std::string& start, char end) {
+  const auto found = text.find(start);
+  if (found == std::string::npos) return "";
+  const auto rest = text.substr(found + start.size());
+  return rest.substr(0, rest.find(end));
+}
+
+// ---- findings; each appends itself where it holds
+
+using Findings = std::vector<Finding>;
+
+void find_own_trouble(const Facts& facts, Findings& findings) {
+  const auto& ours = facts.ours;
+  if (ours.unavailable) {
+    findings.push_back(
+        {"kernel-module-missing",
+         {*ours.unavailable},
+         "ip-masq cannot set any rule: an ADD fails",
+         {"modprobe -a ip_tables iptable_nat ip6table_nat nf_tables nft_chain_nat nft_masq nft_fib_inet"}});
+  }
+  if (!ours.problems.empty()) {
+    Finding finding{
+        "record-damaged", {}, "the rules of these networks stay as they are until it is mended", {}};
+    for (const auto& [network, problem] : ours.problems) finding.where.push_back(network + ": " + problem);
+    finding.fix = {
+        "remove the file that is named, then delete the pod that it is of, or let the runtime's GC do so"};
+    findings.push_back(finding);
+  }
+  if (ours.differences.empty()) return;
+  const auto hook = "out of place: " + nat::iptables::to_text(std::string(nat::iptables::hook_chain),
+                                                              nat::iptables::hook_rule());
+  const auto is_hook = [&hook](const std::string& line) { return line.ends_with(hook); };
+  if (std::ranges::any_of(ours.differences, is_hook)) {
+    findings.push_back(
+        {"jump-not-first",
+         {hook},
+         "a rule that stands before it in POSTROUTING decides first, and can masquerade what is exempt",
+         {"ip-masq sync"}});
+  }
+  Finding finding{
+      "rules-not-right", {}, "pods may be hidden, or not masqueraded where they should be", {"ip-masq sync"}};
+  std::ranges::remove_copy_if(ours.differences, std::back_inserter(finding.where), is_hook);
+  if (!finding.where.empty()) findings.push_back(finding);
+}
+
+void find_wrong_backend(const Facts& facts, Findings& findings) {
+  const auto& chains = facts.node.nat_chains;
+  const auto names = [](const std::vector<nat::ForeignChain>& list) {
+    std::vector<std::string> texts;
+    for (const auto& each : list) {
+      texts.push_back("nft chain " + each.family + " " + each.table + " " + each.chain + ", priority " +
+                      std::to_string(each.priority));
+    }
+    return texts;
+  };
+  const auto uses = [&facts](const char* backend) {
+    return std::ranges::any_of(facts.ours.networks,
+                               [backend](const Network& each) { return each.backend == backend; });
+  };
+  if (uses("iptables") && !chains.empty()) {
+    findings.push_back(
+        {"undone-by-nftables",
+         names(chains),
+         "our rules stand in legacy iptables: a masquerade rule in such a chain undoes their exemptions",
+         {"set \"backend\": \"auto\" in ip-masq's entry of the conflist", "ip-masq sync"}});
+  }
+  std::vector<nat::ForeignChain> before;
+  std::ranges::copy_if(chains, std::back_inserter(before),
+                       [](const auto& each) { return each.priority <= our_priority; });
+  if (uses("nftables") && !before.empty()) {
+    Finding finding{"nat-chain-before-ours",
+                    names(before),
+                    "its NAT rules are asked before ours, and what they translate we are not asked about",
+                    {"have its owner use a priority above srcnat - 5 (95)"}};
+    findings.push_back(finding);
+  }
+  const auto legacy = select(facts.node.rules, [](const ForeignRule& rule) {
+    return rule.program != "nft" && (rule.translates() || rule.chain == "POSTROUTING");
+  });
+  if (!legacy.empty() && !chains.empty()) {
+    auto where = names(chains);
+    where.push_back(nat::to_text(legacy.front()));
+    findings.push_back(
+        {"both-iptables-in-use",
+         where,
+         "legacy iptables and nftables both translate: an exemption in one does not bind the other",
+         {"let all programs use one: update-alternatives --set iptables /usr/sbin/iptables-nft, the same for "
+          "ip6tables, then reboot"}});
+  }
+}
+
+void find_docker(const Facts& facts, Findings& findings) {
+  const auto rules = select(facts.node.rules, [](const ForeignRule& rule) {
+    const bool is_dockers =
+        rule.out_interface && rule.out_interface->inverted &&
+        (rule.out_interface->value.starts_with("docker") || rule.out_interface->value.starts_with("br-"));
+    return rule.translates() && is_dockers && rule.source && !rule.source->inverted;
+  });
+  if (rules.empty()) return;
+  Finding finding{"docker-masquerade",
+                  texts_of(rules),
+                  "hides what runs on docker's networks behind the node's address",
+                  {}};
+  const auto& config = facts.node.docker_config;
+  if (config && config->value("ip-masq", cni::Json()) == false) {
+    finding.where.emplace_back("/etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind");
+  } else {
+    finding.fix.emplace_back(
+        "scripts/snat-off docker (or \"ip-masq\": false in /etc/docker/daemon.json), then restart docker");
+  }
+  append_deletes(rules, finding.fix);
+  findings.push_back(finding);
+}
+
+bool is_flannels(const ForeignRule& rule) {
+  return rule.chain == "FLANNEL-POSTRTG" || rule.table == "flannel-ipv4" || rule.table == "flannel-ipv6";
+}
+
+void find_flannel(const Facts& facts, Findings& findings) {
+  const auto& node = facts.node;
+  auto rules =
+      select(node.rules, [](const ForeignRule& rule) { return is_flannels(rule) && rule.translates(); });
+  const bool says_so = node.flannel_masquerades == true;
+  if (!rules.empty() || says_so) {
+    Finding finding{
+        "flannel-masquerade",
+        texts_of(rules),
+        "flanneld masquerades what pods send out of the cluster network, exempt networks included",
+        {}};
+    if (says_so) finding.where.push_back("FLANNEL_IPMASQ=true in " + node.subnet_file.string());
+    if (!says_so && !node.processes.contains("flanneld")) {
+      append_chain_removal("FLANNEL-POSTRTG", node.rules, finding.fix);
+    }
+    if (finding.fix.empty()) {
+      finding.fix = {
+          "scripts/snat-off flannel (or \"ipMasq\": false in the delegate of flannel's conflist, then "
+          "--ip-masq out of "
+          "flanneld's arguments)"};
+    }
+    findings.push_back(finding);
+  }
+  if (node.flannel_masquerades != false) return;
+  for (const auto& conflist : node.conflists) {
+    const auto plugins =
+        conflist.json.contains("plugins") ? conflist.json.at("plugins") : cni::Json::array({conflist.json});
+    for (const auto& plugin : plugins) {
+      if (!plugin.is_object() || plugin.value("type", cni::Json()) != "flannel") continue;
+      const auto delegate = plugin.value("delegate", cni::Json::object());
+      if (delegate.is_object() && delegate.contains("ipMasq")) continue;
+      findings.push_back({"flannel-turns-bridge-masquerade-on",
+                          {conflist.path.string() + ": the flannel plugin's delegate does not say ipMasq",
+                           "FLANNEL_IPMASQ=false in " + node.subnet_file.string()},
+                          "flannel's plugin gives the bridge plugin ipMasq: true, which hides each new pod, "
+                          "even from pods on other nodes",
+                          {"scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in " +
+                           conflist.path.string() + ")"}});
+    }
+  }
+}
+
+// The container that a rule of the bridge or ptp plugin is for; empty where it is none of theirs.
+std::string container_of(const ForeignRule& rule) {
+  if (rule.table == "cni_plugins_masquerade" && rule.translates())
+    return part_of(rule.comment, ", id: ", '\n');
+  const bool is_theirs = rule.target.starts_with("CNI-") && !rule.target.starts_with("CNI-HOSTPORT") &&
+                         !rule.target.starts_with("CNI-DN") && rule.source && !rule.source->inverted;
+  return is_theirs ? part_of(rule.comment, "id: \"", '"') : "";
+}
+
+std::string network_of(const ForeignRule& rule) {
+  return rule.table == "cni_plugins_masquerade" ? part_of(rule.comment, ", net: ", ',')
+                                                : part_of(rule.comment, "name: \"", '"');
+}
+
+void find_bridge(const Facts& facts, Findings& findings) {
+  const auto is_alive = [&facts](const std::string& container) {
+    const auto part = "-" + container + "-";
+    return facts.ours.containers.contains(container) ||
+           std::ranges::any_of(facts.node.cached_results, [&part](const std::string& name) {
+             return name.find(part) != std::string::npos;
+           });
+  };
+  Finding alive{
+      "bridge-masquerade", {}, "the bridge or ptp plugin hides these pods, each by a rule of its own", {}};
+  Finding gone{"bridge-masquerade-leftover",
+               {},
+               "left behind by pods that are gone: hides the next pod that gets such an address",
+               {}};
+  for (const auto& rule : facts.node.rules) {
+    const auto container = container_of(rule);
+    if (container.empty()) continue;
+    auto& finding = is_alive(container) ? alive : gone;
+    finding.where.push_back(nat::to_text(rule));
+    if (&finding == &gone) {
+      finding.fix.push_back(nat::delete_command(rule));
+      if (rule.target.starts_with("CNI-")) {
+        auto others = select(facts.node.rules, [&rule](const ForeignRule& each) {
+          return each.program == rule.program && each.family == rule.family && each.chain == rule.target;
+        });
+        append_chain_removal(rule.target, others, finding.fix);
+      }
+      continue;
+    }
+    const auto off = "set \"ipMasq\": false in the conflist of network " + network_of(rule) +
+                     "; rules of running pods go with them";
+    if (std::ranges::find(alive.fix, off) == alive.fix.end()) alive.fix.push_back(off);
+  }
+  for (const auto* const finding : {&alive, &gone}) {
+    if (!finding->where.empty()) findings.push_back(*finding);
+  }
+}
+
+void find_agent(const Facts& facts, Findings& findings) {
+  const auto jumps = select(facts.node.rules, [](const ForeignRule& rule) {
+    return rule.target == "IP-MASQ-AGENT" || rule.target == "IP-MASQ" ||
+           rule.comment.starts_with("ip-masq-agent: ensure");
+  });
+  const bool runs = facts.node.processes.contains("ip-masq-agent");
+  if (jumps.empty() && !runs) return;
+  Finding finding{runs ? "ip-masq-agent-running" : "ip-masq-agent-leftover",
+                  texts_of(jumps),
+                  "masquerades what its own list does not exempt, whatever pod it is of",
+                  {}};
+  if (runs) {
+    finding.where.emplace_back("a process ip-masq-agent runs");
+    finding.fix.emplace_back("kubectl -n kube-system delete daemonset ip-masq-agent; its ConfigMap can stay");
+  }
+  std::set<std::string> chains;
+  for (const auto& rule : jumps) chains.insert(rule.target);
+  for (const auto& chain : chains) append_chain_removal(chain, facts.node.rules, finding.fix);
+  findings.push_back(finding);
+}
+
+void find_kube_proxy(const Facts& facts, Findings& findings) {
+  const auto rules = select(facts.node.rules, [](const ForeignRule& rule) {
+    const bool in_iptables = rule.chain.starts_with("KUBE-SVC-") && rule.target == "KUBE-MARK-MASQ";
+    const bool in_nftables = rule.table == "kube-proxy" && rule.chain.starts_with("service-") &&
+                             rule.target == "mark-for-masquerade";
+    return (in_iptables || in_nftables) && !rule.source;
+  });
+  if (rules.empty()) return;
+  findings.push_back(
+      {"kube-proxy-masquerade-all",
+       {nat::to_text(rules.front()), std::to_string(rules.size()) + " such rules in all"},
+       "kube-proxy masquerades every connection to a service address: the pod behind it sees the node",
+       {"masqueradeAll: false in kube-proxy's configuration (or no --masquerade-all), then restart "
+        "kube-proxy"}});
+}
+
+void find_sysctls(const Facts& facts, Findings& findings) {
+  const auto has_pods_of = [&facts](net::Family family) {
+    return std::ranges::any_of(facts.ours.networks, [family](const Network& network) {
+      return std::ranges::any_of(network.pod_subnets,
+                                 [family](const auto& subnet) { return subnet.family() == family; });
+    });
+  };
+  const auto off = [&findings](const char* name, const char* setting) {
+    findings.push_back(
+        {name,
+         {std::string(setting) + " = 0"},
+         "the kernel forwards nothing: pods reach nobody beyond this node, masqueraded or not",
+         {std::string("sysctl -w ") + setting + "=1, and the same in a file under /etc/sysctl.d"}});
+  };
+  if (!facts.node.forwards_ipv4 && has_pods_of(net::Family::ipv4))
+    off("ip-forward-off", "net.ipv4.ip_forward");
+  if (!facts.node.forwards_ipv6 && has_pods_of(net::Family::ipv6)) {
+    off("ipv6-forwarding-off", "net.ipv6.conf.all.forwarding");
+  }
+  if (facts.node.strict_interfaces.empty()) return;
+  Finding finding{
+      "rp-filter-strict",
+      {},
+      "drops an answer to a pod that comes back by another interface than the one that leads to its sender",
+      {}};
+  for (const auto& interface : facts.node.strict_interfaces) {
+    const auto setting = "net.ipv4.conf." + interface + ".rp_filter";
+    finding.where.push_back(setting + " = 1");
+    finding.fix.push_back("sysctl -w " + setting + "=2");
+  }
+  findings.push_back(finding);
+}
+
+}  // namespace
+
+std::vector<Finding> examine(const Facts& facts) {
+  Findings findings;
+  for (const auto find : {find_own_trouble, find_wrong_backend, find_docker, find_flannel, find_bridge,
+                          find_agent, find_kube_proxy, find_sysctls}) {
+    find(facts, findings);
+  }
+  return findings;
+}
+
+}  // namespace ipmasq::doctor

@@ -1,0 +1,16 @@
+// The NAT rules of everybody else on the node, in either place.
+#pragma once
+
+#include <vector>
+
+#include "nat/foreign_rule.hpp"
+
+namespace ipmasq::netfilter {
+
+/// All rules of the legacy nat tables that are there (looking makes none), ours aside. Throws cni::Error.
+std::vector<nat::ForeignRule> foreign_iptables_rules();
+
+/// All rules of nftables, ours aside; none where the kernel has no nftables. Throws cni::Error.
+std::vector<nat::ForeignRule> foreign_nftables_rules();
+
+}  // namespace ipmasq::netfilter
