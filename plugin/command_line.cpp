@@ -8,6 +8,8 @@
 
 #include "cni/error.hpp"
 #include "config/netconf.hpp"
+#include "config/port_range.hpp"
+#include "plugin/operands.hpp"
 
 namespace ipmasq::plugin {
 
@@ -22,6 +24,7 @@ configuration on stdin. By hand:
 
   ip-masq show                 networks, pod subnets, attachments, each rule with its counters
   ip-masq explain SRC DST      does DST see SRC's own address, and which key says so
+  ip-masq probe HOST           does HOST answer what pods send, and which source does it see
   ip-masq doctor               what on this node hides pods or can undo an exemption, and the fix
   ip-masq sync                 bring the kernel's rules to what is wanted, now
   ip-masq --version
@@ -30,9 +33,11 @@ configuration on stdin. By hand:
 Options:
   --state-dir DIR              where attachments are recorded (default /run/cni/ip-masq)
   --conf-dir DIR               doctor: where conflists are (default /etc/cni/net.d)
-  -o, --output text|json       show, explain, doctor: how to print (default text)
+  --port N                     probe: ask by TCP at this port (default: by ICMP)
+  --from PODSUBNET             probe: from this one alone (default: each that is recorded)
+  -o, --output text|json       show, explain, probe, doctor: how to print (default text)
 
-Exit status: 0 done, 1 not (with why on stderr) or, of doctor, something found, 2 wrong usage.
+Exit status: 0 done, 1 not (with why on stderr) or, of doctor and probe, something to do, 2 wrong usage.
 )";
 
 class UsageError : public std::runtime_error {
@@ -43,6 +48,18 @@ OutputFormat parse_format(const std::string& name) {
   if (name == "text") return OutputFormat::text;
   if (name == "json") return OutputFormat::json;
   throw UsageError("--output is \"" + name + "\": expected text or json");
+}
+
+std::uint16_t parse_port(const std::string& text) {
+  const auto range = config::parse_port_ranges(text);
+  if (range && range->size() == 1 && range->front().size() == 1) return range->front().first;
+  throw UsageError("--port is \"" + text + "\": expected 1 to 65535");
+}
+
+net::Prefix parse_subnet(const std::string& text) {
+  const auto parsed = net::parse_interface_address(text);
+  if (parsed) return parsed->network();
+  throw UsageError("--from is \"" + text + "\": expected a pod subnet such as 10.244.1.0/24");
 }
 
 void expect_operands(const std::string& command, const std::vector<std::string>& operands,
@@ -58,6 +75,7 @@ int run(int argc, const char* const* argv) {
   options.add_options()("h,help", "")("version", "")(
       "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
       "conf-dir", "", cxxopts::value<std::string>()->default_value("/etc/cni/net.d"))(
+      "port", "", cxxopts::value<std::string>())("from", "", cxxopts::value<std::string>())(
       "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
       "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
   options.parse_positional("operands");
@@ -85,6 +103,12 @@ int run(int argc, const char* const* argv) {
   } else if (command == "explain") {
     expect_operands(command, operands, 2);
     explain(state_dir, operands[0], operands[1], format, std::cout);
+  } else if (command == "probe") {
+    expect_operands(command, operands, 1);
+    ProbeTarget target{.host = parse_operand("HOST", operands[0])};
+    if (parsed.count("port") > 0) target.port = parse_port(parsed["port"].as<std::string>());
+    if (parsed.count("from") > 0) target.from = parse_subnet(parsed["from"].as<std::string>());
+    return probe_host(state_dir, target, format, std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
   } else if (command == "doctor") {
     expect_operands(command, operands, 0);
     const std::filesystem::path conf_dir(parsed["conf-dir"].as<std::string>());

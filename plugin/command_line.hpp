@@ -1,9 +1,13 @@
 // The executable as a command-line tool.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <iosfwd>
+#include <optional>
 #include <string>
+
+#include "net/address.hpp"
 
 namespace ipmasq::plugin {
 
@@ -23,6 +27,19 @@ void explain(const std::filesystem::path& state_dir, const std::string& source,
 /// Brings the kernel to what is wanted; tells what it changed. Throws cni::Error where rules of a network had
 /// to stay as they are, after everything else was done.
 void sync(const std::filesystem::path& state_dir, std::ostream& output);
+
+/// Whom probe_host asks: by TCP at `port`, by ICMP where there is none; from the pod subnet `from`, or from
+/// each.
+struct ProbeTarget {
+  net::Address host;
+  std::optional<std::uint16_t> port = {};
+  std::optional<net::Prefix> from = {};
+};
+
+/// Whether the host answers what this node's pods send, and which source it sees, under the rules that they
+/// have; what to do where it does not. Whether all is well. Throws cni::Error.
+bool probe_host(const std::filesystem::path& state_dir, const ProbeTarget& target, OutputFormat format,
+                std::ostream& output);
 
 /// Everything on the node that hides pods or can undo an exemption, each with its fix. `conf_dir`: where the
 /// runtime's conflists are. Whether there was nothing.

@@ -1,54 +1,41 @@
 #include "nat/explain.hpp"
 
-#include <ifaddrs.h>
-#include <netinet/in.h>
-
-#include <cstring>
-#include <memory>
+#include <algorithm>
 #include <ostream>
 
 #include "cni/error.hpp"
 #include "cni/json.hpp"
+#include "netfilter/nftables_table.hpp"
 #include "plugin/command_line.hpp"
-#include "plugin/wanted.hpp"
+#include "plugin/node_addresses.hpp"
+#include "plugin/node_rules.hpp"
+#include "plugin/operands.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
 
-net::Address parse_operand(const char* what, const std::string& text) {
-  const auto address = net::parse_address(text);
-  if (address) return *address;
-  throw cni::Error(
-      cni::ErrorCode::invalid_config,
-      std::string(what) + " is \"" + text + "\": expected an address such as 10.244.1.5 or fd00::5");
-}
+// What an explanation says of the node it was made for.
+struct Place {
+  std::string backend;  // that carries the rules of the network; empty where it is none
+  bool is_undone_by_nftables = false;
+};
 
-bool is_address(const sockaddr* socket_address, const net::Address& address) {
-  if (socket_address == nullptr) return false;
-  const bool is_ipv4 = address.family == net::Family::ipv4;
-  if (socket_address->sa_family != (is_ipv4 ? AF_INET : AF_INET6)) return false;
-  // NOLINTBEGIN(cppcoreguidelines-pro-type-reinterpret-cast): how sockaddr is meant
-  const void* const bytes =
-      is_ipv4 ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(socket_address)->sin_addr)
-              : &reinterpret_cast<const sockaddr_in6*>(socket_address)->sin6_addr;
-  // NOLINTEND(cppcoreguidelines-pro-type-reinterpret-cast)
-  return std::memcmp(bytes, address.bytes.data(), net::bits(address.family) / 8) == 0;
-}
-
-bool is_of_this_node(const net::Address& address) {
-  ifaddrs* first = nullptr;
-  if (::getifaddrs(&first) != 0) cni::throw_errno("cannot list this node's addresses");
-  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(first, ::freeifaddrs);
-  for (const auto* each = first; each != nullptr; each = each->ifa_next) {
-    if (is_address(each->ifa_addr, address)) return true;
+Place place_of(const nat::Explanation& explanation, const Recorded& recorded) {
+  if (!explanation.pod_subnet) return {};
+  const auto& record = recorded.at(explanation.pod_subnet->network).record;
+  Place place{record ? record->backend : ""};
+  if (place.backend == netfilter::to_text(netfilter::Backend::iptables) &&
+      explanation.fate == nat::Fate::kept) {
+    place.is_undone_by_nftables = !netfilter::foreign_nat_chains(1).empty();
   }
-  return false;
+  return place;
 }
 
 nat::Explanation explain_on_this_node(const nat::Ruleset& ruleset, const net::Address& source,
                                       const net::Address& destination) {
-  if (is_of_this_node(destination)) {
+  const auto here = node_addresses();
+  if (std::ranges::find(here, destination) != here.end()) {
     return {nat::Fate::left_alone, net::to_text(destination) + " is an address of this node", {}, {}};
   }
   return nat::explain(ruleset, source, destination);
@@ -67,7 +54,7 @@ std::string fate_text(nat::Fate fate) {
 }
 
 cni::Json to_json(const std::string& source, const std::string& destination,
-                  const nat::Explanation& explanation) {
+                  const nat::Explanation& explanation, const Place& place) {
   cni::Json json{{"source", source},
                  {"destination", destination},
                  {"fate", fate_text(explanation.fate)},
@@ -76,19 +63,23 @@ cni::Json to_json(const std::string& source, const std::string& destination,
   if (explanation.pod_subnet) {
     json["network"] = explanation.pod_subnet->network;
     json["podSubnet"] = net::to_text(explanation.pod_subnet->prefix);
+    json["backend"] = place.backend;
+    if (place.is_undone_by_nftables) json["warning"] = undone_by_nftables;
   }
   return json;
 }
 
 void print(const std::string& source, const std::string& destination, const nat::Explanation& explanation,
-           std::ostream& output) {
+           const Place& place, std::ostream& output) {
   output << source << " -> " << destination << ": " << fate_text(explanation.fate) << '\n';
   output << "  " << explanation.why;
   if (explanation.destination) output << ": " << net::to_text(*explanation.destination);
   output << '\n';
   if (!explanation.pod_subnet) return;
   const auto& subnet = *explanation.pod_subnet;
-  output << "  network " << subnet.network << ", pod subnet " << net::to_text(subnet.prefix) << '\n';
+  output << "  network " << subnet.network << " (" << place.backend << "), pod subnet "
+         << net::to_text(subnet.prefix) << '\n';
+  if (place.is_undone_by_nftables) output << "  " << undone_by_nftables << '\n';
   if (explanation.fate == nat::Fate::kept && subnet.exemption == config::Exemption::yield) {
     output << "  exemption is \"return\": other rules of this node may still masquerade it\n";
   }
@@ -104,12 +95,13 @@ void explain(const std::filesystem::path& state_dir, const std::string& source,
     throw cni::Error(cni::ErrorCode::invalid_config,
                      "SRC and DST are of different families: " + source + ", " + destination);
   }
-  const auto wanted = wanted_of(state::Store(state_dir).load()).all();
-  const auto explanation = explain_on_this_node(wanted, from, towards);
+  const auto recorded = state::Store(state_dir).load();
+  const auto explanation = explain_on_this_node(wanted_of(recorded).all(), from, towards);
+  const auto place = place_of(explanation, recorded);
   if (format == OutputFormat::json) {
-    output << to_json(source, destination, explanation).dump(2) << '\n';
+    output << to_json(source, destination, explanation, place).dump(2) << '\n';
   } else {
-    print(source, destination, explanation, output);
+    print(source, destination, explanation, place, output);
   }
 }
 

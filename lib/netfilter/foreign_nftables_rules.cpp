@@ -170,7 +170,7 @@ std::vector<ForeignRule> foreign_nftables_rules() {
     return true;
   };
   try {
-    NftablesSocket().ask(request.get(), visit, [&rules] { rules.clear(); });
+    NetfilterSocket().ask(request.get(), visit, [&rules] { rules.clear(); });
   } catch (const cni::Error& error) {
     if (error.code() != nat_unavailable) throw;
   }

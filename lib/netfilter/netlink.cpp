@@ -42,10 +42,14 @@ Message batch_edge(int type) {
 }  // namespace
 
 Message nftables_message(int type, int flags, int family, std::size_t size) {
+  return netfilter_message(NFNL_SUBSYS_NFTABLES, type, flags, family, size);
+}
+
+Message netfilter_message(int subsystem, int type, int flags, int family, std::size_t size) {
   Message message(nlmsg_alloc_size(size));
   if (!message) throw std::bad_alloc();
-  auto* const header = nlmsg_put(message.get(), 0, 0, (NFNL_SUBSYS_NFTABLES << 8) | type, sizeof(nfgenmsg),
-                                 NLM_F_REQUEST | flags);
+  auto* const header =
+      nlmsg_put(message.get(), 0, 0, (subsystem << 8) | type, sizeof(nfgenmsg), NLM_F_REQUEST | flags);
   const nfgenmsg body{static_cast<std::uint8_t>(family), NFNETLINK_V0, 0};
   std::memcpy(nlmsg_data(header), &body, sizeof body);
   return message;
@@ -99,7 +103,7 @@ void for_each(const nlattr* list, const std::function<void(const nlattr* item)>&
   }
 }
 
-NftablesSocket::NftablesSocket() : socket_(nl_socket_alloc()) {
+NetfilterSocket::NetfilterSocket() : socket_(nl_socket_alloc()) {
   if (!socket_) throw std::bad_alloc();
   if (nl_connect(socket_.get(), NETLINK_NETFILTER) != 0) throw_unavailable(errno);
   constexpr std::size_t largest_answer = std::size_t{64} << 10U;  // a dump comes in pieces of 32 KiB
@@ -108,7 +112,7 @@ NftablesSocket::NftablesSocket() : socket_(nl_socket_alloc()) {
   nl_socket_disable_auto_ack(socket_.get());
 }
 
-std::vector<std::uint8_t> NftablesSocket::receive() {
+std::vector<std::uint8_t> NetfilterSocket::receive() {
   sockaddr_nl from{};
   unsigned char* block = nullptr;
   const int size = nl_recv(socket_.get(), &from, &block, nullptr);
@@ -117,8 +121,8 @@ std::vector<std::uint8_t> NftablesSocket::receive() {
   return {block, block + size};
 }
 
-bool NftablesSocket::ask(nl_msg* request, const std::function<bool(const nlmsghdr&)>& visit,
-                         const std::function<void()>& restart) {
+bool NetfilterSocket::ask(nl_msg* request, const std::function<bool(const nlmsghdr&)>& visit,
+                          const std::function<void()>& restart) {
   const bool is_dump = (nlmsg_hdr(request)->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
   for (int tries = 0; tries < most_restarts; ++tries) {
     nlmsg_hdr(request)->nlmsg_seq = NL_AUTO_SEQ;
@@ -155,7 +159,7 @@ bool NftablesSocket::ask(nl_msg* request, const std::function<bool(const nlmsghd
                    "nftables changed during each of " + std::to_string(most_restarts) + " looks at it");
 }
 
-int NftablesSocket::commit(const std::vector<Message>& messages) {
+int NetfilterSocket::commit(const std::vector<Message>& messages) {
   std::vector<std::uint8_t> batch;
   const auto append = [&](nl_msg* message) {
     nl_complete_msg(socket_.get(), message);

@@ -1,5 +1,5 @@
-// Netlink to nf_tables: messages are built and taken apart by libnl, this is the way they go.
-// linux/netfilter/nfnetlink.h, linux/netlink.h.
+// Netlink to netfilter (nf_tables, conntrack): messages are built and taken apart by libnl, this is the way
+// they go. linux/netfilter/nfnetlink.h, linux/netlink.h.
 #pragma once
 
 #include <netlink/msg.h>
@@ -21,6 +21,9 @@ using Message = std::unique_ptr<nl_msg, FreeMessage>;
 
 /// A message to nf_tables (NFT_MSG_*) about `family` (NFPROTO_*), of at most `size` bytes.
 Message nftables_message(int type, int flags, int family, std::size_t size = 1024);
+
+/// The same to another subsystem (NFNL_SUBSYS_*).
+Message netfilter_message(int subsystem, int type, int flags, int family, std::size_t size = 1024);
 
 /// The attributes of a message, or of one that holds others, by type; nullptr where there is none. Lives no
 /// longer than what it was read from.
@@ -46,11 +49,11 @@ class Attributes {
 /// Calls `visit` with each attribute of a list.
 void for_each(const nlattr* list, const std::function<void(const nlattr* item)>& visit);
 
-/// A socket to nf_tables of this network namespace.
-class NftablesSocket {
+/// A socket to netfilter of this network namespace.
+class NetfilterSocket {
  public:
   /// Throws cni::Error: nat_unavailable, nat_forbidden.
-  NftablesSocket();
+  NetfilterSocket();
 
   /// Sends a request and calls `visit` with each message of the answer; goes no further where `visit` returns
   /// false (the socket is of no more use then). False where what was asked for is not there. A dump that a

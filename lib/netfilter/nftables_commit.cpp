@@ -176,7 +176,7 @@ std::vector<Edit> change_nftables_table(const NftablesEditsFor& edits_for) {
     if (edits.empty()) return edits;
     BatchWriter batch;
     for (const auto& edit : edits) std::visit(batch, edit);
-    const int refusal = NftablesSocket().commit(batch.messages());
+    const int refusal = NetfilterSocket().commit(batch.messages());
     if (refusal == 0) return edits;
     // Somebody may have changed our table since it was read.
     const bool may_have_changed =

@@ -193,7 +193,7 @@ class TableReader {
     }
   }
 
-  NftablesSocket socket_;
+  NetfilterSocket socket_;
   ObservedTable table_;
 };
 
@@ -217,7 +217,7 @@ ObservedTable read_nftables_table() {
 }
 
 bool has_nftables_table() {
-  NftablesSocket socket;
+  NetfilterSocket socket;
   const auto request = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
   nla_put_string(request.get(), NFTA_TABLE_NAME, our_table.c_str());
   return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
@@ -240,7 +240,7 @@ std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most) {
     return chains.size() < most;
   };
   try {
-    NftablesSocket().ask(request.get(), visit, [&chains] { chains.clear(); });
+    NetfilterSocket().ask(request.get(), visit, [&chains] { chains.clear(); });
   } catch (const cni::Error& error) {
     if (error.code() != nat_unavailable) throw;
   }

@@ -208,10 +208,11 @@ def test_show_tells_networks_attachments_and_counters(node):
 def test_explain_names_the_key(node):
     node.add(masqueradeCIDRs=["10.1.2.0/24"])
     assert node.tool("explain", "10.244.1.5", "10.1.2.3") == (
-        "10.244.1.5 -> 10.1.2.3: masqueraded\n  masqueradeCIDRs: 10.1.2.0/24\n  network cbr0, pod subnet 10.244.1.0/24\n")
+        "10.244.1.5 -> 10.1.2.3: masqueraded\n  masqueradeCIDRs: 10.1.2.0/24\n"
+        f"  network cbr0 ({node.backend}), pod subnet 10.244.1.0/24\n")
     assert json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json")) == {
         "source": "10.244.1.5", "destination": "10.9.9.9", "fate": "kept", "why": "nonMasqueradeCIDRs (default)",
-        "prefix": "10.0.0.0/8", "network": "cbr0", "podSubnet": "10.244.1.0/24"}
+        "prefix": "10.0.0.0/8", "network": "cbr0", "podSubnet": "10.244.1.0/24", "backend": node.backend}
     assert node.tool("explain", "10.244.1.5", "127.0.0.1") == (
         "10.244.1.5 -> 127.0.0.1: left alone\n  127.0.0.1 is an address of this node\n")
 

@@ -147,6 +147,10 @@ def test_iptables_that_nftables_would_undo(node):
         0, "", 'ip-masq: backend is "iptables", but nftables has a nat chain on postrouting here: a masquerade rule there '
                'undoes exemptions; set "backend": "auto"\n')
     assert node.call("STATUS", None, node.netconf(version="1.1.0")).errors == ""
+    warning = reply.errors.removeprefix("ip-masq: ")
+    assert node.tool("explain", "10.244.1.5", "10.9.9.9").endswith(f"  {warning}")
+    assert json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))["warning"] == warning.strip()
+    assert warning not in node.tool("explain", "10.244.1.5", "203.0.113.9")
 
 
 def test_rules_of_the_other_back_end_are_found_when_the_state_was_lost(node):

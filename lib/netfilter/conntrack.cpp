@@ -1,0 +1,74 @@
+// linux/netfilter/nfnetlink_conntrack.h
+#include "netfilter/conntrack.hpp"
+
+#include <arpa/inet.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
+
+#include <cstring>
+
+#include "cni/error.hpp"
+#include "netfilter/netlink.hpp"
+#include "netfilter/nftables_layout.hpp"
+
+namespace ipmasq::netfilter {
+
+namespace {
+
+void put_address(nl_msg* message, int type, const net::Address& address) {
+  nla_put(message, type, static_cast<int>(bytes_of(address.family)), address.bytes.data());
+}
+
+void put_tuple(nl_msg* message, const Connection& connection) {
+  const bool is_ipv4 = connection.source.family == net::Family::ipv4;
+  auto* const tuple = nla_nest_start(message, CTA_TUPLE_ORIG | NLA_F_NESTED);
+  auto* const addresses = nla_nest_start(message, CTA_TUPLE_IP | NLA_F_NESTED);
+  put_address(message, is_ipv4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, connection.source);
+  put_address(message, is_ipv4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, connection.destination);
+  nla_nest_end(message, addresses);
+
+  auto* const protocol = nla_nest_start(message, CTA_TUPLE_PROTO | NLA_F_NESTED);
+  if (connection.is_tcp) {
+    nla_put_u8(message, CTA_PROTO_NUM, IPPROTO_TCP);
+    nla_put_u16(message, CTA_PROTO_SRC_PORT, htons(connection.source_port));
+    nla_put_u16(message, CTA_PROTO_DST_PORT, htons(connection.destination_port));
+  } else {
+    nla_put_u8(message, CTA_PROTO_NUM, is_ipv4 ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6});
+    nla_put_u16(message, is_ipv4 ? CTA_PROTO_ICMP_ID : CTA_PROTO_ICMPV6_ID, htons(connection.source_port));
+    nla_put_u8(message, is_ipv4 ? CTA_PROTO_ICMP_TYPE : CTA_PROTO_ICMPV6_TYPE,
+               is_ipv4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST);
+    nla_put_u8(message, is_ipv4 ? CTA_PROTO_ICMP_CODE : CTA_PROTO_ICMPV6_CODE, 0);
+  }
+  nla_nest_end(message, protocol);
+  nla_nest_end(message, tuple);
+}
+
+}  // namespace
+
+std::optional<net::Address> source_seen(const Connection& connection) {
+  const auto family = connection.source.family;
+  std::optional<net::Address> seen;
+  const auto request = netfilter_message(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, 0,
+                                         static_cast<int>(protocol_family(family)));
+  put_tuple(request.get(), connection);
+  try {
+    NetfilterSocket().ask(request.get(), [&](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      const Attributes reply(attributes[CTA_TUPLE_REPLY]);
+      const Attributes addresses(reply[CTA_TUPLE_IP]);
+      const auto* const address =
+          addresses[family == net::Family::ipv4 ? int{CTA_IP_V4_DST} : int{CTA_IP_V6_DST}];
+      if (address == nullptr || static_cast<std::uint32_t>(nla_len(address)) != bytes_of(family)) return true;
+      seen.emplace(net::Address{family, {}});
+      std::memcpy(seen->bytes.data(), nla_data(address), bytes_of(family));
+      return true;
+    });
+  } catch (const cni::Error&) {
+    return std::nullopt;  // a kernel without it is no reason not to probe
+  }
+  return seen;
+}
+
+}  // namespace ipmasq::netfilter

@@ -1,0 +1,35 @@
+// Asks a host for a sign of life, from an address of this node's own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "net/address.hpp"
+
+namespace ipmasq::probe {
+
+enum class Answer {
+  answered,
+  refused,      ///< TCP: nobody listens there, which is an answer as well
+  unreachable,  ///< this node, or a router on the way, says that there is no way
+  silent        ///< nothing came in time
+};
+
+struct Asked {
+  Answer answer = Answer::silent;
+  std::string reason = {};        ///< of unreachable, in the kernel's words
+  std::uint16_t source_port = 0;  ///< or the identifier of the echo
+};
+
+/// An ICMP echo, sent every second until `patience` is over. `source`: empty for whichever the kernel takes.
+/// Needs CAP_NET_RAW. Throws cni::Error{io_failure} where it cannot be sent at all.
+Asked echo(const std::optional<net::Address>& source, const net::Address& host,
+           std::chrono::milliseconds patience);
+
+/// A TCP connection to `port`, closed at once. Throws as echo().
+Asked connect(const std::optional<net::Address>& source, const net::Address& host, std::uint16_t port,
+              std::chrono::milliseconds patience);
+
+}  // namespace ipmasq::probe
