@@ -35,3 +35,12 @@ def host(tools, tmp_path):
     made = Host(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def daemons():
+    """Those that are appended are ended with the test, the last one first."""
+    started = []
+    yield started
+    for daemon in reversed(started):
+        daemon.end()

@@ -48,14 +48,6 @@ def site(host, pod):
     return host
 
 
-@pytest.fixture
-def daemons():
-    started = []
-    yield started
-    for daemon in reversed(started):
-        daemon.end()
-
-
 def test_a_clean_node(host):
     assert host.tool("doctor") == CLEAN
     assert host.run("cat", "/proc/net/ip_tables_names") == "", "looking at a legacy table makes it"

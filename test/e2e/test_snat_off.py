@@ -30,14 +30,6 @@ MANIFEST = """      containers:
 
 
 @pytest.fixture
-def daemons():
-    started = []
-    yield started
-    for daemon in reversed(started):
-        daemon.end()
-
-
-@pytest.fixture
 def site(host):
     host.outside = Outside(host, [OUTSIDE], ["172.17.0.0/16", POD_NETWORK])
     yield host

@@ -1,8 +1,9 @@
 """README says the same as the code."""
 
 import re
+import subprocess
 
-from harness.node import ROOT
+from harness.node import BINARY, ROOT
 
 README = (ROOT / "README.md").read_text()
 
@@ -29,6 +30,19 @@ def test_the_configuration_table_names_every_key(node):
 def test_the_commands_are_those_of_the_help(node):
     documented = [re.match(r"ip-masq (\w+)", name)[1] for name in first_cells(section("By hand"))]
     assert documented == re.findall(r"^  ip-masq (\w+) ", node.tool("--help"), re.MULTILINE)
+
+
+def test_the_install_command_puts_the_plugin_where_it_says(tmp_path):
+    assert "cmake --install build/release" in section("Install")
+    subprocess.run(["cmake", "--install", BINARY.parents[1], "--prefix", tmp_path], check=True, capture_output=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["ip-masq"]
+    assert subprocess.run([tmp_path / "ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
+
+
+def test_every_finding_of_doctor_is_listed():
+    source = (ROOT / "lib/doctor/findings.cpp").read_text()
+    names = re.findall(r'(?:push_back\(\s*\{|Finding \w+\{|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)
+    assert sorted(first_cells(section("What doctor finds"))) == sorted(names)
 
 
 def test_the_error_codes_are_those_of_the_code():

@@ -1,0 +1,111 @@
+#include "doctor/findings.hpp"
+
+#include <doctest/doctest.h>
+
+#include "texts.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+// Names, with what was found and the fixes indented below.
+std::string text(const Facts& facts) {
+  std::string all;
+  for (const auto& finding : examine(facts)) {
+    all += finding.name + "\n";
+    for (const auto& place : finding.where) all += "  found: " + place + "\n";
+    for (const auto& fix : finding.fix) all += "  fix: " + fix + "\n";
+    CHECK_FALSE(finding.does.empty());
+    CHECK_FALSE(finding.fix.empty());
+  }
+  return all;
+}
+
+nat::ForeignRule masquerade(const std::string& subnet) {
+  return {.program = "iptables-legacy",
+          .chain = "POSTROUTING",
+          .source = {{test::prefix(subnet)}},
+          .target = "MASQUERADE"};
+}
+
+}  // namespace
+
+TEST_CASE("a rule of somebody else, and the command that deletes it") {
+  nat::ForeignRule rule{.program = "iptables-legacy",
+                        .chain = "POSTROUTING",
+                        .source = {{test::prefix("172.17.0.0/16")}},
+                        .destination = {{test::prefix("224.0.0.0/4"), true}},
+                        .out_interface = {{"docker0", true}},
+                        .comment = "it's \"docker\"",
+                        .not_to_local = true,
+                        .target = "MASQUERADE"};
+  const std::string specification =
+      R"( -s 172.17.0.0/16 ! -d 224.0.0.0/4 ! -o docker0 -m comment --comment 'it'\''s "docker"' -m addrtype ! --dst-type LOCAL -j MASQUERADE)";
+  CHECK(nat::to_text(rule) == "iptables-legacy -t nat -A POSTROUTING" + specification);
+  CHECK(nat::delete_command(rule) == "iptables-legacy -t nat -D POSTROUTING" + specification);
+  rule.program = "nft";
+  rule.family = "ip";
+  rule.handle = 7;
+  CHECK(nat::to_text(rule) == "nft ip nat POSTROUTING handle 7:" + specification);
+  CHECK(nat::delete_command(rule) == "nft delete rule ip nat POSTROUTING handle 7");
+}
+
+TEST_CASE("nothing is found where there is nothing") {
+  CHECK(text({}).empty());
+  Facts facts;
+  facts.node.rules = {masquerade("192.0.2.0/24")};
+  facts.node.flannel_masquerades = false;
+  facts.node.conflists = {
+      {"/a.conflist",
+       cni::Json::parse(R"({"plugins": [{"type": "flannel", "delegate": {"ipMasq": false}}]})")},
+      {"/b.conf", cni::Json::parse(R"({"type": "bridge"})")},
+      {"/c.conflist", cni::Json::parse(R"({"plugins": "odd"})")},
+      {"/d.conflist", cni::Json::parse(R"({"plugins": [7, {"type": 7}]})")}};
+  facts.node.forwards_ipv4 = facts.node.forwards_ipv6 = false;  // no pods need it
+  CHECK(text(facts).empty());
+}
+
+TEST_CASE("docker's rule is named with what switches it off, and without where it is off") {
+  Facts facts;
+  auto rule = masquerade("172.17.0.0/16");
+  rule.out_interface = {"docker0", true};
+  facts.node.rules = {rule};
+  const std::string found =
+      "docker-masquerade\n  found: iptables-legacy -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j "
+      "MASQUERADE\n";
+  const std::string remove =
+      "  fix: iptables-legacy -t nat -D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n";
+  CHECK(text(facts) == found +
+                           "  fix: scripts/snat-off docker (or \"ip-masq\": false in "
+                           "/etc/docker/daemon.json), then restart docker\n" +
+                           remove);
+  facts.node.docker_config = cni::Json{{"ip-masq", false}};
+  CHECK(text(facts) ==
+        found + "  found: /etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind\n" +
+            remove);
+}
+
+TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
+  Facts facts;
+  facts.node.subnet_file = "/run/flannel/subnet.env";
+  facts.node.flannel_masquerades = false;
+  facts.node.conflists = {
+      {"/etc/cni/net.d/10-flannel.conf", cni::Json::parse(R"({"name": "cbr0", "type": "flannel"})")}};
+  CHECK(text(facts) ==
+        "flannel-turns-bridge-masquerade-on\n"
+        "  found: /etc/cni/net.d/10-flannel.conf: the flannel plugin's delegate does not say ipMasq\n"
+        "  found: FLANNEL_IPMASQ=false in /run/flannel/subnet.env\n"
+        "  fix: scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in "
+        "/etc/cni/net.d/10-flannel.conf)\n");
+}
+
+TEST_CASE("settings matter to the families that pods have") {
+  Facts facts;
+  facts.ours.networks = {{"cbr0", "nftables", {test::prefix("fd00::/64")}}};
+  facts.node.forwards_ipv4 = facts.node.forwards_ipv6 = false;
+  CHECK(text(facts) ==
+        "ipv6-forwarding-off\n  found: net.ipv6.conf.all.forwarding = 0\n"
+        "  fix: sysctl -w net.ipv6.conf.all.forwarding=1, and the same in a file under /etc/sysctl.d\n");
+}
+
+}  // namespace ipmasq::doctor
