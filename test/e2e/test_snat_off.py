@@ -183,6 +183,14 @@ def test_what_cannot_be_done_changes_nothing(host):
     assert refused(host, "flannel", "--manifest", "/nowhere.yml") == "there is no /nowhere.yml"
 
 
+def test_a_full_disk_changes_nothing(host):
+    host.run("mount", "-o", "remount,size=4k", "/etc/docker")
+    host.write("/etc/docker/daemon.json", '{"mtu": 1400}')
+    assert refused(host, "docker").startswith("cannot write /etc/docker/daemon.json.before-snat-off: [Errno 28] No space left")
+    assert text(host, "/etc/docker/daemon.json") == '{"mtu": 1400}'
+    assert host.run("ls", "-A", "/etc/docker") == "daemon.json\n"
+
+
 def test_undo_does_not_lose_what_was_written_since(host):
     host.write("/etc/docker/daemon.json", '{"mtu": 1400}')
     snat_off(host, "docker")

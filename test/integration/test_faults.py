@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from harness.kube_rules import kube_rules_nft
 from harness.node import BINARY
 from harness.texts import CBR0
 
@@ -146,18 +147,48 @@ RIVALS = {
     "nftables": "nft add table ip rival; while :; do nft add chain ip rival c; nft delete chain ip rival c; done"}
 
 
-def test_somebody_commits_without_the_lock(node):
-    """Another program changes the same tables all the time, with a lock of its own or, as is usual with nftables, none:
-    the kernel refuses stale commits, and interrupts looks."""
-    rival = subprocess.Popen(node.inside("sh", "-c", RIVALS[node.backend]), env={"PATH": "/usr/sbin:/usr/bin",
-                             "XTABLES_LOCKFILE": str(node.folder / "another.lock")},
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@pytest.fixture
+def rival(node):
+    """Another program that changes the same tables all the time, with a lock of its own or, as is usual with nftables,
+    none: the kernel refuses stale commits, and interrupts looks."""
+    process = subprocess.Popen(node.inside("sh", "-c", RIVALS[node.backend]), env={"PATH": "/usr/sbin:/usr/bin",
+                               "XTABLES_LOCKFILE": str(node.folder / "another.lock")},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_somebody_commits_without_the_lock(node, rival):
+    for number in range(100):
+        node.add(f"pod-{number}", ips=[f"10.{number}.0.5/24"])
+        node.delete(f"pod-{number}", ips=[f"10.{number}.0.5/24"])
+    rival.kill()
+    assert list(node.files()) == ["lock"]
+    assert "ip-masq" not in node.save() and "IP-MASQ" not in node.save()
+
+
+def test_a_look_that_somebody_interrupts_is_taken_again(node, rival):
+    """Rules of more subnets than the kernel hands over at once."""
+    ips = [f"10.{number}.0.5/24" for number in range(60)]
+    node.add(ips=ips)
+    for _ in range(60):
+        assert node.check(ips=ips) is None
+
+
+@pytest.mark.parametrize("backend", ["nftables"], indirect=True)
+def test_ten_thousand_foreign_rules_and_somebody_who_commits_all_the_time(node):
+    node.nft("-f", "-", input=kube_rules_nft(10_000))
+    before = node.nft("list", "table", "ip", "kube-proxy")
+    rival = subprocess.Popen(node.inside("sh", "-c", RIVALS["nftables"]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for number in range(100):
+        for number in range(40):
             node.add(f"pod-{number}", ips=[f"10.{number}.0.5/24"])
+            assert node.check(f"pod-{number}", ips=[f"10.{number}.0.5/24"]) is None
             node.delete(f"pod-{number}", ips=[f"10.{number}.0.5/24"])
+        assert rival.poll() is None
     finally:
         rival.kill()
         rival.wait()
-    assert list(node.files()) == ["lock"]
-    assert "ip-masq" not in node.save() and "IP-MASQ" not in node.save()
+    assert node.nft("list", "table", "ip", "kube-proxy") == before
+    assert "table inet ip-masq" not in node.nft("list", "ruleset")
