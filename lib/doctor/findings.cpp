@@ -99,6 +99,7 @@ void find_wrong_backend(const Facts& facts, Findings& findings) {
   const auto& chains = facts.node.nat_chains;
   const auto names = [](const std::vector<nat::ForeignChain>& list) {
     std::vector<std::string> texts;
+    texts.reserve(list.size());
     for (const auto& each : list) {
       texts.push_back("nft chain " + each.family + " " + each.table + " " + each.chain + ", priority " +
                       std::to_string(each.priority));
