@@ -3,7 +3,6 @@
 #include "cni/error.hpp"
 #include "doctor/findings.hpp"
 #include "netfilter/foreign_rules.hpp"
-#include "netfilter/nftables_table.hpp"
 #include "plugin/command_line.hpp"
 #include "plugin/node_rules.hpp"
 

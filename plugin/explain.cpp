@@ -5,7 +5,7 @@
 
 #include "cni/error.hpp"
 #include "cni/json.hpp"
-#include "netfilter/nftables_table.hpp"
+#include "netfilter/foreign_rules.hpp"
 #include "plugin/command_line.hpp"
 #include "plugin/node_addresses.hpp"
 #include "plugin/node_rules.hpp"

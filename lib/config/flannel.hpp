@@ -16,8 +16,8 @@ namespace ipmasq::config {
 /// line.
 std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path);
 
-/// FLANNEL_IPMASQ of the file: whether flanneld masquerades; nullopt where the file does not exist or does not
-/// say. Throws cni::Error{io_failure}.
+/// FLANNEL_IPMASQ of the file: whether flanneld masquerades; nullopt where the file does not exist or does
+/// not say. Throws cni::Error{io_failure}.
 std::optional<bool> read_flannel_masquerades(const std::filesystem::path& path);
 
 /// The networks of a file; none where it does not exist. Throws cni::Error.

@@ -29,7 +29,7 @@ struct ForeignRule {
   std::optional<Match<std::string>> out_interface = {};
   std::string comment = {};
   bool not_to_local = false;  ///< -m addrtype ! --dst-type LOCAL
-  std::string target = {};  ///< "MASQUERADE", "SNAT", "ACCEPT", "RETURN", a chain; empty for anything else
+  std::string target = {};    ///< "MASQUERADE", "SNAT", "ACCEPT", "RETURN", a chain; empty for anything else
 
   bool operator==(const ForeignRule&) const = default;
 

@@ -7,7 +7,7 @@
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "cni/error.hpp"
 #include "netfilter/netlink.hpp"
@@ -58,11 +58,11 @@ std::optional<net::Address> source_seen(const Connection& connection) {
       const Attributes attributes(answer);
       const Attributes reply(attributes[CTA_TUPLE_REPLY]);
       const Attributes addresses(reply[CTA_TUPLE_IP]);
-      const auto* const address =
-          addresses[family == net::Family::ipv4 ? int{CTA_IP_V4_DST} : int{CTA_IP_V6_DST}];
-      if (address == nullptr || static_cast<std::uint32_t>(nla_len(address)) != bytes_of(family)) return true;
+      const auto address =
+          addresses.bytes(family == net::Family::ipv4 ? int{CTA_IP_V4_DST} : int{CTA_IP_V6_DST});
+      if (address.size() != bytes_of(family)) return true;
       seen.emplace(net::Address{family, {}});
-      std::memcpy(seen->bytes.data(), nla_data(address), bytes_of(family));
+      std::ranges::copy(address, seen->bytes.begin());
       return true;
     });
   } catch (const cni::Error&) {

@@ -2,12 +2,13 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
-#include <linux/netfilter/xt_comment.h>
+#include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -25,15 +26,9 @@ using nat::ForeignRule;
 using net::Family;
 using Bytes = std::basic_string<std::uint8_t>;
 
-Bytes bytes_in(const nlattr* attribute) {
-  if (attribute == nullptr) return {};
-  const auto* const start = static_cast<const std::uint8_t*>(nla_data(attribute));
-  return {start, static_cast<std::size_t>(nla_len(attribute))};
-}
-
-std::string text_in(const Bytes& bytes) {
-  std::string text(bytes.begin(), bytes.end());
-  return text.substr(0, text.find('\0'));
+Bytes value_in(const nlattr* data) {
+  const auto value = Attributes(data).bytes(NFTA_DATA_VALUE);
+  return {value.begin(), value.end()};
 }
 
 unsigned ones_in(const Bytes& mask) {
@@ -63,11 +58,11 @@ class RuleReader {
     if (name == "payload") return payload(attributes);
     if (name == "meta") return meta(attributes);
     if (name == "bitwise") {
-      mask_ = bytes_in(Attributes(attributes[NFTA_BITWISE_MASK])[NFTA_DATA_VALUE]);
+      mask_ = value_in(attributes[NFTA_BITWISE_MASK]);
     } else if (name == "cmp") {
       compare(attributes);
     } else if (name == "match" && attributes.text(NFTA_MATCH_NAME) == "comment") {
-      rule_.comment = text_in(bytes_in(attributes[NFTA_MATCH_INFO]));
+      rule_.comment = attributes.text(NFTA_MATCH_INFO);
     } else if (name == "target") {
       rule_.target = attributes.text(NFTA_TARGET_NAME);
     } else if (name == "masq") {
@@ -100,10 +95,10 @@ class RuleReader {
   }
 
   void compare(const Attributes& attributes) {
-    const auto value = bytes_in(Attributes(attributes[NFTA_CMP_DATA])[NFTA_DATA_VALUE]);
+    const auto value = value_in(attributes[NFTA_CMP_DATA]);
     const bool inverted = attributes.number(NFTA_CMP_OP) == NFT_CMP_NEQ;
     if (holds_ == Holds::out_interface) {
-      rule_.out_interface = {text_in(value), inverted};
+      rule_.out_interface = {{value.begin(), std::ranges::find(value, std::uint8_t{0})}, inverted};
     } else if (holds_ != Holds::nothing && value.size() <= bytes_of(family_)) {
       net::Address address{family_, {}};
       std::ranges::copy(value, address.bytes.begin());
@@ -141,40 +136,72 @@ class RuleReader {
 };
 
 // nft's own comment: type 0, length, text (libnftnl: udata.h).
-std::string comment_in(const nlattr* userdata) {
-  const auto bytes = bytes_in(userdata);
-  if (bytes.size() < 2 || bytes[0] != 0) return "";
-  return text_in(bytes.substr(2, bytes[1]));
+std::string comment_in(std::span<const std::uint8_t> userdata) {
+  if (userdata.size() < 2 || userdata[0] != 0) return "";
+  const auto text = userdata.subspan(2, std::min<std::size_t>(userdata[1], userdata.size() - 2));
+  return {text.begin(), std::ranges::find(text, std::uint8_t{0})};
+}
+
+// "ip", "ip6", "inet"; empty for families without NAT.
+std::string family_of(const nlmsghdr& message) {
+  static const std::map<int, std::string> families{
+      {NFPROTO_IPV4, "ip"}, {NFPROTO_IPV6, "ip6"}, {NFPROTO_INET, "inet"}};
+  const auto found = families.find(static_cast<const nfgenmsg*>(nlmsg_data(&message))->nfgen_family);
+  return found == families.end() ? "" : found->second;
+}
+
+bool is_ours(const std::string& family, const std::string& table) {
+  return family == "inet" && table == nat::nftables::table_name;
+}
+
+// Dumps what there is of a kind in all tables; nothing where the kernel has no nftables.
+void dump(int type, const std::function<bool(const nlmsghdr&)>& visit, const std::function<void()>& restart) {
+  const auto request = nftables_message(type, NLM_F_DUMP, NFPROTO_UNSPEC);
+  try {
+    NetfilterSocket().ask(request.get(), visit, restart);
+  } catch (const cni::Error& error) {
+    if (error.code() != nat_unavailable) throw;
+  }
 }
 
 }  // namespace
 
 std::vector<ForeignRule> foreign_nftables_rules() {
-  static const std::map<int, std::string> families{
-      {NFPROTO_IPV4, "ip"}, {NFPROTO_IPV6, "ip6"}, {NFPROTO_INET, "inet"}};
   std::vector<ForeignRule> rules;
-  const auto request = nftables_message(NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_UNSPEC);
   const auto visit = [&](const nlmsghdr& answer) {
     const Attributes attributes(answer);
-    const auto family = families.find(static_cast<const nfgenmsg*>(nlmsg_data(&answer))->nfgen_family);
+    const auto family = family_of(answer);
     const auto table = attributes.text(NFTA_RULE_TABLE);
-    if (family == families.end() || (family->second == "inet" && table == nat::nftables::table_name))
-      return true;
+    if (family.empty() || is_ours(family, table)) return true;
     ForeignRule rule{.program = "nft",
-                     .family = family->second,
+                     .family = family,
                      .table = table,
                      .chain = attributes.text(NFTA_RULE_CHAIN),
                      .handle = attributes.long_number(NFTA_RULE_HANDLE),
-                     .comment = comment_in(attributes[NFTA_RULE_USERDATA])};
+                     .comment = comment_in(attributes.bytes(NFTA_RULE_USERDATA))};
     rules.push_back(RuleReader(std::move(rule)).read(attributes[NFTA_RULE_EXPRESSIONS]));
     return true;
   };
-  try {
-    NetfilterSocket().ask(request.get(), visit, [&rules] { rules.clear(); });
-  } catch (const cni::Error& error) {
-    if (error.code() != nat_unavailable) throw;
-  }
+  dump(NFT_MSG_GETRULE, visit, [&rules] { rules.clear(); });
   return rules;
+}
+
+std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most) {
+  std::vector<nat::ForeignChain> chains;
+  const auto visit = [&](const nlmsghdr& answer) {
+    const Attributes attributes(answer);
+    const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
+    const auto family = family_of(answer);
+    const auto table = attributes.text(NFTA_CHAIN_TABLE);
+    const bool is_nat = attributes[NFTA_CHAIN_HOOK] != nullptr && attributes.text(NFTA_CHAIN_TYPE) == "nat" &&
+                        hook.number(NFTA_HOOK_HOOKNUM) == static_cast<std::uint32_t>(NF_INET_POST_ROUTING);
+    if (!is_nat || family.empty() || is_ours(family, table)) return true;
+    chains.push_back({family, table, attributes.text(NFTA_CHAIN_NAME),
+                      static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY))});
+    return chains.size() < most;
+  };
+  dump(NFT_MSG_GETCHAIN, visit, [&chains] { chains.clear(); });
+  return chains;
 }
 
 }  // namespace ipmasq::netfilter

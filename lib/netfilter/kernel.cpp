@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "netfilter/error_codes.hpp"
+#include "netfilter/foreign_rules.hpp"
 #include "netfilter/iptables_backend.hpp"
 #include "netfilter/nftables_backend.hpp"
-#include "netfilter/nftables_table.hpp"
 
 namespace ipmasq::netfilter {
 

@@ -88,10 +88,15 @@ std::uint64_t Attributes::long_number(int type) const {
 }
 
 std::string Attributes::text(int type) const {
+  const auto held = bytes(type);
+  return {held.begin(), std::ranges::find(held, std::uint8_t{0})};
+}
+
+std::span<const std::uint8_t> Attributes::bytes(int type) const {
   const auto* const attribute = (*this)[type];
-  if (attribute == nullptr) return "";
-  const auto* const start = static_cast<const char*>(nla_data(attribute));
-  return {start, strnlen(start, static_cast<std::size_t>(nla_len(attribute)))};
+  if (attribute == nullptr) return {};
+  return {static_cast<const std::uint8_t*>(nla_data(attribute)),
+          static_cast<std::size_t>(nla_len(attribute))};
 }
 
 void for_each(const nlattr* list, const std::function<void(const nlattr* item)>& visit) {

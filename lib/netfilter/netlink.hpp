@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,8 @@ class Attributes {
   std::uint32_t number(int type) const;
   std::uint64_t long_number(int type) const;
   std::string text(int type) const;
+  /// What the attribute holds, or nothing.
+  std::span<const std::uint8_t> bytes(int type) const;
 
  private:
   static constexpr std::size_t most_types = 32;

@@ -50,15 +50,10 @@ struct Register {
   bool is_big_endian = false;  // of a random number
 };
 
-Bytes bytes_in(const nlattr* attribute) {
-  if (attribute == nullptr) return {};
-  const auto* const start = static_cast<const std::uint8_t*>(nla_data(attribute));
-  return {start, static_cast<std::size_t>(nla_len(attribute))};
-}
-
 // Of an NFTA_*_DATA.
 Bytes value_in(const nlattr* data) {
-  return bytes_in(Attributes(data)[NFTA_DATA_VALUE]);
+  const auto value = Attributes(data).bytes(NFTA_DATA_VALUE);
+  return {value.begin(), value.end()};
 }
 
 template <typename Number>

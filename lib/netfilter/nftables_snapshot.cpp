@@ -11,7 +11,6 @@
 #include <set>
 #include <utility>
 
-#include "netfilter/error_codes.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
 #include "netfilter/nftables_rule.hpp"
@@ -164,11 +163,10 @@ class TableReader {
   }
 
   static std::optional<End> end_of(const Attributes& element, const nat::nftables::Set& set) {
-    const auto* const key = Attributes(element[NFTA_SET_ELEM_KEY])[NFTA_DATA_VALUE];
-    const auto length = bytes_of(set.family);
-    if (key == nullptr || static_cast<std::uint32_t>(nla_len(key)) != length) return std::nullopt;
+    const auto key = Attributes(element[NFTA_SET_ELEM_KEY]).bytes(NFTA_DATA_VALUE);
+    if (key.size() != bytes_of(set.family)) return std::nullopt;
     End end{{set.family, {}}, (element.number(NFTA_SET_ELEM_FLAGS) & NFT_SET_ELEM_INTERVAL_END) == 0, ""};
-    std::copy_n(static_cast<const std::uint8_t*>(nla_data(key)), length, end.address.bytes.begin());
+    std::ranges::copy(key, end.address.bytes.begin());
     if (!set.is_map || !end.opens) return end;
     const Attributes data(element[NFTA_SET_ELEM_DATA]);
     const Attributes verdict(data[NFTA_DATA_VERDICT]);
@@ -197,19 +195,6 @@ class TableReader {
   ObservedTable table_;
 };
 
-std::string family_name(std::uint8_t family) {
-  switch (family) {
-    case NFPROTO_IPV4:
-      return "ip";
-    case NFPROTO_IPV6:
-      return "ip6";
-    case NFPROTO_INET:
-      return "inet";
-    default:
-      return "";
-  }
-}
-
 }  // namespace
 
 ObservedTable read_nftables_table() {
@@ -221,30 +206,6 @@ bool has_nftables_table() {
   const auto request = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
   nla_put_string(request.get(), NFTA_TABLE_NAME, our_table.c_str());
   return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
-}
-
-std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most) {
-  std::vector<nat::ForeignChain> chains;
-  const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
-  const auto visit = [&](const nlmsghdr& answer) {
-    const Attributes attributes(answer);
-    const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
-    const auto* const body = static_cast<const nfgenmsg*>(nlmsg_data(&answer));
-    const auto family = family_name(body->nfgen_family);
-    const auto table = attributes.text(NFTA_CHAIN_TABLE);
-    const bool is_nat = attributes[NFTA_CHAIN_HOOK] != nullptr && attributes.text(NFTA_CHAIN_TYPE) == "nat" &&
-                        hook.number(NFTA_HOOK_HOOKNUM) == postrouting_hook;
-    if (!is_nat || family.empty() || (family == "inet" && table == our_table)) return true;
-    chains.push_back({family, table, attributes.text(NFTA_CHAIN_NAME),
-                      static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY))});
-    return chains.size() < most;
-  };
-  try {
-    NetfilterSocket().ask(request.get(), visit, [&chains] { chains.clear(); });
-  } catch (const cni::Error& error) {
-    if (error.code() != nat_unavailable) throw;
-  }
-  return chains;
 }
 
 }  // namespace ipmasq::netfilter

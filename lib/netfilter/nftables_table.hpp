@@ -1,4 +1,4 @@
-// Our nftables table as the kernel has it now, and the other chains beside which it stands.
+// Our nftables table as the kernel has it now.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "nat/foreign_rule.hpp"
 #include "nat/nftables_difference.hpp"
 
 namespace ipmasq::netfilter {
@@ -24,9 +23,5 @@ using NftablesEditsFor = std::function<std::vector<nat::nftables::Edit>(const na
 /// was committed. Where somebody changes our table at the same moment it is read and tried again. Throws
 /// cni::Error: nat_unavailable, rules_refused; the table is then as it was.
 std::vector<nat::nftables::Edit> change_nftables_table(const NftablesEditsFor& edits_for);
-
-/// Base chains of type nat that hook postrouting, ours aside; at most `most`. None where the kernel has no
-/// nftables. Throws cni::Error: nat_unavailable, nat_forbidden where it may not be asked.
-std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most);
 
 }  // namespace ipmasq::netfilter
