@@ -127,8 +127,7 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, 
 }  // namespace
 
 void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& output) {
-  const auto netconf = config::parse_netconf(request.netconf);
-  refuse_config_file(netconf);
+  const auto netconf = config::effective_netconf(request.netconf);
   const auto entry = entry_of(request, netconf);
 
   const state::Store store(netconf.state_dir);

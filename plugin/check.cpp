@@ -38,8 +38,7 @@ void check_record(const Recorded& recorded, const cni::Request& request) {
 }  // namespace
 
 void check(const cni::Request& request, netfilter::Kernel& kernel) {
-  const auto netconf = config::parse_netconf(request.netconf);
-  refuse_config_file(netconf);
+  const auto netconf = config::effective_netconf(request.netconf);
   static_cast<void>(cni::addresses(cni::prev_result(request.netconf)));
 
   const state::Store store(netconf.state_dir);

@@ -15,9 +15,10 @@ Recorded load_if_there(const state::Store& store) {
 }
 
 // Throws where an ADD could not work; else the back end that it would use.
-netfilter::Backend check_that_add_could_work(const cni::Request& request, netfilter::Kernel& kernel) {
-  const auto netconf = config::parse_netconf(request.netconf);
-  refuse_config_file(netconf);
+netfilter::Backend check_that_add_could_work(const cni::Request& request, netfilter::Kernel& kernel,
+                                             std::ostream& warnings) {
+  const auto netconf = config::effective_netconf(request.netconf);
+  for (const auto& warning : netconf.warnings) warnings << "ip-masq: " << warning << '\n';
   config::read_cluster_networks(netconf.subnet_file);
   const state::Store store(netconf.state_dir);
   const NodeRules rules(kernel, store, netconf.lock_timeout);
@@ -49,7 +50,7 @@ bool recorded_subnets_lack_rules(const cni::Request& request, netfilter::Kernel&
 
 void status(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings) {
   try {
-    const auto backend = check_that_add_could_work(request, kernel);
+    const auto backend = check_that_add_could_work(request, kernel, warnings);
     if (backend == netfilter::Backend::iptables && kernel.preferred() == netfilter::Backend::nftables) {
       warnings << "ip-masq: " << undone_by_nftables << '\n';
     }

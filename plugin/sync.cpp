@@ -24,6 +24,7 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
 
   std::string problems;
   const auto wanted = wanted_of(recorded);
+  for (const auto& warning : wanted.warnings()) output << "warning: " << warning << '\n';
   for (const auto& [network, problem] : wanted.problems()) {
     problems +=
         (problems.empty() ? "" : "; ") + ("rules of network " + network + " may be incomplete: " + problem);

@@ -1,7 +1,5 @@
 #include "plugin/wanted.hpp"
 
-#include <system_error>
-
 #include "cni/error.hpp"
 #include "config/flannel.hpp"
 
@@ -22,7 +20,7 @@ nat::Network network_of(const state::Network& recorded, std::string& problem) {
     return network;
   }
   try {
-    network.netconf = config::parse_netconf(recorded.record->netconf);
+    network.netconf = config::effective_netconf(recorded.record->netconf);
     network.cluster_networks = config::read_cluster_networks(network.netconf.subnet_file);
   } catch (const cni::Error& error) {
     network.is_known = false;
@@ -42,6 +40,8 @@ Wanted wanted_of(const Recorded& recorded) {
   for (const auto& [name, network] : recorded) {
     std::string problem;
     wanted.networks_.push_back(network_of(network, problem));
+    const auto& warnings = wanted.networks_.back().netconf.warnings;
+    wanted.warnings_.insert(warnings.begin(), warnings.end());
     if (network.record) wanted.backends_[name] = network.record->backend;
     if (!problem.empty()) wanted.problems_.emplace(name, problem);
   }
@@ -55,15 +55,6 @@ nat::Ruleset Wanted::of(netfilter::Backend backend) const {
     if (there == backends_.end() || there->second != netfilter::to_text(backend)) network.pod_subnets.clear();
   }
   return nat::wanted_ruleset(networks);
-}
-
-void refuse_config_file(const config::Netconf& netconf) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(netconf.config_file, ignored)) return;
-  throw cni::Error(cni::ErrorCode::invalid_config,
-                   "configFile is \"" + netconf.config_file.string() +
-                       "\", which exists: this version reads the network configuration only",
-                   "put its lists into the conflist, or set configFile to a path that does not exist");
 }
 
 }  // namespace ipmasq::plugin

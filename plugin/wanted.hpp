@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ class Wanted {
 
   /// Why rules of a network cannot be said, and so stay as they are; by network.
   const std::map<std::string, std::string>& problems() const { return problems_; }
+  /// What of the networks' configuration files is not understood, and left alone; each once.
+  const std::set<std::string>& warnings() const { return warnings_; }
 
  private:
   friend Wanted wanted_of(const Recorded& recorded);
@@ -30,11 +33,9 @@ class Wanted {
   std::vector<nat::Network> networks_;
   std::map<std::string, std::string> backends_;
   std::map<std::string, std::string> problems_;
+  std::set<std::string> warnings_;
 };
 
 Wanted wanted_of(const Recorded& recorded);
-
-/// Throws cni::Error{invalid_config} where the netconf's configFile is there: this version does not read it.
-void refuse_config_file(const config::Netconf& netconf);
 
 }  // namespace ipmasq::plugin

@@ -10,7 +10,24 @@ const cni::Json* Keys::find(const char* key) const {
 }
 
 void Keys::refuse(const std::string& key, const cni::Json& value, const std::string& expected) {
-  note(key + " is " + cni::excerpt(value) + ": expected " + expected);
+  const auto item = value.is_string() ? value.get<std::string>() : "";
+  problems_.push_back(place(key, item) + key + " is " + cni::excerpt(value) + ": expected " + expected);
+}
+
+void Keys::note(const std::string& key, const std::string& problem) {
+  problems_.push_back(place(key, "") + problem);
+}
+
+std::string Keys::origin(const std::string& key) const {
+  const bool is_from_file = file_ != nullptr && file_->places.contains(key);
+  return is_from_file ? key + " in " + file_->path.string() : key;
+}
+
+std::string Keys::place(const std::string& key, const std::string& item) const {
+  if (file_ == nullptr) return "";
+  auto found = file_->places.find(key + " " + item);
+  if (found == file_->places.end()) found = file_->places.find(key);
+  return found == file_->places.end() ? "" : found->second + ": ";
 }
 
 std::optional<bool> Keys::boolean(const char* key) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cni/json.hpp"
+#include "config/agent_file.hpp"
 
 namespace ipmasq::config {
 
@@ -13,7 +14,8 @@ namespace ipmasq::config {
 /// type.
 class Keys {
  public:
-  explicit Keys(const cni::Json& object) : object_(object) {}
+  /// `file`: where some of the keys were taken from, so that a problem tells the line; nullptr for none.
+  explicit Keys(const cni::Json& object, const AgentFile* file = nullptr) : object_(object), file_(file) {}
 
   std::optional<bool> boolean(const char* key);
   std::optional<std::string> string(const char* key, const std::string& expected);
@@ -22,7 +24,11 @@ class Keys {
 
   /// Notes: KEY is VALUE: expected EXPECTED.
   void refuse(const std::string& key, const cni::Json& value, const std::string& expected);
-  void note(const std::string& problem) { problems_.push_back(problem); }
+  /// Notes a problem of `key`.
+  void note(const std::string& key, const std::string& problem);
+
+  /// KEY, or "KEY in FILE" where it was taken from there.
+  std::string origin(const std::string& key) const;
 
   /// One line each, in the order found.
   const std::vector<std::string>& problems() const { return problems_; }
@@ -30,7 +36,11 @@ class Keys {
  private:
   const cni::Json* find(const char* key) const;
 
+  /// "FILE, line N: " of a key, or of an item of its list; empty where it was not taken from a file.
+  std::string place(const std::string& key, const std::string& item) const;
+
   const cni::Json& object_;
+  const AgentFile* file_;
   std::vector<std::string> problems_;
 };
 

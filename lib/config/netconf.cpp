@@ -123,7 +123,9 @@ void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::
     return listed == nullptr || (!listed->empty() && !names_family(family));
   };
   if (listed != nullptr) {
-    for (const auto& prefix : *listed) netconf.non_masquerade.push_back({prefix, "nonMasqueradeCIDRs"});
+    for (const auto& prefix : *listed) {
+      netconf.non_masquerade.push_back({prefix, keys.origin("nonMasqueradeCIDRs")});
+    }
   }
   for (const auto text : default_non_masquerade) {
     const auto prefix = constant_prefix(text);
@@ -132,7 +134,7 @@ void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::
   }
   if (with_reserved && use_default(net::Family::ipv4)) {
     for (const auto text : reserved) {
-      netconf.non_masquerade.push_back({constant_prefix(text), "nonMasqueradeReserved"});
+      netconf.non_masquerade.push_back({constant_prefix(text), keys.origin("nonMasqueradeReserved")});
     }
   }
   for (const auto& masqueraded : netconf.masquerade) {
@@ -151,12 +153,15 @@ void read_lists(Keys& keys, Netconf& netconf) {
   const auto masqueraded = read_prefixes(keys, "masqueradeCIDRs");
   const auto entries = (kept ? kept->size() : 0) + (masqueraded ? masqueraded->size() : 0);
   if (entries > limit) {
-    keys.note("nonMasqueradeCIDRs and masqueradeCIDRs have " + std::to_string(entries) +
-              " entries: expected at most " + std::to_string(limit) + " (cidrLimit)");
+    keys.note("nonMasqueradeCIDRs", "nonMasqueradeCIDRs and masqueradeCIDRs have " + std::to_string(entries) +
+                                        " entries: expected at most " + std::to_string(limit) +
+                                        " (cidrLimit)");
     return;
   }
   if (masqueraded) {
-    for (const auto& prefix : *masqueraded) netconf.masquerade.push_back({prefix, "masqueradeCIDRs"});
+    for (const auto& prefix : *masqueraded) {
+      netconf.masquerade.push_back({prefix, keys.origin("masqueradeCIDRs")});
+    }
   }
   const bool with_reserved = keys.boolean("nonMasqueradeReserved").value_or(false);
   read_non_masquerade(keys, with_reserved, kept ? &*kept : nullptr, netconf);
@@ -208,8 +213,9 @@ void read_pod_subnets(Keys& keys, Netconf& netconf) {
   const auto subnets = read_prefixes(keys, "podSubnets");
   if (!subnets || keys.problems().size() > before) return;
   if (subnets->empty() || subnets->size() > most_pod_subnets) {
-    keys.note("podSubnets has " + std::to_string(subnets->size()) + " entries: expected 1 to " +
-              std::to_string(most_pod_subnets) + ", or no such key to take them from prevResult");
+    keys.note("podSubnets", "podSubnets has " + std::to_string(subnets->size()) + " entries: expected 1 to " +
+                                std::to_string(most_pod_subnets) +
+                                ", or no such key to take them from prevResult");
   }
   for (const auto& subnet : *subnets) {
     if (subnet.length == 0)
@@ -252,9 +258,11 @@ void throw_problems(const Keys& keys) {
 
 }  // namespace
 
-Netconf parse_netconf(const cni::Json& json) {
+Netconf parse_netconf(const cni::Json& json, const AgentFile* file) {
+  auto merged = json;
+  if (file != nullptr) merged.update(file->keys);
   Netconf netconf;
-  Keys keys(json);
+  Keys keys(merged, file);
   read_lists(keys, netconf);
   read_to_ports(keys, netconf);
   read_snat_to(keys, netconf);
@@ -262,7 +270,14 @@ Netconf parse_netconf(const cni::Json& json) {
   read_pod_subnets(keys, netconf);
   read_rest(keys, netconf);
   throw_problems(keys);
+  if (file != nullptr) netconf.warnings = file->warnings;
   return netconf;
+}
+
+Netconf effective_netconf(const cni::Json& json) {
+  auto netconf = parse_netconf(json);
+  const auto file = read_agent_file(netconf.config_file);
+  return file ? parse_netconf(json, &*file) : netconf;
 }
 
 std::filesystem::path parse_state_dir(const cni::Json& json) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cni/json.hpp"
+#include "config/agent_file.hpp"
 #include "config/mark.hpp"
 #include "config/port_range.hpp"
 #include "net/address.hpp"
@@ -49,11 +50,16 @@ struct Netconf {
   std::filesystem::path state_dir = "/run/cni/ip-masq";
   std::chrono::nanoseconds resync_interval = std::chrono::seconds(60);
   std::chrono::nanoseconds lock_timeout = std::chrono::seconds(30);
+  std::vector<std::string> warnings;  ///< of the agent's file
 };
 
 /// Every key of ours in a netconf (an object); others are left alone. Throws cni::Error{invalid_config} whose
-/// message lists all that is wrong, each with key, value and what was expected.
-Netconf parse_netconf(const cni::Json& json);
+/// message lists all that is wrong, each with key, value and what was expected. `file`: whose keys stand
+/// instead of the netconf's; what is wrong with those is told with file and line.
+Netconf parse_netconf(const cni::Json& json, const AgentFile* file = nullptr);
+
+/// The netconf with what its configFile says now, where that exists. Throws cni::Error.
+Netconf effective_netconf(const cni::Json& json);
 
 /// `stateDir` alone, for a call that must work whatever else the netconf says. Throws
 /// cni::Error{invalid_config}.

@@ -9,7 +9,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def section(title):
-    return re.search(rf"^## {title}$(.*?)(?=^## )", README, re.MULTILINE | re.DOTALL)[1]
+    return re.search(rf"^## {title}$(.*?)(?=^##+ )", README, re.MULTILINE | re.DOTALL)[1]
 
 
 def first_cells(text):

@@ -140,11 +140,6 @@ def test_status_of_a_node_that_is_ready(node):
 
 
 def test_status_tells_why_an_add_could_not_work(node):
-    config = node.folder / "agent-config"
-    config.write_text("nonMasqueradeCIDRs: []\n")
-    code, message = status(node, configFile=str(config))
-    assert (code, message) == (
-        50, f'configFile is "{config}", which exists: this version reads the network configuration only')
     assert status(node, catchAll=3) == (50, "catchAll is 3: expected true or false")
 
 
