@@ -9,6 +9,7 @@
 #include "cni/error.hpp"
 #include "config/netconf.hpp"
 #include "config/port_range.hpp"
+#include "plugin/install.hpp"
 #include "plugin/operands.hpp"
 
 namespace ipmasq::plugin {
@@ -27,12 +28,17 @@ configuration on stdin. By hand:
   ip-masq probe HOST           does HOST answer what pods send, and which source does it see
   ip-masq doctor               what on this node hides pods or can undo an exemption, and the fix
   ip-masq sync                 bring the kernel's rules to what is wanted, now
+  ip-masq install              put this program and its entry into the conflist where they belong
+  ip-masq uninstall            take the entry out again
   ip-masq --version
   ip-masq --help
 
 Options:
   --state-dir DIR              where attachments are recorded (default /run/cni/ip-masq)
-  --conf-dir DIR               doctor: where conflists are (default /etc/cni/net.d)
+  --conf-dir DIR               install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
+  --bin-dir DIR                install: where plugins are (default /opt/cni/bin)
+  --after TYPE                 install: the plugin whose conflist is meant (default flannel)
+  --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
   -o, --output text|json       show, explain, probe, doctor: how to print (default text)
@@ -74,7 +80,9 @@ int run(int argc, const char* const* argv) {
   cxxopts::Options options("ip-masq");
   options.add_options()("h,help", "")("version", "")(
       "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
-      "conf-dir", "", cxxopts::value<std::string>()->default_value("/etc/cni/net.d"))(
+      "conf-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.conf_dir.string()))(
+      "bin-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.bin_dir.string()))(
+      "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
       "port", "", cxxopts::value<std::string>())("from", "", cxxopts::value<std::string>())(
       "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
       "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
@@ -113,6 +121,12 @@ int run(int argc, const char* const* argv) {
     expect_operands(command, operands, 0);
     const std::filesystem::path conf_dir(parsed["conf-dir"].as<std::string>());
     return diagnose(state_dir, conf_dir, format, std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
+  } else if (command == "install" || command == "uninstall") {
+    expect_operands(command, operands, 0);
+    const InstallTarget target{parsed["bin-dir"].as<std::string>(), parsed["conf-dir"].as<std::string>(),
+                               parsed["after"].as<std::string>()};
+    command == "install" ? install(target, std::cout) : uninstall(target, std::cout);
+    if (command == "uninstall" && parsed.count("rules") > 0) remove_rules(state_dir, std::cout);
   } else if (command == "sync") {
     expect_operands(command, operands, 0);
     sync(state_dir, std::cout);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <system_error>
 
 #include "cni/error.hpp"
@@ -21,6 +22,50 @@ void write_all(const FileDescriptor& file, std::string_view text, const std::fil
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) cni::throw_errno("cannot write " + path.string());
     text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+// A file, block by block.
+class Blocks {
+ public:
+  explicit Blocks(const std::filesystem::path& path)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (!file_.is_open()) cni::throw_errno("cannot open " + path.string());
+  }
+
+  // Empty at the end; stands until the next call.
+  std::string_view next() {
+    std::size_t used = 0;
+    while (used < block_.size()) {
+      const auto got = ::read(file_.number(), block_.data() + used, block_.size() - used);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) cni::throw_errno("cannot read " + path_.string());
+      if (got == 0) break;
+      used += static_cast<std::size_t>(got);
+    }
+    return {block_.data(), used};
+  }
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor file_;
+  std::string block_ = std::string(std::size_t{1} << 16U, '\0');
+};
+
+// Lets `write` fill a new file that then takes the place of `path`.
+void replace(const std::filesystem::path& path, mode_t mode,
+             const std::function<void(const FileDescriptor&)>& write) {
+  const auto temporary = path.parent_path() / (".new-" + std::to_string(::getpid()));
+  try {
+    const FileDescriptor file(
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+    if (!file.is_open()) cni::throw_errno("cannot create " + temporary.string());
+    write(file);
+    if (mode != owner_reads && ::fchmod(file.number(), mode) != 0) cni::throw_errno("cannot set the mode of " + temporary.string());
+    if (::rename(temporary.c_str(), path.c_str()) != 0) cni::throw_errno("cannot replace " + path.string());
+  } catch (const cni::Error&) {
+    ::unlink(temporary.c_str());
+    throw;
   }
 }
 
@@ -54,17 +99,25 @@ std::optional<std::string> read_file(const std::filesystem::path& path) {
   return text;
 }
 
-void replace_file(const std::filesystem::path& path, std::string_view text) {
-  const auto temporary = path.parent_path() / (".new-" + std::to_string(::getpid()));
-  try {
-    const FileDescriptor file(
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!file.is_open()) cni::throw_errno("cannot create " + temporary.string());
-    write_all(file, text, path);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) cni::throw_errno("cannot replace " + path.string());
-  } catch (const cni::Error&) {
-    ::unlink(temporary.c_str());
-    throw;
+void replace_file(const std::filesystem::path& path, std::string_view text, mode_t mode) {
+  replace(path, mode, [&](const FileDescriptor& file) { write_all(file, text, path); });
+}
+
+void copy_program(const std::filesystem::path& from, const std::filesystem::path& path) {
+  constexpr mode_t everybody_runs = 0755;
+  replace(path, everybody_runs, [&](const FileDescriptor& file) {
+    Blocks blocks(from);
+    for (auto block = blocks.next(); !block.empty(); block = blocks.next()) write_all(file, block, path);
+  });
+}
+
+bool have_the_same_bytes(const std::filesystem::path& left, const std::filesystem::path& right) {
+  Blocks left_blocks(left);
+  Blocks right_blocks(right);
+  for (;;) {
+    const auto block = left_blocks.next();
+    if (block != right_blocks.next()) return false;
+    if (block.empty()) return true;
   }
 }
 

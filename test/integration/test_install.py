@@ -1,0 +1,216 @@
+"""ip-masq install and uninstall: the binary, and the entry in a conflist that a runtime may read at any time."""
+
+import json
+import os
+import random
+import subprocess
+import threading
+
+import pytest
+from harness.node import BINARY, ROOT, Node
+
+FLANNEL = {"name": "cbr0", "cniVersion": "0.3.1", "plugins": [
+    {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True}},
+    {"type": "portmap", "capabilities": {"portMappings": True}}], "zz": {"b": 1, "a": [2, 1]}}
+INSTALLED = {**FLANNEL, "plugins": [
+    {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True, "ipMasq": False}},
+    FLANNEL["plugins"][1], {"type": "ip-masq"}]}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A conflist folder and a binary folder that is not there yet."""
+    (tmp_path / "net.d").mkdir()
+    return tmp_path
+
+
+def run(place, *argv, check=True):
+    done = subprocess.run([BINARY, *argv, "--conf-dir", place / "net.d", *(["--bin-dir", place / "bin"] if argv[0] == "install" else [])],
+                          capture_output=True, text=True)
+    if check:
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    return done.returncode, done.stdout, done.stderr
+
+
+def put(place, name, config):
+    path = place / "net.d" / name
+    path.write_text(config if isinstance(config, str) else json.dumps(config))
+    return path
+
+
+def names(place):
+    return sorted(path.name for path in (place / "net.d").iterdir())
+
+
+def same(left, right):
+    """Order of keys included."""
+    return json.dumps(left) == json.dumps(right)
+
+
+def test_install_and_uninstall(place):
+    text = json.dumps(FLANNEL, indent=1)
+    conflist = put(place, "10-flannel.conflist", text)
+    conflist.chmod(0o640)
+    put(place, "05-other.conflist", {"name": "o", "plugins": [{"type": "bridge"}]})
+    assert run(place, "install") == f"put {place}/bin/ip-masq\nput the entry into {conflist}\n"
+    assert same(json.loads(conflist.read_text()), INSTALLED)
+    assert conflist.stat().st_mode & 0o777 == 0o640
+    program = place / "bin/ip-masq"
+    assert program.read_bytes() == BINARY.read_bytes() and program.stat().st_mode & 0o777 == 0o755
+    assert names(place) == ["05-other.conflist", "10-flannel.conflist", "10-flannel.conflist.before-ip-masq"]
+
+    before = conflist.stat()
+    assert run(place, "install") == ""
+    assert conflist.stat().st_ino == before.st_ino, "an install that changes nothing writes nothing"
+
+    assert run(place, "uninstall") == f"put {conflist} back\n"
+    assert conflist.read_text() == text
+    assert names(place) == ["05-other.conflist", "10-flannel.conflist"]
+    assert run(place, "uninstall") == ""
+    assert program.exists(), "pods that are there need it for their DEL"
+
+
+def test_a_newer_program_takes_the_place_of_the_old_one(place):
+    put(place, "10-flannel.conflist", FLANNEL)
+    run(place, "install")
+    (place / "bin/ip-masq").write_bytes(b"an older one")
+    assert run(place, "install") == f"put {place}/bin/ip-masq\n"
+    assert (place / "bin/ip-masq").read_bytes() == BINARY.read_bytes()
+    assert os.listdir(place / "bin") == ["ip-masq"]
+
+
+@pytest.mark.parametrize("delegate, expected", [
+    ({"ipMasq": True}, {"ipMasq": True}), ({"ipMasq": False}, {"ipMasq": False}), ({}, {"ipMasq": False}), (None, {"ipMasq": False})])
+def test_flannels_delegate(place, delegate, expected):
+    plugin = {"type": "flannel", **({} if delegate is None else {"delegate": delegate})}
+    conflist = put(place, "10-flannel.conflist", {"name": "cbr0", "plugins": [plugin]})
+    run(place, "install")
+    assert json.loads(conflist.read_text())["plugins"] == [{"type": "flannel", "delegate": expected}, {"type": "ip-masq"}]
+
+
+def test_an_entry_that_is_there_keeps_its_keys_and_place(place):
+    config = {**INSTALLED, "plugins": [INSTALLED["plugins"][0], {"type": "ip-masq", "catchAll": False}, INSTALLED["plugins"][1]]}
+    conflist = put(place, "10-flannel.conflist", config)
+    assert run(place, "install") == f"put {place}/bin/ip-masq\n"
+    assert same(json.loads(conflist.read_text()), config)
+
+
+def test_a_single_plugin_becomes_a_list(place):
+    config = {"cniVersion": "0.4.0", "name": "plain", "type": "bridge", "bridge": "cni0", "ipam": {"type": "host-local"}}
+    path = put(place, "10-plain.conf", config)
+    run(place, "install", "--after", "bridge")
+    assert names(place) == ["10-plain.conf.before-ip-masq", "10-plain.conflist"]
+    assert same(json.loads((place / "net.d/10-plain.conflist").read_text()), {
+        "cniVersion": "0.4.0", "name": "plain",
+        "plugins": [{"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-local"}}, {"type": "ip-masq"}]})
+    assert run(place, "install", "--after", "bridge") == ""
+    assert run(place, "uninstall") == f"put {path} back\n"
+    assert names(place) == ["10-plain.conf"]
+    assert json.loads(path.read_text()) == config
+
+
+def test_uninstall_keeps_what_was_written_since(place):
+    conflist = put(place, "10-flannel.conflist", FLANNEL)
+    run(place, "install")
+    changed = json.loads(conflist.read_text())
+    changed["plugins"].insert(1, {"type": "bandwidth"})
+    put(place, "10-flannel.conflist", changed)
+    assert run(place, "uninstall") == f"took the entry out of {conflist}\n"
+    changed["plugins"].pop()
+    assert same(json.loads(conflist.read_text()), changed)
+
+
+@pytest.mark.parametrize("config", [None, "{", "[]", '{"name": "x", "plugins": "none"}', {"name": "x", "plugins": [{"type": "bridge"}]}])
+def test_where_there_is_nothing_to_stand_behind(place, config):
+    if config is not None:
+        path = put(place, "10-x.conflist", config)
+        before = path.read_text()
+    status, output, errors = run(place, "install", check=False)
+    assert (status, output) == (1, "")
+    assert errors == (f'ip-masq: no conflist in {place}/net.d has a plugin of type "flannel"\n'
+                      "  install that plugin first, or name another with --after\n")
+    assert config is None or path.read_text() == before
+    assert not (place / "bin").exists()
+
+
+def test_folders_that_are_not_there_or_cannot_be_written(place):
+    assert run(place / "nowhere", "install", check=False)[2].startswith(
+        f"ip-masq: cannot read the folder {place}/nowhere/net.d: No such file")
+    conflist = put(place, "10-flannel.conflist", FLANNEL)
+    (place / "bin").write_text("a file")
+    status, _, errors = run(place, "install", check=False)
+    assert (status, errors) == (1, f"ip-masq: cannot make the folder {place}/bin: Not a directory\n")
+    assert same(json.loads(conflist.read_text()), FLANNEL)
+
+
+def test_a_full_disk_leaves_the_conflist(place):
+    folder = place / "net.d"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "small", folder], check=True)
+    try:
+        conflist = put(place, "10-flannel.conflist", FLANNEL)
+        status, _, errors = run(place, "install", check=False)
+        assert (status, errors) == (1, f"ip-masq: cannot write {conflist}.before-ip-masq: No space left on device\n")
+        assert same(json.loads(conflist.read_text()), FLANNEL)
+        assert names(place) == ["10-flannel.conflist"]
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_no_reader_ever_sees_half_a_conflist(place):
+    """Installs and uninstalls, killed at any moment, beside a runtime that reads all the time."""
+    conflist = put(place, "10-flannel.conflist", FLANNEL)
+    stop = threading.Event()
+    odd = []
+
+    def read():
+        while not stop.is_set():
+            text = conflist.read_text()
+            try:
+                types = [plugin["type"] for plugin in json.loads(text)["plugins"]]
+            except ValueError:
+                types = text
+            if types not in (["flannel", "portmap"], ["flannel", "portmap", "ip-masq"]):
+                odd.append(types)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    dice = random.Random(5)
+    for number in range(120):
+        process = subprocess.Popen([BINARY, "install" if number % 2 == 0 else "uninstall", "--conf-dir", place / "net.d",
+                                    "--bin-dir", place / "bin"], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(dice.uniform(0, 0.008))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    run(place, "install")
+    stop.set()
+    reader.join()
+    assert odd == []
+    assert same(json.loads(conflist.read_text()), INSTALLED)
+
+
+def test_rules_go_with_uninstall_where_that_is_asked_for(tmp_path, backend):
+    node = Node(tmp_path, backend)
+    try:
+        before = node.save()
+        node.add("pod-1", ips=["10.244.1.5/24"])
+        node.add("pod-2", name="other", ips=["10.3.0.5/24"])
+        (node.state / "cbr0" / "broken:eth0").write_text("{")
+        (tmp_path / "net.d").mkdir()
+        node.tool("uninstall", "--conf-dir", tmp_path / "net.d")
+        assert node.save() != before
+        node.tool("uninstall", "--rules", "--conf-dir", tmp_path / "net.d")
+        assert node.save() == before == node.expected()
+        assert list(node.files()) == ["lock"]
+        assert node.call("DEL", "pod-1").error is None
+    finally:
+        node.close()
+
+
+def test_the_shipped_conflists_are_as_installed(place):
+    for name in ("10-flannel-ip-masq.conflist", "10-bridge-ip-masq.conflist"):
+        put(place, name, (ROOT / "conf" / name).read_text())
+    assert run(place, "install") == f"put {place}/bin/ip-masq\n"
+    assert run(place, "install", "--after", "bridge") == ""
