@@ -61,7 +61,8 @@ void replace(const std::filesystem::path& path, mode_t mode,
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
     if (!file.is_open()) cni::throw_errno("cannot create " + temporary.string());
     write(file);
-    if (mode != owner_reads && ::fchmod(file.number(), mode) != 0) cni::throw_errno("cannot set the mode of " + temporary.string());
+    if (mode != owner_reads && ::fchmod(file.number(), mode) != 0)
+      cni::throw_errno("cannot set the mode of " + temporary.string());
     if (::rename(temporary.c_str(), path.c_str()) != 0) cni::throw_errno("cannot replace " + path.string());
   } catch (const cni::Error&) {
     ::unlink(temporary.c_str());
