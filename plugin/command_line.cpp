@@ -9,6 +9,7 @@
 #include "cni/error.hpp"
 #include "config/netconf.hpp"
 #include "config/port_range.hpp"
+#include "plugin/agent.hpp"
 #include "plugin/install.hpp"
 #include "plugin/operands.hpp"
 
@@ -28,6 +29,7 @@ configuration on stdin. By hand:
   ip-masq probe HOST           does HOST answer what pods send, and which source does it see
   ip-masq doctor               what on this node hides pods or can undo an exemption, and the fix
   ip-masq sync                 bring the kernel's rules to what is wanted, now
+  ip-masq agent                sync at each change of configuration or rules, until SIGTERM
   ip-masq install              put this program and its entry into the conflist where they belong
   ip-masq uninstall            take the entry out again
   ip-masq --version
@@ -35,9 +37,10 @@ configuration on stdin. By hand:
 
 Options:
   --state-dir DIR              where attachments are recorded (default /run/cni/ip-masq)
-  --conf-dir DIR               install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
-  --bin-dir DIR                install: where plugins are (default /opt/cni/bin)
-  --after TYPE                 install: the plugin whose conflist is meant (default flannel)
+  --keep-installed             agent: install again whenever the entry or the program is gone
+  --conf-dir DIR               agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
+  --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
+  --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
@@ -75,6 +78,11 @@ void expect_operands(const std::string& command, const std::vector<std::string>&
                    std::to_string(operands.size()));
 }
 
+InstallTarget install_target(const cxxopts::ParseResult& parsed) {
+  return {parsed["bin-dir"].as<std::string>(), parsed["conf-dir"].as<std::string>(),
+          parsed["after"].as<std::string>()};
+}
+
 // The exit status.
 int run(int argc, const char* const* argv) {
   cxxopts::Options options("ip-masq");
@@ -83,8 +91,9 @@ int run(int argc, const char* const* argv) {
       "conf-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.conf_dir.string()))(
       "bin-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.bin_dir.string()))(
       "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
-      "port", "", cxxopts::value<std::string>())("from", "", cxxopts::value<std::string>())(
-      "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
+      "keep-installed", "")("port", "", cxxopts::value<std::string>())(
+      "from", "", cxxopts::value<std::string>())("o,output", "",
+                                                 cxxopts::value<std::string>()->default_value("text"))(
       "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
   options.parse_positional("operands");
   const auto parsed = options.parse(argc, argv);
@@ -121,10 +130,13 @@ int run(int argc, const char* const* argv) {
     expect_operands(command, operands, 0);
     const std::filesystem::path conf_dir(parsed["conf-dir"].as<std::string>());
     return diagnose(state_dir, conf_dir, format, std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
+  } else if (command == "agent") {
+    expect_operands(command, operands, 0);
+    const bool keep = parsed.count("keep-installed") > 0;
+    run_agent(state_dir, keep ? std::optional(install_target(parsed)) : std::nullopt, std::cout);
   } else if (command == "install" || command == "uninstall") {
     expect_operands(command, operands, 0);
-    const InstallTarget target{parsed["bin-dir"].as<std::string>(), parsed["conf-dir"].as<std::string>(),
-                               parsed["after"].as<std::string>()};
+    const auto target = install_target(parsed);
     command == "install" ? install(target, std::cout) : uninstall(target, std::cout);
     if (command == "uninstall" && parsed.count("rules") > 0) remove_rules(state_dir, std::cout);
   } else if (command == "sync") {

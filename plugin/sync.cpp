@@ -1,9 +1,9 @@
 #include <ostream>
 
 #include "cni/error.hpp"
-#include "netfilter/kernel.hpp"
+#include "config/netconf.hpp"
 #include "plugin/command_line.hpp"
-#include "plugin/node_rules.hpp"
+#include "plugin/sync_pass.hpp"
 
 namespace ipmasq::plugin {
 
@@ -13,22 +13,14 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
     output << "nothing is recorded in " << state_dir.string() << '\n';
     return;
   }
-  const auto lock_timeout = config::Netconf{}.lock_timeout;
-  const auto lock = store.lock_exclusive(lock_timeout);
-  const auto before = store.load();
-  auto recorded = before;
   netfilter::RealKernel kernel;
-  const auto changes = NodeRules(kernel, store, lock_timeout).settle(recorded, before, [] {});
-  for (const auto& change : changes) output << change << '\n';
-  if (changes.empty()) output << "all rules are as they should be\n";
+  const auto pass = sync_pass(store, kernel, config::Netconf{}.lock_timeout);
+  for (const auto& change : pass.changes) output << change << '\n';
+  if (pass.changes.empty()) output << "all rules are as they should be\n";
+  for (const auto& warning : pass.warnings) output << "warning: " << warning << '\n';
 
   std::string problems;
-  const auto wanted = wanted_of(recorded);
-  for (const auto& warning : wanted.warnings()) output << "warning: " << warning << '\n';
-  for (const auto& [network, problem] : wanted.problems()) {
-    problems +=
-        (problems.empty() ? "" : "; ") + ("rules of network " + network + " may be incomplete: " + problem);
-  }
+  for (const auto& problem : pass.problems) problems += (problems.empty() ? "" : "; ") + problem;
   if (!problems.empty()) throw cni::Error(cni::ErrorCode::invalid_config, problems);
 }
 

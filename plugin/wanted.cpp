@@ -20,6 +20,7 @@ nat::Network network_of(const state::Network& recorded, std::string& problem) {
     return network;
   }
   try {
+    network.netconf = config::parse_netconf(recorded.record->netconf);
     network.netconf = config::effective_netconf(recorded.record->netconf);
     network.cluster_networks = config::read_cluster_networks(network.netconf.subnet_file);
   } catch (const cni::Error& error) {

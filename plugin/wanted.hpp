@@ -24,6 +24,8 @@ class Wanted {
 
   /// Why rules of a network cannot be said, and so stay as they are; by network.
   const std::map<std::string, std::string>& problems() const { return problems_; }
+  /// The networks that are recorded, with their configuration.
+  const std::vector<nat::Network>& networks() const { return networks_; }
   /// What of the networks' configuration files is not understood, and left alone; each once.
   const std::set<std::string>& warnings() const { return warnings_; }
 

@@ -16,6 +16,7 @@
 
 #include "netfilter/error_codes.hpp"
 #include "netfilter/iptables_entry.hpp"
+#include "netfilter/iptables_size.hpp"
 #include "netfilter/iptables_table.hpp"
 #include "os/file.hpp"
 
@@ -221,6 +222,18 @@ bool has_nat_table() {
 template <typename Tables>
 void check_nat_table() {
   static_cast<void>(TableSocket<Tables>().info());
+}
+
+std::string nat_table_sizes() {
+  std::string text;
+  const auto append = [&text]<typename Tables>(Tables /*family*/) {
+    if (!has_nat_table<Tables>()) return;
+    const auto info = TableSocket<Tables>().info();
+    text += std::to_string(info.size) + " " + std::to_string(info.num_entries) + " ";
+  };
+  append(Ipv4Tables{});
+  append(Ipv6Tables{});
+  return text;
 }
 
 template <typename Tables>

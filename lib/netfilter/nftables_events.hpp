@@ -1,0 +1,29 @@
+// Tells that somebody changed our nftables table, or a chain that may decide which back end holds.
+#pragma once
+
+#include <netlink/netlink.h>
+#include <netlink/socket.h>
+
+#include <memory>
+
+namespace ipmasq::netfilter {
+
+class NftablesEvents {
+ public:
+  /// Throws cni::Error{nat_unavailable} where the kernel has no nftables.
+  NftablesEvents();
+
+  /// Readable when something happened.
+  int descriptor() const;
+  /// Takes away all that was told until now; whether any of it concerns us.
+  bool drain() const;
+
+ private:
+  struct Free {
+    void operator()(nl_sock* socket) const { nl_socket_free(socket); }
+  };
+
+  std::unique_ptr<nl_sock, Free> socket_;
+};
+
+}  // namespace ipmasq::netfilter

@@ -1,0 +1,21 @@
+// The plugin as a daemon: the rules of running pods follow what operators change, and mend what others broke.
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+#include <optional>
+
+#include "plugin/install.hpp"
+
+namespace ipmasq::plugin {
+
+/// Makes a pass (see sync_pass.hpp) at once, on each change of the networks' configuration files and of
+/// nftables, when the size of a legacy nat table changed (asked for each second), on SIGHUP, and every
+/// resyncInterval; until SIGTERM or SIGINT, which leave the rules in place. A pass that fails is tried again,
+/// after 1 s at first and a minute at last. `keep_installed`: puts the entry back into the conflist as well
+/// when somebody has taken it out. `log` gets a line for each change of the kernel, with what it followed,
+/// and for what could not be done. Throws cni::Error where another agent runs on this state.
+void run_agent(const std::filesystem::path& state_dir, const std::optional<InstallTarget>& keep_installed,
+               std::ostream& log);
+
+}  // namespace ipmasq::plugin

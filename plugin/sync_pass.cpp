@@ -1,0 +1,35 @@
+#include "plugin/sync_pass.hpp"
+
+#include <algorithm>
+
+#include "plugin/node_rules.hpp"
+#include "plugin/wanted.hpp"
+
+namespace ipmasq::plugin {
+
+SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
+                   std::chrono::nanoseconds lock_timeout) {
+  SyncPass pass;
+  if (!store.exists()) return pass;
+  const auto lock = store.lock_exclusive(lock_timeout);
+  const auto before = store.load();
+  auto recorded = before;
+  pass.changes = NodeRules(kernel, store, lock_timeout).settle(recorded, before, [] {});
+
+  const auto wanted = wanted_of(recorded);
+  pass.warnings.assign(wanted.warnings().begin(), wanted.warnings().end());
+  for (const auto& [network, problem] : wanted.problems()) {
+    pass.problems.push_back("rules of network " + network + " may be incomplete: " + problem);
+  }
+  for (const auto& network : wanted.networks()) {
+    pass.files.insert({network.netconf.config_file, network.netconf.subnet_file});
+    pass.resync_interval = std::min(pass.resync_interval, network.netconf.resync_interval);
+  }
+  pass.uses_iptables = std::ranges::any_of(recorded, [](const auto& network) {
+    return network.second.record &&
+           network.second.record->backend == netfilter::to_text(netfilter::Backend::iptables);
+  });
+  return pass;
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,266 @@
+"""ip-masq agent: what operators change reaches running pods, and what others break is mended."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from harness.daemons import wait_until
+from harness.masquerades import HIDING, PLACES, put
+from harness.network import Outside, Pod, ask, make_bridge
+from harness.node import BINARY, ROOT
+from harness.texts import CBR0
+
+REST = ("169.254.0.0/16", "224.0.0.0/4")
+
+
+class Agent:
+    """Runs on a node until ended; `lines`: what it has logged."""
+
+    def __init__(self, node, *flags, **variables):
+        self.node = node
+        self.path = node.folder / "agent.log"
+        self.log = open(self.path, "w")
+        self.process = subprocess.Popen(node.inside(BINARY, "agent", "--state-dir", node.state, *flags), stdout=self.log,
+                                        stderr=subprocess.STDOUT, env={**os.environ, **node.env, **variables})
+
+    @property
+    def lines(self):
+        return [line.removeprefix("ip-masq agent: ") for line in self.path.read_text().splitlines()]
+
+    def until(self, condition):
+        wait_until(condition, self.process, "the agent")
+
+    def until_it_says(self, text):
+        self.until(lambda: any(text in line for line in self.lines))
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        status = self.process.wait()
+        self.log.close()
+        return status
+
+
+@pytest.fixture
+def config(node):
+    """A ConfigMap's folder and the file in it, which every netconf of the node names."""
+    folder = node.folder / "config"
+
+    def write(text, number=[0]):
+        number[0] += 1
+        version = folder / f"..{number[0]}"
+        version.mkdir(parents=True)
+        (version / "ip-masq-agent").write_text(text)
+        (folder / "..next").symlink_to(version.name)
+        (folder / "..next").rename(folder / "..data")
+        if not (folder / "ip-masq-agent").is_symlink():
+            (folder / "ip-masq-agent").symlink_to("..data/ip-masq-agent")
+
+    write.path = folder / "ip-masq-agent"
+    return write
+
+
+@pytest.fixture
+def agent(node, daemons):
+    daemons.append(Agent(node))
+    return daemons[0]
+
+
+def is_right(node, *subnets):
+    return lambda: node.save() == node.expected(*subnets)
+
+
+def add(node, config, container="pod-1", **keys):
+    node.add(container, configFile=str(config.path), **keys)
+
+
+def test_a_configmap_that_changes(node, config, agent):
+    """Also when its folder appears after the agent started."""
+    add(node, config)
+    agent.until(is_right(node, CBR0))
+    for text, subnet in [("nonMasqueradeCIDRs: [172.16.0.0/12]\n", CBR0.but(kept=("172.16.0.0/12", "10.244.1.0/24", *REST))),
+                         ("nonMasqueradeCIDRs: [10.0.0.0/8]\n", CBR0.but(kept=("10.0.0.0/8", *REST))),
+                         ("masqueradeCIDRs: [10.1.2.0/24]\n", CBR0.but(masqueraded=("10.1.2.0/24",))), ("", CBR0)]:
+        config(text)
+        agent.until(is_right(node, subnet))
+    assert any("172.16.0.0/12" in line and line.endswith("(a file changed)") for line in agent.lines)
+
+
+def test_what_outside_hosts_see_of_a_running_pod(node, config, agent):
+    make_bridge(node, "10.244.1.1/24", "fd00:10:244:1::1/64")
+    outside = Outside(node, ["10.9.9.9", "fd00:9::9"], ["10.244.1.0/24", "fd00:10:244:1::/64"])
+    pod = Pod(node, "pod-1", "10.244.1.5/24", "fd00:10:244:1::5/64")
+    pod.route_through("10.244.1.1", "fd00:10:244:1::1")
+    try:
+        put(node, *HIDING.values(), places=PLACES[node.backend])
+        add(node, config, ips=pod.addresses)
+        kept = {"tcp:10.9.9.9": "10.244.1.5", "tcp:fd00:9::9": "fd00:10:244:1::5"}
+        hidden = {"tcp:10.9.9.9": Outside.NODE[4], "tcp:fd00:9::9": Outside.NODE[6]}
+        for text, seen in [("nonMasqueradeCIDRs: [10.0.0.0/8, fd00::/8]\n", kept), ("nonMasqueradeCIDRs: []\n", hidden),
+                           ("{}\n", kept), ("masqueradeCIDRs: [10.9.9.0/24, 'fd00:9::/32']\n", hidden), ("", kept)]:
+            config(text)
+            agent.until(lambda seen=seen: ask(pod.namespace, *kept) == seen)
+    finally:
+        pod.close()
+        outside.close()
+
+
+def test_broken_files_are_named_and_change_nothing(node, config, agent):
+    config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    add(node, config)
+    config("nonMasqueradeCIDRs:\n- ten\n")
+    agent.until_it_says(f'{config.path}, line 2: nonMasqueradeCIDRs is "ten"')
+    config("[")
+    agent.until_it_says(f"{config.path}, line 1: not YAML")
+    config("masqLinkLocals: yes\nnonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    agent.until_it_says(f'warning: {config.path}, line 1: key "masqLinkLocals" is not known')
+    assert node.save() == node.expected(CBR0.but(kept=("10.0.0.0/8", *REST)))
+
+
+BLOWS = {"iptables": lambda node: node.iptables("-F", "IP-MASQ-PODS"), "nftables": lambda node: node.nft("flush", "ruleset")}
+REASON = {"iptables": "(iptables changed)", "nftables": "(nftables changed)"}
+
+
+def test_what_others_broke_is_mended(node, agent):
+    node.add()
+    node.tool("sync")
+    for _ in range(3):
+        BLOWS[node.backend](node)
+        agent.until(is_right(node, CBR0))
+    assert any(line.endswith(REASON[node.backend]) for line in agent.lines)
+
+
+@pytest.mark.parametrize("backend", ["iptables"], indirect=True)
+def test_the_resync_interval_finds_what_no_size_tells(node, daemons):
+    node.add(resyncInterval="1s")
+    daemons.append(Agent(node))
+    node.iptables("-R", "IP-MASQ-PODS", "1", "-m", "mark", "--mark", "0x4001/0x4001", "-m", "comment", "--comment",
+                  "ip-masq: left to kube-proxy", "-j", "RETURN")
+    daemons[0].until(is_right(node, CBR0))
+    assert all(line.endswith("(resync)") or line.endswith("(start)") for line in daemons[0].lines)
+
+
+def test_sighup_syncs_now_and_sigterm_leaves_the_rules(node, daemons):
+    node.add()
+    agent = Agent(node)
+    daemons.append(agent)
+    agent.until(lambda: (node.state / ".agent").exists())
+    if node.backend == "iptables":
+        node.iptables("-R", "IP-MASQ-PODS", "3", "-m", "addrtype", "--src-type", "LOCAL", "-j", "RETURN")
+        agent.process.send_signal(signal.SIGHUP)
+        agent.until_it_says("(SIGHUP)")
+        assert node.save() == node.expected(CBR0)
+    daemons.clear()
+    assert agent.end() == 0
+    assert agent.lines[-1] == "stopped; the rules stay"
+    assert node.save() == node.expected(CBR0)
+
+
+def test_a_second_agent_says_so(node, agent):
+    agent.until(lambda: (node.state / ".agent").exists())
+    agent.until(lambda: node.tool_status("agent", "--state-dir", node.state)[0] == 1)
+    assert node.tool_status("agent", "--state-dir", node.state) == (1, "", f"ip-masq: another agent runs on {node.state}\n")
+
+
+def test_systemd_is_told(node, daemons):
+    path = node.folder / "notify"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(path))
+    daemons.append(Agent(node, NOTIFY_SOCKET=str(path)))
+    assert listener.recv(100) == b"READY=1"
+    daemons.pop().end()
+    assert listener.recv(100) == b"STOPPING=1"
+    listener.close()
+
+
+def test_it_keeps_trying(node, daemons):
+    """Where a pass cannot be made it says why, and makes it as soon as it can."""
+    node.add()
+    kept = node.folder / "kept"
+    (node.state / "cbr0").rename(kept)
+    (node.state / "cbr0").symlink_to("cbr0")  # a folder that cannot be read
+    daemons.append(Agent(node))
+    daemons[0].until_it_says("cannot sync: cannot")
+    BLOWS[node.backend](node)
+    (node.state / "cbr0").unlink()
+    kept.rename(node.state / "cbr0")
+    daemons[0].until(is_right(node, CBR0))
+
+
+def test_the_entry_is_kept_installed(node, daemons):
+    folder = node.folder / "net.d"
+    folder.mkdir()
+    flannels = json.dumps({"name": "cbr0", "plugins": [{"type": "flannel", "delegate": {}}]})
+    conflist = folder / "10-flannel.conflist"
+    daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", node.folder / "bin"))
+    daemons[0].until_it_says("cannot keep the entry installed: no conflist in")
+
+    def is_installed():
+        return '"ip-masq"' in conflist.read_text()
+
+    conflist.write_text(flannels)
+    daemons[0].until(is_installed)
+    new = folder / "new"
+    new.write_text(flannels)
+    new.rename(conflist)  # as flannel's own init container does
+    daemons[0].until(is_installed)
+    assert (node.folder / "bin/ip-masq").read_bytes() == BINARY.read_bytes()
+
+
+def test_adds_beside_the_agent(node, config, agent):
+    config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    for number in range(30):
+        add(node, config, f"pod-{number}", ips=[f"10.244.{number % 3}.{number + 2}/24"])
+        if number % 3 == 0:
+            config(f"nonMasqueradeCIDRs: [{10 + number}.0.0.0/8]\n")
+    for number in range(30):
+        node.delete(f"pod-{number}", ips=None)
+    agent.until(is_right(node))
+    assert not any("cannot" in line for line in agent.lines)
+
+
+def test_killed_at_any_moment_the_next_start_mends(node, config, daemons):
+    add(node, config)
+    dice = random.Random(4)
+    for number in range(30):
+        agent = Agent(node)
+        config(f"nonMasqueradeCIDRs: [{20 + number}.0.0.0/8]\n")
+        time.sleep(dice.uniform(0, 0.03))  # that is the moment
+        assert agent.end(signal.SIGKILL) == -signal.SIGKILL
+    daemons.append(Agent(node))
+    daemons[0].until(is_right(node, CBR0.but(kept=("49.0.0.0/8", "10.244.1.0/24", *REST))))
+
+
+def test_a_thousand_changes_leak_nothing(node, config, agent):
+    add(node, config)
+
+    def used():
+        status = Path(f"/proc/{agent.process.pid}/status").read_text()
+        resident = int(status.split("VmRSS:")[1].split()[0])
+        return resident, len(os.listdir(f"/proc/{agent.process.pid}/fd"))
+
+    def change(number):
+        config(f"nonMasqueradeCIDRs: [{20 + number % 2}.0.0.0/8]\n")
+        agent.until(is_right(node, CBR0.but(kept=(f"{20 + number % 2}.0.0.0/8", "10.244.1.0/24", *REST))))
+
+    for number in range(20):
+        change(number)
+    resident, descriptors = used()
+    for number in range(1000):
+        config(f"nonMasqueradeCIDRs: [{20 + number % 2}.0.0.0/8]\n")
+        if number % 10 == 0:
+            change(number + 1)
+    change(7)
+    now_resident, now_descriptors = used()
+    assert now_descriptors == descriptors
+    assert now_resident <= resident * 1.2 + 512
+
+
+def test_the_readme_names_the_unit():
+    unit = (ROOT / "conf/systemd/ip-masq.service").read_text()
+    assert "ExecStart=/opt/cni/bin/ip-masq agent" in unit and "Type=notify" in unit
