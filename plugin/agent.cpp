@@ -103,7 +103,10 @@ class Agent {
  public:
   Agent(std::filesystem::path state_dir, const std::optional<InstallTarget>& keep_installed,
         std::ostream& log)
-      : store_(state_dir), state_dir_(std::move(state_dir)), keep_installed_(keep_installed), log_(log) {}
+      : store_(state_dir),
+        state_dir_(std::move(state_dir)),
+        keep_installed_(std::move(keep_installed)),
+        log_(log) {}
 
   void run() {
     const auto lock = lock_out_others(state_dir_);
