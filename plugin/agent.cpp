@@ -101,8 +101,7 @@ os::FileLock lock_out_others(const std::filesystem::path& state_dir) {
 
 class Agent {
  public:
-  Agent(std::filesystem::path state_dir, const std::optional<InstallTarget>& keep_installed,
-        std::ostream& log)
+  Agent(std::filesystem::path state_dir, std::optional<InstallTarget> keep_installed, std::ostream& log)
       : store_(state_dir),
         state_dir_(std::move(state_dir)),
         keep_installed_(std::move(keep_installed)),
