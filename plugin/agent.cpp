@@ -138,8 +138,7 @@ class Agent {
     constexpr int most_passes = 5;
     for (int passes = 0; passes < most_passes; ++passes) {
       const auto known = files_;
-      file_watch_.watch(files_);
-      table_size_ = uses_iptables_ ? netfilter::nat_table_sizes() : "";
+      table_sizes_ = table_sizes();
       const bool has_changed = pass_once(reason);
       if (!has_changed && files_ == known) return;
     }
@@ -149,8 +148,9 @@ class Agent {
   bool pass_once(const std::string& reason) {
     bool has_changed = false;
     std::set<std::string> news;
-    if (keep_installed_) keep_installed(reason, news);
     try {
+      file_watch_.watch(files_);
+      if (keep_installed_) keep_installed(reason, news);
       const auto done = sync_pass(store_, kernel_, config::Netconf{}.lock_timeout);
       for (const auto& change : done.changes) log(change + " (" + reason + ")");
       for (const auto& warning : done.warnings) news.insert("warning: " + warning);
@@ -209,8 +209,17 @@ class Agent {
       return "";
     }
     if (Clock::now() >= next_resync_) return "resync";
-    if (uses_iptables_ && netfilter::nat_table_sizes() != table_size_) return "iptables changed";
+    if (table_sizes() != table_sizes_) return "iptables changed";
     return "";
+  }
+
+  // Empty where they do not matter, or cannot be asked for: a pass then tells why.
+  std::string table_sizes() const {
+    try {
+      return uses_iptables_ ? netfilter::nat_table_sizes() : "";
+    } catch (const cni::Error&) {
+      return "";
+    }
   }
 
   static void rest() {
@@ -230,7 +239,7 @@ class Agent {
   Clock::duration retry_ = shortest_retry;
   Clock::time_point next_resync_;
   bool uses_iptables_ = false;
-  std::string table_size_;
+  std::string table_sizes_;
 };
 
 }  // namespace

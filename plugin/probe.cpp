@@ -63,6 +63,11 @@ std::string todo_of(const Finding& finding, const ProbeTarget& target) {
            net::to_text(finding.pod_subnet) + " by this node. Add that route there, or masquerade " + host +
            " (masqueradeCIDRs)";
   }
+  if (answers_the_node) {
+    return host + " answers this node's own address but not " +
+           (finding.seen.empty() ? "snatTo" : finding.seen) +
+           ": it, or a router before it, has no route back to that address by this node (snatTo)";
+  }
   return host +
          " does not answer this node's own address either: it is down, or drops what it is asked; try " +
          (target.port ? "another --port" : "--port with one that it serves");

@@ -10,6 +10,7 @@ GATEWAY = {4: "10.244.1.1", 6: "fd00:10:244:1::1"}
 WITH_ROUTE = {4: "10.9.9.9", 6: "fd00:9::9"}
 WITHOUT_ROUTE = {4: "10.8.8.8", 6: "fd00:8::8"}
 ELSEWHERE = {4: "203.0.113.9", 6: "2001:db8:9::9"}
+WITHOUT_ROUTE_NOR_LIST = "198.18.1.254"  # the far host at its uplink, which knows the node there alone
 SERVED, UNSERVED = 7007, 7008
 
 
@@ -93,6 +94,14 @@ def test_a_host_that_drops(site, family):
     assert (status, made["answer"]) == (1, "no answer")
     assert made["todo"] == (f"{WITH_ROUTE[family]} does not answer this node's own address either: it is down, or drops what it is "
                             "asked; try --port with one that it serves")
+
+
+def test_an_address_to_translate_to_that_nobody_knows(site):
+    site.add(ips=["10.244.1.5/24", "fd00:10:244:1::5/64"], snatTo=["192.0.2.77"])
+    assert probe(site, WITHOUT_ROUTE_NOR_LIST) == (1, {
+        "podSubnet": SUBNETS[4], "source": GATEWAY[4], "fate": "masqueraded", "answer": "no answer", "seen": "192.0.2.77",
+        "todo": f"{WITHOUT_ROUTE_NOR_LIST} answers this node's own address but not 192.0.2.77: it, or a router before it, has no "
+                "route back to that address by this node (snatTo)"})
 
 
 def test_the_text_and_the_choice_of_a_subnet(site):
