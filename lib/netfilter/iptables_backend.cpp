@@ -14,16 +14,16 @@ namespace ipmasq::netfilter {
 namespace {
 
 template <typename Tables>
-bool concerns(const nat::Ruleset& wanted) {
+bool has_pod_subnets(const nat::Ruleset& ruleset) {
   const auto is_of_family = [](const nat::PodSubnet& subnet) {
     return subnet.prefix.family() == Tables::family;
   };
-  return std::ranges::any_of(wanted.pod_subnets, is_of_family) || has_nat_table<Tables>();
+  return std::ranges::any_of(ruleset.pod_subnets, is_of_family);
 }
 
 template <typename Tables>
 std::vector<nat::iptables::Edit> edits_in(const nat::Ruleset& wanted) {
-  if (!concerns<Tables>(wanted)) return {};
+  if (!has_pod_subnets<Tables>(wanted) && !has_nat_table<Tables>()) return {};
   return nat::iptables::difference(read_nat_table<Tables>(), wanted, Tables::family);
 }
 
@@ -36,7 +36,9 @@ std::vector<std::string> describe(const std::vector<nat::iptables::Edit>& edits,
 // The lock is not taken for a look, and no look is taken where a change is certain.
 template <typename Tables>
 bool needs_change(const nat::Ruleset& wanted, const nat::Ruleset& before) {
-  if (!concerns<Tables>(wanted)) return false;
+  const bool concerns_family =
+      has_pod_subnets<Tables>(wanted) || has_pod_subnets<Tables>(before) || has_nat_table<Tables>();
+  if (!concerns_family) return false;
   check_nat_table<Tables>();
   const bool is_certain = nat::iptables::wanted_chains(wanted, Tables::family) !=
                           nat::iptables::wanted_chains(before, Tables::family);
