@@ -3,12 +3,12 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <system_error>
 #include <utility>
 
 #include "cni/error.hpp"
+#include "config/key_names.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::config {
@@ -16,19 +16,6 @@ namespace ipmasq::config {
 namespace {
 
 using cni::Json;
-
-constexpr std::array<std::string_view, 12> file_keys{"nonMasqueradeCIDRs",
-                                                     "masqueradeCIDRs",
-                                                     "catchAll",
-                                                     "nonMasqueradeReserved",
-                                                     "masqLinkLocal",
-                                                     "masqLinkLocalIPv6",
-                                                     "cidrLimit",
-                                                     "randomFully",
-                                                     "toPorts",
-                                                     "snatTo",
-                                                     "exemption",
-                                                     "resyncInterval"};
 
 constexpr std::size_t most_nodes = 20'000;
 constexpr int deepest_node = 8;
@@ -86,13 +73,14 @@ class Reader {
   void read_entry(const YAML::Node& name, const YAML::Node& value) {
     const auto place = place_of(file_.path, name.Mark().line + 1);
     const auto text = name.IsScalar() ? name.Scalar() : "(no text)";
-    const auto* const known =
-        std::ranges::find_if(file_keys, [&text](auto key) { return equal_but_for_case(key, text); });
-    if (known == file_keys.end()) {
+    const auto* const known = std::ranges::find_if(key_names, [&text](const KeyName& key) {
+      return key.in_agent_file && equal_but_for_case(key.name, text);
+    });
+    if (known == key_names.end()) {
       file_.warnings.push_back(place + ": key \"" + text + "\" is not known, and left alone");
       return;
     }
-    const std::string key(*known);
+    const std::string key(known->name);
     auto json = to_json(value, 0);
     // A list without items is none; anything else without a value says nothing (encoding/json of Go, on
     // null).

@@ -7,31 +7,12 @@
 
 #include "cni/error.hpp"
 #include "config/duration.hpp"
+#include "config/key_names.hpp"
 #include "config/keys.hpp"
 
 namespace ipmasq::config {
 
 namespace {
-
-constexpr std::array<std::string_view, 19> our_keys{"nonMasqueradeCIDRs",
-                                                    "masqueradeCIDRs",
-                                                    "catchAll",
-                                                    "nonMasqueradeReserved",
-                                                    "masqLinkLocal",
-                                                    "masqLinkLocalIPv6",
-                                                    "cidrLimit",
-                                                    "randomFully",
-                                                    "toPorts",
-                                                    "snatTo",
-                                                    "exemption",
-                                                    "yieldMarks",
-                                                    "podSubnets",
-                                                    "subnetFile",
-                                                    "configFile",
-                                                    "backend",
-                                                    "stateDir",
-                                                    "resyncInterval",
-                                                    "lockTimeout"};
 
 // RFC 1918 and RFC 4193.
 constexpr std::array<std::string_view, 4> default_non_masquerade{"10.0.0.0/8", "172.16.0.0/12",
@@ -290,7 +271,7 @@ std::filesystem::path parse_state_dir(const cni::Json& json) {
 cni::Json known_keys(const cni::Json& netconf) {
   cni::Json known = cni::Json::object();
   for (const auto& [key, value] : netconf.items()) {
-    if (std::ranges::find(our_keys, key) != our_keys.end()) known[key] = value;
+    if (std::ranges::find(key_names, key, &KeyName::name) != key_names.end()) known[key] = value;
   }
   return known;
 }
