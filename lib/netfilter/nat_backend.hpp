@@ -1,9 +1,7 @@
 // The kernel's NAT rules behind one interface: what carries a ruleset out, and says what stands there.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness.daemons import wait_until
+from harness.daemons import PATIENCE, wait_until
 from harness.masquerades import HIDING, PLACES, put
 from harness.network import Outside, Pod, ask, make_bridge
 from harness.node import BINARY, ROOT
@@ -27,7 +27,8 @@ class Agent:
         self.path = node.folder / "agent.log"
         self.log = open(self.path, "w")
         self.process = subprocess.Popen(node.inside(BINARY, "agent", "--state-dir", node.state, *flags), stdout=self.log,
-                                        stderr=subprocess.STDOUT, env={**os.environ, **node.env, **variables})
+                                        stderr=subprocess.STDOUT,
+                                        env={**os.environ, **node.env, "ASAN_OPTIONS": "quarantine_size_mb=1", **variables})
 
     @property
     def lines(self):
@@ -171,6 +172,7 @@ def test_systemd_is_told(node, daemons):
     path = node.folder / "notify"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listener.bind(str(path))
+    listener.settimeout(PATIENCE)
     daemons.append(Agent(node, NOTIFY_SOCKET=str(path)))
     assert listener.recv(100) == b"READY=1"
     daemons.pop().end()
