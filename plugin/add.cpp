@@ -85,7 +85,7 @@ bool attach_under_shared_lock(const state::Store& store, const Entry& entry, con
   const auto recorded = store.load();
   const auto network = recorded.find(entry.network);
   if (network == recorded.end() || !wants_nothing_new(network->second, entry)) return false;
-  if (!has_settled(recorded, rules) || !rules.differences(recorded).empty()) return false;
+  if (!has_settled(recorded, rules) || !rules.differences(wanted_of(recorded)).empty()) return false;
   store.save(entry.network, entry.attachment);
   return true;
 }
@@ -104,9 +104,8 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, 
   network.attachments.push_back(entry.attachment);
 
   try {
-    rules.settle(recorded, before, [&] {
+    rules.settle(recorded, before, [&](const Wanted& wanted) {
       store.save(entry.network, entry.attachment);
-      const auto wanted = wanted_of(recorded);
       const auto& problems = wanted.problems();
       const auto problem = problems.find(entry.network);
       if (problem != problems.end() && network.broken.empty()) {
@@ -117,7 +116,7 @@ void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, 
     // What cannot be put back either is left to the runtime's DEL.
     try {
       restore(store, before, recorded, entry);
-      rules.apply(before, before);
+      rules.apply(wanted_of(before), before);
     } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): the first error is the one to tell
     }
     throw error;

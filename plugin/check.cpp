@@ -51,7 +51,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel) {
   check_record(recorded, request);
   const auto wanted = wanted_of(recorded);
   for (const auto& [name, problem] : wanted.problems()) fail("network " + name + ": " + problem);
-  const auto differences = NodeRules(kernel, store, netconf.lock_timeout).differences(recorded);
+  const auto differences = NodeRules(kernel, store, netconf.lock_timeout).differences(wanted);
   if (differences.empty()) return;
   const auto more = differences.size() - 1;
   fail("the rules are not as they should be: " + differences.front() +

@@ -42,7 +42,7 @@ void del(const cni::Request& request, netfilter::Kernel& kernel) {
       const auto before = store.load();
       auto recorded = before;
       recorded[request.network] = network;
-      NodeRules(kernel, store, lock_timeout).apply(recorded, before);
+      NodeRules(kernel, store, lock_timeout).apply(wanted_of(recorded), before);
     }
     store.forget(request.network, id);
   }

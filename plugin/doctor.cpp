@@ -25,11 +25,12 @@ doctor::Ours look_at_ourselves(const state::Store& store, const Recorded& record
     ours.networks.push_back(network_of(name, network));
     for (const auto& attachment : network.attachments) ours.containers.insert(attachment.id.container_id);
   }
-  ours.problems = wanted_of(recorded).problems();
+  const auto wanted = wanted_of(recorded);
+  ours.problems = wanted.problems();
   netfilter::RealKernel kernel;
   const NodeRules rules(kernel, store, std::chrono::nanoseconds{0});
   try {
-    ours.differences = rules.differences(recorded);
+    ours.differences = rules.differences(wanted);
     if (recorded.empty() && netfilter::foreign_nat_chains(1).empty())
       return ours;  // "auto" would make a legacy table
     kernel.open(rules.chosen(config::BackendChoice::automatic, recorded), std::chrono::nanoseconds{0})

@@ -60,8 +60,8 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
       std::ranges::any_of(valid, [&](const auto& id) { return network.find(id) == nullptr; });
 
   Attempts attempts;
-  const bool rules_are_right =
-      attempts.run([&] { NodeRules(kernel, store, netconf.lock_timeout).settle(recorded, before, [] {}); });
+  const bool rules_are_right = attempts.run(
+      [&] { NodeRules(kernel, store, netconf.lock_timeout).settle(recorded, before, [](const auto&) {}); });
   for (const auto& id : stale) {
     attempts.run([&] { store.forget(request.network, id); });
   }

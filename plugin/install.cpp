@@ -161,7 +161,7 @@ void remove_rules(const fs::path& state_dir, std::ostream& output) {
     network.broken.clear();
   }
   netfilter::RealKernel kernel;
-  for (const auto& change : NodeRules(kernel, store, lock_timeout).apply(nothing, before))
+  for (const auto& change : NodeRules(kernel, store, lock_timeout).apply(wanted_of(nothing), before))
     output << change << '\n';
   for (const auto& [name, network] : before) {
     for (const auto& attachment : network.attachments) store.forget(name, attachment.id);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "cni/error.hpp"
 
@@ -29,6 +31,34 @@ bool was_given_nftables(const state::Network& network) {
 
 Backend other_than(Backend backend) {
   return backend == Backend::nftables ? Backend::iptables : Backend::nftables;
+}
+
+// Network and pod subnet.
+using PodSubnets = std::set<std::pair<std::string, net::Prefix>>;
+
+PodSubnets pod_subnets_in(const nat::Ruleset& ruleset) {
+  PodSubnets subnets;
+  for (const auto& subnet : ruleset.pod_subnets) subnets.emplace(subnet.network, subnet.prefix);
+  return subnets;
+}
+
+PodSubnets pod_subnets_in(const Recorded& recorded, Backend backend) {
+  PodSubnets subnets;
+  for (const auto& [name, network] : recorded) {
+    if (!network.record || network.record->backend != netfilter::to_text(backend)) continue;
+    for (const auto& attachment : network.attachments) {
+      for (const auto& subnet : attachment.pod_subnets) subnets.emplace(name, subnet);
+    }
+  }
+  return subnets;
+}
+
+std::set<net::Family> families_of_change(const PodSubnets& before, const PodSubnets& after) {
+  PodSubnets changed;
+  std::ranges::set_symmetric_difference(before, after, std::inserter(changed, changed.end()));
+  std::set<net::Family> families;
+  for (const auto& [network, subnet] : changed) families.insert(subnet.family());
+  return families;
 }
 
 }  // namespace
@@ -61,20 +91,14 @@ void NodeRules::choose_backends(Recorded& recorded) const {
   }
 }
 
-std::vector<Backend> NodeRules::concerned(const Recorded& recorded) const {
+std::vector<Backend> NodeRules::concerned(const Wanted& wanted) const {
   std::vector<Backend> staying;
   std::vector<Backend> leaving;
   for (const auto backend : netfilter::all_backends) {
-    const auto name = netfilter::to_text(backend);
-    const auto any = [&recorded](auto holds) {
-      return std::ranges::any_of(recorded, [&](const auto& each) { return holds(each.second.record); });
-    };
-    const bool is_left = any([&](const auto& record) { return record && record->leaving == name; });
-    const bool is_used = any([&](const auto& record) { return record && record->backend == name; });
-    const bool is_unknown = any([](const auto& record) { return !record; });
-    if (is_left) {
+    if (wanted.is_left(backend)) {
       leaving.push_back(backend);
-    } else if (is_used || (is_unknown && kernel_.open(backend, lock_timeout_)->may_hold_rules())) {
+    } else if (wanted.is_used(backend) ||
+               (wanted.has_unplaced() && kernel_.open(backend, lock_timeout_)->may_hold_rules())) {
       staying.push_back(backend);
     }
   }
@@ -82,24 +106,22 @@ std::vector<Backend> NodeRules::concerned(const Recorded& recorded) const {
   return staying;
 }
 
-std::vector<std::string> NodeRules::differences(const Recorded& recorded) const {
+std::vector<std::string> NodeRules::differences(const Wanted& wanted) const {
   std::vector<std::string> lines;
-  const auto wanted = wanted_of(recorded);
-  for (const auto backend : concerned(recorded)) {
+  for (const auto backend : concerned(wanted)) {
     std::ranges::move(kernel_.open(backend, lock_timeout_)->differences(wanted.of(backend)),
                       std::back_inserter(lines));
   }
   return lines;
 }
 
-std::vector<std::string> NodeRules::apply(const Recorded& recorded, const Recorded& before) const {
+std::vector<std::string> NodeRules::apply(const Wanted& wanted, const Recorded& before) const {
   std::vector<std::string> changes;
-  const auto wanted = wanted_of(recorded);
-  const auto wanted_before = wanted_of(before);
-  for (const auto backend : concerned(recorded)) {
-    std::ranges::move(
-        kernel_.open(backend, lock_timeout_)->apply(wanted.of(backend), wanted_before.of(backend)),
-        std::back_inserter(changes));
+  for (const auto backend : concerned(wanted)) {
+    const auto ruleset = wanted.of(backend);
+    const auto certain = families_of_change(pod_subnets_in(before, backend), pod_subnets_in(ruleset));
+    std::ranges::move(kernel_.open(backend, lock_timeout_)->apply(ruleset, certain),
+                      std::back_inserter(changes));
   }
   return changes;
 }
@@ -120,9 +142,9 @@ void NodeRules::save_arrived(Recorded& recorded) const {
   }
 }
 
-std::vector<netfilter::CountedRule> NodeRules::rules(const Recorded& recorded) const {
+std::vector<netfilter::CountedRule> NodeRules::rules(const Wanted& wanted) const {
   std::vector<netfilter::CountedRule> rules;
-  for (const auto backend : concerned(recorded)) {
+  for (const auto backend : concerned(wanted)) {
     std::ranges::move(kernel_.open(backend, lock_timeout_)->rules(), std::back_inserter(rules));
   }
   return rules;

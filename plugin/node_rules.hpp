@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "netfilter/kernel.hpp"
@@ -17,6 +18,11 @@ inline constexpr auto undone_by_nftables =
     "backend is \"iptables\", but nftables has a nat chain on postrouting here: a masquerade rule there "
     "undoes "
     "exemptions; set \"backend\": \"auto\"";
+
+struct Settled {
+  Wanted wanted;
+  std::vector<std::string> changes;  ///< of the kernel, a line each
+};
 
 class NodeRules {
  public:
@@ -33,31 +39,32 @@ class NodeRules {
   void choose_backends(Recorded& recorded) const;
 
   /// What differs in the kernel, a line each. Changes nothing.
-  std::vector<std::string> differences(const Recorded& recorded) const;
+  std::vector<std::string> differences(const Wanted& wanted) const;
 
-  /// Brings the kernel from what `before` wants to what `recorded` wants; what that changed. New rules come
+  /// Brings the kernel to what is wanted, from what was recorded `before`; what that changed. New rules come
   /// first, then those of the back end that they leave go.
-  std::vector<std::string> apply(const Recorded& recorded, const Recorded& before) const;
+  std::vector<std::string> apply(const Wanted& wanted, const Recorded& before) const;
 
   /// The same with choose_backends() before, and with all records kept as they are meanwhile: a call that is
-  /// killed leaves word of what it was about. `between`: called when the records are saved and no rule has
-  /// changed yet.
+  /// killed leaves word of what it was about. `between`: called with what is wanted, when the records are
+  /// saved and no rule has changed yet.
   template <typename Between>
-  std::vector<std::string> settle(Recorded& recorded, const Recorded& before, Between between) const {
+  Settled settle(Recorded& recorded, const Recorded& before, Between between) const {
     choose_backends(recorded);
     save_changed(recorded, before);
-    between();
-    auto changes = apply(recorded, before);
+    Settled settled{wanted_of(recorded), {}};
+    between(std::as_const(settled.wanted));
+    settled.changes = apply(settled.wanted, before);
     save_arrived(recorded);
-    return changes;
+    return settled;
   }
 
   /// Every rule of ours, in all back ends.
-  std::vector<netfilter::CountedRule> rules(const Recorded& recorded) const;
+  std::vector<netfilter::CountedRule> rules(const Wanted& wanted) const;
 
  private:
   /// Back ends that have rules of the recorded networks, or may have; those that a network leaves come last.
-  std::vector<netfilter::Backend> concerned(const Recorded& recorded) const;
+  std::vector<netfilter::Backend> concerned(const Wanted& wanted) const;
   void save_changed(const Recorded& recorded, const Recorded& before) const;
   void save_arrived(Recorded& recorded) const;
 

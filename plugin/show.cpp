@@ -27,7 +27,7 @@ Picture look(const std::filesystem::path& state_dir) {
   picture.recorded = store.load();
   picture.wanted = wanted_of(picture.recorded);
   netfilter::RealKernel kernel;
-  picture.rules = NodeRules(kernel, store, std::chrono::nanoseconds{0}).rules(picture.recorded);
+  picture.rules = NodeRules(kernel, store, std::chrono::nanoseconds{0}).rules(picture.wanted);
   return picture;
 }
 

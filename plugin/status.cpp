@@ -38,9 +38,10 @@ bool recorded_subnets_lack_rules(const cni::Request& request, netfilter::Kernel&
   } catch (const cni::Error&) {
     return false;  // nobody can say that there are any
   }
-  if (wanted_of(recorded).all().pod_subnets.empty()) return false;
+  const auto wanted = wanted_of(recorded);
+  if (wanted.all().pod_subnets.empty()) return false;
   try {
-    return !NodeRules(kernel, store, std::chrono::nanoseconds{0}).differences(recorded).empty();
+    return !NodeRules(kernel, store, std::chrono::nanoseconds{0}).differences(wanted).empty();
   } catch (const cni::Error&) {
     return true;  // nobody can say that they have them
   }

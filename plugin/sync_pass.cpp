@@ -14,9 +14,10 @@ SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
   const auto lock = store.lock_exclusive(lock_timeout);
   const auto before = store.load();
   auto recorded = before;
-  pass.changes = NodeRules(kernel, store, lock_timeout).settle(recorded, before, [] {});
+  const auto settled = NodeRules(kernel, store, lock_timeout).settle(recorded, before, [](const auto&) {});
+  pass.changes = settled.changes;
 
-  const auto wanted = wanted_of(recorded);
+  const auto& wanted = settled.wanted;
   pass.warnings.assign(wanted.warnings().begin(), wanted.warnings().end());
   for (const auto& [network, problem] : wanted.problems()) {
     pass.problems.push_back("rules of network " + network + " may be incomplete: " + problem);
@@ -25,10 +26,7 @@ SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
     pass.files.insert({network.netconf.config_file, network.netconf.subnet_file});
     pass.resync_interval = std::min(pass.resync_interval, network.netconf.resync_interval);
   }
-  pass.uses_iptables = std::ranges::any_of(recorded, [](const auto& network) {
-    return network.second.record &&
-           network.second.record->backend == netfilter::to_text(netfilter::Backend::iptables);
-  });
+  pass.uses_iptables = wanted.is_used(netfilter::Backend::iptables);
   return pass;
 }
 

@@ -1,5 +1,7 @@
 #include "plugin/wanted.hpp"
 
+#include <algorithm>
+
 #include "cni/error.hpp"
 #include "config/flannel.hpp"
 
@@ -43,7 +45,7 @@ Wanted wanted_of(const Recorded& recorded) {
     wanted.networks_.push_back(network_of(network, problem));
     const auto& warnings = wanted.networks_.back().netconf.warnings;
     wanted.warnings_.insert(warnings.begin(), warnings.end());
-    if (network.record) wanted.backends_[name] = network.record->backend;
+    if (network.record) wanted.places_[name] = {network.record->backend, network.record->leaving};
     if (!problem.empty()) wanted.problems_.emplace(name, problem);
   }
   return wanted;
@@ -52,10 +54,21 @@ Wanted wanted_of(const Recorded& recorded) {
 nat::Ruleset Wanted::of(netfilter::Backend backend) const {
   auto networks = networks_;
   for (auto& network : networks) {
-    const auto there = backends_.find(network.name);
-    if (there == backends_.end() || there->second != netfilter::to_text(backend)) network.pod_subnets.clear();
+    const auto place = places_.find(network.name);
+    const bool is_here = place != places_.end() && place->second.backend == netfilter::to_text(backend);
+    if (!is_here) network.pod_subnets.clear();
   }
   return nat::wanted_ruleset(networks);
+}
+
+bool Wanted::is_used(netfilter::Backend backend) const {
+  return std::ranges::any_of(
+      places_, [&](const auto& place) { return place.second.backend == netfilter::to_text(backend); });
+}
+
+bool Wanted::is_left(netfilter::Backend backend) const {
+  return std::ranges::any_of(
+      places_, [&](const auto& place) { return place.second.leaving == netfilter::to_text(backend); });
 }
 
 }  // namespace ipmasq::plugin

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "nat/iptables_rules.hpp"
+#include "nat/nftables_rules.hpp"
 
 namespace ipmasq::doctor {
 
@@ -13,8 +14,6 @@ namespace {
 
 using nat::ForeignRule;
 using Rules = std::vector<ForeignRule>;
-
-constexpr std::int32_t our_priority = 95;  // srcnat - 5
 
 // ---- rules of others
 
@@ -119,12 +118,13 @@ void find_wrong_backend(const Facts& facts, Findings& findings) {
   }
   std::vector<nat::ForeignChain> before;
   std::ranges::copy_if(chains, std::back_inserter(before),
-                       [](const auto& each) { return each.priority <= our_priority; });
+                       [](const auto& each) { return each.priority <= nat::nftables::base_priority; });
   if (uses("nftables") && !before.empty()) {
     Finding finding{"nat-chain-before-ours",
                     names(before),
                     "its NAT rules are asked before ours, and what they translate we are not asked about",
-                    {"have its owner use a priority above srcnat - 5 (95)"}};
+                    {"have its owner use a priority above srcnat - 5 (" +
+                     std::to_string(nat::nftables::base_priority) + ")"}};
     findings.push_back(finding);
   }
   const auto legacy = select(facts.node.rules, [](const ForeignRule& rule) {

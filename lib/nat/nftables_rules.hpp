@@ -20,6 +20,7 @@ namespace ipmasq::nat::nftables {
 
 inline constexpr std::string_view table_name = "ip-masq";
 inline constexpr std::string_view base_chain = "postrouting";
+inline constexpr std::int32_t base_priority = 95;  ///< srcnat - 5
 
 /// Leaves the packet to the chains of others.
 struct Return {

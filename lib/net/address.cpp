@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 
 namespace ipmasq::net {
@@ -71,6 +72,12 @@ Prefix network_of(const Address& address, unsigned length) {
     prefix.address.bytes.at(index) &= static_cast<std::uint8_t>(0xff00U >> kept);
   }
   return prefix;
+}
+
+unsigned length_of(std::span<const std::uint8_t> mask) {
+  unsigned length = 0;
+  for (const auto byte : mask) length += static_cast<unsigned>(std::popcount(byte));
+  return length;
 }
 
 std::string to_text(const Prefix& prefix) {

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -46,6 +47,8 @@ struct Prefix {
 
 /// The network of `length` bits (at most bits(address.family)) that holds `address`.
 Prefix network_of(const Address& address, unsigned length);
+/// Length of a prefix by its mask; where ones stand behind zeros it is their number all the same.
+unsigned length_of(std::span<const std::uint8_t> mask);
 std::string to_text(const Prefix& prefix);
 
 /// An address with the length of its network, as an interface has it and CNI results print it: 10.244.1.5/24.

@@ -2,7 +2,6 @@
 #include <linux/netfilter/xt_comment.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -32,8 +31,7 @@ std::optional<nat::Match<net::Prefix>> match_of(const KernelAddress& address, co
   net::Address ones{Tables::family, {}};
   std::memcpy(value.bytes.data(), &address, sizeof address);
   std::memcpy(ones.bytes.data(), &mask, sizeof mask);
-  unsigned length = 0;
-  for (const auto byte : ones.bytes) length += static_cast<unsigned>(std::popcount(byte));
+  const auto length = net::length_of(ones.bytes);
   if (length == 0) return std::nullopt;
   return nat::Match<net::Prefix>{net::network_of(value, length), inverted};
 }

@@ -5,7 +5,6 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
-#include <bit>
 #include <functional>
 #include <map>
 #include <span>
@@ -24,18 +23,6 @@ namespace {
 
 using nat::ForeignRule;
 using net::Family;
-using Bytes = std::basic_string<std::uint8_t>;
-
-Bytes value_in(const nlattr* data) {
-  const auto value = Attributes(data).bytes(NFTA_DATA_VALUE);
-  return {value.begin(), value.end()};
-}
-
-unsigned ones_in(const Bytes& mask) {
-  unsigned ones = 0;
-  for (const auto byte : mask) ones += static_cast<unsigned>(std::popcount(byte));
-  return ones;
-}
 
 // Understands the few expressions that say whom a rule is about, and passes over the rest.
 class RuleReader {
@@ -102,7 +89,7 @@ class RuleReader {
     } else if (holds_ != Holds::nothing && value.size() <= bytes_of(family_)) {
       net::Address address{family_, {}};
       std::ranges::copy(value, address.bytes.begin());
-      const auto length = mask_.empty() ? static_cast<unsigned>(value.size()) * 8 : ones_in(mask_);
+      const auto length = mask_.empty() ? static_cast<unsigned>(value.size()) * 8 : net::length_of(mask_);
       (holds_ == Holds::source ? rule_.source : rule_.destination) = {net::network_of(address, length),
                                                                       inverted};
     }

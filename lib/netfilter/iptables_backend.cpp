@@ -35,13 +35,10 @@ std::vector<std::string> describe(const std::vector<nat::iptables::Edit>& edits,
 
 // The lock is not taken for a look, and no look is taken where a change is certain.
 template <typename Tables>
-bool needs_change(const nat::Ruleset& wanted, const nat::Ruleset& before) {
-  const bool concerns_family =
-      has_pod_subnets<Tables>(wanted) || has_pod_subnets<Tables>(before) || has_nat_table<Tables>();
-  if (!concerns_family) return false;
+bool needs_change(const nat::Ruleset& wanted, const std::set<net::Family>& certain) {
+  const bool is_certain = certain.contains(Tables::family);
+  if (!is_certain && !has_pod_subnets<Tables>(wanted) && !has_nat_table<Tables>()) return false;
   check_nat_table<Tables>();
-  const bool is_certain = nat::iptables::wanted_chains(wanted, Tables::family) !=
-                          nat::iptables::wanted_chains(before, Tables::family);
   return is_certain || !edits_in<Tables>(wanted).empty();
 }
 
@@ -98,10 +95,11 @@ std::vector<std::string> IptablesBackend::differences(const nat::Ruleset& wanted
   return lines;
 }
 
-std::vector<std::string> IptablesBackend::apply(const nat::Ruleset& wanted, const nat::Ruleset& before) {
+std::vector<std::string> IptablesBackend::apply(const nat::Ruleset& wanted,
+                                                const std::set<net::Family>& certain) {
   // Both are looked at before either is changed.
-  const bool change_ipv4 = needs_change<Ipv4Tables>(wanted, before);
-  const bool change_ipv6 = needs_change<Ipv6Tables>(wanted, before);
+  const bool change_ipv4 = needs_change<Ipv4Tables>(wanted, certain);
+  const bool change_ipv6 = needs_change<Ipv6Tables>(wanted, certain);
   if (!change_ipv4 && !change_ipv6) return {};
 
   const auto lock = lock_xtables(lock_timeout_);

@@ -13,7 +13,7 @@ class IptablesBackend : public NatBackend {
 
   bool may_hold_rules() override;
   std::vector<std::string> differences(const nat::Ruleset& wanted) override;
-  std::vector<std::string> apply(const nat::Ruleset& wanted, const nat::Ruleset& before) override;
+  std::vector<std::string> apply(const nat::Ruleset& wanted, const std::set<net::Family>& certain) override;
   std::vector<CountedRule> rules() override;
   void check_available() override;
 

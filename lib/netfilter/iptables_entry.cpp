@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -69,7 +68,7 @@ std::optional<net::Prefix> get_prefix(net::Family family, const KernelAddress& a
   net::Prefix ones{{family, {}}, 0};
   std::memcpy(prefix.address.bytes.data(), &address, sizeof address);
   std::memcpy(ones.address.bytes.data(), &mask, sizeof mask);
-  for (const auto byte : ones.address.bytes) prefix.length += static_cast<unsigned>(std::popcount(byte));
+  prefix.length = net::length_of(ones.address.bytes);
 
   std::optional<net::Prefix> expected = prefix;
   KernelAddress ignored{};

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "nat/ruleset.hpp"
+#include "net/address.hpp"
 
 namespace ipmasq::netfilter {
 
@@ -35,10 +37,11 @@ class NatBackend {
   virtual std::vector<std::string> differences(const nat::Ruleset& wanted) = 0;
 
   /// Brings the kernel to `wanted`, by at most one transaction a family; the differences that it mended.
-  /// Where there are none nothing is committed. `before`: what was wanted until now, so that where it differs
-  /// no look is needed to know that there is something to change. Throws cni::Error; no family is then half
+  /// Where there are none nothing is committed. `certain`: the families of which the caller knows that there
+  /// is something to change, so that no look needs to come first. Throws cni::Error; no family is then half
   /// changed.
-  virtual std::vector<std::string> apply(const nat::Ruleset& wanted, const nat::Ruleset& before) = 0;
+  virtual std::vector<std::string> apply(const nat::Ruleset& wanted,
+                                         const std::set<net::Family>& certain) = 0;
 
   /// Every rule of ours, in the order that packets meet them. Changes nothing.
   virtual std::vector<CountedRule> rules() = 0;

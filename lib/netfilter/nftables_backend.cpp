@@ -30,8 +30,9 @@ std::vector<std::string> NftablesBackend::differences(const nat::Ruleset& wanted
   return describe(nat::nftables::difference(read_nftables_table(), wanted));
 }
 
-// What was wanted before is of no use here: to read one table of ours costs less than to think about it.
-std::vector<std::string> NftablesBackend::apply(const nat::Ruleset& wanted, const nat::Ruleset& /*before*/) {
+// What is certain is of no use here: one table of ours is read in no time.
+std::vector<std::string> NftablesBackend::apply(const nat::Ruleset& wanted,
+                                                const std::set<net::Family>& /*certain*/) {
   return describe(change_nftables_table([&wanted](const nat::nftables::ObservedTable& observed) {
     return nat::nftables::difference(observed, wanted);
   }));

@@ -28,7 +28,6 @@ constexpr std::size_t largest_message = std::size_t{64} << 10U;
 constexpr std::size_t largest_rule = std::size_t{4} << 10U;
 // An element takes up to 700 bytes (two ends, a chain's name), and an attribute holds less than 64 KiB.
 constexpr std::size_t most_elements = 64;
-constexpr std::int32_t base_priority = 95;  // srcnat - 5
 
 // As nft numbers them, for nft list to know what to print (nftables: include/datatype.h).
 constexpr std::uint32_t ipv4_type = 7;
@@ -65,7 +64,7 @@ class BatchWriter {
     if (!edit.is_base) return;
     put_nest(message, NFTA_CHAIN_HOOK, [&] {
       put_number(message, NFTA_HOOK_HOOKNUM, NF_INET_POST_ROUTING);
-      put_number(message, NFTA_HOOK_PRIORITY, base_priority);
+      put_number(message, NFTA_HOOK_PRIORITY, nat::nftables::base_priority);
     });
     put_number(message, NFTA_CHAIN_POLICY, NF_ACCEPT);
     put_text(message, NFTA_CHAIN_TYPE, "nat");

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -39,8 +38,6 @@ enum class Holds {
   constant
 };
 
-using Bytes = std::basic_string<std::uint8_t>;
-
 struct Register {
   Holds holds = Holds::nothing;
   Bytes bytes = {};  // of a constant
@@ -49,12 +46,6 @@ struct Register {
   std::uint32_t modulus = 0;   // of a random number
   bool is_big_endian = false;  // of a random number
 };
-
-// Of an NFTA_*_DATA.
-Bytes value_in(const nlattr* data) {
-  const auto value = Attributes(data).bytes(NFTA_DATA_VALUE);
-  return {value.begin(), value.end()};
-}
 
 template <typename Number>
 std::optional<Number> number_in(const Bytes& bytes) {
@@ -229,11 +220,7 @@ class RuleReader {
 
   bool is_destination(const Register& source, const Bytes& value) {
     const auto address = address_in(*family_, value);
-    unsigned length = source.length * 8;
-    if (source.mask) {
-      length = 0;
-      for (const auto byte : *source.mask) length += static_cast<unsigned>(std::popcount(byte));
-    }
+    const auto length = source.mask ? net::length_of(*source.mask) : source.length * 8;
     const bool has_size_of_mask = !source.mask || source.mask->size() == value.size();
     if (!address || !has_size_of_mask || observed_.rule.destination) return false;
     const auto prefix = net::network_of(*address, length);

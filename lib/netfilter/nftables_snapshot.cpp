@@ -24,7 +24,6 @@ using nat::nftables::ObservedChain;
 using nat::nftables::ObservedSet;
 using nat::nftables::ObservedTable;
 
-constexpr std::int32_t base_priority = 95;  // srcnat - 5
 constexpr auto postrouting_hook = static_cast<std::uint32_t>(NF_INET_POST_ROUTING);
 
 const std::string our_table(nat::nftables::table_name);
@@ -98,10 +97,10 @@ class TableReader {
     chain.is_base = attributes[NFTA_CHAIN_HOOK] != nullptr;
     if (!chain.is_base) return;
     const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
-    const bool is_ours = attributes.text(NFTA_CHAIN_TYPE) == "nat" &&
-                         attributes.number(NFTA_CHAIN_POLICY) == NF_ACCEPT &&
-                         hook.number(NFTA_HOOK_HOOKNUM) == postrouting_hook &&
-                         static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)) == base_priority;
+    const bool is_ours =
+        attributes.text(NFTA_CHAIN_TYPE) == "nat" && attributes.number(NFTA_CHAIN_POLICY) == NF_ACCEPT &&
+        hook.number(NFTA_HOOK_HOOKNUM) == postrouting_hook &&
+        static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)) == nat::nftables::base_priority;
     if (!is_ours) chain.trouble = "has another type, hook, priority or policy";
   }
 

@@ -16,7 +16,8 @@ class MemoryBackend : public netfilter::NatBackend {
     return {"pod subnets differ"};
   }
 
-  std::vector<std::string> apply(const nat::Ruleset& wanted, const nat::Ruleset& /*before*/) override {
+  std::vector<std::string> apply(const nat::Ruleset& wanted,
+                                 const std::set<net::Family>& /*certain*/) override {
     auto found = differences(wanted);
     if (found.empty()) return found;
     if (kernel_.refuses && !kernel_.half_done) throw cni::Error(*kernel_.refuses);
