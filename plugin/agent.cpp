@@ -1,16 +1,11 @@
 #include "plugin/agent.hpp"
 
 #include <poll.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <csignal>
-#include <cstdlib>
-#include <cstring>
 #include <ostream>
 #include <set>
 #include <sstream>
@@ -22,6 +17,8 @@
 #include "netfilter/iptables_size.hpp"
 #include "netfilter/nftables_events.hpp"
 #include "os/file_lock.hpp"
+#include "os/service_manager.hpp"
+#include "os/signals.hpp"
 #include "plugin/sync_pass.hpp"
 #include "watch/file_watch.hpp"
 
@@ -34,52 +31,10 @@ using namespace std::chrono_literals;
 
 constexpr auto shortest_retry = 1s;
 constexpr auto longest_retry = 60s;
+constexpr auto at_start = "start";
+constexpr auto at_resync = "resync";
 // Between two passes, however many changes there are.
 constexpr auto shortest_rest = 20ms;
-
-// systemd's protocol (sd_notify(3)): a datagram to the socket that the environment names.
-void notify(const std::string& state) {
-  const char* const name =
-      std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): there is one thread
-  if (name == nullptr || std::strlen(name) >= sizeof(sockaddr_un::sun_path)) return;
-  const os::FileDescriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(static_cast<char*>(address.sun_path), name, std::strlen(name));
-  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
-  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(name));
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): how sockaddr is meant
-  ::sendto(socket.number(), state.data(), state.size(), MSG_NOSIGNAL,
-           reinterpret_cast<const sockaddr*>(&address), size);
-}
-
-// SIGTERM, SIGINT and SIGHUP as something to wait for.
-class Signals {
- public:
-  Signals() {
-    sigset_t set;
-    ::sigemptyset(&set);
-    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&set, number);
-    ::sigprocmask(SIG_BLOCK, &set, nullptr);
-    descriptor_ = os::FileDescriptor(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-    if (!descriptor_.is_open()) cni::throw_errno("cannot wait for signals");
-  }
-
-  int descriptor() const { return descriptor_.number(); }
-
-  // The last one that came; 0 where none did.
-  int drain() const {
-    int number = 0;
-    signalfd_siginfo info{};
-    while (::read(descriptor(), &info, sizeof info) == sizeof info) {
-      if (number != SIGTERM && number != SIGINT) number = static_cast<int>(info.ssi_signo);
-    }
-    return number;
-  }
-
- private:
-  os::FileDescriptor descriptor_;
-};
 
 std::optional<netfilter::NftablesEvents> nftables_events() {
   try {
@@ -101,22 +56,19 @@ os::FileLock lock_out_others(const std::filesystem::path& state_dir) {
 
 class Agent {
  public:
-  Agent(std::filesystem::path state_dir, std::optional<InstallTarget> keep_installed, std::ostream& log)
-      : store_(state_dir),
-        state_dir_(std::move(state_dir)),
-        keep_installed_(std::move(keep_installed)),
-        log_(log) {}
+  Agent(std::filesystem::path state_dir, AgentDuties duties, std::ostream& log)
+      : store_(state_dir), state_dir_(std::move(state_dir)), duties_(std::move(duties)), log_(log) {}
 
   void run() {
     const auto lock = lock_out_others(state_dir_);
-    pass("start");
-    notify("READY=1");
+    pass(at_start);
+    os::tell_service_manager("READY=1");
     for (;;) {
       const auto reason = wait();
       if (!reason) break;
       if (!reason->empty()) pass(*reason);
     }
-    notify("STOPPING=1");
+    os::tell_service_manager("STOPPING=1");
     log("stopped; the rules stay");
   }
 
@@ -150,7 +102,8 @@ class Agent {
     std::set<std::string> news;
     try {
       file_watch_.watch(files_);
-      if (keep_installed_) keep_installed(reason, news);
+      if (duties_.keep_installed) keep_installed(reason, news);
+      if (duties_.config_copy) copy_config(reason, news);
       const auto done = sync_pass(store_, kernel_, config::Netconf{}.lock_timeout);
       for (const auto& change : done.changes) log(change + " (" + reason + ")");
       for (const auto& warning : done.warnings) news.insert("warning: " + warning);
@@ -166,7 +119,11 @@ class Agent {
       retry_ = std::min<Clock::duration>(retry_ * 2, longest_retry);
     }
     files_.insert(state_dir_ / "lock");
-    if (keep_installed_) files_.insert(keep_installed_->conf_dir / "conflists");
+    if (duties_.keep_installed) files_.insert(duties_.keep_installed->conf_dir / "conflists");
+    if (duties_.config_copy) {
+      files_.insert(duties_.config_copy->from.begin(), duties_.config_copy->from.end());
+      files_.insert(duties_.config_copy->to);
+    }
     log_news(news);
     return has_changed;
   }
@@ -174,12 +131,24 @@ class Agent {
   void keep_installed(const std::string& reason, std::set<std::string>& news) {
     std::ostringstream told;
     try {
-      install(*keep_installed_, told);
+      install(*duties_.keep_installed, told);
     } catch (const cni::Error& error) {
       news.insert(std::string("cannot keep the entry installed: ") + error.what());
     }
     std::istringstream lines(told.str());
     for (std::string line; std::getline(lines, line);) log(line + " (" + reason + ")");
+  }
+
+  // A ConfigMap that goes together with the agent's DaemonSet is gone before the agent is: the rules of
+  // running pods are not to change by that.
+  void copy_config(const std::string& reason, std::set<std::string>& news) {
+    try {
+      const bool is_routine = reason == at_start || reason == at_resync;
+      const auto done = follow(*duties_.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
+      if (!done.empty()) log(done + " (" + reason + ")");
+    } catch (const cni::Error& error) {
+      news.insert(std::string("cannot copy the configuration file: ") + error.what());
+    }
   }
 
   // Why to make a pass, empty for no reason; nullopt when it is time to end.
@@ -208,7 +177,7 @@ class Agent {
       }
       return "";
     }
-    if (Clock::now() >= next_resync_) return "resync";
+    if (Clock::now() >= next_resync_) return at_resync;
     if (table_sizes() != table_sizes_) return "iptables changed";
     return "";
   }
@@ -228,10 +197,10 @@ class Agent {
 
   state::Store store_;
   std::filesystem::path state_dir_;
-  std::optional<InstallTarget> keep_installed_;
+  AgentDuties duties_;
   std::ostream& log_;
   netfilter::RealKernel kernel_;
-  Signals signals_;
+  os::Signals signals_{SIGTERM, SIGINT, SIGHUP};
   watch::FileWatch file_watch_;
   std::optional<netfilter::NftablesEvents> events_ = nftables_events();
   std::set<std::filesystem::path> files_;
@@ -244,9 +213,8 @@ class Agent {
 
 }  // namespace
 
-void run_agent(const std::filesystem::path& state_dir, const std::optional<InstallTarget>& keep_installed,
-               std::ostream& log) {
-  Agent(state_dir, keep_installed, log).run();
+void run_agent(const std::filesystem::path& state_dir, const AgentDuties& duties, std::ostream& log) {
+  Agent(state_dir, duties, log).run();
 }
 
 }  // namespace ipmasq::plugin

@@ -5,17 +5,22 @@
 #include <iosfwd>
 #include <optional>
 
+#include "plugin/config_copy.hpp"
 #include "plugin/install.hpp"
 
 namespace ipmasq::plugin {
 
+/// What an agent looks after beside the rules.
+struct AgentDuties {
+  std::optional<InstallTarget> keep_installed = {};  ///< puts the entry back when somebody has taken it out
+  std::optional<ConfigCopy> config_copy = {};        ///< follows the file, before the pass that reads it
+};
+
 /// Makes a pass (see sync_pass.hpp) at once, on each change of the networks' configuration files and of
 /// nftables, when the size of a legacy nat table changed (asked for each second), on SIGHUP, and every
 /// resyncInterval; until SIGTERM or SIGINT, which leave the rules in place. A pass that fails is tried again,
-/// after 1 s at first and a minute at last. `keep_installed`: puts the entry back into the conflist as well
-/// when somebody has taken it out. `log` gets a line for each change of the kernel, with what it followed,
-/// and for what could not be done. Throws cni::Error where another agent runs on this state.
-void run_agent(const std::filesystem::path& state_dir, const std::optional<InstallTarget>& keep_installed,
-               std::ostream& log);
+/// after 1 s at first and a minute at last. `log` gets a line for each change of the kernel, with what it
+/// followed, and for what could not be done. Throws cni::Error where another agent runs on this state.
+void run_agent(const std::filesystem::path& state_dir, const AgentDuties& duties, std::ostream& log);
 
 }  // namespace ipmasq::plugin

@@ -10,6 +10,7 @@
 #include "config/netconf.hpp"
 #include "config/port_range.hpp"
 #include "plugin/agent.hpp"
+#include "plugin/config_copy.hpp"
 #include "plugin/install.hpp"
 #include "plugin/operands.hpp"
 
@@ -38,9 +39,12 @@ configuration on stdin. By hand:
 Options:
   --state-dir DIR              where attachments are recorded (default /run/cni/ip-masq)
   --keep-installed             agent: install again whenever the entry or the program is gone
+  --config-from FILE           agent: keep a copy of FILE at /etc/config/ip-masq-agent; given more than
+                               once: of the first that exists
   --conf-dir DIR               agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
   --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
+  --wait                       install: until there is such a conflist
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
@@ -91,9 +95,9 @@ int run(int argc, const char* const* argv) {
       "conf-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.conf_dir.string()))(
       "bin-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.bin_dir.string()))(
       "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
-      "keep-installed", "")("port", "", cxxopts::value<std::string>())(
-      "from", "", cxxopts::value<std::string>())("o,output", "",
-                                                 cxxopts::value<std::string>()->default_value("text"))(
+      "keep-installed", "")("wait", "")("config-from", "", cxxopts::value<std::vector<std::string>>())(
+      "port", "", cxxopts::value<std::string>())("from", "", cxxopts::value<std::string>())(
+      "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
       "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
   options.parse_positional("operands");
   const auto parsed = options.parse(argc, argv);
@@ -132,12 +136,25 @@ int run(int argc, const char* const* argv) {
     return diagnose(state_dir, conf_dir, format, std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
   } else if (command == "agent") {
     expect_operands(command, operands, 0);
-    const bool keep = parsed.count("keep-installed") > 0;
-    run_agent(state_dir, keep ? std::optional(install_target(parsed)) : std::nullopt, std::cout);
+    AgentDuties duties;
+    if (parsed.count("keep-installed") > 0) duties.keep_installed = install_target(parsed);
+    if (parsed.count("config-from") > 0) {
+      const auto from = parsed["config-from"].as<std::vector<std::string>>();
+      duties.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
+    }
+    run_agent(state_dir, duties, std::cout);
   } else if (command == "install" || command == "uninstall") {
     expect_operands(command, operands, 0);
     const auto target = install_target(parsed);
-    command == "install" ? install(target, std::cout) : uninstall(target, std::cout);
+    if (command == "uninstall") {
+      uninstall(target, std::cout);
+      const auto removed = remove_copy(ConfigCopy{}.to);
+      if (!removed.empty()) std::cout << removed << '\n';
+    } else if (parsed.count("wait") > 0) {
+      install_when_possible(target, std::cout);
+    } else {
+      install(target, std::cout);
+    }
     if (command == "uninstall" && parsed.count("rules") > 0) remove_rules(state_dir, std::cout);
   } else if (command == "sync") {
     expect_operands(command, operands, 0);

@@ -1,9 +1,11 @@
 #include "plugin/install.hpp"
 
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <optional>
 #include <ostream>
 #include <string_view>
@@ -14,7 +16,9 @@
 #include "cni/json.hpp"
 #include "conflist/conflist.hpp"
 #include "os/file.hpp"
+#include "os/signals.hpp"
 #include "plugin/node_rules.hpp"
+#include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
 
@@ -124,20 +128,43 @@ void uninstall_entry(const fs::path& path, const cni::Json& config, std::ostream
   }
 }
 
-}  // namespace
-
-void install(const InstallTarget& target, std::ostream& output) {
+// Whether there was a conflist for it.
+bool try_to_install(const InstallTarget& target, std::ostream& output) {
   for (const auto& path : configs_in(target.conf_dir)) {
     const auto config = read_config(path);
     if (!config || !conflist::holds(*config, target.after)) continue;
     install_binary(target.bin_dir, output);
     install_entry(path, *config, output);
-    return;
+    return true;
   }
-  throw cni::Error(
-      cni::ErrorCode::invalid_config,
-      "no conflist in " + target.conf_dir.string() + " has a plugin of type \"" + target.after + "\"",
-      "install that plugin first, or name another with --after");
+  return false;
+}
+
+std::string what_is_missing(const InstallTarget& target) {
+  return "no conflist in " + target.conf_dir.string() + " has a plugin of type \"" + target.after + "\"";
+}
+
+}  // namespace
+
+void install(const InstallTarget& target, std::ostream& output) {
+  if (try_to_install(target, output)) return;
+  throw cni::Error(cni::ErrorCode::invalid_config, what_is_missing(target),
+                   "install that plugin first, or name another with --after");
+}
+
+void install_when_possible(const InstallTarget& target, std::ostream& output) {
+  const os::Signals signals{SIGTERM, SIGINT};
+  watch::FileWatch file_watch;
+  for (bool has_told = false;; has_told = true) {
+    file_watch.watch({target.conf_dir / "conflists"});
+    std::error_code error;
+    if (fs::exists(target.conf_dir, error) && try_to_install(target, output)) return;
+    if (!has_told) output << what_is_missing(target) << ": waiting for it" << std::endl;
+    std::array<pollfd, 2> waited{{{signals.descriptor(), POLLIN, 0}, {file_watch.descriptor(), POLLIN, 0}}};
+    ::poll(waited.data(), waited.size(), -1);
+    if (signals.drain() != 0) throw cni::Error(cni::ErrorCode::invalid_config, what_is_missing(target));
+    file_watch.drain();
+  }
 }
 
 void uninstall(const InstallTarget& target, std::ostream& output) {

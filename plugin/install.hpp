@@ -19,6 +19,10 @@ struct InstallTarget {
 /// has then changed no conflist.
 void install(const InstallTarget& target, std::ostream& output);
 
+/// The same as soon as there is such a conflist; tells that it waits. SIGTERM and SIGINT end it with
+/// cni::Error.
+void install_when_possible(const InstallTarget& target, std::ostream& output);
+
 /// Takes our entry out of every conflist, putting back what was there before where nothing else has changed
 /// since. The binary stays: pods that are there need it for their DEL. Throws cni::Error.
 void uninstall(const InstallTarget& target, std::ostream& output);

@@ -1,4 +1,8 @@
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -6,7 +10,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness.host import TOOLS, Host  # noqa: E402
-from harness.node import Node  # noqa: E402
+from harness.kubernetes import PROGRAMS, Cluster  # noqa: E402
+from harness.node import STATIC, Namespace, Node  # noqa: E402
+
+PODMAN = ["podman", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime", "runc"]
 
 
 @pytest.fixture(params=["iptables", "nftables"])
@@ -33,6 +40,43 @@ def tools():
 def host(tools, tmp_path):
     """A node with the CNI plugins and cnitool."""
     made = Host(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def static():
+    """There is a static program."""
+    if not STATIC.exists():
+        pytest.skip("there is no static program: scripts/build-static could not get Debian's source package")
+
+
+@pytest.fixture
+def podman(tmp_path):
+    """Runs podman with a storage and a network namespace of its own."""
+    run_root = tempfile.mkdtemp(prefix="pod")  # podman wants a short path
+    namespace = Namespace("podman")
+    storage = [*PODMAN, "--root", tmp_path / "storage", "--runroot", run_root, "--tmpdir", tmp_path / "tmp"]
+
+    def podman(*argv):
+        # Not ip netns exec, which hides the cgroups that a runtime looks for.
+        inside = ["unshare", "-m", "nsenter", f"--net={namespace.path}"]
+        done = subprocess.run([*inside, *storage, *argv], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    yield podman
+    podman("rmi", "-af")
+    namespace.close()
+    shutil.rmtree(run_root)
+
+
+@pytest.fixture
+def cluster(tools, tmp_path):
+    """Two nodes and a control plane, not started."""
+    if not (PROGRAMS / "kubelet").exists():
+        pytest.skip("Kubernetes is not there: scripts/install-tools could not reach the Go module proxy")
+    made = Cluster(tmp_path)
     yield made
     made.close()
 

@@ -18,6 +18,8 @@ PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/docker"
 class Host(Namespace):
     """Network and mount namespaces of a node: nothing that CNI writes leaves them."""
 
+    PRIVATE = PRIVATE
+
     def __init__(self, folder):
         super().__init__("host")
         self.folder = Path(folder)
@@ -32,9 +34,9 @@ class Host(Namespace):
             os.symlink(f"/usr/sbin/{name.replace('tables', 'tables-legacy')}", self.legacy / name)
         self.env = {"CNI_PATH": str(self.bin), "NETCONFPATH": "/etc/cni/net.d"}
         self.use_iptables("legacy")
-        for path in PRIVATE:
+        for path in self.PRIVATE:
             os.makedirs(path, exist_ok=True)
-        mounts = "; ".join(f"mount -t tmpfs private {path}" for path in PRIVATE)
+        mounts = "; ".join(f"mount -t tmpfs private {path}" for path in self.PRIVATE)
         self.holder = subprocess.Popen(
             ["unshare", "-m", "--propagation", "slave", "nsenter", f"--net={self.path}", "sh", "-c", f"{mounts}; echo ready; exec sleep infinity"],
             stdout=subprocess.PIPE, text=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.texts import expected, in_order
 
 ROOT = Path(__file__).resolve().parents[2]
+STATIC = ROOT / "build/static/plugin/ip-masq"
 BINARY = Path(os.environ.get("IP_MASQ_BINARY", ROOT / "build/release/plugin/ip-masq"))
 
 _numbers = itertools.count(1)

@@ -1,23 +1,13 @@
 """The static program where there is nothing else: an empty folder as its root, and an image FROM scratch."""
 
 import json
-import os
-import shutil
 import subprocess
-import tempfile
 
 import pytest
-from harness.node import ROOT, Namespace
+from harness.node import ROOT, STATIC
 from harness.texts import CBR0
 
-STATIC = ROOT / "build/static/plugin/ip-masq"
-PODMAN = ["podman", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime", "runc"]
-
-
-@pytest.fixture(autouse=True)
-def static():
-    if not STATIC.exists():
-        pytest.skip("there is no static program: scripts/build-static could not get Debian's source package")
+pytestmark = pytest.mark.usefixtures("static")
 
 
 @pytest.fixture
@@ -45,26 +35,6 @@ def test_it_serves_a_runtime_in_an_empty_root(node, empty):
     call("DEL")
     assert node.save() == node.expected()
     assert sorted(path.name for path in (empty / "state").iterdir()) == ["lock"]
-
-
-@pytest.fixture
-def podman(tmp_path):
-    """Runs podman with a storage and a network namespace of its own."""
-    run_root = tempfile.mkdtemp(prefix="pod")  # podman wants a short path
-    namespace = Namespace("podman")
-    storage = [*PODMAN, "--root", tmp_path / "storage", "--runroot", run_root, "--tmpdir", tmp_path / "tmp"]
-
-    def podman(*argv):
-        # Not ip netns exec, which hides the cgroups that a runtime looks for.
-        inside = ["unshare", "-m", "nsenter", f"--net={namespace.path}"]
-        done = subprocess.run([*inside, *storage, *argv], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    yield podman
-    podman("rmi", "-af")
-    namespace.close()
-    shutil.rmtree(run_root)
 
 
 def test_the_image(podman, tmp_path):

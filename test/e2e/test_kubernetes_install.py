@@ -1,0 +1,134 @@
+"""conf/kubernetes/ip-masq.yaml on a real cluster: applied, its ConfigMap edited, rolled to a new version, deleted."""
+
+import json
+
+import pytest
+from harness.daemons import wait_until
+from harness.kubernetes import EXEMPT, FLANNELS_CONFLIST, MASQUERADED, pod_manifest
+from harness.network import Watch, ask
+from harness.node import ROOT, STATIC
+
+MANIFEST = ROOT / "conf/kubernetes/ip-masq.yaml"
+CONTAINERFILE = ROOT / "conf/container/Containerfile"
+DAEMON_SET = ["--namespace=kube-system", "daemonset/ip-masq"]
+
+pytestmark = pytest.mark.usefixtures("static")
+
+
+@pytest.fixture
+def versions(podman, tmp_path):
+    """Archives of the image that the manifest names, and of a later one with a program of other bytes."""
+    archives = {}
+    for version, more in (("0.1.0", b""), ("0.1.1", b"\n")):
+        context = tmp_path / version
+        context.mkdir()
+        (context / "ip-masq").write_bytes(STATIC.read_bytes() + more)
+        (context / "ip-masq").chmod(0o755)
+        archives[version] = tmp_path / f"{version}.tar"
+        podman("build", "--isolation=chroot", "-f", CONTAINERFILE, "-t", f"docker.io/library/ip-masq:{version}", context)
+        podman("save", "-o", archives[version], f"docker.io/library/ip-masq:{version}")
+    return archives
+
+
+@pytest.fixture
+def running(cluster, versions):
+    cluster.images += versions.values()
+    cluster.start()
+    return cluster
+
+
+def install(cluster):
+    cluster.kubectl("apply", "--validate=strict", "-f", MANIFEST)
+    roll_out(cluster)
+
+
+def roll_out(cluster):
+    cluster.kubectl("rollout", "status", *DAEMON_SET, "--timeout=120s")
+
+
+def until(cluster, condition):
+    wait_until(condition, cluster.nodes[0].daemons["kubelet"].process, "the kubelet")
+
+
+def seen_from(pod):
+    """(source address that the exempt network sees, what the rest of the world sees)"""
+    return tuple(ask(pod, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}").values())
+
+
+def configure(cluster, text, name="ip-masq"):
+    cluster.kubectl("patch", "configmap", name, "--namespace=kube-system", "-p", json.dumps({"data": {"config": text}}))
+
+
+def tables(cluster):
+    """What stands of ours on each node."""
+    return [node.run("nft", "list", "table", "inet", "ip-masq", check=False) for node in cluster.nodes]
+
+
+def conflist(node):
+    return json.loads(node.run("cat", "/etc/cni/net.d/10-flannel.conflist"))
+
+
+def test_from_apply_to_delete(running):
+    cluster = running
+    early, = cluster.run_pods(pod_manifest("early", cluster.nodes[0]))
+    assert seen_from(early) == (cluster.nodes[0].address, cluster.nodes[0].address)  # as flannel leaves it
+
+    install(cluster)
+    for node in cluster.nodes:
+        assert conflist(node) == {**FLANNELS_CONFLIST, "plugins": [
+            {"type": "flannel", "delegate": {**FLANNELS_CONFLIST["plugins"][0]["delegate"], "ipMasq": False}},
+            FLANNELS_CONFLIST["plugins"][1], {"type": "ip-masq"}]}
+    pods = cluster.run_pods(*(pod_manifest(f"on-{node.node_name}", node) for node in cluster.nodes))
+    for pod in pods:
+        assert seen_from(pod) == (pod.address, pod.node.address)
+
+    # The list is edited, and reaches pods that run, and those to come.
+    configure(cluster, "nonMasqueradeCIDRs: [198.51.100.0/24]\n")
+    for pod in pods:
+        until(cluster, lambda pod=pod: seen_from(pod) == (pod.node.address, pod.address))
+    late, = cluster.run_pods(pod_manifest("late", cluster.nodes[0]))
+    for pod in [late, *pods]:
+        assert seen_from(pod) == (pod.node.address, pod.address)
+    configure(cluster, "nonMasqueradeCIDRs: [\n")
+    until(cluster, lambda: "/etc/config/ip-masq-agent, line 2: not YAML" in cluster.kubectl("logs", *DAEMON_SET))
+    assert seen_from(pods[0]) == (pods[0].node.address, pods[0].address)
+    configure(cluster, "nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    for pod in pods:
+        until(cluster, lambda pod=pod: seen_from(pod) == (pod.address, pod.node.address))
+
+    # flannel's own init container puts its conflist back.
+    cluster.nodes[0].write("/etc/cni/net.d/10-flannel.conflist", json.dumps(FLANNELS_CONFLIST))
+    until(cluster, lambda: any(plugin["type"] == "ip-masq" for plugin in conflist(cluster.nodes[0])["plugins"]))
+
+    # A new version is rolled out, which no connection notices.
+    watch = Watch(pods[0], f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
+    cluster.kubectl("set", "image", *DAEMON_SET, "install=ip-masq:0.1.1", "agent=ip-masq:0.1.1")
+    roll_out(cluster)
+    seen = watch.end()
+    assert seen.pop("rounds") > 10
+    assert list(seen.values()) == [[pods[0].address], [pods[0].node.address]]
+    for node in cluster.nodes:
+        assert node.run("tail", "-c1", "/opt/cni/bin/ip-masq") == "\n"
+
+    # Without the agent the rules of running pods stay, and go with the last of them.
+    before = tables(cluster)
+    cluster.kubectl("delete", "-f", MANIFEST)
+    cluster.kubectl("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=ip-masq", "--namespace=kube-system", "--timeout=60s")
+    assert tables(cluster) == before
+    assert seen_from(pods[0]) == (pods[0].address, pods[0].node.address)
+    cluster.kubectl("delete", "pod", "--all")
+    until(cluster, lambda: tables(cluster) == ["", ""])
+    for node in cluster.nodes:
+        assert node.run("find", "/run/cni/ip-masq", "-mindepth", "1", "-printf", "%P\n").split() in ([".agent", "lock"], ["lock", ".agent"])
+
+
+def test_the_configmap_of_ip_masq_agent_is_kept(running):
+    """Where there is one it is followed as it is; without it the one of the manifest."""
+    cluster = running
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ip-masq-agent", "namespace": "kube-system"},
+                   "data": {"config": "nonMasqueradeCIDRs:\n  - 198.51.100.0/24\nresyncInterval: 1s\n"}})
+    install(cluster)
+    pod, = cluster.run_pods(pod_manifest("pod", cluster.nodes[0]))
+    assert seen_from(pod) == (pod.node.address, pod.address)
+    cluster.kubectl("delete", "configmap", "ip-masq-agent", "--namespace=kube-system")
+    until(cluster, lambda: seen_from(pod) == (pod.address, pod.node.address))
