@@ -161,9 +161,10 @@ def test_a_pod_notices_nothing_of_a_move_to_the_other_back_end(site):
     site.add()
     other = {"iptables": "nftables", "nftables": "iptables"}[site.node.backend]
     watch = Watch(site.pod.namespace, *(f"tcp:{address}" for address in kept + masqueraded))
-    for number in range(100):
+    moves = 100
+    for number in range(moves):
         site.node.backend = other if number % 2 == 0 else {"iptables": "nftables", "nftables": "iptables"}[other]
         site.node.add("pod-2", ips=site.neighbour.addresses, **KEYS)
     seen = watch.end()
-    assert seen.pop("rounds") > 10
+    assert seen.pop("rounds") > moves / 2
     assert seen == {question: [source] for question, source in expected(kept, masqueraded, ["tcp"]).items()}

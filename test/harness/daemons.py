@@ -11,13 +11,13 @@ FLANNELD = TOOLS / "flanneld/flannel"
 PATIENCE = 60
 
 
-def wait_until(condition, process, what):
-    """Until `condition` holds; fails where `process` ends before, or after a minute."""
+def wait_until(condition, process, what, pause=0.05):
+    """Until `condition` holds, asked anew after a pause; fails where `process` ends before, or after a minute."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, f"{what} ended"
         assert time.monotonic() < deadline, f"{what} is not ready after {PATIENCE} s"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 class Daemon:

@@ -38,7 +38,7 @@ class Watch:
         assert self.process.stdout.readline() == "ready\n"
 
     def end(self):
-        """{"tcp:10.9.9.9": [every source seen there], ..., "rounds": how often each was asked}"""
+        """{"tcp:10.9.9.9": [every source seen there], ..., "rounds": how often each was asked, at least}"""
         output, _ = self.process.communicate()
         return json.loads(output)
 

@@ -3,7 +3,7 @@
 
   witness.py serve ADDRESS...       answers TCP, UDP and ICMP at these addresses; prints "ready"
   witness.py ask PROTOCOL:ADDRESS[:PORT]...   asks each, prints {"PROTOCOL:ADDRESS": source address seen there, or null}
-  witness.py watch PROTOCOL:ADDRESS[:PORT]... asks all every 10 ms until its input ends; "ready" after the first round, then
+  witness.py watch PROTOCOL:ADDRESS[:PORT]... asks each every 10 ms until its input ends; "ready" after the first answers, then
                                               prints {"PROTOCOL:ADDRESS": [each source seen, once], ..., "rounds": N}
 
 TCP and UDP answers carry the source address. An ICMP echo is answered by the kernel; its source is asked for over TCP.
@@ -138,17 +138,32 @@ def ask(question):
 
 
 def watch(questions):
+    """Each question in a thread of its own: an answer that is long in coming holds up no other."""
     seen = {question: [] for question in questions}
-    rounds = 0
-    while not rounds or not select.select([sys.stdin], [], [], 0.01)[0]:
-        for question in questions:
+    times = dict.fromkeys(questions, 0)
+    first_answers = threading.Barrier(len(questions) + 1)
+    ends = threading.Event()
+
+    def keep_asking(question):
+        while not ends.is_set():
             source = ask(question)
             if source not in seen[question]:
                 seen[question].append(source)
-        if not rounds:
-            print("ready", flush=True)
-        rounds += 1
-    print(json.dumps({**seen, "rounds": rounds}))
+            times[question] += 1
+            if times[question] == 1:
+                first_answers.wait()
+            ends.wait(0.01)
+
+    threads = [threading.Thread(target=keep_asking, args=(question,)) for question in questions]
+    for thread in threads:
+        thread.start()
+    first_answers.wait()
+    print("ready", flush=True)
+    sys.stdin.read()
+    ends.set()
+    for thread in threads:
+        thread.join()
+    print(json.dumps({**seen, "rounds": min(times.values())}))
 
 
 if __name__ == "__main__":
