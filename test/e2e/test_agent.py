@@ -213,6 +213,52 @@ def test_the_entry_is_kept_installed(node, daemons):
     assert (node.folder / "bin/ip-masq").read_bytes() == BINARY.read_bytes()
 
 
+COPY = "/etc/config/ip-masq-agent"
+
+
+def test_plugin_calls_read_what_shows_in_the_agents_container_alone(host, daemons):
+    """The first file of those named that exists; where all are gone the copy goes with the next start."""
+    first, second = host.folder / "first", host.folder / "second"
+
+    def start():
+        daemons.append(Agent(host, "--config-from", first, "--config-from", second))
+        return daemons[-1]
+
+    def copy():
+        return host.run("cat", COPY, check=False)
+
+    agent = start()
+    for path, text in [(second, "nonMasqueradeCIDRs: [192.0.2.0/24]\n"), (first, "nonMasqueradeCIDRs: [10.0.0.0/8]\n"),
+                       (first, "nonMasqueradeCIDRs: [172.16.0.0/12]\n")]:
+        path.write_text(text)
+        agent.until(lambda text=text: copy() == text)
+        agent.until_it_says(f"copied {path} to {COPY} (")
+    first.unlink()
+    agent.until(lambda: copy() == "nonMasqueradeCIDRs: [192.0.2.0/24]\n")
+    second.unlink()
+    daemons.pop().end()
+    assert copy() == "nonMasqueradeCIDRs: [192.0.2.0/24]\n"
+    agent = start()
+    agent.until(lambda: not copy())
+    assert agent.lines == [f"removed {COPY} (start)"]
+
+    second.write_text("nonMasqueradeCIDRs: []\n")
+    agent.until(copy)
+    host.tool("uninstall")
+    assert host.run("find", "/etc/config", "-mindepth", "1") == ""
+
+
+def test_a_file_that_somebody_else_put_there_is_left_alone(host, daemons):
+    host.write(COPY, "nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    source = host.folder / "source"
+    source.write_text("nonMasqueradeCIDRs: []\n")
+    daemons.append(Agent(host, "--config-from", source))
+    daemons[0].until_it_says(f"cannot copy the configuration file: {COPY} was put there by somebody else: remove it, for {source} to be followed")
+    assert host.run("cat", COPY) == "nonMasqueradeCIDRs: [10.0.0.0/8]\n"
+    host.run("rm", COPY)
+    daemons[0].until(lambda: host.run("cat", COPY, check=False) == "nonMasqueradeCIDRs: []\n")
+
+
 def test_adds_beside_the_agent(node, config, agent):
     config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
     for number in range(30):

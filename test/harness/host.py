@@ -12,7 +12,7 @@ TOOLS = ROOT / "build/tools"
 PLUGINS = ["bridge", "ptp", "host-local", "portmap", "flannel"]
 
 # What a node's programs write to, each node its own.
-PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/docker", "/etc/systemd/system"]
+PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/docker", "/etc/systemd/system"]
 
 
 class Host(Namespace):
@@ -23,6 +23,7 @@ class Host(Namespace):
     def __init__(self, folder):
         super().__init__("host")
         self.folder = Path(folder)
+        self.state = Path("/run/cni/ip-masq")
         self.bin = self.folder / "bin"
         self.bin.mkdir()
         for tool in PLUGINS:

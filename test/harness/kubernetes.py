@@ -131,7 +131,7 @@ class ControlPlane(Namespace):
 class KubeNode(Host):
     """A node of the cluster; its programs find at the usual places what is theirs alone."""
 
-    PRIVATE = [*PRIVATE, "/etc/config", "/etc/kube-flannel", "/opt/cni/bin", "/run/containerd", "/var/lib/containerd",
+    PRIVATE = [*PRIVATE, "/etc/kube-flannel", "/opt/cni/bin", "/run/containerd", "/var/lib/containerd",
                "/var/lib/kubelet", "/var/log/containers", "/var/log/pods"]
 
     def __init__(self, folder, name, number, control_plane):

@@ -214,3 +214,30 @@ def test_the_shipped_conflists_are_as_installed(place):
         put(place, name, (ROOT / "conf" / name).read_text())
     assert run(place, "install") == f"put {place}/bin/ip-masq\n"
     assert run(place, "install", "--after", "bridge") == ""
+
+
+@pytest.fixture
+def waiting(place):
+    """An install that waits for a conflist."""
+    process = subprocess.Popen([BINARY, "install", "--wait", "--conf-dir", place / "net.d", "--bin-dir", place / "bin"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == f'no conflist in {place}/net.d has a plugin of type "flannel": waiting for it\n'
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_install_waits_for_the_conflist(place, waiting):
+    put(place, "05-other.conflist", {"name": "o", "plugins": [{"type": "bridge"}]})
+    conflist = put(place, "10-flannel.conflist", "{")
+    conflist.write_text(json.dumps(FLANNEL))
+    assert waiting.communicate() == (f"put {place}/bin/ip-masq\nput the entry into {conflist}\n", "")
+    assert waiting.returncode == 0
+    assert same(json.loads(conflist.read_text()), INSTALLED)
+
+
+def test_an_install_that_waits_can_be_ended(place, waiting):
+    waiting.terminate()
+    assert waiting.communicate() == ("", f'ip-masq: no conflist in {place}/net.d has a plugin of type "flannel"\n')
+    assert waiting.returncode == 1
+    assert not (place / "bin").exists()
