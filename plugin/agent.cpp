@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <ctime>
 #include <ostream>
 #include <set>
 #include <sstream>
@@ -14,11 +15,13 @@
 
 #include "cni/error.hpp"
 #include "config/netconf.hpp"
+#include "http/server.hpp"
 #include "netfilter/iptables_size.hpp"
 #include "netfilter/nftables_events.hpp"
 #include "os/file_lock.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
+#include "plugin/agent_report.hpp"
 #include "plugin/sync_pass.hpp"
 #include "watch/file_watch.hpp"
 
@@ -57,7 +60,9 @@ os::FileLock lock_out_others(const std::filesystem::path& state_dir) {
 class Agent {
  public:
   Agent(std::filesystem::path state_dir, AgentDuties duties, std::ostream& log)
-      : store_(state_dir), state_dir_(std::move(state_dir)), duties_(std::move(duties)), log_(log) {}
+      : store_(state_dir), state_dir_(std::move(state_dir)), duties_(std::move(duties)), log_(log) {
+    if (duties_.listen) server_.emplace(duties_.listen->address, duties_.listen->port);
+  }
 
   void run() {
     const auto lock = lock_out_others(state_dir_);
@@ -75,14 +80,6 @@ class Agent {
  private:
   void log(const std::string& line) { log_ << "ip-masq agent: " << line << std::endl; }
 
-  // Each thing once, until it is gone.
-  void log_news(const std::set<std::string>& lines) {
-    for (const auto& line : lines) {
-      if (!told_.contains(line)) log(line);
-    }
-    told_ = lines;
-  }
-
   // Until a pass finds nothing to do: what it compares with later was then asked for before it looked, so
   // that nothing that changes meanwhile goes unnoticed. Somebody who changes the rules all the time does not
   // hold it here.
@@ -99,22 +96,25 @@ class Agent {
   // Whether it changed anything.
   bool pass_once(const std::string& reason) {
     bool has_changed = false;
-    std::set<std::string> news;
+    std::set<std::string> warnings;
+    std::set<std::string> troubles;
     try {
       file_watch_.watch(files_);
-      if (duties_.keep_installed) keep_installed(reason, news);
-      if (duties_.config_copy) copy_config(reason, news);
+      if (duties_.keep_installed) keep_installed(reason, troubles);
+      if (duties_.config_copy) copy_config(reason, troubles);
       const auto done = sync_pass(store_, kernel_, config::Netconf{}.lock_timeout);
       for (const auto& change : done.changes) log(change + " (" + reason + ")");
-      for (const auto& warning : done.warnings) news.insert("warning: " + warning);
-      news.insert(done.problems.begin(), done.problems.end());
+      for (const auto& warning : done.warnings) warnings.insert("warning: " + warning);
+      troubles.insert(done.problems.begin(), done.problems.end());
+      count(done);
       files_ = done.files;
       has_changed = !done.changes.empty() || uses_iptables_ != done.uses_iptables;
       uses_iptables_ = done.uses_iptables;
       retry_ = shortest_retry;
       next_resync_ = Clock::now() + done.resync_interval;
     } catch (const cni::Error& error) {
-      news.insert(std::string("cannot sync: ") + error.what());
+      troubles.insert(std::string("cannot sync: ") + error.what());
+      ++report_.failed_passes;
       next_resync_ = Clock::now() + retry_;
       retry_ = std::min<Clock::duration>(retry_ * 2, longest_retry);
     }
@@ -124,16 +124,38 @@ class Agent {
       files_.insert(duties_.config_copy->from.begin(), duties_.config_copy->from.end());
       files_.insert(duties_.config_copy->to);
     }
-    log_news(news);
+    tell(warnings, troubles);
     return has_changed;
   }
 
-  void keep_installed(const std::string& reason, std::set<std::string>& news) {
+  void count(const SyncPass& done) {
+    ++report_.passes;
+    report_.changes += done.changes.size();
+    report_.last_pass_at = std::time(nullptr);
+    report_.attachments = done.attachments;
+  }
+
+  // In the log each thing once, until it is gone.
+  void tell(std::set<std::string> lines, const std::set<std::string>& troubles) {
+    report_.troubles = troubles;
+    if (server_) {
+      server_->put("/healthz", {.status = troubles.empty() ? 200 : 503, .body = health(report_)});
+      server_->put("/metrics", {.type = "text/plain; version=0.0.4; charset=utf-8",
+                                .body = metrics(report_, IP_MASQ_VERSION)});
+    }
+    lines.insert(troubles.begin(), troubles.end());
+    for (const auto& line : lines) {
+      if (!told_.contains(line)) log(line);
+    }
+    told_ = std::move(lines);
+  }
+
+  void keep_installed(const std::string& reason, std::set<std::string>& troubles) {
     std::ostringstream told;
     try {
       install(*duties_.keep_installed, told);
     } catch (const cni::Error& error) {
-      news.insert(std::string("cannot keep the entry installed: ") + error.what());
+      troubles.insert(std::string("cannot keep the entry installed: ") + error.what());
     }
     std::istringstream lines(told.str());
     for (std::string line; std::getline(lines, line);) log(line + " (" + reason + ")");
@@ -141,13 +163,13 @@ class Agent {
 
   // A ConfigMap that goes together with the agent's DaemonSet is gone before the agent is: the rules of
   // running pods are not to change by that.
-  void copy_config(const std::string& reason, std::set<std::string>& news) {
+  void copy_config(const std::string& reason, std::set<std::string>& troubles) {
     try {
       const bool is_routine = reason == at_start || reason == at_resync;
       const auto done = follow(*duties_.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
       if (!done.empty()) log(done + " (" + reason + ")");
     } catch (const cni::Error& error) {
-      news.insert(std::string("cannot copy the configuration file: ") + error.what());
+      troubles.insert(std::string("cannot copy the configuration file: ") + error.what());
     }
   }
 
@@ -209,6 +231,8 @@ class Agent {
   Clock::time_point next_resync_;
   bool uses_iptables_ = false;
   std::string table_sizes_;
+  AgentReport report_;
+  std::optional<http::Server> server_;
 };
 
 }  // namespace

@@ -1,19 +1,27 @@
 // The plugin as a daemon: the rules of running pods follow what operators change, and mend what others broke.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <iosfwd>
 #include <optional>
 
+#include "net/address.hpp"
 #include "plugin/config_copy.hpp"
 #include "plugin/install.hpp"
 
 namespace ipmasq::plugin {
 
+struct ListenAddress {
+  net::Address address;
+  std::uint16_t port = 0;
+};
+
 /// What an agent looks after beside the rules.
 struct AgentDuties {
   std::optional<InstallTarget> keep_installed = {};  ///< puts the entry back when somebody has taken it out
   std::optional<ConfigCopy> config_copy = {};        ///< follows the file, before the pass that reads it
+  std::optional<ListenAddress> listen = {};          ///< answers /healthz and /metrics there
 };
 
 /// Makes a pass (see sync_pass.hpp) at once, on each change of the networks' configuration files and of

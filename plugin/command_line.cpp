@@ -41,6 +41,7 @@ Options:
   --keep-installed             agent: install again whenever the entry or the program is gone
   --config-from FILE           agent: keep a copy of FILE at /etc/config/ip-masq-agent; given more than
                                once: of the first that exists
+  --listen ADDRESS:PORT        agent: answer /healthz and /metrics there by HTTP (default: nowhere)
   --conf-dir DIR               agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
   --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
@@ -69,6 +70,19 @@ std::uint16_t parse_port(const std::string& text) {
   throw UsageError("--port is \"" + text + "\": expected 1 to 65535");
 }
 
+ListenAddress parse_listen_address(const std::string& text) {
+  const auto colon = text.rfind(':');
+  auto host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const auto address = net::parse_address(host);
+  const auto port =
+      colon == std::string::npos ? std::nullopt : config::parse_port_ranges(text.substr(colon + 1));
+  if (address && port && port->size() == 1 && port->front().size() == 1)
+    return {*address, port->front().first};
+  throw UsageError("--listen is \"" + text +
+                   "\": expected an address and a port such as 127.0.0.1:9464 or [::1]:9464");
+}
+
 net::Prefix parse_subnet(const std::string& text) {
   const auto parsed = net::parse_interface_address(text);
   if (parsed) return parsed->network();
@@ -95,7 +109,8 @@ int run(int argc, const char* const* argv) {
       "conf-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.conf_dir.string()))(
       "bin-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.bin_dir.string()))(
       "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
-      "keep-installed", "")("wait", "")("config-from", "", cxxopts::value<std::vector<std::string>>())(
+      "keep-installed", "")("wait", "")("listen", "", cxxopts::value<std::string>())(
+      "config-from", "", cxxopts::value<std::vector<std::string>>())(
       "port", "", cxxopts::value<std::string>())("from", "", cxxopts::value<std::string>())(
       "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
       "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
@@ -142,6 +157,7 @@ int run(int argc, const char* const* argv) {
       const auto from = parsed["config-from"].as<std::vector<std::string>>();
       duties.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
     }
+    if (parsed.count("listen") > 0) duties.listen = parse_listen_address(parsed["listen"].as<std::string>());
     run_agent(state_dir, duties, std::cout);
   } else if (command == "install" || command == "uninstall") {
     expect_operands(command, operands, 0);

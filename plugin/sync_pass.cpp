@@ -26,6 +26,7 @@ SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
     pass.files.insert({network.netconf.config_file, network.netconf.subnet_file});
     pass.resync_interval = std::min(pass.resync_interval, network.netconf.resync_interval);
   }
+  for (const auto& [name, network] : recorded) pass.attachments[name] = network.attachments.size();
   pass.uses_iptables = wanted.is_used(netfilter::Backend::iptables);
   return pass;
 }

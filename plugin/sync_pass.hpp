@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ struct SyncPass {
   std::chrono::nanoseconds resync_interval{
       std::chrono::seconds(60)};  ///< the shortest that a network asks for
   bool uses_iptables = false;
+  std::map<std::string, std::size_t> attachments;  ///< how many, by network
 };
 
 /// Brings the kernel to what is wanted. Makes no state folder. Throws cni::Error where nothing could be done.

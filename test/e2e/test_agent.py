@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -177,6 +178,42 @@ def test_systemd_is_told(node, daemons):
     daemons.pop().end()
     assert listener.recv(100) == b"STOPPING=1"
     listener.close()
+
+
+def page(node, path):
+    """(status, body) of what the agent answers at 127.0.0.1:9464."""
+    script = f"""import urllib.error, urllib.request
+try: answer = urllib.request.urlopen("http://127.0.0.1:9464{path}")
+except urllib.error.HTTPError as error: answer = error
+print(answer.status, answer.read().decode(), end="")"""
+    status, body = node.run(sys.executable, "-c", script).split(" ", 1)
+    return int(status), body
+
+
+def test_probes_and_scrapers(node, config, daemons):
+    for pod in ("pod-1", "pod-2"):
+        add(node, config, pod, ips=[f"10.244.1.{pod[-1]}/24"])
+    config("nonMasqueradeCIDRs: [ten]\n")
+    daemons.append(Agent(node, "--listen", "127.0.0.1:9464"))
+    daemons[0].until_it_says("may be incomplete")
+    mute = node.inside(sys.executable, "-c", "import socket, time; s = socket.create_connection(('127.0.0.1', 9464)); print(flush=True); time.sleep(100)")
+    with subprocess.Popen(mute, stdout=subprocess.PIPE) as silent:  # it holds nobody up for long
+        silent.stdout.readline()
+        assert page(node, "/healthz") == (503, f'rules of network cbr0 may be incomplete: {config.path}, line 1: nonMasqueradeCIDRs is '
+                                               '"ten": expected a network such as 10.0.0.0/8 or fd00::/8\n')
+        silent.kill()
+    config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    daemons[0].until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    status, text = page(node, "/metrics")
+    assert status == 200
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert abs(int(values.pop("ip_masq_last_pass_timestamp_seconds")) - time.time()) < 60
+    assert int(values.pop("ip_masq_passes_total")) >= 2 and int(values.pop("ip_masq_changes_total")) >= 1
+    assert values == {'ip_masq_build_info{version="0.1.0"}': "1", "ip_masq_failed_passes_total": "0", "ip_masq_troubles": "0",
+                      'ip_masq_attachments{network="cbr0"}': "2"}
+    assert page(node, "/")[0] == 404
+    assert node.tool_status("agent", "--state-dir", node.folder / "other", "--listen", "127.0.0.1:9464") == (
+        1, "", "ip-masq: cannot listen at 127.0.0.1 port 9464: Address already in use\n")
 
 
 def test_it_keeps_trying(node, daemons):
