@@ -61,7 +61,7 @@ def configure(cluster, text, name="ip-masq"):
 
 def tables(cluster):
     """What stands of ours on each node."""
-    return [node.run("nft", "list", "table", "inet", "ip-masq", check=False) for node in cluster.nodes]
+    return [node.run("nft", "-s", "list", "table", "inet", "ip-masq", check=False) for node in cluster.nodes]
 
 
 def conflist(node):

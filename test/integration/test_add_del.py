@@ -222,6 +222,8 @@ def test_explain_names_the_key(node):
     (["explain", "10.1.1.1", "x"], 1, 'ip-masq: DST is "x": expected an address such as 10.244.1.5 or fd00::5\n'),
     (["explain", "10.1.1.1", "fd00::1"], 1, "ip-masq: SRC and DST are of different families: 10.1.1.1, fd00::1\n"),
     (["show", "-o", "xml"], 2, 'ip-masq: --output is "xml": expected text or json; see ip-masq --help\n'),
+    (["agent", "--listen", "9464"], 2,
+     'ip-masq: --listen is "9464": expected an address and a port such as 127.0.0.1:9464 or [::1]:9464; see ip-masq --help\n'),
     (["frob"], 2, 'ip-masq: there is no command "frob"; see ip-masq --help\n'),
     ([], 2, "ip-masq: no command; see ip-masq --help\n"),
 ])
