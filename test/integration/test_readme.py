@@ -50,3 +50,28 @@ def test_the_error_codes_are_those_of_the_code():
     codes = re.findall(r"^\s*\w+ = (\d+),", re.search(r"enum class ErrorCode.*?\};", sources, re.DOTALL)[0], re.MULTILINE)
     codes += re.findall(r"ErrorCode \w+\{(\d+)\}", sources)
     assert documented == sorted(map(int, codes))
+
+
+def headings(text):
+    """Their levels, in order."""
+    return [len(marks) for marks in re.findall(r"^(#+) ", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)]
+
+
+def code_blocks(text):
+    """Comments of shell commands are translated, all else is the same."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [re.sub(r" *#.*", "", block) if language == "sh" else block for language, block in blocks]
+
+
+def rows(text):
+    """Of each table's rows what no translation changes: code in the first cell, numbers in all."""
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| ")]
+    return [(re.findall(r"`[^`]+`", row[0]), len(row), [cell for cell in row if re.fullmatch(r"[-+\d.,]+[x%]?(, \d+x)?( \(.*\))?", cell)]) for row in cells]
+
+
+def test_the_chinese_readme_is_in_step():
+    chinese = (ROOT / "README.zh-CN.md").read_text()
+    assert headings(chinese) == headings(README)
+    assert code_blocks(chinese) == code_blocks(README)
+    assert rows(chinese) == rows(README)
+    assert sorted(set(re.findall(r"\]\((conf/[^)]+)\)", chinese))) == sorted(set(re.findall(r"\]\((conf/[^)]+)\)", README)))
