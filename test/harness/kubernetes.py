@@ -6,6 +6,8 @@ flanneld and kube-proxy, each in namespaces of its own, and a host outside whose
 
 import io
 import json
+import os
+import signal
 import subprocess
 import tarfile
 from hashlib import sha256
@@ -186,6 +188,38 @@ class KubeNode(Host):
 
     def end(self, name):
         self.daemons.pop(name).end()
+
+    def start(self, proxy_mode, flannel_flags):
+        """All of it, as a boot does."""
+        self.start_containerd()
+        self.start_kubelet()
+        self.start_flanneld(*flannel_flags)
+        self.start_kube_proxy(proxy_mode)
+
+    def power_off(self):
+        """All processes end, and what a reboot forgets is gone: /run, links, rules of the kernel."""
+        for name in ("kube-proxy", "kubelet", "flanneld"):
+            self.end(name)
+        for line in self.run(*self.ctr("tasks", "list", "-q"), env=self.env).split():
+            self.run(*self.ctr("tasks", "kill", "-s", "SIGKILL", line), env=self.env)
+        self.end("containerd")
+        mine = Path(f"/proc/{self.holder.pid}/ns/mnt").readlink()
+        for process in Path("/proc").glob("[0-9]*"):  # the shims
+            try:
+                if (process / "ns/mnt").readlink() == mine and process.name != str(self.holder.pid):
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:
+                pass  # it has ended
+        for path in ("/run/cni", "/run/flannel", "/run/containerd"):
+            self.run("umount", "-R", path)
+            self.run("mount", "-t", "tmpfs", "private", path)
+        for name in self.run("sh", "-c", "ls /run/netns").split():
+            if name.startswith("cni-"):
+                self.run("umount", f"/run/netns/{name}", check=False)
+                self.run("rm", f"/run/netns/{name}")
+        for link in ("cni0", "flannel.1"):
+            self.run("ip", "link", "del", link)
+        self.run("nft", "flush", "ruleset")
 
     def close(self):
         for name in ("kube-proxy", "kubelet", "flanneld", "containerd"):
