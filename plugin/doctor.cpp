@@ -4,6 +4,7 @@
 #include "doctor/findings.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/command_line.hpp"
+#include "plugin/learned_routes.hpp"
 #include "plugin/node_rules.hpp"
 
 namespace ipmasq::plugin {
@@ -26,6 +27,7 @@ doctor::Ours look_at_ourselves(const state::Store& store, const Recorded& record
     for (const auto& attachment : network.attachments) ours.containers.insert(attachment.id.container_id);
   }
   const auto wanted = wanted_of(recorded);
+  ours.wanted = wanted.all();
   ours.problems = wanted.problems();
   netfilter::RealKernel kernel;
   const NodeRules rules(kernel, store, std::chrono::nanoseconds{0});
@@ -81,6 +83,7 @@ bool diagnose(const std::filesystem::path& state_dir, const std::filesystem::pat
                       doctor::read_surroundings(conf_dir, subnet_file_of(recorded))};
   constexpr std::size_t all = 10'000;
   facts.node.nat_chains = netfilter::foreign_nat_chains(all);
+  facts.node.ospf_routes = ospf_routes();
   facts.node.rules = netfilter::foreign_nftables_rules();
   for (auto& rule : netfilter::foreign_iptables_rules()) facts.node.rules.push_back(std::move(rule));
   const auto findings = doctor::examine(facts);

@@ -10,6 +10,7 @@
 
 #include "cni/json.hpp"
 #include "nat/foreign_rule.hpp"
+#include "nat/ruleset.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::doctor {
@@ -30,6 +31,7 @@ struct Network {
 /// What ip-masq knows of itself.
 struct Ours {
   std::vector<Network> networks;
+  nat::Ruleset wanted = {};
   std::vector<std::string> differences;         ///< of our rules from what is wanted
   std::map<std::string, std::string> problems;  ///< why rules of a network cannot be said, by network
   std::optional<std::string> unavailable;       ///< why the kernel's NAT cannot be used
@@ -49,6 +51,7 @@ struct Surroundings {
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;
   std::vector<std::string> strict_interfaces;  ///< whose rp_filter is 1
+  std::vector<net::Prefix> ospf_routes;        ///< networks that the kernel knows by OSPF
 };
 
 struct Facts {
@@ -56,7 +59,7 @@ struct Facts {
   Surroundings node;
 };
 
-/// Reads what is in files and /proc: all of Surroundings but the rules and chains. What cannot be read is
+/// Reads what is in files and /proc: all of Surroundings but rules, chains and routes. What cannot be read is
 /// left out.
 Surroundings read_surroundings(const std::filesystem::path& conf_dir,
                                const std::filesystem::path& subnet_file);

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "nat/explain.hpp"
 #include "nat/iptables_rules.hpp"
 #include "nat/nftables_rules.hpp"
 
@@ -300,6 +301,36 @@ void find_kube_proxy(const Facts& facts, Findings& findings) {
         "kube-proxy"}});
 }
 
+void find_ospf(const Facts& facts, Findings& findings) {
+  Finding not_exempt{
+      "ospf-network-not-exempt",
+      {},
+      "routers tell the way to these networks, which yet see this node instead of the pod",
+      {"add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile"}};
+  for (const auto& subnet : facts.ours.wanted.pod_subnets) {
+    for (const auto& network : facts.node.ospf_routes) {
+      const bool is_rest_of_the_world = network.length == 0;
+      if (network.family() != subnet.prefix.family() || is_rest_of_the_world) continue;
+      if (nat::keeps_all(subnet, network)) continue;
+      not_exempt.where.push_back(net::to_text(network) + ", from pods in " + net::to_text(subnet.prefix) +
+                                 " (" + subnet.network + ")");
+    }
+  }
+  if (!not_exempt.where.empty()) findings.push_back(not_exempt);
+
+  if (!facts.node.processes.contains("ospfd")) return;
+  const auto rules = select(facts.node.rules, [](const ForeignRule& rule) {
+    return is_flannels(rule) && rule.translates() && rule.source && rule.source->inverted;
+  });
+  if (rules.empty()) return;
+  findings.push_back(
+      {"flannel-hides-outside-hosts",
+       texts_of(rules),
+       "what comes from outside for a pod of another node, when a router sends it by this one, is "
+       "masqueraded: that pod sees this node",
+       {"scripts/snat-off flannel"}});
+}
+
 void find_sysctls(const Facts& facts, Findings& findings) {
   const auto has_pods_of = [&facts](net::Family family) {
     return std::ranges::any_of(facts.ours.networks, [family](const Network& network) {
@@ -338,7 +369,7 @@ void find_sysctls(const Facts& facts, Findings& findings) {
 std::vector<Finding> examine(const Facts& facts) {
   Findings findings;
   for (const auto find : {find_own_trouble, find_wrong_backend, find_docker, find_flannel, find_bridge,
-                          find_agent, find_kube_proxy, find_sysctls}) {
+                          find_agent, find_kube_proxy, find_ospf, find_sysctls}) {
     find(facts, findings);
   }
   return findings;

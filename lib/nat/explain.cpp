@@ -20,4 +20,14 @@ Explanation explain(const Ruleset& ruleset, const net::Address& source, const ne
   return {subnet->catch_all ? Fate::masqueraded : Fate::left_alone, "catchAll", *subnet, {}};
 }
 
+bool keeps_all(const PodSubnet& subnet, const net::Prefix& network) {
+  const auto& destinations = subnet.destinations;
+  const auto decides = std::ranges::find_if(
+      destinations, [&network](const Destination& each) { return each.prefix.contains(network); });
+  const bool has_hole = std::ranges::any_of(destinations, [&network](const Destination& each) {
+    return each.verdict == Verdict::masquerade && network.contains(each.prefix);
+  });
+  return decides != destinations.end() && decides->verdict == Verdict::keep && !has_hole;
+}
+
 }  // namespace ipmasq::nat

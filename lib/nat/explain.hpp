@@ -26,4 +26,7 @@ struct Explanation {
 /// about.
 Explanation explain(const Ruleset& ruleset, const net::Address& source, const net::Address& destination);
 
+/// Whether every address of a network (of the pod subnet's family) sees the pods' own addresses.
+bool keeps_all(const PodSubnet& subnet, const net::Prefix& network);
+
 }  // namespace ipmasq::nat

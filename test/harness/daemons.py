@@ -48,22 +48,24 @@ class Dockerd(Daemon):
 
 
 class Etcd(Daemon):
-    def __init__(self, host, network):
-        url = "http://127.0.0.1:2379"
+    """With flannel's configuration, at an address of the host."""
+
+    def __init__(self, host, network, address="127.0.0.1"):
+        url = f"http://{address}:2379"
         super().__init__(host, "etcd", "etcd", "--data-dir", host.folder / "etcd", "--listen-client-urls", url,
                          "--advertise-client-urls", url, "--listen-peer-urls", "http://127.0.0.1:2380")
-        host.env["ETCDCTL_API"] = "3"
+        host.env.update(ETCDCTL_API="3", ETCDCTL_ENDPOINTS=url)
         wait_until(lambda: self.succeeds("etcdctl", "endpoint", "health"), self.process, "etcd")
         host.run("etcdctl", "put", "/coreos.com/network/config", json.dumps(network), env=host.env)
 
 
 class Flanneld(Daemon):
-    """Asks the Etcd that runs on the host; ready when it has written its subnet file, and its rules where it has any."""
+    """Asks the Etcd at `address`; ready when it has written its subnet file, and its rules where it has any."""
 
-    def __init__(self, host, *flags):
+    def __init__(self, host, *flags, interface="uplink0", address="127.0.0.1"):
         subnet_file = "/run/flannel/subnet.env"
         host.run("rm", "-f", subnet_file)
-        super().__init__(host, "flanneld", FLANNELD, "-etcd-endpoints", "http://127.0.0.1:2379", "-iface", "uplink0",
+        super().__init__(host, "flanneld", FLANNELD, "-etcd-endpoints", f"http://{address}:2379", "-iface", interface,
                          "-subnet-file", subnet_file, *flags)
         wait_until(lambda: self.succeeds("test", "-s", subnet_file), self.process, "flanneld")
         if any("ip-masq" in flag and "false" not in flag for flag in flags):

@@ -108,4 +108,40 @@ TEST_CASE("settings matter to the families that pods have") {
         "  fix: sysctl -w net.ipv6.conf.all.forwarding=1, and the same in a file under /etc/sysctl.d\n");
 }
 
+TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {
+  Facts facts;
+  facts.ours.wanted = nat::wanted_ruleset(
+      {{.name = "cbr0",
+        .netconf = config::parse_netconf(cni::Json::parse(
+            R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"]})")),
+        .pod_subnets = {test::prefix("10.244.1.0/24")}}});
+  facts.node.ospf_routes = {test::prefix("0.0.0.0/0"), test::prefix("10.9.0.0/16"),
+                            test::prefix("fd00:9::/32")};
+  CHECK(text(facts).empty());
+  facts.node.ospf_routes = {test::prefix("10.1.0.0/16"), test::prefix("10.1.2.128/25"),
+                            test::prefix("10.0.0.0/7"), test::prefix("172.20.0.0/16")};
+  CHECK(text(facts) ==
+        "ospf-network-not-exempt\n"
+        "  found: 10.1.0.0/16, from pods in 10.244.1.0/24 (cbr0)\n"
+        "  found: 10.1.2.128/25, from pods in 10.244.1.0/24 (cbr0)\n"
+        "  found: 10.0.0.0/7, from pods in 10.244.1.0/24 (cbr0)\n"
+        "  found: 172.20.0.0/16, from pods in 10.244.1.0/24 (cbr0)\n"
+        "  fix: add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile\n");
+}
+
+TEST_CASE("flannel's last rule matters where OSPF leads outside hosts to the node") {
+  Facts facts;
+  facts.node.rules = {{.program = "iptables-legacy",
+                       .chain = "FLANNEL-POSTRTG",
+                       .source = {{test::prefix("10.244.0.0/16"), true}},
+                       .destination = {{test::prefix("10.244.0.0/16")}},
+                       .target = "MASQUERADE"}};
+  CHECK(text(facts).find("flannel-hides-outside-hosts") == std::string::npos);
+  facts.node.processes = {"ospfd"};
+  CHECK(text(facts).find(
+            "flannel-hides-outside-hosts\n"
+            "  found: iptables-legacy -t nat -A FLANNEL-POSTRTG ! -s 10.244.0.0/16 -d 10.244.0.0/16 -j "
+            "MASQUERADE\n  fix: scripts/snat-off flannel\n") != std::string::npos);
+}
+
 }  // namespace ipmasq::doctor

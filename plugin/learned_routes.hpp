@@ -1,0 +1,14 @@
+// What this node's routing daemon has put into the kernel.
+#pragma once
+
+#include <vector>
+
+#include "net/address.hpp"
+
+namespace ipmasq::plugin {
+
+/// Destinations of the routes that OSPF gave (protocol RTPROT_OSPF in linux/rtnetlink.h), of all tables, each
+/// once; none where the kernel does not tell.
+std::vector<net::Prefix> ospf_routes();
+
+}  // namespace ipmasq::plugin
