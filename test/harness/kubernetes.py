@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.daemons import Daemon, wait_until
 from harness.host import PLUGINS, PRIVATE, TOOLS, Host
 from harness.network import Witness, connect, give
-from harness.node import Namespace
+from harness.node import Namespace, NamespaceOfProcess
 
 PROGRAMS = TOOLS / "kubernetes"
 POD_NETWORK = "10.244.0.0/16"
@@ -228,17 +228,14 @@ class KubeNode(Host):
         super().close()
 
 
-class KubePod(Namespace):
+class KubePod(NamespaceOfProcess):
     """The network namespace of a pod that runs, and its address."""
 
     def __init__(self, node, manifest):
         self.node, self.name, self.address = node, manifest["metadata"]["name"], manifest["status"]["podIP"]
         container = manifest["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
         tasks = node.run(*node.ctr("tasks", "list"), env=node.env)
-        self.pid = next(line.split()[1] for line in tasks.splitlines() if line.startswith(container))
-
-    def inside(self, *argv):
-        return ["nsenter", "-t", self.pid, "-n", *map(str, argv)]
+        super().__init__(next(line.split()[1] for line in tasks.splitlines() if line.startswith(container)))
 
 
 class Cluster:

@@ -57,6 +57,16 @@ class Namespace:
         subprocess.run(["ip", "netns", "del", self.name], check=False)
 
 
+class NamespaceOfProcess(Namespace):
+    """That of a container, which somebody else made."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def inside(self, *argv):
+        return ["nsenter", "-t", str(self.pid), "-n", *map(str, argv)]
+
+
 @dataclass
 class Reply:
     """What the plugin answered."""

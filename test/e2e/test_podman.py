@@ -1,0 +1,52 @@
+"""podman with its CNI back end: a container's address comes from a conflist that ip-masq ends."""
+
+import json
+import shutil
+import tempfile
+
+import pytest
+from harness.kubernetes import image
+from harness.network import Outside, ask
+from harness.node import ROOT, NamespaceOfProcess
+
+IMAGE = "docker.io/test/busybox:1"
+CONFLIST = {**json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text()), "cniVersion": "1.0.0"}  # the newest that podman 4.3 knows
+
+
+@pytest.fixture
+def podman(host):
+    run_root = tempfile.mkdtemp(prefix="pod")  # podman wants a short path
+    config = host.folder / "containers.conf"
+    config.write_text(f'[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["{host.bin}"]\nnetwork_config_dir = "/etc/cni/net.d"\n'
+                      '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n')
+    host.use_conflist(CONFLIST)
+
+    def podman(*argv):
+        return host.run("podman", "--storage-driver=vfs", "--runtime", "runc", "--root", host.folder / "storage", "--runroot", run_root,
+                        "--tmpdir", host.folder / "tmp", *argv, env={**host.env, "CONTAINERS_CONF": str(config), "HOME": str(host.folder)})
+
+    podman("load", "-i", image(host.folder / "busybox.tar", IMAGE, {"bin/busybox": "/bin/busybox"}, ["/bin/busybox", "sleep", "infinity"]))
+    yield podman
+    podman("rm", "-af", "-t", "0")
+    podman("rmi", "-af")
+    shutil.rmtree(run_root)
+
+
+def test_containers_keep_their_address(host, podman):
+    outside = [Outside(host, ["203.0.113.9"], ["10.22.0.0/24"], 0), Outside(host, ["10.9.9.9"], ["10.22.0.0/24"], 1)]
+    try:
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=100:100"]
+        names = ["first", "second"]
+        for name in names:
+            podman("run", "-d", "--name", name, "--network", "bridge-net", *limits, IMAGE)
+        for name in names:
+            state = json.loads(podman("inspect", name))[0]
+            address = state["NetworkSettings"]["Networks"]["bridge-net"]["IPAddress"]
+            assert ask(NamespaceOfProcess(state["State"]["Pid"]), "tcp:10.9.9.9", "tcp:203.0.113.9") == {
+                "tcp:10.9.9.9": address, "tcp:203.0.113.9": Outside.NODE[4]}
+        assert len(json.loads(host.tool("show", "-o", "json"))["networks"][0]["attachments"]) == 2
+        podman("rm", "-f", "-t", "0", *names)
+        assert host.tool("show").startswith("nothing is recorded")
+    finally:
+        for each in outside:
+            each.close()
