@@ -40,11 +40,12 @@ bool is_sign_of_life(Answer answer) {
   return answer == Answer::answered || answer == Answer::refused;
 }
 
-// The node's own address in the subnet, which its rules treat as they treat its pods.
+// The node's own address in the subnet, which its rules treat as they treat its pods. Not that of flannel.1,
+// which is the subnet's own.
 net::Address gateway_of(const net::Prefix& subnet) {
   const auto addresses = node_addresses();
-  const auto found =
-      std::ranges::find_if(addresses, [&subnet](const auto& each) { return subnet.contains(each); });
+  const auto found = std::ranges::find_if(
+      addresses, [&subnet](const auto& each) { return subnet.contains(each) && each != subnet.address; });
   if (found != addresses.end()) return *found;
   throw cni::Error(cni::ErrorCode::io_failure,
                    "this node has no address in the pod subnet " + net::to_text(subnet),

@@ -17,6 +17,7 @@ SERVED, UNSERVED = 7007, 7008
 @pytest.fixture
 def site(node):
     """A node with a pod, one host that knows the way to the pods, and one that does not."""
+    make_bridge(node, "10.244.1.0/32", name="flannel.1")
     make_bridge(node, "10.244.1.1/24", "fd00:10:244:1::1/64")
     near = Outside(node, [*WITH_ROUTE.values(), *ELSEWHERE.values()], SUBNETS.values())
     far = Outside(node, WITHOUT_ROUTE.values(), [], 1)
