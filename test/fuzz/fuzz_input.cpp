@@ -1,0 +1,113 @@
+// Everything that ip-masq reads from somebody else, given whatever libFuzzer thinks of: it is either taken or
+// refused with a cni::Error. The first byte says which reader is meant.
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <sstream>
+#include <string>
+
+#include "cni/environment.hpp"
+#include "cni/error.hpp"
+#include "cni/request.hpp"
+#include "cni/result.hpp"
+#include "config/agent_file.hpp"
+#include "config/duration.hpp"
+#include "config/flannel.hpp"
+#include "config/netconf.hpp"
+#include "conflist/conflist.hpp"
+#include "http/server.hpp"
+#include "nat/ruleset.hpp"
+
+namespace {
+
+using namespace ipmasq;
+
+void expect(bool holds) {
+  if (!holds) std::abort();
+}
+
+// A whole ADD up to the ruleset, and what GC reads.
+void read_call(const std::string& text) {
+  std::istringstream input(text);
+  const auto request = cni::make_request({.command = cni::Command::add}, cni::read_netconf(input));
+  static_cast<void>(cni::result_json(cni::prev_result(request.netconf), request.cni_version));
+  const auto netconf = config::parse_netconf(config::known_keys(request.netconf));
+  const auto subnets = config::pod_subnets_of(netconf, cni::addresses(cni::prev_result(request.netconf)));
+  static_cast<void>(nat::wanted_ruleset(
+      {{.name = request.network, .netconf = netconf, .pod_subnets = {subnets.begin(), subnets.end()}}}));
+  static_cast<void>(cni::valid_attachments(request.netconf));
+}
+
+void read_agent_file(const std::string& text) {
+  const auto file = config::parse_agent_file(text, "/config");
+  if (file) static_cast<void>(config::parse_netconf(cni::Json::object(), &*file));
+}
+
+void read_environment(const std::string& text) {
+  const std::map<std::string, std::string> variables{{"CNI_COMMAND", "ADD"},
+                                                     {"CNI_CONTAINERID", text},
+                                                     {"CNI_IFNAME", "eth0"},
+                                                     {"CNI_NETNS", text},
+                                                     {"CNI_ARGS", text}};
+  const auto environment = cni::read_environment([&](const char* name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  });
+  expect(cni::is_cni_name(environment.container_id));
+  static_cast<void>(cni::find_arg(environment.args, "K8S_POD_NAME"));
+}
+
+// What is printed reads as the same again.
+void read_words(const std::string& text) {
+  static_cast<void>(config::parse_duration(text));
+  static_cast<void>(config::parse_port_ranges(text));
+  const auto mark = config::parse_mark(text);
+  if (mark) expect(config::parse_mark(config::to_text(*mark)) == mark);
+  const auto address = net::parse_address(text);
+  if (address) expect(net::parse_address(net::to_text(*address)) == address);
+  const auto pod = net::parse_interface_address(text);
+  if (pod) expect(net::parse_interface_address(net::to_text(*pod)) == pod);
+}
+
+// Our entry goes in once, and out again.
+void read_conflist(const std::string& text) {
+  const auto config = cni::Json::parse(text, nullptr, false);
+  if (!config.is_object()) return;
+  const auto installed = conflist::with_our_entry(config);
+  expect(conflist::with_our_entry(installed) == installed);
+  expect(!conflist::holds(conflist::without_our_entry(installed), conflist::our_type));
+}
+
+}  // namespace
+
+// NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);  // NOLINT: bytes as text
+  try {
+    switch (data[0] % 7) {  // NOLINT: what libFuzzer gives
+      case 0:
+        read_call(text);
+        break;
+      case 1:
+        read_agent_file(text);
+        break;
+      case 2:
+        read_environment(text);
+        break;
+      case 3:
+        read_words(text);
+        break;
+      case 4:
+        read_conflist(text);
+        break;
+      case 5:
+        static_cast<void>(config::parse_cluster_networks(text, "/subnet.env"));
+        break;
+      default:
+        expect(http::answer_to(text, {{"/healthz", {.body = "ok"}}}).starts_with("HTTP/1.1 "));
+    }
+  } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): refused, as it should be
+  }
+  return 0;
+}
