@@ -20,9 +20,9 @@ def read(path):
         raise Trouble(f"cannot read {path}: {error}") from error
 
 
-def write(path, text, like=None, mode=0o644):
-    """The file is the old one or all of the new one at any time. Owner and mode stay those of the file, or of the file
-    `like`, or become root's with `mode`."""
+def write(path, text, like=None):
+    """The file is the old one or all of the new one at any time. Owner and mode stay; those of a new file are like those of
+    the file `like`, or root's with 0644."""
     path.parent.mkdir(parents=True, exist_ok=True)
     model = next((file for file in (path, like) if file and file.exists()), None)
     temporary = None
@@ -32,7 +32,7 @@ def write(path, text, like=None, mode=0o644):
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, model.stat().st_mode & 0o7777 if model else mode)
+        os.chmod(temporary, model.stat().st_mode & 0o7777 if model else 0o644)
         if model:
             os.chown(temporary, model.stat().st_uid, model.stat().st_gid)
         os.replace(temporary, path)

@@ -45,8 +45,9 @@ struct Surroundings {
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::vector<Conflist> conflists;
-  std::optional<cni::Json> docker_config;   ///< daemon.json
-  std::set<std::string> processes;          ///< names of what runs, as the kernel cuts them (15 bytes)
+  std::optional<cni::Json> docker_config;  ///< daemon.json
+  std::set<std::string> processes;  ///< names of what runs in this network namespace, as the kernel cuts
+                                    ///< them (15 bytes)
   std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;

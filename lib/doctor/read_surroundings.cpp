@@ -67,7 +67,11 @@ Surroundings read_surroundings(const std::filesystem::path& conf_dir,
     if (json) node.conflists.push_back({path, std::move(*json)});
   }
   node.docker_config = json_of(docker_file);
+  std::error_code error;
+  const auto here = std::filesystem::read_symlink("/proc/self/ns/net", error);
   for (const auto& path : entries_of("/proc")) {
+    // Others' daemons are at work on other networks.
+    if (std::filesystem::read_symlink(path / "ns/net", error) != here) continue;
     auto name = text_of(path / "comm");
     if (name.ends_with('\n')) name.pop_back();
     if (!name.empty()) node.processes.insert(name);

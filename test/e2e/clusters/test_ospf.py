@@ -1,8 +1,10 @@
 """Routes to the pods by OSPF: FRR on two nodes with flanneld, on a router, and hosts behind it."""
 
 import json
+import random
 import re
 import subprocess
+import time
 
 import pytest
 from harness.frr import KEY, OTHER_OUTSIDE, OUTSIDE, ROUTER, Company
@@ -197,11 +199,10 @@ def test_the_router_takes_nothing_but_pod_subnets(company):
     company.until(lambda: "203.0.113.0" in company.router.vtysh("show ip ospf database external"))
     company.until(lambda: "O   203.0.113.0/24" in company.router.vtysh("show ip route"))  # known, and not taken
     until_the_router_knows_all(company)
+    announce(company, node)  # what runs is brought back to frr.conf
+    company.until(lambda: "203.0.113.0" not in company.router.vtysh("show ip ospf database external"))
     node.run("ip", "link", "del", "more")
     node.run("ip", "link", "del", "port")
-    announce(company, node)
-    node.run("/usr/lib/frr/frr-reload.py", "--reload", "/etc/frr/frr.conf")
-    until_the_router_knows_all(company)
 
 
 def test_nodes_learn_the_company_and_not_each_other(company):
@@ -318,6 +319,26 @@ def test_the_routers_access_list(company):
         until_the_router_knows_all(company)
     finally:
         company.router.run("nft", "delete", "table", "inet", "pod-access")
+
+
+def test_killed_or_without_room_the_next_run_mends(company):
+    node = company.nodes[0]
+    wanted = node.run("cat", "/etc/frr/frr.conf")
+    dice = random.Random(6)
+    for number in range(10):
+        argv = [["--undo"], ["--key-file", company.key_file]][number % 2]
+        with subprocess.Popen(node.inside(ROOT / "scripts/ospf-node", *argv), stdout=subprocess.DEVNULL) as process:
+            time.sleep(dice.uniform(0.05, 1))  # that is the moment
+            process.kill()
+    announce(company, node)
+    assert sorted(node.run("cat", "/etc/frr/frr.conf").splitlines()) == sorted(wanted.splitlines())
+    node.run("mount", "-o", "remount,size=1M", "/etc/frr")
+    node.run("sh", "-c", "cat /dev/zero > /etc/frr/fill", check=False)
+    status, _, errors = node.ospf_node("--hello", "2", "--dead", "8", "--key-file", company.key_file)
+    assert status == 1 and errors.startswith("ospf-node: cannot write /etc/frr/") and "No space left on device" in errors
+    node.run("rm", "/etc/frr/fill")
+    assert announce(company, node).startswith("FRR's configuration is as it should be\n")
+    until_the_router_knows_all(company)
 
 
 def test_undo(company):
