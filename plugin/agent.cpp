@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "cni/error.hpp"
@@ -49,11 +50,13 @@ std::optional<netfilter::NftablesEvents> nftables_events() {
 
 os::FileLock lock_out_others(const std::filesystem::path& state_dir) {
   os::make_folder(state_dir, 0700);
+  std::error_code error;  // kubelet makes a hostPath for everybody to read
+  std::filesystem::permissions(state_dir, std::filesystem::perms::owner_all, error);
   try {
     return {state_dir / ".agent", os::LockKind::exclusive, 0s};
-  } catch (const cni::Error& error) {
-    if (error.code() != cni::ErrorCode::try_again_later) throw;
-    throw cni::Error(error.code(), "another agent runs on " + state_dir.string());
+  } catch (const cni::Error& locked) {
+    if (locked.code() != cni::ErrorCode::try_again_later) throw;
+    throw cni::Error(locked.code(), "another agent runs on " + state_dir.string());
   }
 }
 

@@ -1,7 +1,10 @@
 #include "plugin/command_line.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <iostream>
+#include <string_view>
 #include <vector>
 
 #include <cxxopts.hpp>
@@ -89,17 +92,89 @@ net::Prefix parse_subnet(const std::string& text) {
   throw UsageError("--from is \"" + text + "\": expected a pod subnet such as 10.244.1.0/24");
 }
 
-void expect_operands(const std::string& command, const std::vector<std::string>& operands,
-                     std::size_t count) {
-  if (operands.size() == count) return;
-  throw UsageError(command + " takes " + std::to_string(count) + " arguments, not " +
-                   std::to_string(operands.size()));
+// A command with what was given to it.
+struct Call {
+  const cxxopts::ParseResult& options;
+  std::vector<std::string> operands;
+
+  bool has(const char* option) const { return options.count(option) > 0; }
+  std::string text(const char* option) const { return options[option].as<std::string>(); }
+  std::filesystem::path state_dir() const { return text("state-dir"); }
+  OutputFormat format() const { return parse_format(text("output")); }
+};
+
+InstallTarget install_target(const Call& call) {
+  return {call.text("bin-dir"), call.text("conf-dir"), call.text("after")};
 }
 
-InstallTarget install_target(const cxxopts::ParseResult& parsed) {
-  return {parsed["bin-dir"].as<std::string>(), parsed["conf-dir"].as<std::string>(),
-          parsed["after"].as<std::string>()};
+// ---- the commands; each says whether all is well
+
+bool run_show(const Call& call) {
+  show(call.state_dir(), call.format(), std::cout);
+  return true;
 }
+
+bool run_explain(const Call& call) {
+  explain(call.state_dir(), call.operands[0], call.operands[1], call.format(), std::cout);
+  return true;
+}
+
+bool run_probe(const Call& call) {
+  ProbeTarget target{.host = parse_operand("HOST", call.operands[0])};
+  if (call.has("port")) target.port = parse_port(call.text("port"));
+  if (call.has("from")) target.from = parse_subnet(call.text("from"));
+  return probe_host(call.state_dir(), target, call.format(), std::cout);
+}
+
+bool run_doctor(const Call& call) {
+  return diagnose(call.state_dir(), call.text("conf-dir"), call.format(), std::cout);
+}
+
+bool run_sync(const Call& call) {
+  sync(call.state_dir(), std::cout);
+  return true;
+}
+
+bool run_agent(const Call& call) {
+  AgentDuties duties;
+  if (call.has("keep-installed")) duties.keep_installed = install_target(call);
+  if (call.has("config-from")) {
+    const auto from = call.options["config-from"].as<std::vector<std::string>>();
+    duties.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
+  }
+  if (call.has("listen")) duties.listen = parse_listen_address(call.text("listen"));
+  run_agent(call.state_dir(), duties, std::cout);
+  return true;
+}
+
+bool run_install(const Call& call) {
+  call.has("wait") ? install_when_possible(install_target(call), std::cout)
+                   : install(install_target(call), std::cout);
+  return true;
+}
+
+bool run_uninstall(const Call& call) {
+  uninstall(install_target(call), std::cout);
+  const auto removed = remove_copy(ConfigCopy{}.to);
+  if (!removed.empty()) std::cout << removed << '\n';
+  if (call.has("rules")) remove_rules(call.state_dir(), std::cout);
+  return true;
+}
+
+struct Command {
+  std::string_view name;
+  std::size_t operands;
+  bool (*run)(const Call& call);
+};
+
+constexpr std::array<Command, 8> commands{{{"show", 0, run_show},
+                                           {"explain", 2, run_explain},
+                                           {"probe", 1, run_probe},
+                                           {"doctor", 0, run_doctor},
+                                           {"sync", 0, run_sync},
+                                           {"agent", 0, run_agent},
+                                           {"install", 0, run_install},
+                                           {"uninstall", 0, run_uninstall}}};
 
 // The exit status.
 int run(int argc, const char* const* argv) {
@@ -130,55 +205,13 @@ int run(int argc, const char* const* argv) {
   if (operands.empty()) throw UsageError("no command");
   const auto command = operands.front();
   operands.erase(operands.begin());
-  const std::filesystem::path state_dir(parsed["state-dir"].as<std::string>());
-  const auto format = parse_format(parsed["output"].as<std::string>());
-
-  if (command == "show") {
-    expect_operands(command, operands, 0);
-    show(state_dir, format, std::cout);
-  } else if (command == "explain") {
-    expect_operands(command, operands, 2);
-    explain(state_dir, operands[0], operands[1], format, std::cout);
-  } else if (command == "probe") {
-    expect_operands(command, operands, 1);
-    ProbeTarget target{.host = parse_operand("HOST", operands[0])};
-    if (parsed.count("port") > 0) target.port = parse_port(parsed["port"].as<std::string>());
-    if (parsed.count("from") > 0) target.from = parse_subnet(parsed["from"].as<std::string>());
-    return probe_host(state_dir, target, format, std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
-  } else if (command == "doctor") {
-    expect_operands(command, operands, 0);
-    const std::filesystem::path conf_dir(parsed["conf-dir"].as<std::string>());
-    return diagnose(state_dir, conf_dir, format, std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
-  } else if (command == "agent") {
-    expect_operands(command, operands, 0);
-    AgentDuties duties;
-    if (parsed.count("keep-installed") > 0) duties.keep_installed = install_target(parsed);
-    if (parsed.count("config-from") > 0) {
-      const auto from = parsed["config-from"].as<std::vector<std::string>>();
-      duties.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
-    }
-    if (parsed.count("listen") > 0) duties.listen = parse_listen_address(parsed["listen"].as<std::string>());
-    run_agent(state_dir, duties, std::cout);
-  } else if (command == "install" || command == "uninstall") {
-    expect_operands(command, operands, 0);
-    const auto target = install_target(parsed);
-    if (command == "uninstall") {
-      uninstall(target, std::cout);
-      const auto removed = remove_copy(ConfigCopy{}.to);
-      if (!removed.empty()) std::cout << removed << '\n';
-    } else if (parsed.count("wait") > 0) {
-      install_when_possible(target, std::cout);
-    } else {
-      install(target, std::cout);
-    }
-    if (command == "uninstall" && parsed.count("rules") > 0) remove_rules(state_dir, std::cout);
-  } else if (command == "sync") {
-    expect_operands(command, operands, 0);
-    sync(state_dir, std::cout);
-  } else {
-    throw UsageError("there is no command \"" + command + "\"");
+  const auto* const found = std::ranges::find(commands, command, &Command::name);
+  if (found == commands.end()) throw UsageError("there is no command \"" + command + "\"");
+  if (operands.size() != found->operands) {
+    throw UsageError(command + " takes " + std::to_string(found->operands) + " arguments, not " +
+                     std::to_string(operands.size()));
   }
-  return EXIT_SUCCESS;
+  return found->run({parsed, operands}) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 }  // namespace
