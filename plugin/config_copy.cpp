@@ -1,6 +1,5 @@
 #include "plugin/config_copy.hpp"
 
-#include <algorithm>
 #include <optional>
 #include <system_error>
 
@@ -46,8 +45,9 @@ void link(const fs::path& path) {
 }  // namespace
 
 std::string follow(const ConfigCopy& copy, WhenGone when_gone) {
-  const auto from = std::ranges::find_if(copy.from, is_there);
-  const auto text = from == copy.from.end() ? std::nullopt : os::read_file(*from);
+  std::optional<std::string> text;
+  auto from = copy.from.begin();
+  while (from != copy.from.end() && !(text = os::read_file(*from))) ++from;
   if (!text) return when_gone == WhenGone::remove ? remove_copy(copy.to) : "";
   if (is_there(copy.to) && !is_ours(copy.to)) {
     throw cni::Error(cni::ErrorCode::io_failure, copy.to.string() +
