@@ -200,7 +200,7 @@ def test_the_router_takes_nothing_but_pod_subnets(company):
     company.until(lambda: "O   203.0.113.0/24" in company.router.vtysh("show ip route"))  # known, and not taken
     until_the_router_knows_all(company)
     announce(company, node)  # what runs is brought back to frr.conf
-    company.until(lambda: "203.0.113.0" not in company.router.vtysh("show ip ospf database external"))
+    company.until(lambda: "203.0.113.0" not in company.router.vtysh("show ip route"))
     node.run("ip", "link", "del", "more")
     node.run("ip", "link", "del", "port")
 
