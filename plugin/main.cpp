@@ -1,8 +1,8 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "plugin/cni_call.hpp"
-#include "plugin/command_line.hpp"
+#include "plugin/commands/command_line.hpp"
+#include "plugin/verbs/cni_call.hpp"
 
 int main(int argc, char** argv) {
   // A reader that went away is a write error like any other.

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <map>
 
-#include "cni/error.hpp"
 #include "cni/json.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::cni {
 
@@ -19,7 +19,7 @@ bool is_alphanumeric(char c) {
 }
 
 [[noreturn]] void refuse(const std::string& name, const std::string& value, const std::string& expected) {
-  throw Error(ErrorCode::invalid_environment, name + "=" + excerpt(value) + ": expected " + expected);
+  throw Error(Kind::wrong_call, name + "=" + excerpt(value) + ": expected " + expected);
 }
 
 Command parse_command(const std::string& text) {

@@ -20,7 +20,7 @@ struct Environment {
 
 using EnvironmentLookup = std::function<std::optional<std::string>(const char* name)>;
 
-/// Throws Error{invalid_environment} that names the variable, its value and what was expected.
+/// Throws Error{wrong_call} that names the variable, its value and what was expected.
 Environment read_environment(const EnvironmentLookup& lookup);
 
 /// A letter or digit, then letters, digits, '_', '.', '-': the spec's characters for network names and

@@ -1,13 +1,13 @@
 #include "cni/json.hpp"
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::cni {
 
 Json parse_json(std::string_view text, const std::string& what) {
   const auto limit_depth = [&what](int depth, Json::parse_event_t /*event*/, const Json& /*parsed*/) {
     if (depth > deepest_json) {
-      throw Error(ErrorCode::decoding_failure,
+      throw Error(Kind::wrong_text,
                   what + " is nested deeper than " + std::to_string(deepest_json) + " levels");
     }
     return true;
@@ -15,10 +15,9 @@ Json parse_json(std::string_view text, const std::string& what) {
   try {
     return Json::parse(text, limit_depth);
   } catch (const Json::parse_error& error) {
-    throw Error(ErrorCode::decoding_failure,
-                what + " is not JSON: it goes wrong at byte " + std::to_string(error.byte));
+    throw Error(Kind::wrong_text, what + " is not JSON: it goes wrong at byte " + std::to_string(error.byte));
   } catch (const Json::exception& error) {
-    throw Error(ErrorCode::decoding_failure, what + " is not JSON: a number is out of range");
+    throw Error(Kind::wrong_text, what + " is not JSON: a number is out of range");
   }
 }
 

@@ -13,7 +13,7 @@ using Json = nlohmann::ordered_json;
 /// Objects and arrays within each other; what a runtime or an operator writes stays far below.
 inline constexpr int deepest_json = 64;
 
-/// Throws Error{decoding_failure} that names `what` and the place, for text that is not JSON, not UTF-8, or
+/// Throws Error{wrong_text} that names `what` and the place, for text that is not JSON, not UTF-8, or
 /// nested too deeply.
 Json parse_json(std::string_view text, const std::string& what);
 

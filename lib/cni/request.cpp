@@ -5,8 +5,8 @@
 #include <iterator>
 #include <utility>
 
-#include "cni/error.hpp"
 #include "cni/version.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::cni {
 
@@ -25,10 +25,10 @@ std::string read_all(std::istream& input) {
     input.read(block.data(), block.size());
     text.append(block.data(), static_cast<std::size_t>(input.gcount()));
     if (text.size() > largest_netconf) {
-      throw Error(ErrorCode::decoding_failure, "the network configuration on stdin is larger than 4 MiB");
+      throw Error(Kind::wrong_text, "the network configuration on stdin is larger than 4 MiB");
     }
   } while (input);
-  if (input.bad()) throw Error(ErrorCode::io_failure, "cannot read the network configuration from stdin");
+  if (input.bad()) throw Error(Kind::failed, "cannot read the network configuration from stdin");
   return text;
 }
 
@@ -61,11 +61,10 @@ std::string checked_version(const Json& netconf, Command command) {
   if (command == Command::del) return answer_version(netconf);
   if (!is_supported(version)) {
     const auto value = found == netconf.end() ? "missing" : excerpt(*found);
-    throw Error(ErrorCode::incompatible_version,
-                "cniVersion is " + value + ": expected one of " + join_versions());
+    throw Error(Kind::wrong_version, "cniVersion is " + value + ": expected one of " + join_versions());
   }
   if (const auto oldest = oldest_version_with(command); is_older(version, oldest)) {
-    throw Error(ErrorCode::incompatible_version,
+    throw Error(Kind::wrong_version,
                 "cniVersion is \"" + version + "\": this command needs " + std::string(oldest) + " or later");
   }
   return version;
@@ -76,11 +75,10 @@ std::string checked_name(const Json& netconf) {
   auto name = string_at(netconf, "name");
   if (!is_cni_name(name) || name.size() > longest_network_name) {
     const auto value = found == netconf.end() ? "missing" : excerpt(*found);
-    throw Error(ErrorCode::invalid_config,
-                "name is " + value +
-                    ": expected a letter or digit, then letters, digits, '_', '.' or "
-                    "'-', at most " +
-                    std::to_string(longest_network_name) + " bytes");
+    throw Error(Kind::wrong_config, "name is " + value +
+                                        ": expected a letter or digit, then letters, digits, '_', '.' or "
+                                        "'-', at most " +
+                                        std::to_string(longest_network_name) + " bytes");
   }
   return name;
 }
@@ -89,8 +87,8 @@ AttachmentId parse_attachment_id(const Json& value) {
   AttachmentId id;
   if (value.is_object()) id = {string_at(value, "containerID"), string_at(value, "ifname")};
   if (id.container_id.empty() || id.interface.empty()) {
-    throw Error(ErrorCode::invalid_config, "cni.dev/valid-attachments holds " + excerpt(value) +
-                                               ": expected {\"containerID\": \"...\", \"ifname\": \"...\"}");
+    throw Error(Kind::wrong_config, "cni.dev/valid-attachments holds " + excerpt(value) +
+                                        ": expected {\"containerID\": \"...\", \"ifname\": \"...\"}");
   }
   return id;
 }
@@ -101,8 +99,7 @@ Json read_netconf(std::istream& input) {
   constexpr auto what = "the network configuration on stdin";
   auto netconf = parse_json(read_all(input), what);
   if (!netconf.is_object()) {
-    throw Error(ErrorCode::decoding_failure,
-                std::string(what) + " is " + excerpt(netconf) + ": expected a JSON object");
+    throw Error(Kind::wrong_text, std::string(what) + " is " + excerpt(netconf) + ": expected a JSON object");
   }
   return netconf;
 }
@@ -129,8 +126,7 @@ std::vector<AttachmentId> valid_attachments(const Json& netconf) {
   const auto found = netconf.find(key);
   if (found == netconf.end() || found->is_null()) return {};
   if (!found->is_array()) {
-    throw Error(ErrorCode::invalid_config,
-                std::string(key) + " is " + excerpt(*found) + ": expected an array");
+    throw Error(Kind::wrong_config, std::string(key) + " is " + excerpt(*found) + ": expected an array");
   }
   std::vector<AttachmentId> ids;
   std::transform(found->begin(), found->end(), std::back_inserter(ids), parse_attachment_id);

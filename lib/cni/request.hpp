@@ -26,18 +26,18 @@ struct AttachmentId {
   auto operator<=>(const AttachmentId&) const = default;
 };
 
-/// Reads all of `input`, at most 4 MiB, as a JSON object. Throws Error{decoding_failure}.
+/// Reads all of `input`, at most 4 MiB, as a JSON object. Throws Error{wrong_text}.
 Json read_netconf(std::istream& input);
 
 /// The version for answers about `netconf`: its own where ip-masq speaks it, else the newest.
 std::string answer_version(const Json& netconf);
 
-/// Throws Error: invalid_config (no name, or one that the spec does not allow), incompatible_version
+/// Throws Error: wrong_config (no name, or one that the spec does not allow), wrong_version
 /// (cniVersion unknown, or older than the command). A DEL is served whatever its cniVersion.
 Request make_request(Environment environment, Json netconf);
 
 /// `cni.dev/valid-attachments` of a GC. libcni leaves the key out, or writes null, where no attachment is
-/// valid. Throws Error{invalid_config}.
+/// valid. Throws Error{wrong_config}.
 std::vector<AttachmentId> valid_attachments(const Json& netconf);
 
 }  // namespace ipmasq::cni

@@ -1,17 +1,17 @@
 #include "cni/result.hpp"
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::cni {
 
 const Json& prev_result(const Json& netconf) {
   const auto found = netconf.find("prevResult");
   if (found == netconf.end() || found->is_null()) {
-    throw Error(ErrorCode::invalid_config, "prevResult is missing: ip-masq must stand after another plugin",
+    throw Error(Kind::wrong_config, "prevResult is missing: ip-masq must stand after another plugin",
                 "put ip-masq at the end of the conflist, after the plugin that gives pods their addresses");
   }
   if (!found->is_object()) {
-    throw Error(ErrorCode::invalid_config, "prevResult is " + excerpt(*found) + ": expected an object");
+    throw Error(Kind::wrong_config, "prevResult is " + excerpt(*found) + ": expected an object");
   }
   return *found;
 }
@@ -19,9 +19,8 @@ const Json& prev_result(const Json& netconf) {
 std::vector<net::InterfaceAddress> addresses(const Json& result) {
   const auto ips = result.find("ips");
   if (ips == result.end() || !ips->is_array() || ips->empty()) {
-    throw Error(ErrorCode::invalid_config, "prevResult.ips is " +
-                                               (ips == result.end() ? "missing" : excerpt(*ips)) +
-                                               ": expected at least one address");
+    throw Error(Kind::wrong_config, "prevResult.ips is " + (ips == result.end() ? "missing" : excerpt(*ips)) +
+                                        ": expected at least one address");
   }
   std::vector<net::InterfaceAddress> found;
   for (const auto& ip : *ips) {
@@ -30,7 +29,7 @@ std::vector<net::InterfaceAddress> addresses(const Json& result) {
                             ? net::parse_interface_address(address->get_ref<const std::string&>())
                             : std::nullopt;
     if (!parsed) {
-      throw Error(ErrorCode::invalid_config,
+      throw Error(Kind::wrong_config,
                   "prevResult.ips holds " + excerpt(ip) + ": expected {\"address\": \"10.244.1.5/24\"}");
     }
     found.push_back(*parsed);
@@ -41,6 +40,13 @@ std::vector<net::InterfaceAddress> addresses(const Json& result) {
 std::string result_json(Json result, const std::string& cni_version) {
   result["cniVersion"] = cni_version;
   return to_text(result);
+}
+
+std::string error_json(const std::string& cni_version, int code, const std::string& message,
+                       const std::string& details) {
+  Json json{{"cniVersion", cni_version}, {"code", code}, {"msg", message}};
+  if (!details.empty()) json["details"] = details;
+  return to_text(json);
 }
 
 }  // namespace ipmasq::cni

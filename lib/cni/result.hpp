@@ -10,13 +10,17 @@
 
 namespace ipmasq::cni {
 
-/// `prevResult` of a netconf. Throws Error{invalid_config} where it is missing or not an object.
+/// `prevResult` of a netconf. Throws Error{wrong_config} where it is missing or not an object.
 const Json& prev_result(const Json& netconf);
 
-/// `ips[].address` of a result, in its order, at least one. Throws Error{invalid_config}.
+/// `ips[].address` of a result, in its order, at least one. Throws Error{wrong_config}.
 std::vector<net::InterfaceAddress> addresses(const Json& result);
 
 /// `result` as it came, with `cni_version` as its cniVersion.
 std::string result_json(Json result, const std::string& cni_version);
+
+/// The error object that a plugin prints instead (section 5, "Error"), as one line. `details` may be empty.
+std::string error_json(const std::string& cni_version, int code, const std::string& message,
+                       const std::string& details);
 
 }  // namespace ipmasq::cni

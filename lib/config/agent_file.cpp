@@ -7,8 +7,8 @@
 #include <system_error>
 #include <utility>
 
-#include "cni/error.hpp"
 #include "config/key_names.hpp"
+#include "error/error.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::config {
@@ -21,7 +21,7 @@ constexpr std::size_t most_nodes = 20'000;
 constexpr int deepest_node = 8;
 
 [[noreturn]] void refuse(const std::string& problem) {
-  throw cni::Error(cni::ErrorCode::invalid_config, problem);
+  throw Error(Kind::wrong_config, problem);
 }
 
 bool equal_but_for_case(std::string_view left, std::string_view right) {
@@ -151,8 +151,7 @@ std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder)
     if (entry->path().filename().string().starts_with("ip-masq")) files.push_back(entry->path());
   }
   if (error) {
-    throw cni::Error(cni::ErrorCode::io_failure,
-                     "cannot read the folder " + folder.string() + ": " + error.message());
+    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
   }
   std::ranges::sort(files);
   return files;
@@ -180,7 +179,7 @@ std::optional<AgentFile> read_agent_file(const std::filesystem::path& path) {
       if (!file) continue;
       if (!all) all.emplace().path = path;
       merge(std::move(*file), *all);
-    } catch (const cni::Error& error) {
+    } catch (const Error& error) {
       problems += (problems.empty() ? "" : "; ") + std::string(error.what());
     }
   }

@@ -22,12 +22,12 @@ struct AgentFile {
 
 /// YAML, of which JSON is a part; nullopt where it says nothing (empty, or only comments). Keys are
 /// taken as ip-masq-agent takes them: whatever their case, unknown ones are left alone. Throws
-/// cni::Error{invalid_config} that names `path` and the line.
+/// Error{wrong_config} that names `path` and the line.
 std::optional<AgentFile> parse_agent_file(std::string_view text, const std::filesystem::path& path);
 
 /// The same of a file, nullopt where it does not exist. Of a folder: all files in it whose name begins with
 /// "ip-masq", as one: lists are united, masqLinkLocal and masqLinkLocalIPv6 are true where one says so, of
-/// other keys the last file's stands. Throws cni::Error; what is wrong with several files is told at once.
+/// other keys the last file's stands. Throws Error; what is wrong with several files is told at once.
 std::optional<AgentFile> read_agent_file(const std::filesystem::path& path);
 
 }  // namespace ipmasq::config

@@ -2,7 +2,7 @@
 
 #include <sstream>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::config {
@@ -20,9 +20,9 @@ std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std
     while (std::getline(values, value, ',')) {
       const auto parsed = net::parse_interface_address(value);
       if (!parsed || parsed->length == 0) {
-        throw cni::Error(cni::ErrorCode::invalid_config, path.string() + ", line " + std::to_string(number) +
-                                                             ": " + key + " holds \"" + value +
-                                                             "\": expected a network such as 10.244.0.0/16");
+        throw Error(Kind::wrong_config, path.string() + ", line " + std::to_string(number) + ": " + key +
+                                            " holds \"" + value +
+                                            "\": expected a network such as 10.244.0.0/16");
       }
       networks.push_back(parsed->network());
     }

@@ -12,15 +12,15 @@
 namespace ipmasq::config {
 
 /// FLANNEL_NETWORK and FLANNEL_IPV6_NETWORK (each may list several, with commas between), in the file's
-/// order; none for a file that names neither. Throws cni::Error{invalid_config} that names `path` and the
+/// order; none for a file that names neither. Throws Error{wrong_config} that names `path` and the
 /// line.
 std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path);
 
 /// FLANNEL_IPMASQ of the file: whether flanneld masquerades; nullopt where the file does not exist or does
-/// not say. Throws cni::Error{io_failure}.
+/// not say. Throws Error{failed}.
 std::optional<bool> read_flannel_masquerades(const std::filesystem::path& path);
 
-/// The networks of a file; none where it does not exist. Throws cni::Error.
+/// The networks of a file; none where it does not exist. Throws Error.
 std::vector<net::Prefix> read_cluster_networks(const std::filesystem::path& path);
 
 }  // namespace ipmasq::config

@@ -5,10 +5,10 @@
 #include <map>
 #include <string_view>
 
-#include "cni/error.hpp"
 #include "config/duration.hpp"
 #include "config/key_names.hpp"
 #include "config/keys.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::config {
 
@@ -234,7 +234,7 @@ void throw_problems(const Keys& keys) {
   if (keys.problems().empty()) return;
   std::string message;
   for (const auto& problem : keys.problems()) message += (message.empty() ? "" : "; ") + problem;
-  throw cni::Error(cni::ErrorCode::invalid_config, message);
+  throw Error(Kind::wrong_config, message);
 }
 
 }  // namespace
@@ -278,9 +278,7 @@ cni::Json known_keys(const cni::Json& netconf) {
 
 std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
                                         const std::vector<net::InterfaceAddress>& addresses) {
-  const auto refuse = [](const std::string& message) -> void {
-    throw cni::Error(cni::ErrorCode::invalid_config, message);
-  };
+  const auto refuse = [](const std::string& message) -> void { throw Error(Kind::wrong_config, message); };
   std::vector<net::Prefix> subnets;
   for (const auto& pod : addresses) {
     const bool stays_on_link = pod.address.family == net::Family::ipv6 && pod.address.is_link_local();

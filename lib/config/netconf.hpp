@@ -53,16 +53,16 @@ struct Netconf {
   std::vector<std::string> warnings;  ///< of the agent's file
 };
 
-/// Every key of ours in a netconf (an object); others are left alone. Throws cni::Error{invalid_config} whose
+/// Every key of ours in a netconf (an object); others are left alone. Throws Error{wrong_config} whose
 /// message lists all that is wrong, each with key, value and what was expected. `file`: whose keys stand
 /// instead of the netconf's; what is wrong with those is told with file and line.
 Netconf parse_netconf(const cni::Json& json, const AgentFile* file = nullptr);
 
-/// The netconf with what its configFile says now, where that exists. Throws cni::Error.
+/// The netconf with what its configFile says now, where that exists. Throws Error.
 Netconf effective_netconf(const cni::Json& json);
 
 /// `stateDir` alone, for a call that must work whatever else the netconf says. Throws
-/// cni::Error{invalid_config}.
+/// Error{wrong_config}.
 std::filesystem::path parse_state_dir(const cni::Json& json);
 
 /// The entries of `netconf` that parse_netconf reads, as they are: what is recorded of a network.
@@ -70,7 +70,7 @@ cni::Json known_keys(const cni::Json& netconf);
 
 /// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each
 /// once, in order. Addresses that no router forwards (loopback, fe80::/10) have none. Throws
-/// cni::Error{invalid_config} where nothing is left, for a network of length 0, and for an address that
+/// Error{wrong_config} where nothing is left, for a network of length 0, and for an address that
 /// podSubnets leaves out.
 std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
                                         const std::vector<net::InterfaceAddress>& addresses);

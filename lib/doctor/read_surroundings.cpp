@@ -2,9 +2,9 @@
 #include <system_error>
 #include <utility>
 
-#include "cni/error.hpp"
 #include "config/flannel.hpp"
 #include "doctor/facts.hpp"
+#include "error/error.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::doctor {
@@ -17,7 +17,7 @@ constexpr auto cache_folder = "/var/lib/cni/results";
 std::string text_of(const std::filesystem::path& path) {
   try {
     return os::read_file(path).value_or("");
-  } catch (const cni::Error&) {
+  } catch (const Error&) {
     return "";
   }
 }
@@ -49,7 +49,7 @@ bool is_strict(const std::filesystem::path& interface) {
 std::optional<bool> flannel_masquerades(const std::filesystem::path& subnet_file) {
   try {
     return config::read_flannel_masquerades(subnet_file);
-  } catch (const cni::Error&) {
+  } catch (const Error&) {
     return std::nullopt;
   }
 }

@@ -11,7 +11,7 @@
 #include <array>
 #include <cstring>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::http {
 
@@ -78,7 +78,7 @@ Server::Server(const net::Address& address, std::uint16_t port)
   constexpr int waiting = 16;
   if (!end_.is_open() || ::bind(listener_.number(), place, at.size) != 0 ||
       ::listen(listener_.number(), waiting) != 0) {
-    cni::throw_errno("cannot listen at " + net::to_text(address) + " port " + std::to_string(port));
+    throw_errno("cannot listen at " + net::to_text(address) + " port " + std::to_string(port));
   }
   thread_ = std::thread([this] { serve(); });
 }

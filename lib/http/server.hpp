@@ -27,7 +27,7 @@ std::string answer_to(std::string_view request, const std::map<std::string, Page
 /// up.
 class Server {
  public:
-  /// Throws cni::Error{io_failure} where nobody can listen there.
+  /// Throws Error{failed} where nobody can listen there.
   Server(const net::Address& address, std::uint16_t port);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
 
@@ -65,7 +65,7 @@ std::optional<net::Address> source_seen(const Connection& connection) {
       std::ranges::copy(address, seen->bytes.begin());
       return true;
     });
-  } catch (const cni::Error&) {
+  } catch (const Error&) {
     return std::nullopt;  // a kernel without it is no reason not to probe
   }
   return seen;

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "error/error.hpp"
 #include "nat/iptables_rules.hpp"
-#include "netfilter/error_codes.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "netfilter/iptables_family.hpp"
 #include "netfilter/iptables_table.hpp"
@@ -79,8 +79,8 @@ std::vector<ForeignRule> foreign_iptables_rules() {
   try {
     append_rules<Ipv4Tables>(rules);
     append_rules<Ipv6Tables>(rules);
-  } catch (const cni::Error& error) {
-    if (error.code() != nat_unavailable) throw;
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent) throw;
   }
   return rules;
 }

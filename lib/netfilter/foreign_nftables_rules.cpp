@@ -11,8 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "error/error.hpp"
 #include "nat/nftables_rules.hpp"
-#include "netfilter/error_codes.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
@@ -146,8 +146,8 @@ void dump(int type, const std::function<bool(const nlmsghdr&)>& visit, const std
   const auto request = nftables_message(type, NLM_F_DUMP, NFPROTO_UNSPEC);
   try {
     NetfilterSocket().ask(request.get(), visit, restart);
-  } catch (const cni::Error& error) {
-    if (error.code() != nat_unavailable) throw;
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent) throw;
   }
 }
 

@@ -4,7 +4,7 @@
 #include <utility>
 #include <variant>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "nat/iptables_difference.hpp"
 #include "netfilter/iptables_table.hpp"
 #include "netfilter/xtables_lock.hpp"
@@ -120,11 +120,11 @@ void IptablesBackend::check_available() {
   // A node may have one family only.
   try {
     check_nat_table<Ipv4Tables>();
-  } catch (const cni::Error&) {
+  } catch (const Error&) {
     try {
       check_nat_table<Ipv6Tables>();
       return;
-    } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): what is said of IPv4 says enough
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): what is said of IPv4 says enough
     }
     throw;
   }

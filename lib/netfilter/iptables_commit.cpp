@@ -6,7 +6,7 @@
 #include <utility>
 #include <variant>
 
-#include "netfilter/error_codes.hpp"
+#include "error/error.hpp"
 #include "netfilter/iptables_entry.hpp"
 #include "netfilter/iptables_table.hpp"
 
@@ -38,8 +38,8 @@ template <typename Tables>
 Handle<Tables> open_table() {
   Handle<Tables> handle(Tables::init(nat_table));
   if (!handle) {
-    throw cni::Error(nat_unavailable, std::string("the nat table of ") + Tables::program +
-                                          " cannot be opened: " + Tables::error_text(errno));
+    throw Error(Kind::absent, std::string("the nat table of ") + Tables::program +
+                                  " cannot be opened: " + Tables::error_text(errno));
   }
   return handle;
 }
@@ -99,8 +99,8 @@ void keep_policy_counters(xtc_handle* handle) {
 template <typename Tables>
 [[noreturn]] void throw_refused() {
   const int number = errno;
-  throw cni::Error(rules_refused, std::string("the kernel refused our rules in the nat table of ") +
-                                      Tables::program + ": " + Tables::error_text(number));
+  throw Error(Kind::refused, std::string("the kernel refused our rules in the nat table of ") +
+                                 Tables::program + ": " + Tables::error_text(number));
 }
 
 }  // namespace
@@ -125,10 +125,9 @@ std::vector<nat::iptables::Edit> change_nat_table(const EditsFor& edits_for) {
     if (errno != EAGAIN && (errno != EINVAL || ++refusals == most_refusals)) throw_refused<Tables>();
     tried = std::move(edits);
   }
-  throw cni::Error(cni::ErrorCode::try_again_later,
-                   std::string("the nat table of ") + Tables::program + " changed under each of " +
-                       std::to_string(most_tries) +
-                       " commits: something changes it without the xtables lock");
+  throw Error(Kind::busy, std::string("the nat table of ") + Tables::program + " changed under each of " +
+                              std::to_string(most_tries) +
+                              " commits: something changes it without the xtables lock");
 }
 
 template std::vector<nat::iptables::Edit> change_nat_table<Ipv4Tables>(const EditsFor& edits_for);

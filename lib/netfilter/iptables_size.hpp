@@ -6,7 +6,7 @@
 namespace ipmasq::netfilter {
 
 /// Size and number of entries of each family's nat table that is there, as a text to be compared with another
-/// one. Throws cni::Error: nat_unavailable, nat_forbidden.
+/// one. Throws Error: Kind::absent, Kind::forbidden.
 std::string nat_table_sizes();
 
 }  // namespace ipmasq::netfilter

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "netfilter/error_codes.hpp"
+#include "error/error.hpp"
 #include "netfilter/iptables_entry.hpp"
 #include "netfilter/iptables_size.hpp"
 #include "netfilter/iptables_table.hpp"
@@ -32,12 +32,12 @@ template <typename Tables>
   const std::string table = std::string("the nat table of ") + Tables::program;
   const auto reason = " (" + std::generic_category().message(number) + ")";
   if (number == EPERM || number == EACCES) {
-    throw cni::Error(
-        nat_forbidden, table + " cannot be read" + reason,
+    throw Error(
+        Kind::forbidden, table + " cannot be read" + reason,
         "run as root, or with the capabilities NET_ADMIN and NET_RAW in the node's network namespace");
   }
-  throw cni::Error(
-      nat_unavailable, table + " is not available" + reason,
+  throw Error(
+      Kind::absent, table + " is not available" + reason,
       std::string("load the kernel module ") + Tables::program + "_nat or set \"backend\": \"nftables\"");
 }
 

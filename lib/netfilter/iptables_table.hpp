@@ -15,13 +15,13 @@ namespace ipmasq::netfilter {
 template <typename Tables>
 bool has_nat_table();
 
-/// Throws cni::Error: nat_unavailable, nat_forbidden where the table cannot be read: no kernel support, or no
+/// Throws Error: Kind::absent, Kind::forbidden where the table cannot be read: no kernel support, or no
 /// right to.
 template <typename Tables>
 void check_nat_table();
 
 /// Our part of the table, by one IPT_SO_GET_INFO and one IPT_SO_GET_ENTRIES: libiptc would copy every rule
-/// there is. Throws cni::Error: nat_unavailable, nat_forbidden.
+/// there is. Throws Error: Kind::absent, Kind::forbidden.
 template <typename Tables>
 nat::iptables::ObservedTable read_nat_table();
 
@@ -30,7 +30,7 @@ using EntryVisitor =
     std::function<void(std::string_view chain, const typename Tables::Entry& entry, std::string_view target)>;
 
 /// Calls `visit` with every rule of the table, policies aside; `target` as decode() takes it. Throws
-/// cni::Error: nat_unavailable, nat_forbidden.
+/// Error: Kind::absent, Kind::forbidden.
 template <typename Tables>
 void visit_nat_table(const EntryVisitor<Tables>& visit);
 
@@ -38,8 +38,8 @@ using EditsFor = std::function<std::vector<nat::iptables::Edit>(const nat::iptab
 
 /// Carries out in one commit what `edits_for` says of the table that libiptc reads now; the edits, none where
 /// nothing was committed. The caller holds the xtables lock. A commit that the kernel refuses with EAGAIN
-/// (somebody changed the table without the lock) is tried again from a fresh read. Throws cni::Error:
-/// nat_unavailable, rules_refused, try_again_later; the table is then as it was.
+/// (somebody changed the table without the lock) is tried again from a fresh read. Throws Error:
+/// Kind::absent, Kind::refused, busy; the table is then as it was.
 template <typename Tables>
 std::vector<nat::iptables::Edit> change_nat_table(const EditsFor& edits_for);
 

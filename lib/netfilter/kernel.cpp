@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "netfilter/error_codes.hpp"
+#include "error/error.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "netfilter/iptables_backend.hpp"
 #include "netfilter/nftables_backend.hpp"
@@ -29,8 +29,8 @@ Backend RealKernel::preferred() {
   try {
     IptablesBackend(std::chrono::nanoseconds{0}).check_available();
     return Backend::iptables;
-  } catch (const cni::Error& error) {
-    if (error.code() != nat_unavailable) throw;
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent) throw;
     return Backend::nftables;
   }
 }

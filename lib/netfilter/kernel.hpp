@@ -36,7 +36,7 @@ class Kernel {
 
   /// The back end whose exemptions hold here: nftables where somebody else has a nat chain on postrouting
   /// there, which would undo those of iptables, or where there is no legacy nat table; else iptables. Throws
-  /// cni::Error.
+  /// Error.
   virtual Backend preferred() = 0;
 };
 

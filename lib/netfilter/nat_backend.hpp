@@ -38,7 +38,7 @@ class NatBackend {
 
   /// Brings the kernel to `wanted`, by at most one transaction a family; the differences that it mended.
   /// Where there are none nothing is committed. `certain`: the families of which the caller knows that there
-  /// is something to change, so that no look needs to come first. Throws cni::Error; no family is then half
+  /// is something to change, so that no look needs to come first. Throws Error; no family is then half
   /// changed.
   virtual std::vector<std::string> apply(const nat::Ruleset& wanted,
                                          const std::set<net::Family>& certain) = 0;
@@ -46,7 +46,7 @@ class NatBackend {
   /// Every rule of ours, in the order that packets meet them. Changes nothing.
   virtual std::vector<CountedRule> rules() = 0;
 
-  /// Throws cni::Error where rules could not be read now.
+  /// Throws Error where rules could not be read now.
   virtual void check_available() = 0;
 };
 

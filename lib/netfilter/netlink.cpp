@@ -13,7 +13,7 @@
 #include <cstring>
 #include <system_error>
 
-#include "netfilter/error_codes.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::netfilter {
 
@@ -24,11 +24,11 @@ constexpr int most_restarts = 1000;
 [[noreturn]] void throw_unavailable(int number) {
   const auto reason = " (" + std::generic_category().message(number) + ")";
   if (number == EPERM || number == EACCES) {
-    throw cni::Error(nat_forbidden, "nftables cannot be read" + reason,
-                     "run as root, or with the capability NET_ADMIN in the node's network namespace");
+    throw Error(Kind::forbidden, "nftables cannot be read" + reason,
+                "run as root, or with the capability NET_ADMIN in the node's network namespace");
   }
-  throw cni::Error(nat_unavailable, "nftables is not available" + reason,
-                   "load the kernel module nf_tables or set \"backend\": \"iptables\"");
+  throw Error(Kind::absent, "nftables is not available" + reason,
+              "load the kernel module nf_tables or set \"backend\": \"iptables\"");
 }
 
 Message batch_edge(int type) {
@@ -160,8 +160,8 @@ bool NetfilterSocket::ask(nl_msg* request, const std::function<bool(const nlmsgh
     if (!interrupted) return true;
     restart();
   }
-  throw cni::Error(cni::ErrorCode::try_again_later,
-                   "nftables changed during each of " + std::to_string(most_restarts) + " looks at it");
+  throw Error(Kind::busy,
+              "nftables changed during each of " + std::to_string(most_restarts) + " looks at it");
 }
 
 int NetfilterSocket::commit(const std::vector<Message>& messages) {

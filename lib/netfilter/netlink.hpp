@@ -55,13 +55,13 @@ void for_each(const nlattr* list, const std::function<void(const nlattr* item)>&
 /// A socket to netfilter of this network namespace.
 class NetfilterSocket {
  public:
-  /// Throws cni::Error: nat_unavailable, nat_forbidden.
+  /// Throws Error: Kind::absent, Kind::forbidden.
   NetfilterSocket();
 
   /// Sends a request and calls `visit` with each message of the answer; goes no further where `visit` returns
   /// false (the socket is of no more use then). False where what was asked for is not there. A dump that a
   /// commit interrupted is asked for anew, from the start: `restart` is called first. Throws
-  /// cni::Error{nat_unavailable}.
+  /// Error{absent}.
   bool ask(
       nl_msg* request, const std::function<bool(const nlmsghdr&)>& visit,
       const std::function<void()>& restart = [] {});

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "nat/nftables_difference.hpp"
 #include "netfilter/nftables_table.hpp"
 
@@ -21,7 +21,7 @@ std::vector<std::string> describe(const std::vector<nat::nftables::Edit>& edits)
 bool NftablesBackend::may_hold_rules() {
   try {
     return has_nftables_table();
-  } catch (const cni::Error&) {
+  } catch (const Error&) {
     return false;  // where we may not look, nothing of ours was put
   }
 }

@@ -9,7 +9,7 @@
 #include <utility>
 #include <variant>
 
-#include "netfilter/error_codes.hpp"
+#include "error/error.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
 #include "netfilter/nftables_rule.hpp"
@@ -161,9 +161,9 @@ class BatchWriter {
 };
 
 [[noreturn]] void throw_refused(int number) {
-  throw cni::Error(
-      rules_refused, "the kernel refused our nftables table: " + std::generic_category().message(number),
-      "it needs the modules nft_chain_nat, nft_masq, nft_nat, nft_ct, nft_fib_inet and nft_numgen");
+  throw Error(Kind::refused,
+              "the kernel refused our nftables table: " + std::generic_category().message(number),
+              "it needs the modules nft_chain_nat, nft_masq, nft_nat, nft_ct, nft_fib_inet and nft_numgen");
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include <array>
 #include <cerrno>
 
+#include "error/error.hpp"
 #include "nat/nftables_rules.hpp"
-#include "netfilter/error_codes.hpp"
 #include "netfilter/netlink.hpp"
 
 namespace ipmasq::netfilter {
@@ -33,7 +33,7 @@ NftablesEvents::NftablesEvents() : socket_(nl_socket_alloc()) {
   if (nl_connect(socket_.get(), NETLINK_NETFILTER) != 0 ||
       nl_socket_add_membership(socket_.get(), NFNLGRP_NFTABLES) != 0 ||
       nl_socket_set_nonblocking(socket_.get()) != 0) {
-    throw cni::Error(nat_unavailable, "the kernel does not tell of changes of nftables");
+    throw Error(Kind::absent, "the kernel does not tell of changes of nftables");
   }
 }
 

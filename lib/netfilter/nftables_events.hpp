@@ -10,7 +10,7 @@ namespace ipmasq::netfilter {
 
 class NftablesEvents {
  public:
-  /// Throws cni::Error{nat_unavailable} where the kernel has no nftables.
+  /// Throws Error{absent} where the kernel has no nftables.
   NftablesEvents();
 
   /// Readable when something happened.

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "error/error.hpp"
+
 namespace ipmasq::netfilter {
 
 os::FileLock lock_xtables(std::chrono::nanoseconds timeout) {

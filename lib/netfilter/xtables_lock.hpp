@@ -7,7 +7,7 @@
 
 namespace ipmasq::netfilter {
 
-/// $XTABLES_LOCKFILE or /run/xtables.lock, exclusive (iptables(8), -w). Throws cni::Error as os::FileLock
+/// $XTABLES_LOCKFILE or /run/xtables.lock, exclusive (iptables(8), -w). Throws Error as os::FileLock
 /// does.
 os::FileLock lock_xtables(std::chrono::nanoseconds timeout);
 

@@ -8,7 +8,7 @@
 #include <functional>
 #include <system_error>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::os {
 
@@ -20,7 +20,7 @@ void write_all(const FileDescriptor& file, std::string_view text, const std::fil
   while (!text.empty()) {
     const auto written = ::write(file.number(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) cni::throw_errno("cannot write " + path.string());
+    if (written < 0) throw_errno("cannot write " + path.string());
     text.remove_prefix(static_cast<std::size_t>(written));
   }
 }
@@ -30,7 +30,7 @@ class Blocks {
  public:
   explicit Blocks(const std::filesystem::path& path)
       : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (!file_.is_open()) cni::throw_errno("cannot open " + path.string());
+    if (!file_.is_open()) throw_errno("cannot open " + path.string());
   }
 
   // Empty at the end; stands until the next call.
@@ -39,7 +39,7 @@ class Blocks {
     while (used < block_.size()) {
       const auto got = ::read(file_.number(), block_.data() + used, block_.size() - used);
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0) cni::throw_errno("cannot read " + path_.string());
+      if (got < 0) throw_errno("cannot read " + path_.string());
       if (got == 0) break;
       used += static_cast<std::size_t>(got);
     }
@@ -59,12 +59,12 @@ void replace(const std::filesystem::path& path, mode_t mode,
   try {
     const FileDescriptor file(
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!file.is_open()) cni::throw_errno("cannot create " + temporary.string());
+    if (!file.is_open()) throw_errno("cannot create " + temporary.string());
     write(file);
     if (mode != owner_reads && ::fchmod(file.number(), mode) != 0)
-      cni::throw_errno("cannot set the mode of " + temporary.string());
-    if (::rename(temporary.c_str(), path.c_str()) != 0) cni::throw_errno("cannot replace " + path.string());
-  } catch (const cni::Error&) {
+      throw_errno("cannot set the mode of " + temporary.string());
+    if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("cannot replace " + path.string());
+  } catch (const Error&) {
     ::unlink(temporary.c_str());
     throw;
   }
@@ -80,7 +80,7 @@ std::optional<std::string> read_file(const std::filesystem::path& path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.is_open()) {
     if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-    cni::throw_errno("cannot open " + path.string());
+    throw_errno("cannot open " + path.string());
   }
   std::string text;
   std::size_t used = 0;
@@ -88,12 +88,12 @@ std::optional<std::string> read_file(const std::filesystem::path& path) {
     if (used == text.size()) text.resize(used == 0 ? 4096 : used * 2);
     const auto got = ::read(file.number(), text.data() + used, text.size() - used);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) cni::throw_errno("cannot read " + path.string());
+    if (got < 0) throw_errno("cannot read " + path.string());
     if (got == 0) break;
     used += static_cast<std::size_t>(got);
     if (used > largest_file) {
       errno = EFBIG;
-      cni::throw_errno("cannot read " + path.string());
+      throw_errno("cannot read " + path.string());
     }
   }
   text.resize(used);
@@ -134,12 +134,12 @@ void make_folder(const std::filesystem::path& path, mode_t mode) {
   struct stat status {};
   if (number == EEXIST && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return;
   errno = number == EEXIST ? ENOTDIR : number;
-  cni::throw_errno("cannot make the folder " + path.string());
+  throw_errno("cannot make the folder " + path.string());
 }
 
 void remove_file(const std::filesystem::path& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) {
-    cni::throw_errno("cannot remove " + path.string());
+    throw_errno("cannot remove " + path.string());
   }
 }
 

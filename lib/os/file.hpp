@@ -32,25 +32,25 @@ class FileDescriptor {
   int number_ = -1;
 };
 
-/// All of a file; nullopt where it does not exist. Throws cni::Error{io_failure}, also for a file over 1 MiB.
+/// All of a file; nullopt where it does not exist. Throws Error{failed}, also for a file over 1 MiB.
 std::optional<std::string> read_file(const std::filesystem::path& path);
 
 inline constexpr mode_t owner_reads = 0600;
 
 /// The file is the old one or all of the new one at any time: written under a name of this process's own that
-/// starts with '.', then renamed. Throws cni::Error{io_failure}; the old file then stands.
+/// starts with '.', then renamed. Throws Error{failed}; the old file then stands.
 void replace_file(const std::filesystem::path& path, std::string_view text, mode_t mode = owner_reads);
 
 /// The same with the bytes of another file, of any size, and mode 0755.
 void copy_program(const std::filesystem::path& from, const std::filesystem::path& path);
 
-/// Throws cni::Error{io_failure} where one cannot be read.
+/// Throws Error{failed} where one cannot be read.
 bool have_the_same_bytes(const std::filesystem::path& left, const std::filesystem::path& right);
 
-/// Makes the folder with `mode` and those above it that are missing with 0755. Throws cni::Error{io_failure}.
+/// Makes the folder with `mode` and those above it that are missing with 0755. Throws Error{failed}.
 void make_folder(const std::filesystem::path& path, mode_t mode);
 
-/// No error where the file does not exist. Throws cni::Error{io_failure}.
+/// No error where the file does not exist. Throws Error{failed}.
 void remove_file(const std::filesystem::path& path);
 
 }  // namespace ipmasq::os

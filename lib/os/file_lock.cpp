@@ -11,7 +11,7 @@
 #include <csignal>
 #include <ctime>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::os {
 
@@ -31,7 +31,7 @@ class Ticks {
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGALRM;
     event._sigev_un._tid = ::gettid();
-    if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) cni::throw_errno("cannot make a timer");
+    if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) throw_errno("cannot make a timer");
     constexpr long interval = 20'000'000;
     const itimerspec every{{0, interval}, {0, interval}};
     ::timer_settime(timer_, 0, &every, nullptr);
@@ -54,18 +54,17 @@ class Ticks {
 
 FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout)
     : file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR)) {
-  if (!file_.is_open()) cni::throw_errno("cannot open the lock " + path.string());
+  if (!file_.is_open()) throw_errno("cannot open the lock " + path.string());
   const int operation = kind == LockKind::shared ? LOCK_SH : LOCK_EX;
   if (::flock(file_.number(), operation | LOCK_NB) == 0) return;
 
   const auto deadline = Clock::now() + timeout;
   const Ticks ticks;
   while (::flock(file_.number(), operation) != 0) {
-    if (errno != EINTR) cni::throw_errno("cannot lock " + path.string());
+    if (errno != EINTR) throw_errno("cannot lock " + path.string());
     if (Clock::now() >= deadline) {
-      throw cni::Error(cni::ErrorCode::try_again_later,
-                       "the lock " + path.string() + " is still held by another process",
-                       "fuser -v " + path.string() + " names it; lockTimeout says how long to wait");
+      throw Error(Kind::busy, "the lock " + path.string() + " is still held by another process",
+                  "fuser -v " + path.string() + " names it; lockTimeout says how long to wait");
     }
   }
 }

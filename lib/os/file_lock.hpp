@@ -13,8 +13,8 @@ enum class LockKind { shared, exclusive };
 /// Held until the end of its life, or of the process.
 class FileLock {
  public:
-  /// Makes the file (mode 0600) where it is missing, but no folder. Throws cni::Error: try_again_later where
-  /// somebody else still holds the lock after `timeout`, io_failure where the file cannot be opened.
+  /// Makes the file (mode 0600) where it is missing, but no folder. Throws Error: busy where
+  /// somebody else still holds the lock after `timeout`, failed where the file cannot be opened.
   FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout);
 
  private:

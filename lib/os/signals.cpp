@@ -5,7 +5,7 @@
 
 #include <csignal>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::os {
 
@@ -15,7 +15,7 @@ Signals::Signals(std::initializer_list<int> numbers) {
   for (const int number : numbers) ::sigaddset(&set, number);
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   descriptor_ = FileDescriptor(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!descriptor_.is_open()) cni::throw_errno("cannot wait for signals");
+  if (!descriptor_.is_open()) throw_errno("cannot wait for signals");
 }
 
 int Signals::drain() const {

@@ -9,7 +9,7 @@ namespace ipmasq::os {
 
 class Signals {
  public:
-  /// Takes these signals from now on instead of what they would do. Throws cni::Error{io_failure}.
+  /// Takes these signals from now on instead of what they would do. Throws Error{failed}.
   explicit Signals(std::initializer_list<int> numbers);
 
   /// Readable when one has come.

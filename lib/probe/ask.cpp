@@ -14,7 +14,7 @@
 #include <cstring>
 #include <system_error>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::probe {
@@ -62,11 +62,11 @@ os::FileDescriptor open_socket(const std::optional<net::Address>& source, Family
                                int protocol) {
   os::FileDescriptor socket(
       ::socket(family == Family::ipv4 ? AF_INET : AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
-  if (!socket.is_open()) cni::throw_errno("cannot open a socket to ask from");
+  if (!socket.is_open()) throw_errno("cannot open a socket to ask from");
   if (!source) return socket;
   const SocketAddress from(*source, 0);
   if (::bind(socket.number(), from.generic(), from.size()) != 0)
-    cni::throw_errno("cannot ask from " + net::to_text(*source));
+    throw_errno("cannot ask from " + net::to_text(*source));
   return socket;
 }
 
@@ -131,7 +131,7 @@ Asked echo(const std::optional<net::Address>& source, const net::Address& host,
   // Only from there: answers, and errors that a router sends.
   if (::connect(socket.number(), towards.generic(), towards.size()) != 0) {
     if (is_no_way(errno)) return failed(errno);
-    cni::throw_errno("cannot ask " + net::to_text(host));
+    throw_errno("cannot ask " + net::to_text(host));
   }
   static std::uint16_t asked = 0;
   const auto identifier = static_cast<std::uint16_t>(::getpid() + asked++);
@@ -139,7 +139,7 @@ Asked echo(const std::optional<net::Address>& source, const net::Address& host,
   for (std::uint16_t sequence = 1; Clock::now() < deadline; ++sequence) {
     if (!send_echo(socket, host, identifier, sequence)) {
       const int number = errno;
-      if (!is_no_way(number)) cni::throw_errno("cannot ask " + net::to_text(host));
+      if (!is_no_way(number)) throw_errno("cannot ask " + net::to_text(host));
       auto result = failed(number);
       result.source_port = identifier;
       return result;
@@ -175,7 +175,7 @@ Asked connect(const std::optional<net::Address>& source, const net::Address& hos
   if (begun != 0 && begun_errno != EINPROGRESS) {
     if (!is_no_way(begun_errno)) {
       errno = begun_errno;
-      cni::throw_errno("cannot ask " + net::to_text(host));
+      throw_errno("cannot ask " + net::to_text(host));
     }
     result = failed(begun_errno);
   } else if (begun != 0) {

@@ -24,7 +24,7 @@ struct Asked {
 };
 
 /// An ICMP echo, sent every second until `patience` is over. `source`: empty for whichever the kernel takes.
-/// Needs CAP_NET_RAW. Throws cni::Error{io_failure} where it cannot be sent at all.
+/// Needs CAP_NET_RAW. Throws Error{failed} where it cannot be sent at all.
 Asked echo(const std::optional<net::Address>& source, const net::Address& host,
            std::chrono::milliseconds patience);
 

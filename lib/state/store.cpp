@@ -9,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::state {
@@ -40,14 +40,13 @@ std::vector<net::InterfaceAddress> addresses_at(const cni::Json& json, const cha
   std::vector<net::InterfaceAddress> addresses;
   for (const auto& text : json.at(key)) {
     const auto parsed = net::parse_interface_address(text.get<std::string>());
-    if (!parsed)
-      throw cni::Error(cni::ErrorCode::decoding_failure, std::string(key) + " holds " + cni::excerpt(text));
+    if (!parsed) throw Error(Kind::wrong_text, std::string(key) + " holds " + cni::excerpt(text));
     addresses.push_back(*parsed);
   }
   return addresses;
 }
 
-// Throws cni::Error or Json::exception for a file that holds no attachment of that name.
+// Throws Error or Json::exception for a file that holds no attachment of that name.
 Attachment parse_attachment(const std::string& text, const std::string& file_name) {
   const auto json = cni::Json::parse(text);
   Attachment attachment;
@@ -57,7 +56,7 @@ Attachment parse_attachment(const std::string& text, const std::string& file_nam
     attachment.pod_subnets.push_back(subnet.network());
   attachment.pod = json.value("pod", "");
   if (attachment.id.container_id + separator + attachment.id.interface != file_name) {
-    throw cni::Error(cni::ErrorCode::decoding_failure, "it is the record of another attachment");
+    throw Error(Kind::wrong_text, "it is the record of another attachment");
   }
   return attachment;
 }
@@ -83,8 +82,7 @@ std::vector<std::string> names_in(const std::filesystem::path& folder) {
     names.push_back(entry->path().filename().string());
   }
   if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
-    throw cni::Error(cni::ErrorCode::io_failure,
-                     "cannot read the folder " + folder.string() + ": " + error.message());
+    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
   }
   std::ranges::sort(names);
   return names;
@@ -180,7 +178,7 @@ void Store::forget_network(const std::string& network) const {
   }
   const bool is_gone = ::rmdir(network_folder(network).c_str()) == 0 || errno == ENOENT || errno == ENOTDIR;
   if (!is_gone && errno != ENOTEMPTY) {
-    cni::throw_errno("cannot remove the folder " + network_folder(network).string());
+    throw_errno("cannot remove the folder " + network_folder(network).string());
   }
 }
 

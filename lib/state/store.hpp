@@ -65,7 +65,7 @@ struct Network {
   bool remove(const cni::AttachmentId& id);
 };
 
-/// All calls throw cni::Error{io_failure} where the file system fails them. Names of networks, container IDs
+/// All calls throw Error{failed} where the file system fails them. Names of networks, container IDs
 /// and interfaces must be checked (cni::is_cni_name, cni::is_interface_name): they become paths.
 class Store {
  public:
@@ -74,7 +74,7 @@ class Store {
   /// Whether anything was ever recorded here.
   bool exists() const;
 
-  /// Locks among ip-masq's calls; both make the folder. Throws cni::Error{try_again_later} after `timeout`.
+  /// Locks among ip-masq's calls; both make the folder. Throws Error{busy} after `timeout`.
   os::FileLock lock_shared(std::chrono::nanoseconds timeout) const;
   os::FileLock lock_exclusive(std::chrono::nanoseconds timeout) const;
 

@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::watch {
 
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 os::FileDescriptor open_inotify() {
   os::FileDescriptor inotify(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (!inotify.is_open()) cni::throw_errno("cannot watch files");
+  if (!inotify.is_open()) throw_errno("cannot watch files");
   return inotify;
 }
 
@@ -52,8 +52,7 @@ void FileWatch::watch(const std::set<fs::path>& paths) {
                                     IN_MOVED_TO | IN_MOVE_SELF | IN_ONLYDIR;
   for (const auto& folder : folders_of(paths)) {
     const bool is_watched = ::inotify_add_watch(inotify.number(), folder.c_str(), changes) >= 0;
-    if (!is_watched && errno != ENOENT && errno != ENOTDIR)
-      cni::throw_errno("cannot watch " + folder.string());
+    if (!is_watched && errno != ENOENT && errno != ENOTDIR) throw_errno("cannot watch " + folder.string());
   }
   inotify_ = std::move(inotify);
 }

@@ -13,11 +13,11 @@ namespace ipmasq::watch {
 /// folder that is swapped, which shows there as well.
 class FileWatch {
  public:
-  /// Throws cni::Error{io_failure}.
+  /// Throws Error{failed}.
   FileWatch();
 
   /// These and no others from now on; what does not exist yet is looked for again at each call. Throws
-  /// cni::Error{io_failure}.
+  /// Error{failed}.
   void watch(const std::set<std::filesystem::path>& paths);
 
   /// Readable when something happened.

@@ -1,5 +1,5 @@
 // Everything that ip-masq reads from somebody else, given whatever libFuzzer thinks of: it is either taken or
-// refused with a cni::Error. The first byte says which reader is meant.
+// refused with a Error. The first byte says which reader is meant.
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -7,7 +7,6 @@
 #include <string>
 
 #include "cni/environment.hpp"
-#include "cni/error.hpp"
 #include "cni/request.hpp"
 #include "cni/result.hpp"
 #include "config/agent_file.hpp"
@@ -15,6 +14,7 @@
 #include "config/flannel.hpp"
 #include "config/netconf.hpp"
 #include "conflist/conflist.hpp"
+#include "error/error.hpp"
 #include "http/server.hpp"
 #include "nat/ruleset.hpp"
 
@@ -107,7 +107,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       default:
         expect(http::answer_to(text, {{"/healthz", {.body = "ok"}}}).starts_with("HTTP/1.1 "));
     }
-  } catch (const cni::Error&) {  // NOLINT(bugprone-empty-catch): refused, as it should be
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): refused, as it should be
   }
   return 0;
 }

@@ -4,9 +4,9 @@
 #include <sstream>
 
 #include "cni/environment.hpp"
-#include "cni/error.hpp"
 #include "cni/request.hpp"
 #include "cni/result.hpp"
+#include "error/error.hpp"
 #include "texts.hpp"
 
 namespace ipmasq::cni {
@@ -111,9 +111,8 @@ TEST_CASE("a result goes through unchanged but for its version") {
 }
 
 TEST_CASE("an error is one line of JSON") {
-  CHECK(error_json("1.0.0", Error(ErrorCode::try_again_later, "held")) ==
-        R"({"cniVersion":"1.0.0","code":11,"msg":"held"})");
-  CHECK(error_json("1.0.0", Error(ErrorCode::io_failure, "bad \xff", "do x")) ==
+  CHECK(error_json("1.0.0", 11, "held", "") == R"({"cniVersion":"1.0.0","code":11,"msg":"held"})");
+  CHECK(error_json("1.0.0", 5, "bad \xff", "do x") ==
         "{\"cniVersion\":\"1.0.0\",\"code\":5,\"msg\":\"bad \xef\xbf\xbd\",\"details\":\"do x\"}");
 }
 

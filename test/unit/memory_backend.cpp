@@ -1,5 +1,7 @@
 #include "memory_backend.hpp"
 
+#include "error/error.hpp"
+
 namespace ipmasq::test {
 
 namespace {
@@ -20,13 +22,13 @@ class MemoryBackend : public netfilter::NatBackend {
                                  const std::set<net::Family>& /*certain*/) override {
     auto found = differences(wanted);
     if (found.empty()) return found;
-    if (kernel_.refuses && !kernel_.half_done) throw cni::Error(*kernel_.refuses);
+    if (kernel_.refuses && !kernel_.half_done) throw Error(*kernel_.refuses);
     rules_ = wanted;
     ++kernel_.commits;
     if (kernel_.refuses) {
       const auto error = *kernel_.refuses;
       kernel_.refuses.reset();
-      throw cni::Error(error);
+      throw Error(error);
     }
     return found;
   }

@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "netfilter/kernel.hpp"
 
 namespace ipmasq::test {
@@ -24,7 +24,7 @@ class MemoryKernel : public netfilter::Kernel {
   netfilter::Backend prefers = netfilter::Backend::iptables;
   int reads = 0;
   int commits = 0;
-  std::optional<cni::Error> refuses;  ///< thrown by apply, after the change where `half_done`
+  std::optional<Error> refuses;  ///< thrown by apply, after the change where `half_done`
   bool half_done = false;
 };
 

@@ -5,8 +5,9 @@
 #include <string_view>
 #include <vector>
 
-#include "cni/error.hpp"
+#include "error/error.hpp"
 #include "net/address.hpp"
+#include "plugin/verbs/error_codes.hpp"
 
 namespace ipmasq::test {
 
@@ -28,13 +29,13 @@ inline std::string lines(const std::vector<std::string>& texts) {
   return all;
 }
 
-/// "CODE: MESSAGE" of the cni::Error that `call` throws; empty where it throws none.
+/// "CODE: MESSAGE" of the Error that `call` throws; empty where it throws none.
 template <typename Call>
 std::string error_of(Call call) {
   try {
     call();
-  } catch (const cni::Error& error) {
-    return std::to_string(static_cast<int>(error.code())) + ": " + error.what();
+  } catch (const Error& error) {
+    return std::to_string(plugin::cni_code(error.kind())) + ": " + error.what();
   }
   return "";
 }

@@ -1,10 +1,11 @@
-#include "plugin/verbs.hpp"
+#include "plugin/verbs/verbs.hpp"
 
 #include <doctest/doctest.h>
 
 #include <fstream>
 #include <sstream>
 
+#include "error/error.hpp"
 #include "memory_backend.hpp"
 #include "state/store.hpp"
 #include "temporary_folder.hpp"
@@ -14,7 +15,7 @@ namespace ipmasq::plugin {
 
 namespace {
 
-const cni::Error refused(cni::ErrorCode{101}, "the kernel says no");
+const Error refused(Kind::refused, "the kernel says no");
 
 // A node with nothing on it, and calls as a runtime makes them.
 class Runtime {

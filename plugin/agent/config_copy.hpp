@@ -1,0 +1,30 @@
+// A configuration file that shows in the agent's container alone, such as a ConfigMap's, for the plugin calls
+// of the host: they must read what the agent reads.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "config/netconf.hpp"
+
+namespace ipmasq::plugin {
+
+struct ConfigCopy {
+  std::vector<std::filesystem::path> from;  ///< the first of these that exists
+  std::filesystem::path to = config::Netconf{}.config_file;
+};
+
+/// What becomes of the copy where there is nothing to copy from.
+enum class WhenGone { keep, remove };
+
+/// Makes `to` say what `from` says; what it did, empty for nothing. The
+/// bytes are in a file beside `to`, under its name after a '.', and `to` is a link to that one, which tells
+/// it from a file that somebody else put there: such a one is left alone. At any time `to` is the old text or
+/// all of the new one. Throws Error.
+std::string follow(const ConfigCopy& copy, WhenGone when_gone);
+
+/// Takes `to` away where it is a copy; what it did, empty for nothing. Throws Error.
+std::string remove_copy(const std::filesystem::path& to);
+
+}  // namespace ipmasq::plugin

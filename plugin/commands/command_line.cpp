@@ -1,0 +1,236 @@
+#include "plugin/commands/command_line.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <iostream>
+#include <string_view>
+#include <vector>
+
+#include <cxxopts.hpp>
+
+#include "config/netconf.hpp"
+#include "config/port_range.hpp"
+#include "error/error.hpp"
+#include "plugin/agent/agent.hpp"
+#include "plugin/agent/config_copy.hpp"
+#include "plugin/commands/install.hpp"
+#include "plugin/commands/operands.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+constexpr int wrong_usage = 2;
+
+constexpr auto help = R"(ip-masq: a CNI chained plugin that lets pods keep their own IP address
+
+As a plugin it is called by a container runtime, with CNI_COMMAND set and the network
+configuration on stdin. By hand:
+
+  ip-masq show                 networks, pod subnets, attachments, each rule with its counters
+  ip-masq explain SRC DST      does DST see SRC's own address, and which key says so
+  ip-masq probe HOST           does HOST answer what pods send, and which source does it see
+  ip-masq doctor               what on this node hides pods or can undo an exemption, and the fix
+  ip-masq sync                 bring the kernel's rules to what is wanted, now
+  ip-masq agent                sync at each change of configuration or rules, until SIGTERM
+  ip-masq install              put this program and its entry into the conflist where they belong
+  ip-masq uninstall            take the entry out again
+  ip-masq --version
+  ip-masq --help
+
+Options:
+  --state-dir DIR              where attachments are recorded (default /run/cni/ip-masq)
+  --keep-installed             agent: install again whenever the entry or the program is gone
+  --config-from FILE           agent: keep a copy of FILE at /etc/config/ip-masq-agent; given more than
+                               once: of the first that exists
+  --listen ADDRESS:PORT        agent: answer /healthz and /metrics there by HTTP (default: nowhere)
+  --conf-dir DIR               agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
+  --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
+  --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
+  --wait                       install: until there is such a conflist
+  --rules                      uninstall: take all rules and records away as well
+  --port N                     probe: ask by TCP at this port (default: by ICMP)
+  --from PODSUBNET             probe: from this one alone (default: each that is recorded)
+  -o, --output text|json       show, explain, probe, doctor: how to print (default text)
+
+Exit status: 0 done, 1 not (with why on stderr) or, of doctor and probe, something to do, 2 wrong usage.
+)";
+
+class UsageError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+OutputFormat parse_format(const std::string& name) {
+  if (name == "text") return OutputFormat::text;
+  if (name == "json") return OutputFormat::json;
+  throw UsageError("--output is \"" + name + "\": expected text or json");
+}
+
+std::uint16_t parse_port(const std::string& text) {
+  const auto range = config::parse_port_ranges(text);
+  if (range && range->size() == 1 && range->front().size() == 1) return range->front().first;
+  throw UsageError("--port is \"" + text + "\": expected 1 to 65535");
+}
+
+ListenAddress parse_listen_address(const std::string& text) {
+  const auto colon = text.rfind(':');
+  auto host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const auto address = net::parse_address(host);
+  const auto port =
+      colon == std::string::npos ? std::nullopt : config::parse_port_ranges(text.substr(colon + 1));
+  if (address && port && port->size() == 1 && port->front().size() == 1)
+    return {*address, port->front().first};
+  throw UsageError("--listen is \"" + text +
+                   "\": expected an address and a port such as 127.0.0.1:9464 or [::1]:9464");
+}
+
+net::Prefix parse_subnet(const std::string& text) {
+  const auto parsed = net::parse_interface_address(text);
+  if (parsed) return parsed->network();
+  throw UsageError("--from is \"" + text + "\": expected a pod subnet such as 10.244.1.0/24");
+}
+
+// A command with what was given to it.
+struct Call {
+  const cxxopts::ParseResult& options;
+  std::vector<std::string> operands;
+
+  bool has(const char* option) const { return options.count(option) > 0; }
+  std::string text(const char* option) const { return options[option].as<std::string>(); }
+  std::filesystem::path state_dir() const { return text("state-dir"); }
+  OutputFormat format() const { return parse_format(text("output")); }
+};
+
+InstallTarget install_target(const Call& call) {
+  return {call.text("bin-dir"), call.text("conf-dir"), call.text("after")};
+}
+
+// ---- the commands; each says whether all is well
+
+bool run_show(const Call& call) {
+  show(call.state_dir(), call.format(), std::cout);
+  return true;
+}
+
+bool run_explain(const Call& call) {
+  explain(call.state_dir(), call.operands[0], call.operands[1], call.format(), std::cout);
+  return true;
+}
+
+bool run_probe(const Call& call) {
+  ProbeTarget target{.host = parse_operand("HOST", call.operands[0])};
+  if (call.has("port")) target.port = parse_port(call.text("port"));
+  if (call.has("from")) target.from = parse_subnet(call.text("from"));
+  return probe_host(call.state_dir(), target, call.format(), std::cout);
+}
+
+bool run_doctor(const Call& call) {
+  return diagnose(call.state_dir(), call.text("conf-dir"), call.format(), std::cout);
+}
+
+bool run_sync(const Call& call) {
+  sync(call.state_dir(), std::cout);
+  return true;
+}
+
+bool run_agent(const Call& call) {
+  AgentDuties duties;
+  if (call.has("keep-installed")) duties.keep_installed = install_target(call);
+  if (call.has("config-from")) {
+    const auto from = call.options["config-from"].as<std::vector<std::string>>();
+    duties.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
+  }
+  if (call.has("listen")) duties.listen = parse_listen_address(call.text("listen"));
+  run_agent(call.state_dir(), duties, std::cout);
+  return true;
+}
+
+bool run_install(const Call& call) {
+  call.has("wait") ? install_when_possible(install_target(call), std::cout)
+                   : install(install_target(call), std::cout);
+  return true;
+}
+
+bool run_uninstall(const Call& call) {
+  uninstall(install_target(call), std::cout);
+  const auto removed = remove_copy(ConfigCopy{}.to);
+  if (!removed.empty()) std::cout << removed << '\n';
+  if (call.has("rules")) remove_rules(call.state_dir(), std::cout);
+  return true;
+}
+
+struct Command {
+  std::string_view name;
+  std::size_t operands;
+  bool (*run)(const Call& call);
+};
+
+constexpr std::array<Command, 8> commands{{{"show", 0, run_show},
+                                           {"explain", 2, run_explain},
+                                           {"probe", 1, run_probe},
+                                           {"doctor", 0, run_doctor},
+                                           {"sync", 0, run_sync},
+                                           {"agent", 0, run_agent},
+                                           {"install", 0, run_install},
+                                           {"uninstall", 0, run_uninstall}}};
+
+// The exit status.
+int run(int argc, const char* const* argv) {
+  cxxopts::Options options("ip-masq");
+  options.add_options()("h,help", "")("version", "")(
+      "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
+      "conf-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.conf_dir.string()))(
+      "bin-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.bin_dir.string()))(
+      "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
+      "keep-installed", "")("wait", "")("listen", "", cxxopts::value<std::string>())(
+      "config-from", "", cxxopts::value<std::vector<std::string>>())(
+      "port", "", cxxopts::value<std::string>())("from", "", cxxopts::value<std::string>())(
+      "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
+      "operands", "", cxxopts::value<std::vector<std::string>>()->default_value(""));
+  options.parse_positional("operands");
+  const auto parsed = options.parse(argc, argv);
+
+  if (parsed.count("help") > 0) {
+    std::cout << help;
+    return EXIT_SUCCESS;
+  }
+  if (parsed.count("version") > 0) {
+    std::cout << "ip-masq " IP_MASQ_VERSION "\n";
+    return EXIT_SUCCESS;
+  }
+  auto operands = parsed.count("operands") > 0 ? parsed["operands"].as<std::vector<std::string>>()
+                                               : std::vector<std::string>{};
+  if (operands.empty()) throw UsageError("no command");
+  const auto command = operands.front();
+  operands.erase(operands.begin());
+  const auto* const found = std::ranges::find(commands, command, &Command::name);
+  if (found == commands.end()) throw UsageError("there is no command \"" + command + "\"");
+  if (operands.size() != found->operands) {
+    throw UsageError(command + " takes " + std::to_string(found->operands) + " arguments, not " +
+                     std::to_string(operands.size()));
+  }
+  return found->run({parsed, operands}) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  try {
+    const int status = run(argc, argv);
+    std::cout.flush();
+    if (std::cout) return status;
+    std::cerr << "ip-masq: cannot write to stdout\n";
+    return EXIT_FAILURE;
+  } catch (const Error& error) {
+    std::cerr << "ip-masq: " << error.what() << '\n';
+    if (!error.details().empty()) std::cerr << "  " << error.details() << '\n';
+    return EXIT_FAILURE;
+  } catch (const std::exception& error) {  // UsageError, or what cxxopts says of the options
+    std::cerr << "ip-masq: " << error.what() << "; see ip-masq --help\n";
+    return wrong_usage;
+  }
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,33 @@
+// The plugin on a node as operators install it: the binary in the runtime's folder, the entry in a conflist.
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+#include <string>
+
+namespace ipmasq::plugin {
+
+struct InstallTarget {
+  std::filesystem::path bin_dir = "/opt/cni/bin";
+  std::filesystem::path conf_dir = "/etc/cni/net.d";
+  std::string after = "flannel";  ///< the type of a plugin in the conflist that is meant
+};
+
+/// Copies this program, then puts our entry into the first conflist that holds the plugin named; tells what
+/// it changed. Each file is the old one or all of the new one at any time; the conflist as it was stays
+/// beside it as FILE.before-ip-masq. Where all is as it should be nothing is written. Throws Error, and
+/// has then changed no conflist.
+void install(const InstallTarget& target, std::ostream& output);
+
+/// The same as soon as there is such a conflist; tells that it waits. SIGTERM and SIGINT end it with
+/// Error.
+void install_when_possible(const InstallTarget& target, std::ostream& output);
+
+/// Takes our entry out of every conflist, putting back what was there before where nothing else has changed
+/// since. The binary stays: pods that are there need it for their DEL. Throws Error.
+void uninstall(const InstallTarget& target, std::ostream& output);
+
+/// Takes away all rules of ours and all records. Throws Error.
+void remove_rules(const std::filesystem::path& state_dir, std::ostream& output);
+
+}  // namespace ipmasq::plugin
