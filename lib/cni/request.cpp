@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
+#include <set>
 #include <utility>
 
 #include "cni/version.hpp"
@@ -83,11 +83,11 @@ std::string checked_name(const Json& netconf) {
   return name;
 }
 
-AttachmentId parse_attachment_id(const Json& value) {
+AttachmentId parse_attachment_id(const std::string& key, const Json& value) {
   AttachmentId id;
   if (value.is_object()) id = {string_at(value, "containerID"), string_at(value, "ifname")};
   if (id.container_id.empty() || id.interface.empty()) {
-    throw Error(Kind::wrong_config, "cni.dev/valid-attachments holds " + excerpt(value) +
+    throw Error(Kind::wrong_config, key + " holds " + excerpt(value) +
                                         ": expected {\"containerID\": \"...\", \"ifname\": \"...\"}");
   }
   return id;
@@ -122,15 +122,24 @@ Request make_request(Environment environment, Json netconf) {
 }
 
 std::vector<AttachmentId> valid_attachments(const Json& netconf) {
-  constexpr auto key = "cni.dev/valid-attachments";
-  const auto found = netconf.find(key);
-  if (found == netconf.end() || found->is_null()) return {};
-  if (!found->is_array()) {
-    throw Error(Kind::wrong_config, std::string(key) + " is " + excerpt(*found) + ": expected an array");
+  std::set<AttachmentId> ids;
+  bool is_said = false;
+  for (const auto* const key : {"cni.dev/valid-attachments", "cni.dev/attachments"}) {
+    const auto found = netconf.find(key);
+    if (found == netconf.end()) continue;
+    is_said = true;
+    if (found->is_null()) continue;
+    if (!found->is_array())
+      throw Error(Kind::wrong_config, std::string(key) + " is " + excerpt(*found) + ": expected an array");
+    for (const auto& value : *found) ids.insert(parse_attachment_id(key, value));
   }
-  std::vector<AttachmentId> ids;
-  std::transform(found->begin(), found->end(), std::back_inserter(ids), parse_attachment_id);
-  return ids;
+  if (!is_said) {
+    throw Error(Kind::wrong_config,
+                "neither cni.dev/valid-attachments nor cni.dev/attachments is there, so nothing says which "
+                "attachments are valid: nothing was forgotten",
+                "expected an array of {\"containerID\": \"...\", \"ifname\": \"...\"}, or null for none");
+  }
+  return {ids.begin(), ids.end()};
 }
 
 }  // namespace ipmasq::cni

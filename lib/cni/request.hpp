@@ -36,8 +36,9 @@ std::string answer_version(const Json& netconf);
 /// (cniVersion unknown, or older than the command). A DEL is served whatever its cniVersion.
 Request make_request(Environment environment, Json netconf);
 
-/// `cni.dev/valid-attachments` of a GC. libcni leaves the key out, or writes null, where no attachment is
-/// valid. Throws Error{wrong_config}.
+/// What `cni.dev/valid-attachments` and `cni.dev/attachments` of a GC list, in either of them, each once.
+/// libcni writes both, with null where no attachment is valid. Throws Error{wrong_config}, also where neither
+/// is there.
 std::vector<AttachmentId> valid_attachments(const Json& netconf);
 
 }  // namespace ipmasq::cni

@@ -1,8 +1,52 @@
 #include "cni/result.hpp"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "error/error.hpp"
 
 namespace ipmasq::cni {
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& problem) {
+  throw Error(Kind::wrong_config, problem);
+}
+
+net::InterfaceAddress parse_address(const Json& ip) {
+  const auto address = ip.is_object() ? ip.find("address") : ip.end();
+  const auto parsed = ip.is_object() && address != ip.end() && address->is_string()
+                          ? net::parse_interface_address(address->get_ref<const std::string&>())
+                          : std::nullopt;
+  if (!parsed) refuse("prevResult.ips holds " + excerpt(ip) + ": expected {\"address\": \"10.244.1.5/24\"}");
+  return *parsed;
+}
+
+bool has_no_sandbox(const Json& interface) {
+  const auto sandbox = interface.is_object() ? interface.value("sandbox", Json()) : Json();
+  return sandbox.is_null() || (sandbox.is_string() && sandbox.get_ref<const std::string&>().empty());
+}
+
+// One that names no interface is the pod's, as is each where no interfaces are told.
+bool is_of_host(const Json& result, const Json& ip) {
+  const auto index = ip.find("interface");
+  const auto interfaces = result.find("interfaces");
+  const bool are_told = interfaces != result.end() && !interfaces->is_null();
+  if (index == ip.end() || index->is_null()) return false;
+  if (!index->is_number_unsigned()) {
+    refuse("prevResult.ips holds " + excerpt(ip) + ": expected the index of one of prevResult.interfaces");
+  }
+  if (!are_told) return false;
+  const auto number = index->get<std::uint64_t>();
+  if (!interfaces->is_array() || number >= interfaces->size()) {
+    refuse("prevResult.ips names interface " + std::to_string(number) +
+           ": expected the index of one of the " +
+           std::to_string(interfaces->is_array() ? interfaces->size() : 0) + " in prevResult.interfaces");
+  }
+  return has_no_sandbox((*interfaces)[number]);
+}
+
+}  // namespace
 
 const Json& prev_result(const Json& netconf) {
   const auto found = netconf.find("prevResult");
@@ -17,24 +61,34 @@ const Json& prev_result(const Json& netconf) {
 }
 
 std::vector<net::InterfaceAddress> addresses(const Json& result) {
+  constexpr std::size_t most_addresses = 256;
   const auto ips = result.find("ips");
   if (ips == result.end() || !ips->is_array() || ips->empty()) {
-    throw Error(Kind::wrong_config, "prevResult.ips is " + (ips == result.end() ? "missing" : excerpt(*ips)) +
-                                        ": expected at least one address");
+    refuse("prevResult.ips is " + (ips == result.end() ? "missing" : excerpt(*ips)) +
+           ": expected at least one address");
+  }
+  if (ips->size() > most_addresses) {
+    refuse("prevResult.ips has " + std::to_string(ips->size()) + " entries: expected at most " +
+           std::to_string(most_addresses));
   }
   std::vector<net::InterfaceAddress> found;
   for (const auto& ip : *ips) {
-    const auto address = ip.is_object() ? ip.find("address") : ip.end();
-    const auto parsed = ip.is_object() && address != ip.end() && address->is_string()
-                            ? net::parse_interface_address(address->get_ref<const std::string&>())
-                            : std::nullopt;
-    if (!parsed) {
-      throw Error(Kind::wrong_config,
-                  "prevResult.ips holds " + excerpt(ip) + ": expected {\"address\": \"10.244.1.5/24\"}");
-    }
-    found.push_back(*parsed);
+    const auto address = parse_address(ip);
+    if (!is_of_host(result, ip)) found.push_back(address);
+  }
+  if (found.empty()) {
+    refuse(
+        "prevResult.ips has addresses of the host alone, whose interface has no sandbox: expected at least "
+        "one "
+        "of the pod");
   }
   return found;
+}
+
+bool has_host_interface(const Json& result) {
+  const auto interfaces = result.find("interfaces");
+  if (interfaces == result.end() || !interfaces->is_array()) return true;
+  return std::any_of(interfaces->begin(), interfaces->end(), has_no_sandbox);
 }
 
 std::string result_json(Json result, const std::string& cni_version) {

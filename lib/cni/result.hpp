@@ -13,8 +13,14 @@ namespace ipmasq::cni {
 /// `prevResult` of a netconf. Throws Error{wrong_config} where it is missing or not an object.
 const Json& prev_result(const Json& netconf);
 
-/// `ips[].address` of a result, in its order, at least one. Throws Error{wrong_config}.
+/// `ips[].address` of a result, in its order, at least one and at most 256: those of the pod. An address
+/// whose `interface` is one of `interfaces` without a sandbox is the host's, and left out. Throws
+/// Error{wrong_config}.
 std::vector<net::InterfaceAddress> addresses(const Json& result);
+
+/// Whether an interface on the host's side leads to the pod (one of `interfaces` without a sandbox), as a
+/// veth does and a macvlan does not; true where the result does not tell interfaces.
+bool has_host_interface(const Json& result);
 
 /// `result` as it came, with `cni_version` as its cniVersion.
 std::string result_json(Json result, const std::string& cni_version);

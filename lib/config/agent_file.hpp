@@ -16,18 +16,23 @@ struct AgentFile {
   std::filesystem::path path;
   cni::Json keys = cni::Json::object();  ///< those that it may hold, as a netconf would have them
   std::map<std::string, std::string>
-      places;                         ///< "FILE, line N" of each key, and of "KEY ITEM" of each list's items
+      places;                         ///< "FILE, line N" of each key, and of item_key of each list's items
   std::vector<std::string> warnings;  ///< keys that it does not know
 };
 
+/// "KEY ITEM", the item as text or as JSON: under which AgentFile::places has it.
+std::string item_key(const std::string& key, const cni::Json& item);
+
 /// YAML, of which JSON is a part; nullopt where it says nothing (empty, or only comments). Keys are
-/// taken as ip-masq-agent takes them: whatever their case, unknown ones are left alone. Throws
-/// Error{wrong_config} that names `path` and the line.
+/// taken as ip-masq-agent takes them: whatever their case, unknown ones are left alone, but for one that
+/// holds keys of ours. A key that stands twice is an error. Throws Error{wrong_config} that names `path` and
+/// the line.
 std::optional<AgentFile> parse_agent_file(std::string_view text, const std::filesystem::path& path);
 
-/// The same of a file, nullopt where it does not exist. Of a folder: all files in it whose name begins with
-/// "ip-masq", as one: lists are united, masqLinkLocal and masqLinkLocalIPv6 are true where one says so, of
-/// other keys the last file's stands. Throws Error; what is wrong with several files is told at once.
+/// The same of a file, nullopt where it does not exist. Of a folder: all regular files in it whose name
+/// begins with "ip-masq" (64 and 4 MiB at most), as one: lists are united, masqLinkLocal and
+/// masqLinkLocalIPv6 are true where one says so, of other keys the last file's stands. Each is checked by
+/// itself first. Throws Error; what is wrong with several files is told at once.
 std::optional<AgentFile> read_agent_file(const std::filesystem::path& path);
 
 }  // namespace ipmasq::config

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <utility>
 
 namespace ipmasq::config {
@@ -62,8 +61,7 @@ std::optional<nanoseconds> parse_duration(std::string_view text) {
     if (!number || !unit) return std::nullopt;
     total += *number * static_cast<double>(unit->count());
   } while (!text.empty());
-  constexpr auto longest = static_cast<double>(std::numeric_limits<nanoseconds::rep>::max());
-  if (!(total < longest)) return std::nullopt;
+  if (!(total <= static_cast<double>(longest_duration.count()))) return std::nullopt;
   return nanoseconds{static_cast<nanoseconds::rep>(total)};
 }
 

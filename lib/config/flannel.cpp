@@ -2,6 +2,7 @@
 
 #include <sstream>
 
+#include "cni/json.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 
@@ -21,8 +22,8 @@ std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std
       const auto parsed = net::parse_interface_address(value);
       if (!parsed || parsed->length == 0) {
         throw Error(Kind::wrong_config, path.string() + ", line " + std::to_string(number) + ": " + key +
-                                            " holds \"" + value +
-                                            "\": expected a network such as 10.244.0.0/16");
+                                            " holds " + cni::excerpt(value) +
+                                            ": expected a network such as 10.244.0.0/16");
       }
       networks.push_back(parsed->network());
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string_view>
 
 namespace ipmasq::config {
@@ -31,5 +32,14 @@ inline constexpr std::array<KeyName, 19> key_names{{{"nonMasqueradeCIDRs", true}
                                                     {"stateDir"},
                                                     {"resyncInterval", true},
                                                     {"lockTimeout"}}};
+
+/// ASCII letters; other bytes as they are.
+bool equal_but_for_case(std::string_view left, std::string_view right);
+
+enum class KeyHolder { netconf, agent_file };
+
+/// The key that `text`, which is none, stands for: one written in another case, or with at most two slips
+/// (a letter left out, put in, changed, or swapped with its neighbour). nullopt where none is near.
+std::optional<std::string_view> meant_by(std::string_view text, KeyHolder holder);
 
 }  // namespace ipmasq::config

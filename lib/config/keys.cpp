@@ -4,28 +4,40 @@
 
 namespace ipmasq::config {
 
+namespace {
+
+constexpr auto no_space_after_dash = "; an item needs a space after its \"-\"";
+constexpr auto in_quotes = ", in quotes where it ends with \":\"";
+
+bool looks_like_items(const cni::Json& value) {
+  if (!value.is_string()) return false;
+  const auto& text = value.get_ref<const std::string&>();
+  return text.starts_with('-') && !text.starts_with("- ");
+}
+
+}  // namespace
+
 const cni::Json* Keys::find(const char* key) const {
   const auto found = object_.find(key);
   return found == object_.end() ? nullptr : &*found;
 }
 
 void Keys::refuse(const std::string& key, const cni::Json& value, const std::string& expected) {
-  const auto item = value.is_string() ? value.get<std::string>() : "";
-  problems_.push_back(place(key, item) + key + " is " + cni::excerpt(value) + ": expected " + expected);
+  problems_.push_back(place(key, value) + key + " is " + cni::excerpt(value) + ": expected " + expected);
 }
 
 void Keys::note(const std::string& key, const std::string& problem) {
-  problems_.push_back(place(key, "") + problem);
+  problems_.push_back(place(key, nullptr) + problem);
 }
 
 std::string Keys::origin(const std::string& key) const {
-  const bool is_from_file = file_ != nullptr && file_->places.contains(key);
+  const bool is_from_file = file_ != nullptr && file_->keys.contains(key);
   return is_from_file ? key + " in " + file_->path.string() : key;
 }
 
-std::string Keys::place(const std::string& key, const std::string& item) const {
+std::string Keys::place(const std::string& key, const cni::Json& item) const {
   if (file_ == nullptr) return "";
-  auto found = file_->places.find(key + " " + item);
+  auto found = file_->places.find(item_key(key, item));
   if (found == file_->places.end()) found = file_->places.find(key);
   return found == file_->places.end() ? "" : found->second + ": ";
 }
@@ -49,11 +61,15 @@ std::optional<std::string> Keys::string(const char* key, const std::string& expe
 std::optional<std::vector<std::string>> Keys::strings(const char* key, const std::string& expected) {
   const auto* const value = find(key);
   if (value == nullptr) return std::nullopt;
-  const auto is_string = [](const cni::Json& item) { return item.is_string(); };
-  if (value->is_array() && std::all_of(value->begin(), value->end(), is_string)) {
-    return value->get<std::vector<std::string>>();
+  if (!value->is_array()) {
+    refuse(key, *value, "a list of " + expected + (looks_like_items(*value) ? no_space_after_dash : ""));
+    return std::nullopt;
   }
-  refuse(key, *value, "a list of " + expected);
+  const auto other =
+      std::find_if(value->begin(), value->end(), [](const cni::Json& item) { return !item.is_string(); });
+  if (other == value->end()) return value->get<std::vector<std::string>>();
+  problems_.push_back(place(key, *other) + key + " holds " + cni::excerpt(*other) + ": expected " + expected +
+                      (other->is_object() ? in_quotes : ""));
   return std::nullopt;
 }
 

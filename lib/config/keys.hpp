@@ -36,8 +36,8 @@ class Keys {
  private:
   const cni::Json* find(const char* key) const;
 
-  /// "FILE, line N: " of a key, or of an item of its list; empty where it was not taken from a file.
-  std::string place(const std::string& key, const std::string& item) const;
+  /// "FILE, line N: " of an item of a key's list, or of the key; empty where it was not taken from a file.
+  std::string place(const std::string& key, const cni::Json& item) const;
 
   const cni::Json& object_;
   const AgentFile* file_;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
+#include <set>
 #include <string_view>
 
 #include "config/duration.hpp"
@@ -32,6 +34,16 @@ net::Prefix constant_prefix(std::string_view text) {
   return net::parse_interface_address(text)->network();  // NOLINT(bugprone-unchecked-optional-access)
 }
 
+// The IPv4 network that ::ffff:0:0/96 and what lies in it stand for (RFC 4291, section 2.5.5.2).
+std::optional<net::Prefix> mapped_ipv4(const net::InterfaceAddress& written) {
+  constexpr unsigned bits_before = 96;
+  const auto mapped = constant_prefix("::ffff:0:0/96");
+  if (written.length < bits_before || !mapped.contains(written.address)) return std::nullopt;
+  net::Address address;
+  std::copy_n(written.address.bytes.begin() + bits_before / 8, 4, address.bytes.begin());
+  return net::network_of(address, written.length - bits_before);
+}
+
 std::optional<net::Prefix> read_prefix(Keys& keys, const char* key, const std::string& text) {
   const auto parsed = net::parse_interface_address(text);
   if (!parsed) {
@@ -39,6 +51,10 @@ std::optional<net::Prefix> read_prefix(Keys& keys, const char* key, const std::s
     return std::nullopt;
   }
   const auto network = parsed->network();
+  if (const auto mapped = mapped_ipv4(*parsed)) {
+    keys.refuse(key, text, "an IPv4 network as such, " + net::to_text(*mapped));
+    return std::nullopt;
+  }
   if (network.address != parsed->address) {
     keys.refuse(key, text, "an aligned network, " + net::to_text(network));
     return std::nullopt;
@@ -50,9 +66,10 @@ std::optional<std::vector<net::Prefix>> read_prefixes(Keys& keys, const char* ke
   const auto texts = keys.strings(key, "networks such as 10.0.0.0/8 or fd00::/8");
   if (!texts) return std::nullopt;
   std::vector<net::Prefix> prefixes;
+  std::set<net::Prefix> seen;
   for (const auto& text : *texts) {
     const auto prefix = read_prefix(keys, key, text);
-    if (prefix && std::ranges::find(prefixes, *prefix) == prefixes.end()) prefixes.push_back(*prefix);
+    if (prefix && seen.insert(*prefix).second) prefixes.push_back(*prefix);
   }
   return prefixes;
 }
@@ -84,11 +101,12 @@ std::optional<std::filesystem::path> read_path(Keys& keys, const char* key) {
 
 std::optional<std::chrono::nanoseconds> read_duration(Keys& keys, const char* key,
                                                       std::chrono::nanoseconds shortest,
+                                                      std::chrono::nanoseconds longest,
                                                       const std::string& expected) {
   const auto text = keys.string(key, expected);
   if (!text) return std::nullopt;
   const auto duration = parse_duration(*text);
-  if (duration && *duration >= shortest) return duration;
+  if (duration && *duration >= shortest && *duration <= longest) return duration;
   keys.refuse(key, *text, expected);
   return std::nullopt;
 }
@@ -118,20 +136,36 @@ void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::
       netconf.non_masquerade.push_back({constant_prefix(text), keys.origin("nonMasqueradeReserved")});
     }
   }
+  std::set<net::Prefix> kept;
+  for (const auto& each : netconf.non_masquerade) kept.insert(each.prefix);
   for (const auto& masqueraded : netconf.masquerade) {
-    const bool in_both = std::ranges::any_of(
-        netconf.non_masquerade, [&](const ListedPrefix& kept) { return kept.prefix == masqueraded.prefix; });
-    if (in_both) {
+    if (kept.contains(masqueraded.prefix)) {
       keys.refuse("masqueradeCIDRs", net::to_text(masqueraded.prefix),
                   "a network that nonMasqueradeCIDRs does not list too");
     }
   }
 }
 
-void read_lists(Keys& keys, Netconf& netconf) {
-  const auto limit = keys.number("cidrLimit", 0, highest_cidr_limit).value_or(default_cidr_limit);
-  const auto kept = read_prefixes(keys, "nonMasqueradeCIDRs");
-  const auto masqueraded = read_prefixes(keys, "masqueradeCIDRs");
+// What the keys of the lists say, each by itself.
+struct Lists {
+  unsigned limit = default_cidr_limit;
+  std::optional<std::vector<net::Prefix>> kept;
+  std::optional<std::vector<net::Prefix>> masqueraded;
+  bool with_reserved = false;
+};
+
+Lists read_lists(Keys& keys) {
+  Lists lists;
+  lists.limit = keys.number("cidrLimit", 0, highest_cidr_limit).value_or(lists.limit);
+  lists.kept = read_prefixes(keys, "nonMasqueradeCIDRs");
+  lists.masqueraded = read_prefixes(keys, "masqueradeCIDRs");
+  lists.with_reserved = keys.boolean("nonMasqueradeReserved").value_or(lists.with_reserved);
+  return lists;
+}
+
+// What they say together.
+void fill_lists(Keys& keys, const Lists& lists, Netconf& netconf) {
+  const auto& [limit, kept, masqueraded, with_reserved] = lists;
   const auto entries = (kept ? kept->size() : 0) + (masqueraded ? masqueraded->size() : 0);
   if (entries > limit) {
     keys.note("nonMasqueradeCIDRs", "nonMasqueradeCIDRs and masqueradeCIDRs have " + std::to_string(entries) +
@@ -144,7 +178,6 @@ void read_lists(Keys& keys, Netconf& netconf) {
       netconf.masquerade.push_back({prefix, keys.origin("masqueradeCIDRs")});
     }
   }
-  const bool with_reserved = keys.boolean("nonMasqueradeReserved").value_or(false);
   read_non_masquerade(keys, with_reserved, kept ? &*kept : nullptr, netconf);
 }
 
@@ -164,6 +197,10 @@ void read_snat_to(Keys& keys, Netconf& netconf) {
   if (!texts) return;
   for (const auto& text : *texts) {
     const auto address = net::parse_address(text);
+    if (const auto mapped = address ? mapped_ipv4({*address, net::bits(address->family)}) : std::nullopt) {
+      keys.refuse("snatTo", text, "an IPv4 address as such, " + net::to_text(mapped->address));
+      continue;
+    }
     auto& slot =
         address && address->family == net::Family::ipv6 ? netconf.snat_to_ipv6 : netconf.snat_to_ipv4;
     if (!address || slot || address->is_unspecified() || address->is_loopback() || address->is_multicast()) {
@@ -205,36 +242,76 @@ void read_pod_subnets(Keys& keys, Netconf& netconf) {
   netconf.pod_subnets = *subnets;
 }
 
-void read_rest(Keys& keys, Netconf& netconf) {
+void read_values(Keys& keys, Netconf& netconf) {
   using namespace std::chrono_literals;
+  read_to_ports(keys, netconf);
+  read_snat_to(keys, netconf);
+  read_yield_marks(keys, netconf);
+  read_pod_subnets(keys, netconf);
   netconf.catch_all = keys.boolean("catchAll").value_or(netconf.catch_all);
   netconf.masquerade_link_local = keys.boolean("masqLinkLocal").value_or(netconf.masquerade_link_local);
   netconf.masquerade_link_local_ipv6 =
       keys.boolean("masqLinkLocalIPv6").value_or(netconf.masquerade_link_local_ipv6);
   netconf.random_fully = keys.boolean("randomFully").value_or(netconf.random_fully);
   netconf.exemption =
-      read_choice<Exemption>(keys, "exemption", {{"hold", Exemption::hold}, {"return", Exemption::yield}})
+      read_choice<Exemption>(keys, "exemption", {{"hold", Exemption::hold}, {"return", Exemption::return_}})
           .value_or(netconf.exemption);
-  netconf.backend = read_choice<BackendChoice>(keys, "backend",
-                                               {{"auto", BackendChoice::automatic},
-                                                {"iptables", BackendChoice::iptables},
-                                                {"nftables", BackendChoice::nftables}})
-                        .value_or(netconf.backend);
+  netconf.backend =
+      read_choice<std::optional<Backend>>(
+          keys, "backend",
+          {{"auto", std::nullopt}, {"iptables", Backend::iptables}, {"nftables", Backend::nftables}})
+          .value_or(netconf.backend);
   netconf.subnet_file = read_path(keys, "subnetFile").value_or(netconf.subnet_file);
   netconf.config_file = read_path(keys, "configFile").value_or(netconf.config_file);
   netconf.state_dir = read_path(keys, "stateDir").value_or(netconf.state_dir);
   netconf.resync_interval =
-      read_duration(keys, "resyncInterval", 1s, "a duration of at least 1s, such as \"1m30s\"")
+      read_duration(keys, "resyncInterval", 1s, 24h, "a duration from 1s to 24h, such as \"1m30s\"")
           .value_or(netconf.resync_interval);
-  netconf.lock_timeout = read_duration(keys, "lockTimeout", 0s, "a duration such as \"30s\" or \"500ms\"")
-                             .value_or(netconf.lock_timeout);
+  netconf.lock_timeout =
+      read_duration(keys, "lockTimeout", 0s, 10min, "a duration of at most 10m, such as \"30s\" or \"500ms\"")
+          .value_or(netconf.lock_timeout);
 }
 
 void throw_problems(const Keys& keys) {
   if (keys.problems().empty()) return;
+  constexpr std::size_t most_told = 20;
+  const auto& problems = keys.problems();
   std::string message;
-  for (const auto& problem : keys.problems()) message += (message.empty() ? "" : "; ") + problem;
+  for (std::size_t index = 0; index < std::min(problems.size(), most_told); ++index)
+    message += (message.empty() ? "" : "; ") + problems[index];
+  if (problems.size() > most_told)
+    message += "; and " + std::to_string(problems.size() - most_told) + " more";
   throw Error(Kind::wrong_config, message);
+}
+
+struct KeyOfOurs {
+  const std::string& written;
+  const cni::Json& value;
+  std::optional<std::string_view> meant;  ///< where it is misspelt
+};
+
+std::vector<KeyOfOurs> keys_of_ours(const cni::Json& netconf) {
+  constexpr std::size_t most_others = 256;  // a netconf has no more than a dozen
+  std::vector<KeyOfOurs> ours;
+  std::size_t others = 0;
+  for (const auto& [key, value] : netconf.get_ref<const cni::Json::object_t&>()) {
+    const bool is_known = std::ranges::find(key_names, key, &KeyName::name) != key_names.end();
+    if (!is_known && ++others > most_others) continue;
+    const auto meant = is_known ? std::nullopt : meant_by(key, KeyHolder::netconf);
+    if (is_known || meant) ours.push_back({key, value, meant});
+  }
+  return ours;
+}
+
+std::vector<std::string> misspelt(const cni::Json& netconf) {
+  std::vector<std::string> warnings;
+  for (const auto& key : keys_of_ours(netconf)) {
+    if (!key.meant) continue;
+    warnings.push_back("key " + cni::excerpt(key.written) +
+                       " of the network configuration is not known, and left alone: did you mean \"" +
+                       std::string(*key.meant) + "\"?");
+  }
+  return warnings;
 }
 
 }  // namespace
@@ -244,21 +321,20 @@ Netconf parse_netconf(const cni::Json& json, const AgentFile* file) {
   if (file != nullptr) merged.update(file->keys);
   Netconf netconf;
   Keys keys(merged, file);
-  read_lists(keys, netconf);
-  read_to_ports(keys, netconf);
-  read_snat_to(keys, netconf);
-  read_yield_marks(keys, netconf);
-  read_pod_subnets(keys, netconf);
-  read_rest(keys, netconf);
+  fill_lists(keys, read_lists(keys), netconf);
+  read_values(keys, netconf);
   throw_problems(keys);
-  if (file != nullptr) netconf.warnings = file->warnings;
+  netconf.warnings = misspelt(json);
+  if (file != nullptr) std::ranges::copy(file->warnings, std::back_inserter(netconf.warnings));
   return netconf;
 }
 
-Netconf effective_netconf(const cni::Json& json) {
-  auto netconf = parse_netconf(json);
-  const auto file = read_agent_file(netconf.config_file);
-  return file ? parse_netconf(json, &*file) : netconf;
+void check_values(const AgentFile& file) {
+  Keys keys(file.keys, &file);
+  Netconf ignored;
+  read_lists(keys);
+  read_values(keys, ignored);
+  throw_problems(keys);
 }
 
 std::filesystem::path parse_state_dir(const cni::Json& json) {
@@ -269,10 +345,8 @@ std::filesystem::path parse_state_dir(const cni::Json& json) {
 }
 
 cni::Json known_keys(const cni::Json& netconf) {
-  cni::Json known = cni::Json::object();
-  for (const auto& [key, value] : netconf.items()) {
-    if (std::ranges::find(key_names, key, &KeyName::name) != key_names.end()) known[key] = value;
-  }
+  cni::Json::object_t known;
+  for (const auto& key : keys_of_ours(netconf)) known.emplace_back(key.written, key.value);
   return known;
 }
 
@@ -280,6 +354,7 @@ std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
                                         const std::vector<net::InterfaceAddress>& addresses) {
   const auto refuse = [](const std::string& message) -> void { throw Error(Kind::wrong_config, message); };
   std::vector<net::Prefix> subnets;
+  std::set<net::Prefix> seen;
   for (const auto& pod : addresses) {
     const bool stays_on_link = pod.address.family == net::Family::ipv6 && pod.address.is_link_local();
     if (pod.address.is_loopback() || stays_on_link) continue;
@@ -299,7 +374,7 @@ std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
       refuse("podSubnets does not hold the pod's address " + text + ": expected a network that does");
     }
     for (const auto& subnet : candidates) {
-      if (std::ranges::find(subnets, subnet) == subnets.end()) subnets.push_back(subnet);
+      if (seen.insert(subnet).second) subnets.push_back(subnet);
     }
   }
   if (subnets.empty()) refuse("prevResult.ips has no address that leaves the node: expected at least one");

@@ -9,17 +9,15 @@
 
 #include "cni/json.hpp"
 #include "config/agent_file.hpp"
+#include "config/backend.hpp"
 #include "config/mark.hpp"
 #include "config/port_range.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::config {
 
-/// `hold`: no other NAT rule of the node undoes an exemption. `yield` ("return"): rules after ours still
-/// apply.
-enum class Exemption { hold, yield };
-
-enum class BackendChoice { automatic, iptables, nftables };
+/// `hold`: no other NAT rule of the node undoes an exemption. `return_`: rules after ours still apply.
+enum class Exemption { hold, return_ };
 
 /// A destination, and the key that lists it ("nonMasqueradeCIDRs", "nonMasqueradeCIDRs (default)").
 struct ListedPrefix {
@@ -46,11 +44,11 @@ struct Netconf {
   std::vector<net::Prefix> pod_subnets;  ///< empty: those of prevResult
   std::filesystem::path subnet_file = "/run/flannel/subnet.env";
   std::filesystem::path config_file = "/etc/config/ip-masq-agent";
-  BackendChoice backend = BackendChoice::automatic;
+  std::optional<Backend> backend;  ///< none: "auto"
   std::filesystem::path state_dir = "/run/cni/ip-masq";
   std::chrono::nanoseconds resync_interval = std::chrono::seconds(60);
   std::chrono::nanoseconds lock_timeout = std::chrono::seconds(30);
-  std::vector<std::string> warnings;  ///< of the agent's file
+  std::vector<std::string> warnings;  ///< keys that are misspelt, and those of the agent's file
 };
 
 /// Every key of ours in a netconf (an object); others are left alone. Throws Error{wrong_config} whose
@@ -58,14 +56,14 @@ struct Netconf {
 /// instead of the netconf's; what is wrong with those is told with file and line.
 Netconf parse_netconf(const cni::Json& json, const AgentFile* file = nullptr);
 
-/// The netconf with what its configFile says now, where that exists. Throws Error.
-Netconf effective_netconf(const cni::Json& json);
+/// What is wrong with a key of `file` whatever else is configured. Throws Error{wrong_config}.
+void check_values(const AgentFile& file);
 
 /// `stateDir` alone, for a call that must work whatever else the netconf says. Throws
 /// Error{wrong_config}.
 std::filesystem::path parse_state_dir(const cni::Json& json);
 
-/// The entries of `netconf` that parse_netconf reads, as they are: what is recorded of a network.
+/// The entries of `netconf` that parse_netconf reads or warns of, as they are: what is recorded of a network.
 cni::Json known_keys(const cni::Json& netconf);
 
 /// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each

@@ -11,8 +11,8 @@ PATH = 'expected an absolute path without ".."'
 PORTS = 'expected ports such as "1024-29999,32768-65535", that do not overlap'
 SNAT = "expected an address such as 203.0.113.7 or 2001:db8::7, at most one per family"
 MARKS = 'expected marks such as "0x4000/0x4000", whose mask is not 0 and covers the value, at most 32'
-LOCK = 'expected a duration such as "30s" or "500ms"'
-RESYNC = 'expected a duration of at least 1s, such as "1m30s"'
+LOCK = 'expected a duration of at most 10m, such as "30s" or "500ms"'
+RESYNC = 'expected a duration from 1s to 24h, such as "1m30s"'
 CONTAINER = "expected a letter or digit, then letters, digits, '_', '.' or '-', at most 200 bytes"
 INTERFACE = "expected an interface name of 1 to 15 bytes, not '.' or '..', without '/', ':' or white space"
 NAME = "expected a letter or digit, then letters, digits, '_', '.' or '-', at most 200 bytes"
@@ -26,7 +26,9 @@ KEYS = [
     ({"nonMasqueradeCIDRs": "10.0.0.0/8"}, f'nonMasqueradeCIDRs is "10.0.0.0/8": {NETWORK_LIST}'),
     ({"nonMasqueradeCIDRs": None}, f"nonMasqueradeCIDRs is null: {NETWORK_LIST}"),
     ({"nonMasqueradeCIDRs": {"a": 1}}, f'nonMasqueradeCIDRs is {{"a":1}}: {NETWORK_LIST}'),
-    ({"nonMasqueradeCIDRs": [10]}, f"nonMasqueradeCIDRs is [10]: {NETWORK_LIST}"),
+    ({"nonMasqueradeCIDRs": [10]}, "nonMasqueradeCIDRs holds 10: expected networks such as 10.0.0.0/8 or fd00::/8"),
+    ({"nonMasqueradeCIDRs": ["::ffff:10.1.0.0/112"]},
+     'nonMasqueradeCIDRs is "::ffff:10.1.0.0/112": expected an IPv4 network as such, 10.1.0.0/16'),
     ({"nonMasqueradeCIDRs": ["10.1.0.0/8"]}, 'nonMasqueradeCIDRs is "10.1.0.0/8": expected an aligned network, 10.0.0.0/8'),
     ({"nonMasqueradeCIDRs": ["fd00::1/8"]}, 'nonMasqueradeCIDRs is "fd00::1/8": expected an aligned network, fd00::/8'),
     ({"nonMasqueradeCIDRs": ["10.0.0.0"]}, f'nonMasqueradeCIDRs is "10.0.0.0": {NETWORKS}'),
@@ -98,6 +100,8 @@ KEYS = [
     ({"resyncInterval": 60}, f"resyncInterval is 60: {RESYNC}"),
     ({"resyncInterval": "60"}, f'resyncInterval is "60": {RESYNC}'),
     ({"resyncInterval": "500ms"}, f'resyncInterval is "500ms": {RESYNC}'),
+    ({"resyncInterval": "25h"}, f'resyncInterval is "25h": {RESYNC}'),
+    ({"lockTimeout": "2562047h"}, f'lockTimeout is "2562047h": {LOCK}'),
     ({"lockTimeout": "-1s"}, f'lockTimeout is "-1s": {LOCK}'),
     ({"lockTimeout": "1 minute"}, f'lockTimeout is "1 minute": {LOCK}'),
     ({"name": ""}, f'name is "": {NAME}'),
@@ -119,6 +123,11 @@ KEYS = [
      "prevResult.ips holds 0.0.0.0/0: expected the address of a pod with the length of its network"),
     ({"prevResult": {"ips": [{"address": "127.0.0.1/8"}]}},
      "prevResult.ips has no address that leaves the node: expected at least one"),
+    ({"prevResult": {"interfaces": [{"name": "cni0"}], "ips": [{"address": "10.1.1.1/24", "interface": 0}]}},
+     "prevResult.ips has addresses of the host alone, whose interface has no sandbox: expected at least one of the pod"),
+    ({"prevResult": {"interfaces": [], "ips": [{"address": "10.1.1.1/24", "interface": 0}]}},
+     "prevResult.ips names interface 0: expected the index of one of the 0 in prevResult.interfaces"),
+    ({"prevResult": {"ips": [{"address": "10.1.1.1/24"}] * 257}}, "prevResult.ips has 257 entries: expected at most 256"),
 ]
 
 # what stdin holds -> code, start of the message
@@ -130,7 +139,7 @@ STDIN = [
     (b"[]", 6, "the network configuration on stdin is []: expected a JSON object"),
     (b"null", 6, "the network configuration on stdin is null: expected a JSON object"),
     (b'"name"', 6, 'the network configuration on stdin is "name": expected a JSON object'),
-    (b"[" * 100_000 + b"]" * 100_000, 6, "the network configuration on stdin is nested deeper than 64 levels"),
+    (b"[" * 400_000 + b"]" * 400_000, 6, "the network configuration on stdin is nested deeper than 64 levels"),
     (b'{"a":' * 100_000, 6, "the network configuration on stdin is nested deeper than 64 levels"),
     (b'{"a":"' + b"x" * (5 << 20) + b'"}', 6, "the network configuration on stdin is larger than 4 MiB"),
 ]
@@ -234,6 +243,13 @@ def test_a_broken_subnet_env_names_file_and_line(lived_in):
     message = f'{path}, line 2: FLANNEL_NETWORK holds "10.244.0.0": expected a network such as 10.244.0.0/16'
     assert refused(lived_in.call("ADD", "pod-1", lived_in.netconf(name="new"))) == (7, message)
     path.unlink()
+
+
+def test_a_gc_that_names_no_attachments_forgets_none(lived_in):
+    code, message = refused(lived_in.call("GC", None, lived_in.netconf(version="1.1.0", ips=None)), "1.1.0")
+    assert (code, message) == (
+        7, "neither cni.dev/valid-attachments nor cni.dev/attachments is there, so nothing says which attachments are valid: "
+           "nothing was forgotten")
 
 
 @pytest.mark.parametrize("value, shown", [("x", '"x"'), ([{"containerID": "a"}], '{"containerID":"a"}'), ([7], "7")])

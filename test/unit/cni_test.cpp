@@ -90,7 +90,16 @@ TEST_CASE("a DEL is served whatever the list's version") {
 }
 
 TEST_CASE("valid attachments of a GC") {
-  CHECK(valid_attachments(Json::parse("{}")).empty());
+  CHECK(test::error_of([] { valid_attachments(Json::parse("{}")); }) ==
+        "7: neither cni.dev/valid-attachments nor cni.dev/attachments is there, so nothing says which "
+        "attachments are "
+        "valid: nothing was forgotten");
+  CHECK(valid_attachments(Json::parse(R"({"cni.dev/attachments":null})")).empty());
+  CHECK(valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"}],
+            "cni.dev/attachments":[{"containerID":"a","ifname":"eth0"},{"containerID":"b","ifname":"eth0"}]})")) ==
+        std::vector<AttachmentId>{{"a", "eth0"}, {"b", "eth0"}});
+  CHECK(test::error_of([] { valid_attachments(Json::parse(R"({"cni.dev/attachments":7})")); }) ==
+        "7: cni.dev/attachments is 7: expected an array");
   CHECK(valid_attachments(Json::parse(R"({"cni.dev/valid-attachments":null})")).empty());
   const auto ids = valid_attachments(
       Json::parse(R"({"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"}]})"));
@@ -108,6 +117,66 @@ TEST_CASE("a result goes through unchanged but for its version") {
       result_json(result, "0.4.0") ==
       R"({"cniVersion":"0.4.0","z":1,"ips":[{"version":"4","address":"10.1.1.2/24","x":null}],"a":{"c":[3,1],"b":1.5}})");
   CHECK(addresses(result) == std::vector{test::interface_address("10.1.1.2/24")});
+}
+
+TEST_CASE("an address of an interface without a sandbox is the host's") {
+  const auto pods = [](const std::string& interfaces, const std::string& ips) {
+    std::string said;
+    const auto error = test::error_of([&] {
+      for (const auto& address : addresses(Json::parse("{" + interfaces + "\"ips\":[" + ips + "]}")))
+        said += net::to_text(address) + " ";
+    });
+    return error.empty() ? said : error;
+  };
+  const std::string bridge =
+      R"("interfaces":[{"name":"cni0"},{"name":"veth0","sandbox":""},{"name":"eth0","sandbox":"/run/netns/x"}],)";
+  const std::string host = R"({"address":"192.0.2.5/24","interface":0})";
+  const std::string veth = R"({"address":"192.0.2.6/24","interface":1})";
+  const std::string pod = R"({"address":"10.1.1.2/24","interface":2})";
+  const std::string unsaid = R"({"address":"10.1.1.3/24"},{"address":"10.1.1.4/24","interface":null})";
+  CHECK(pods(bridge, host + "," + pod + "," + veth + "," + unsaid) == "10.1.1.2/24 10.1.1.3/24 10.1.1.4/24 ");
+  CHECK(pods("", host) == "192.0.2.5/24 ");
+  CHECK(pods(bridge, host) ==
+        "7: prevResult.ips has addresses of the host alone, whose interface has no sandbox: expected at "
+        "least one of the "
+        "pod");
+  CHECK(pods(bridge, R"({"address":"10.1.1.2/24","interface":3})") ==
+        "7: prevResult.ips names interface 3: expected the index of one of the 3 in prevResult.interfaces");
+  for (const auto* const index : {"-1", "1.0", "\"1\"", "[]", "true"}) {
+    const auto ip = R"({"address":"10.1.1.2/24","interface":)" + std::string(index) + "}";
+    CHECK(pods(bridge, ip) ==
+          "7: prevResult.ips holds " + ip + ": expected the index of one of prevResult.interfaces");
+  }
+  CHECK(has_host_interface(Json::parse("{}")));
+  CHECK(has_host_interface(Json::parse("{" + bridge + "\"ips\":[]}")));
+  CHECK_FALSE(
+      has_host_interface(Json::parse(R"({"interfaces":[{"name":"eth0","sandbox":"/run/netns/x"}]})")));
+}
+
+TEST_CASE("JSON is bounded, and of a key that stands twice the last one counts") {
+  const auto parsed = [](const std::string& text) {
+    std::string said;
+    const auto error = test::error_of([&] { said = to_text(parse_json(text, "it")); });
+    return error.empty() ? said : error;
+  };
+  CHECK(parsed(R"({"a":1,"b":[true,null,-3,1.5,"\u00e4"],"a":{"c":{},"c":[]}})") ==
+        "{\"a\":{\"c\":[]},\"b\":[true,null,-3,1.5,\"\u00e4\"]}");
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  CHECK(parsed(nested(64)) == nested(64));
+  for (const auto& text : {nested(65), nested(400'000), std::string(400'000, '[')})
+    CHECK(parsed(text) == "6: it is nested deeper than 64 levels");
+  CHECK(parsed("[1e999]") == "6: it is not JSON: a number is out of range");
+  CHECK(parsed("[1,]") == "6: it is not JSON: it goes wrong at byte 4");
+  CHECK(parsed("{\"a\":1} x") == "6: it is not JSON: it goes wrong at byte 9");
+  CHECK(parsed("") == "6: it is not JSON: it goes wrong at byte 1");
+  std::string many = "{";
+  for (int key = 0; key < 300'000; ++key) many += "\"" + std::to_string(key) + "\":1,";
+  CHECK(parse_json(many + "\"z\":1}", "it").size() == 300'001);
+}
+
+TEST_CASE("a value in a message is ASCII, and short") {
+  CHECK(excerpt("\u202e\x7f\u00a0\x1b") == R"("\u202e\u007f\u00a0\u001b")");
+  CHECK(excerpt(std::string(100, 'x')) == "\"" + std::string(79, 'x') + "...");
 }
 
 TEST_CASE("an error is one line of JSON") {

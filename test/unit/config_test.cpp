@@ -18,8 +18,11 @@ TEST_CASE("durations are Go's") {
   CHECK(parse_duration("500ms") == 500ms);
   CHECK(parse_duration("2\u00b5s3us4ns") == 5004ns);
   CHECK(parse_duration(".5s") == 500ms);
-  for (const auto* const text :
-       {"", "5", "s", "1x", "1m-30s", "-1s", "1 s", "1..5s", "300000000h", "1e3s", "."}) {
+  CHECK(parse_duration("876000h") == longest_duration);
+  CHECK(std::chrono::steady_clock::now() + longest_duration > std::chrono::steady_clock::now());
+  CHECK(std::chrono::system_clock::now() + longest_duration > std::chrono::system_clock::now());
+  for (const auto* const text : {"", "5", "s", "1x", "1m-30s", "-1s", "1 s", "1..5s", "876001h", "2562047h",
+                                 "2562047h47m16.854775807s", "99999999999999999999h", "1e3s", "."}) {
     CAPTURE(text);
     CHECK_FALSE(parse_duration(text));
   }
@@ -63,6 +66,9 @@ TEST_CASE("flannel's networks, both families, each a list") {
   CHECK(parse_cluster_networks("", "x").empty());
   CHECK(test::error_of([] { parse_cluster_networks("\nFLANNEL_NETWORK=10.244\n", "/run/x"); }) ==
         "7: /run/x, line 2: FLANNEL_NETWORK holds \"10.244\": expected a network such as 10.244.0.0/16");
+  CHECK(test::error_of([] { parse_cluster_networks("FLANNEL_NETWORK=10.2\x1b[2J\n", "/run/x"); }) ==
+        "7: /run/x, line 1: FLANNEL_NETWORK holds \"10.2\\u001b[2J\": expected a network such as "
+        "10.244.0.0/16");
   CHECK(read_cluster_networks("/nonexistent/subnet.env").empty());
 }
 

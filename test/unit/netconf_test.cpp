@@ -43,7 +43,7 @@ TEST_CASE("defaults are those of the documentation") {
   CHECK(netconf.subnet_file == "/run/flannel/subnet.env");
   CHECK(netconf.config_file == "/etc/config/ip-masq-agent");
   CHECK(netconf.state_dir == "/run/cni/ip-masq");
-  CHECK(netconf.backend == BackendChoice::automatic);
+  CHECK_FALSE(netconf.backend);
   CHECK(netconf.resync_interval == std::chrono::seconds(60));
   CHECK(netconf.lock_timeout == std::chrono::seconds(30));
 }
@@ -85,6 +85,66 @@ TEST_CASE("one error names everything that is wrong") {
         "backend is 3: expected \"auto\" or \"iptables\" or \"nftables\"");
 }
 
+TEST_CASE("an IPv4 network in IPv6's clothes is refused with its own form") {
+  const auto refused = [](const std::string& key, const std::string& text) {
+    return test::error_of([&] { parse("\"" + key + "\": [\"" + text + "\"]"); });
+  };
+  for (const auto* const key : {"nonMasqueradeCIDRs", "masqueradeCIDRs", "podSubnets"}) {
+    const std::string start = "7: " + std::string(key) + " is ";
+    CHECK(refused(key, "::ffff:35.100.0.0/112") ==
+          start + "\"::ffff:35.100.0.0/112\": expected an IPv4 network as such, 35.100.0.0/16");
+    CHECK(refused(key, "::ffff:2364:1/112") ==
+          start + "\"::ffff:2364:1/112\": expected an IPv4 network as such, 35.100.0.0/16");
+    CHECK(refused(key, "::FFFF:0:0/96") ==
+          start + "\"::FFFF:0:0/96\": expected an IPv4 network as such, 0.0.0.0/0");
+  }
+  CHECK(refused("snatTo", "::ffff:203.0.113.7") ==
+        "7: snatTo is \"::ffff:203.0.113.7\": expected an IPv4 address as such, 203.0.113.7");
+  CHECK(parse(R"("nonMasqueradeCIDRs": ["::/0", "::/80", "64:ff9b::/96"])").non_masquerade.size() == 6);
+}
+
+TEST_CASE("durations have limits") {
+  const std::string resync = ": expected a duration from 1s to 24h, such as \"1m30s\"";
+  const std::string lock = ": expected a duration of at most 10m, such as \"30s\" or \"500ms\"";
+  for (const auto* const text : {"999ms", "24h1ns", "2562047h"}) {
+    CHECK(test::error_of([&] { parse(R"("resyncInterval": ")" + std::string(text) + "\""); }) ==
+          "7: resyncInterval is \"" + std::string(text) + "\"" + resync);
+  }
+  for (const auto* const text : {"10m1ns", "2562047h"}) {
+    CHECK(test::error_of([&] { parse(R"("lockTimeout": ")" + std::string(text) + "\""); }) ==
+          "7: lockTimeout is \"" + std::string(text) + "\"" + lock);
+  }
+  CHECK(parse(R"("resyncInterval": "24h")").resync_interval == std::chrono::hours(24));
+  CHECK(parse(R"("lockTimeout": "10m")").lock_timeout == std::chrono::minutes(10));
+}
+
+TEST_CASE("a misspelt key is warned of, what runtimes add is not") {
+  const auto warnings =
+      parse(R"("nonMasqueradeCidrs": [], "podSubnet": [], "x": 1, "cniVersion": "1.0.0", "name": "n",
+      "type": "ip-masq", "prevResult": {}, "runtimeConfig": {}, "args": {}, "capabilities": {}, "ipam": {}, "dns": {},
+      "cni.dev/attachments": [], "ipMasq": true, "mtu": 1)")
+          .warnings;
+  CHECK(warnings ==
+        std::vector<std::string>{"key \"nonMasqueradeCidrs\" of the network configuration is not known, and "
+                                 "left alone: did you mean \"nonMasqueradeCIDRs\"?",
+                                 "key \"podSubnet\" of the network configuration is not known, and left "
+                                 "alone: did you mean \"podSubnets\"?"});
+}
+
+TEST_CASE("long lists and many problems are read in no time") {
+  std::string list;
+  for (int item = 0; item < 10'000; ++item) {
+    list += (item == 0 ? "\"" : ",\"") + std::to_string(1 + item / 4000) + "." + std::to_string(item / 250) +
+            "." + std::to_string(item % 250) + ".0/24\"";
+  }
+  const auto both = R"("cidrLimit": 10000, "nonMasqueradeCIDRs": [], "masqueradeCIDRs": [)" + list + "]";
+  CHECK(parse(both).masquerade.size() == 10'000);
+  std::string wrong = "\"x\"";
+  for (int item = 1; item < 200'000; ++item) wrong += ",\"x\"";
+  const auto said = test::error_of([&wrong] { parse("\"nonMasqueradeCIDRs\": [" + wrong + "]"); });
+  CHECK(said.ends_with("; and 199980 more"));
+}
+
 TEST_CASE("the limit counts what is written") {
   CHECK(test::error_of([] { parse(R"("cidrLimit": 1, "nonMasqueradeCIDRs": ["10.0.0.0/8"])"); }).empty());
   CHECK(test::error_of([] { parse(R"("cidrLimit": 0)"); }).empty());
@@ -121,8 +181,9 @@ TEST_CASE("pod subnets that cannot be meant are refused") {
 
 TEST_CASE("what is recorded of a netconf is what is ours") {
   CHECK(known_keys(
-            cni::Json::parse(R"({"name":"n","catchAll":false,"prevResult":{},"lockTimeout":"1s","x":1})"))
-            .dump() == R"({"catchAll":false,"lockTimeout":"1s"})");
+            cni::Json::parse(
+                R"({"name":"n","catchAll":false,"prevResult":{},"lockTimeout":"1s","x":1,"catchALL":true})"))
+            .dump() == R"({"catchAll":false,"lockTimeout":"1s","catchALL":true})");
 }
 
 }  // namespace ipmasq::config

@@ -1,0 +1,79 @@
+#include "config/in_force.hpp"
+
+#include <utility>
+
+#include "config/flannel.hpp"
+#include "error/error.hpp"
+
+namespace ipmasq::config {
+
+namespace {
+
+std::string joined(const std::vector<std::string>& problems) {
+  std::string text;
+  for (const auto& problem : problems) text += (text.empty() ? "" : "; ") + problem;
+  return text;
+}
+
+const AgentFile* pointer_to(const std::optional<AgentFile>& file) {
+  return file ? &*file : nullptr;
+}
+
+void read_file(Reading& reading) {
+  try {
+    reading.file = read_agent_file(reading.netconf.config_file);
+    reading.with_file = reading.file ? parse_netconf(reading.keys, &*reading.file) : reading.netconf;
+  } catch (const Error& error) {
+    reading.file.reset();
+    reading.problems.emplace_back(error.what());
+  }
+}
+
+void read_networks(Reading& reading) {
+  try {
+    reading.cluster_networks = read_cluster_networks(reading.netconf.subnet_file);
+  } catch (const Error& error) {
+    reading.problems.emplace_back(error.what());
+  }
+}
+
+// The netconf of now under the file that was good last; where the two do not go together, all as it was.
+Configuration under_last_good_file(const Reading& reading, const MadeOf& last_good) {
+  try {
+    return {parse_netconf(reading.keys, pointer_to(last_good.file)), {reading.keys, last_good.file}};
+  } catch (const Error&) {
+    return {parse_netconf(last_good.netconf, pointer_to(last_good.file)),
+            {last_good.netconf, last_good.file}};
+  }
+}
+
+}  // namespace
+
+bool MadeOf::operator==(const MadeOf& other) const {
+  const bool same_file = file.has_value() == other.file.has_value() &&
+                         (!file || (file->path == other.file->path && file->keys == other.file->keys));
+  return same_file && netconf == other.netconf && cluster_networks == other.cluster_networks;
+}
+
+Reading read_configuration(const cni::Json& netconf) {
+  Reading reading{.keys = known_keys(netconf), .netconf = parse_netconf(netconf)};
+  read_file(reading);
+  read_networks(reading);
+  return reading;
+}
+
+Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good) {
+  if (!reading.problems.empty() && !last_good) throw Error(Kind::wrong_config, joined(reading.problems));
+  auto configuration = reading.with_file ? Configuration{*reading.with_file, {reading.keys, reading.file}}
+                                         : under_last_good_file(reading, *last_good);
+  configuration.made_of.cluster_networks =
+      reading.cluster_networks ? *reading.cluster_networks : last_good->cluster_networks;
+  configuration.problems = reading.problems;
+  return configuration;
+}
+
+Configuration as_made(const MadeOf& made_of) {
+  return {parse_netconf(made_of.netconf, pointer_to(made_of.file)), made_of};
+}
+
+}  // namespace ipmasq::config

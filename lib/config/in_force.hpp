@@ -1,0 +1,55 @@
+// The configuration in force: what a netconf and the files that it names say now; where a file is wrong, what
+// was good last, for pods that run and for new ones alike.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cni/json.hpp"
+#include "config/agent_file.hpp"
+#include "config/netconf.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::config {
+
+/// What a network's rules were made of: enough to make the same ones again, whatever became of the files
+/// since.
+// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann::json declares its move noexcept
+struct MadeOf {
+  cni::Json netconf;                   ///< its keys that are ours
+  std::optional<AgentFile> file = {};  ///< path and keys; none where there was no file
+  std::vector<net::Prefix> cluster_networks = {};
+
+  bool operator==(const MadeOf& other) const;
+};
+
+/// What netconf and files say now.
+struct Reading {
+  cni::Json keys;   ///< of the netconf, those that are ours
+  Netconf netconf;  ///< of the netconf alone
+  std::optional<AgentFile> file = {};
+  std::optional<Netconf> with_file = {};                          ///< none where the file is wrong
+  std::optional<std::vector<net::Prefix>> cluster_networks = {};  ///< none where subnet.env is wrong
+  std::vector<std::string> problems = {};  ///< why; each names file, line and what was expected
+};
+
+/// Reads the netconf (an object) and the files that it names, each once. Throws Error{wrong_config} for what
+/// is wrong with the netconf itself.
+Reading read_configuration(const cni::Json& netconf);
+
+struct Configuration {
+  Netconf netconf;
+  MadeOf made_of;
+  std::vector<std::string> problems = {};  ///< of files that are wrong now, and so not in force
+};
+
+/// `last_good`: of the network's record. Throws Error{wrong_config} with all problems where something is
+/// wrong and nothing good is known instead.
+Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good);
+
+/// What rules were made of, whatever the files say now. Throws Error{wrong_config} for a record that nobody
+/// of this version wrote.
+Configuration as_made(const MadeOf& made_of);
+
+}  // namespace ipmasq::config
