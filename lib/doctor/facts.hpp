@@ -28,20 +28,25 @@ struct Network {
   std::vector<net::Prefix> pod_subnets;
 };
 
-/// What ip-masq knows of itself.
+/// What ip-masq knows of itself; of each list a line a thing, none where all is well.
 struct Ours {
   std::vector<Network> networks;
   nat::Ruleset wanted = {};
-  std::vector<std::string> differences;         ///< of our rules from what is wanted
-  std::map<std::string, std::string> problems;  ///< why rules of a network cannot be said, by network
-  std::optional<std::string> unavailable;       ///< why the kernel's NAT cannot be used
-  std::set<std::string> containers;             ///< IDs of all attachments
+  std::vector<std::string> differences = {};   ///< of our rules from what is wanted
+  std::vector<std::string> on_their_way = {};  ///< networks between two back ends
+  std::vector<std::string> wrong_files = {};   ///< and so not in force
+  std::vector<std::string> misspelt = {};      ///< keys
+  std::vector<std::string> damaged_records = {};
+  std::vector<std::string> unrecorded = {};   ///< rules that no record needs
+  std::vector<std::string> unavailable = {};  ///< why the kernel's NAT cannot be used
+  std::vector<std::string> bypassing = {};    ///< pods whose packets do not pass this node
+  std::set<std::string> containers = {};      ///< IDs of all attachments
 };
 
 /// The node beside ip-masq.
 struct Surroundings {
-  std::vector<nat::ForeignRule> rules;
-  std::vector<nat::ForeignChain> nat_chains;  ///< on postrouting, in nftables
+  nat::Foreign foreign;
+  std::set<net::Address> addresses;  ///< of the node's interfaces
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::vector<Conflist> conflists;
@@ -60,7 +65,8 @@ struct Facts {
   Surroundings node;
 };
 
-/// Reads what is in files and /proc: all of Surroundings but rules, chains and routes. What cannot be read is
+/// Reads what is in files and /proc: all of Surroundings but `foreign`, addresses and
+/// routes. What cannot be read is
 /// left out.
 Surroundings read_surroundings(const std::filesystem::path& conf_dir,
                                const std::filesystem::path& subnet_file);

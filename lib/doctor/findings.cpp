@@ -1,12 +1,17 @@
 #include "doctor/findings.hpp"
 
 #include <algorithm>
+#include <array>
+#include <deque>
 #include <functional>
 #include <iterator>
+#include <set>
+#include <string_view>
 #include <utility>
 
+#include "doctor/own_findings.hpp"
+#include "nat/contradictions.hpp"
 #include "nat/explain.hpp"
-#include "nat/iptables_rules.hpp"
 #include "nat/nftables_rules.hpp"
 
 namespace ipmasq::doctor {
@@ -14,13 +19,18 @@ namespace ipmasq::doctor {
 namespace {
 
 using nat::ForeignRule;
-using Rules = std::vector<ForeignRule>;
+using Rules = std::deque<ForeignRule>;
 
 // ---- rules of others
 
+bool can_translate(const ForeignRule& rule) {
+  return rule.program == "nft" || rule.table == "nat";
+}
+
 Rules select(const Rules& rules, const std::function<bool(const ForeignRule&)>& is_wanted) {
   Rules selected;
-  std::ranges::copy_if(rules, std::back_inserter(selected), is_wanted);
+  std::ranges::copy_if(rules, std::back_inserter(selected),
+                       [&](const ForeignRule& rule) { return can_translate(rule) && is_wanted(rule); });
   return selected;
 }
 
@@ -39,11 +49,12 @@ void append_chain_removal(const std::string& chain, const Rules& rules, std::vec
   append_deletes(select(rules, [&](const auto& rule) { return rule.target == chain; }), fix);
   std::vector<std::string> removals;
   for (const auto& rule : rules) {
-    if (rule.chain != chain) continue;
+    if (rule.chain != chain || !can_translate(rule)) continue;
+    const auto name = nat::shell_word(chain);
     const auto tool = rule.program == "nft" ? "" : rule.program + " -t nat ";
-    const auto place = rule.family + " " + rule.table + " " + chain;
+    const auto place = rule.family + " " + nat::shell_word(rule.table) + " " + name;
     const auto removal = rule.program == "nft" ? "nft flush chain " + place + " && nft delete chain " + place
-                                               : tool + "-F " + chain + " && " + tool + "-X " + chain;
+                                               : tool + "-F " + name + " && " + tool + "-X " + name;
     if (std::ranges::find(removals, removal) == removals.end()) removals.push_back(removal);
   }
   fix.insert(fix.end(), removals.begin(), removals.end());
@@ -61,42 +72,11 @@ std::string part_of(const std::string& text, const std::string& start, char end)
 
 using Findings = std::vector<Finding>;
 
-void find_own_trouble(const Facts& facts, Findings& findings) {
-  const auto& ours = facts.ours;
-  if (ours.unavailable) {
-    findings.push_back(
-        {"kernel-module-missing",
-         {*ours.unavailable},
-         "ip-masq cannot set any rule: an ADD fails",
-         {"modprobe -a ip_tables iptable_nat ip6table_nat nf_tables nft_chain_nat nft_masq nft_fib_inet"}});
-  }
-  if (!ours.problems.empty()) {
-    Finding finding{
-        "record-damaged", {}, "the rules of these networks stay as they are until it is mended", {}};
-    for (const auto& [network, problem] : ours.problems) finding.where.push_back(network + ": " + problem);
-    finding.fix = {
-        "remove the file that is named, then delete the pod that it is of, or let the runtime's GC do so"};
-    findings.push_back(finding);
-  }
-  if (ours.differences.empty()) return;
-  const auto hook = "out of place: " + nat::iptables::to_text(std::string(nat::iptables::hook_chain),
-                                                              nat::iptables::hook_rule());
-  const auto is_hook = [&hook](const std::string& line) { return line.ends_with(hook); };
-  if (std::ranges::any_of(ours.differences, is_hook)) {
-    findings.push_back(
-        {"jump-not-first",
-         {hook},
-         "a rule that stands before it in POSTROUTING decides first, and can masquerade what is exempt",
-         {"ip-masq sync"}});
-  }
-  Finding finding{
-      "rules-not-right", {}, "pods may be hidden, or not masqueraded where they should be", {"ip-masq sync"}};
-  std::ranges::remove_copy_if(ours.differences, std::back_inserter(finding.where), is_hook);
-  if (!finding.where.empty()) findings.push_back(finding);
-}
-
 void find_wrong_backend(const Facts& facts, Findings& findings) {
-  const auto& chains = facts.node.nat_chains;
+  std::vector<nat::ForeignChain> chains;
+  std::ranges::copy_if(facts.node.foreign.chains, std::back_inserter(chains), [](const auto& each) {
+    return each.program == "nft" && each.is_nat && each.hook == nat::Hook::postrouting;
+  });
   const auto names = [](const std::vector<nat::ForeignChain>& list) {
     std::vector<std::string> texts;
     texts.reserve(list.size());
@@ -128,7 +108,7 @@ void find_wrong_backend(const Facts& facts, Findings& findings) {
                      std::to_string(nat::nftables::base_priority) + ")"}};
     findings.push_back(finding);
   }
-  const auto legacy = select(facts.node.rules, [](const ForeignRule& rule) {
+  const auto legacy = select(facts.node.foreign.rules, [](const ForeignRule& rule) {
     return rule.program != "nft" && (rule.translates() || rule.chain == "POSTROUTING");
   });
   if (!legacy.empty() && !chains.empty()) {
@@ -144,7 +124,7 @@ void find_wrong_backend(const Facts& facts, Findings& findings) {
 }
 
 void find_docker(const Facts& facts, Findings& findings) {
-  const auto rules = select(facts.node.rules, [](const ForeignRule& rule) {
+  const auto rules = select(facts.node.foreign.rules, [](const ForeignRule& rule) {
     const bool is_dockers =
         rule.out_interface && rule.out_interface->inverted &&
         (rule.out_interface->value.starts_with("docker") || rule.out_interface->value.starts_with("br-"));
@@ -172,8 +152,8 @@ bool is_flannels(const ForeignRule& rule) {
 
 void find_flannel(const Facts& facts, Findings& findings) {
   const auto& node = facts.node;
-  auto rules =
-      select(node.rules, [](const ForeignRule& rule) { return is_flannels(rule) && rule.translates(); });
+  auto rules = select(node.foreign.rules,
+                      [](const ForeignRule& rule) { return is_flannels(rule) && rule.translates(); });
   const bool says_so = node.flannel_masquerades == true;
   if (!rules.empty() || says_so) {
     Finding finding{
@@ -183,7 +163,7 @@ void find_flannel(const Facts& facts, Findings& findings) {
         {}};
     if (says_so) finding.where.push_back("FLANNEL_IPMASQ=true in " + node.subnet_file.string());
     if (!says_so && !node.processes.contains("flanneld")) {
-      append_chain_removal("FLANNEL-POSTRTG", node.rules, finding.fix);
+      append_chain_removal("FLANNEL-POSTRTG", node.foreign.rules, finding.fix);
     }
     if (finding.fix.empty()) {
       finding.fix = {
@@ -240,15 +220,15 @@ void find_bridge(const Facts& facts, Findings& findings) {
                {},
                "left behind by pods that are gone: hides the next pod that gets such an address",
                {}};
-  for (const auto& rule : facts.node.rules) {
-    const auto container = container_of(rule);
+  for (const auto& rule : facts.node.foreign.rules) {
+    const auto container = can_translate(rule) ? container_of(rule) : "";
     if (container.empty()) continue;
     auto& finding = is_alive(container) ? alive : gone;
     finding.where.push_back(nat::to_text(rule));
     if (&finding == &gone) {
       finding.fix.push_back(nat::delete_command(rule));
       if (rule.target.starts_with("CNI-")) {
-        auto others = select(facts.node.rules, [&rule](const ForeignRule& each) {
+        auto others = select(facts.node.foreign.rules, [&rule](const ForeignRule& each) {
           return each.program == rule.program && each.family == rule.family && each.chain == rule.target;
         });
         append_chain_removal(rule.target, others, finding.fix);
@@ -265,7 +245,7 @@ void find_bridge(const Facts& facts, Findings& findings) {
 }
 
 void find_agent(const Facts& facts, Findings& findings) {
-  const auto jumps = select(facts.node.rules, [](const ForeignRule& rule) {
+  const auto jumps = select(facts.node.foreign.rules, [](const ForeignRule& rule) {
     return rule.target == "IP-MASQ-AGENT" || rule.target == "IP-MASQ" ||
            rule.comment.starts_with("ip-masq-agent: ensure");
   });
@@ -281,12 +261,12 @@ void find_agent(const Facts& facts, Findings& findings) {
   }
   std::set<std::string> chains;
   for (const auto& rule : jumps) chains.insert(rule.target);
-  for (const auto& chain : chains) append_chain_removal(chain, facts.node.rules, finding.fix);
+  for (const auto& chain : chains) append_chain_removal(chain, facts.node.foreign.rules, finding.fix);
   findings.push_back(finding);
 }
 
 void find_kube_proxy(const Facts& facts, Findings& findings) {
-  const auto rules = select(facts.node.rules, [](const ForeignRule& rule) {
+  const auto rules = select(facts.node.foreign.rules, [](const ForeignRule& rule) {
     const bool in_iptables = rule.chain.starts_with("KUBE-SVC-") && rule.target == "KUBE-MARK-MASQ";
     const bool in_nftables = rule.table == "kube-proxy" && rule.chain.starts_with("service-") &&
                              rule.target == "mark-for-masquerade";
@@ -301,25 +281,76 @@ void find_kube_proxy(const Facts& facts, Findings& findings) {
         "kube-proxy"}});
 }
 
+// What is not told of a contradiction by another finding, by the finding that tells it.
+struct Telling {
+  nat::Contradiction::Kind kind;
+  const char* name;
+  const char* does;
+};
+
+constexpr std::array<Telling, 4> tellings{
+    {{nat::Contradiction::Kind::not_tracked, "pods-not-tracked",
+      "pods' packets are not tracked: nothing translates them, and the pods' own addresses go out"},
+     {nat::Contradiction::Kind::yield_mark_set, "yield-mark-set",
+      "pods' packets get a mark for which our rules leave them to others (yieldMarks)"},
+     {nat::Contradiction::Kind::redirected, "destination-redirected",
+      "pods' connections go elsewhere than they were meant to, or end on this node"},
+     {nat::Contradiction::Kind::source_rewritten, "source-rewritten",
+      "pods' packets get another source outside NAT, where our rules have no say"}}};
+
+// What contradicts our rules for pods of any subnet, towards whatever destination.
+std::vector<nat::Contradiction> contradictions_for_all_pods(const Facts& facts) {
+  std::vector<nat::Contradiction> found;
+  for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
+    for (const auto* const backend : {"iptables", "nftables"}) {
+      nat::Flow flow{.sources = {}, .node_addresses = facts.node.addresses};
+      for (const auto& network : facts.ours.networks) {
+        if (network.backend != backend) continue;
+        std::ranges::copy_if(network.pod_subnets, std::back_inserter(flow.sources),
+                             [family](const net::Prefix& subnet) { return subnet.family() == family; });
+      }
+      if (flow.sources.empty()) continue;
+      const nat::OurPlace place{std::string_view(backend) == "nftables", facts.ours.wanted.yield_marks};
+      for (auto& each : nat::contradictions(facts.node.foreign, place, flow))
+        found.push_back(std::move(each));
+    }
+  }
+  return found;
+}
+
+void find_contradictions(const Facts& facts, Findings& findings) {
+  const auto found = contradictions_for_all_pods(facts);
+  for (const auto& telling : tellings) {
+    Finding finding{telling.name, {}, telling.does, {}};
+    std::set<std::string> told;
+    for (const auto& each : found) {
+      if (each.kind != telling.kind || !told.insert(each.rule).second) continue;
+      finding.where.push_back(each.rule);
+      finding.fix.push_back(each.fix);
+    }
+    std::ranges::reverse(finding.fix);  // rules can be named by their number: the last one goes first
+    if (!finding.where.empty()) findings.push_back(finding);
+  }
+}
+
 void find_ospf(const Facts& facts, Findings& findings) {
   Finding not_exempt{
       "ospf-network-not-exempt",
       {},
       "routers tell the way to these networks, which yet see this node instead of the pod",
       {"add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile"}};
-  for (const auto& subnet : facts.ours.wanted.pod_subnets) {
+  for (const auto& chain : facts.ours.wanted.chains) {
     for (const auto& network : facts.node.ospf_routes) {
       const bool is_rest_of_the_world = network.length == 0;
-      if (network.family() != subnet.prefix.family() || is_rest_of_the_world) continue;
-      if (nat::keeps_all(subnet, network)) continue;
-      not_exempt.where.push_back(net::to_text(network) + ", from pods in " + net::to_text(subnet.prefix) +
-                                 " (" + subnet.network + ")");
+      if (network.family() != chain.family || is_rest_of_the_world || nat::keeps_all(chain, network))
+        continue;
+      not_exempt.where.push_back(net::to_text(network) + ", from pods of network " + chain.network);
     }
   }
   if (!not_exempt.where.empty()) findings.push_back(not_exempt);
 
   if (!facts.node.processes.contains("ospfd")) return;
-  const auto rules = select(facts.node.rules, [](const ForeignRule& rule) {
+  const auto rules = select(facts.node.foreign.rules, [](const ForeignRule& rule) {
     return is_flannels(rule) && rule.translates() && rule.source && rule.source->inverted;
   });
   if (rules.empty()) return;
@@ -368,9 +399,15 @@ void find_sysctls(const Facts& facts, Findings& findings) {
 
 std::vector<Finding> examine(const Facts& facts) {
   Findings findings;
-  for (const auto find : {find_own_trouble, find_wrong_backend, find_docker, find_flannel, find_bridge,
-                          find_agent, find_kube_proxy, find_ospf, find_sysctls}) {
+  for (const auto find : {find_own_findings, find_wrong_backend, find_contradictions, find_docker,
+                          find_flannel, find_bridge, find_agent, find_kube_proxy, find_ospf, find_sysctls}) {
     find(facts, findings);
+  }
+  // Others' rules, files and names can hold anything.
+  for (auto& finding : findings) {
+    for (auto* const lines : {&finding.where, &finding.fix}) {
+      for (auto& line : *lines) line = nat::printable(line);
+    }
   }
   return findings;
 }

@@ -1,8 +1,14 @@
 #include "nat/foreign_rule.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
 namespace ipmasq::nat {
 
 namespace {
+
+constexpr std::uint8_t delete_character = 0x7f;
 
 std::string quoted(const std::string& text) {
   std::string result = "'";
@@ -10,33 +16,141 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
-std::string specification(const ForeignRule& rule) {
-  const auto flag = [](bool inverted, const char* name, const std::string& value) {
-    return std::string(inverted ? " ! " : " ") + name + " " + value;
-  };
+std::string matches_text(const ForeignRule& rule) {
   std::string text;
-  if (rule.source) text += flag(rule.source->inverted, "-s", net::to_text(rule.source->value));
-  if (rule.destination) text += flag(rule.destination->inverted, "-d", net::to_text(rule.destination->value));
-  if (rule.out_interface) text += flag(rule.out_interface->inverted, "-o", rule.out_interface->value);
+  const auto add = [&text](bool inverted, const char* name, const std::string& value) {
+    text += std::string(inverted ? " ! " : " ") + name + " " + value;
+  };
+  if (rule.source) add(rule.source->inverted, "-s", net::to_text(rule.source->value));
+  if (rule.destination) add(rule.destination->inverted, "-d", net::to_text(rule.destination->value));
+  if (rule.in_interface) add(rule.in_interface->inverted, "-i", shell_word(rule.in_interface->value));
+  if (rule.out_interface) add(rule.out_interface->inverted, "-o", shell_word(rule.out_interface->value));
+  if (rule.protocol) add(rule.protocol->inverted, "-p", std::to_string(rule.protocol->value));
+  if (rule.mark) {
+    text += " -m mark";
+    add(rule.mark->inverted, "--mark", config::to_text(rule.mark->value));
+  }
   if (!rule.comment.empty()) text += " -m comment --comment " + quoted(rule.comment);
+  if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
   if (rule.not_to_local) text += " -m addrtype ! --dst-type LOCAL";
-  return text + (rule.target.empty() ? "" : " -j " + rule.target);
+  if (rule.from_local) text += " -m addrtype --src-type LOCAL";
+  for (const auto& lookup : rule.lookups) {
+    add(lookup.inverted, lookup.destination_at ? "-d" : "-s", "@" + shell_word(lookup.set));
+  }
+  for (const auto& kind : rule.other_matches) text += " -m " + kind + " ...";
+  return text;
+}
+
+std::string target_text(const ForeignRule& rule) {
+  if (rule.verdicts) return " vmap @" + shell_word(rule.verdicts->set);
+  if (rule.target.empty()) return "";
+  return (rule.is_goto ? " -g " : " -j ") + (rule.is_jump ? shell_word(rule.target) : rule.target);
+}
+
+std::string effects_text(const ForeignRule& rule) {
+  std::string text;
+  if (rule.translates_to) text += " --to-source " + net::to_text(*rule.translates_to);
+  if (rule.redirection && rule.redirection->to)
+    text += " --to-destination " + net::to_text(*rule.redirection->to);
+  if (rule.untracks && rule.target != "NOTRACK") text += rule.target == "CT" ? " --notrack" : " notrack";
+  if (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0) {
+    text += " mark set";
+  } else if (rule.mark_change) {
+    std::array<char, 48> change{};
+    std::snprintf(change.data(), change.size(), " --set-xmark 0x%x/0x%x",  // NOLINT(cert-err33-c): it fits
+                  rule.mark_change->flip, ~rule.mark_change->keep);
+    text += change.data();
+  }
+  if (rule.rewrites_source) text += " saddr set";
+  if (rule.redirection && !rule.redirection->by_nat && !rule.redirection->to_this_node) text += " daddr set";
+  return text;
 }
 
 std::string place(const ForeignRule& rule) {
-  return rule.family + " " + rule.table + " " + rule.chain + " handle " + std::to_string(rule.handle);
+  return rule.family + " " + shell_word(rule.table) + " " + shell_word(rule.chain) + " handle " +
+         std::to_string(rule.handle);
+}
+
+// Whether iptables would know the rule again by what is told of it: matches in their order, all of its
+// target.
+bool is_told_whole(const ForeignRule& rule) {
+  const auto is_plain = [](const std::string& text) { return printable(text) == text; };
+  const bool has_more = !rule.other_matches.empty() || rule.redirection || rule.translates_to ||
+                        rule.connection_mark != 0 ||
+                        (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0);
+  const bool is_in_order = !rule.mark || (rule.comment.empty() && !rule.to_local && !rule.not_to_local);
+  return !has_more && is_in_order && is_plain(rule.comment) && is_plain(rule.chain) && is_plain(rule.target);
+}
+
+// Bytes of the UTF-8 character that `text` begins with; 0 where it begins with none.
+std::size_t character_length(std::string_view text) {
+  const auto byte = [text](std::size_t index) { return static_cast<std::uint8_t>(text[index]); };
+  if (byte(0) < 0x80) return 1;
+  const std::size_t length = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
+  if (byte(0) < 0xc2 || byte(0) > 0xf4 || text.size() < length) return 0;
+  std::uint32_t code = byte(0) & (0x7fU >> length);
+  for (std::size_t index = 1; index < length; ++index) {
+    if ((byte(index) & 0xc0U) != 0x80) return 0;
+    code = code << 6U | (byte(index) & 0x3fU);
+  }
+  constexpr std::array<std::uint32_t, 5> least{0, 0, 0x80, 0x800, 0x10000};
+  const bool is_surrogate = code >= 0xd800 && code <= 0xdfff;
+  return code < least.at(length) || code > 0x10ffff || is_surrogate ? 0 : length;
+}
+
+// C1 controls, and the characters that turn the direction of a line around.
+bool is_shown(std::string_view character) {
+  const auto first = static_cast<std::uint8_t>(character[0]);
+  if (character.size() == 1) return first >= ' ' && first != delete_character;
+  if (first == 0xc2) return static_cast<std::uint8_t>(character[1]) >= 0xa0;
+  constexpr std::array<std::string_view, 11> unseen{"\u200e", "\u200f", "\u2028", "\u2029",
+                                                    "\u202a", "\u202b", "\u202c", "\u202d",
+                                                    "\u202e", "\u2066", "\u2067"};
+  return std::ranges::find(unseen, character) == unseen.end();
 }
 
 }  // namespace
 
+bool ForeignRule::translates() const {
+  return !is_jump && (target == "MASQUERADE" || target == "SNAT");
+}
+
+std::string shell_word(const std::string& text) {
+  constexpr auto plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+./:@%,=";
+  return !text.empty() && text.find_first_not_of(plain) == std::string::npos ? text : quoted(text);
+}
+
+std::string printable(std::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    const auto length = character_length(text);
+    const auto character = text.substr(0, std::max<std::size_t>(length, 1));
+    if (length > 0 && is_shown(character)) {
+      shown += character;
+    } else {
+      for (const char c : character) {
+        std::array<char, 8> code{};
+        std::snprintf(code.data(), code.size(), "\\x%02x",  // NOLINT(cert-err33-c): it fits
+                      static_cast<unsigned>(static_cast<std::uint8_t>(c)));
+        shown += code.data();
+      }
+    }
+    text.remove_prefix(character.size());
+  }
+  return shown;
+}
+
 std::string to_text(const ForeignRule& rule) {
-  if (rule.program == "nft") return "nft " + place(rule) + ":" + specification(rule);
-  return rule.program + " -t nat -A " + rule.chain + specification(rule);
+  const auto specification = matches_text(rule) + target_text(rule) + effects_text(rule);
+  if (rule.program == "nft") return printable("nft " + place(rule) + ":" + specification);
+  return printable(rule.program + " -t " + rule.table + " -A " + shell_word(rule.chain) + specification);
 }
 
 std::string delete_command(const ForeignRule& rule) {
-  if (rule.program == "nft") return "nft delete rule " + place(rule);
-  return rule.program + " -t nat -D " + rule.chain + specification(rule);
+  if (rule.program == "nft") return printable("nft delete rule " + place(rule));
+  const auto start = rule.program + " -t " + rule.table + " -D " + shell_word(rule.chain);
+  if (is_told_whole(rule)) return start + matches_text(rule) + target_text(rule) + effects_text(rule);
+  return printable(start + " " + std::to_string(rule.number));
 }
 
 }  // namespace ipmasq::nat

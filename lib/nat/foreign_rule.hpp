@@ -1,11 +1,17 @@
-// NAT rules and chains of somebody else, as far as they say who is hidden.
+// Rules, chains and sets of somebody else, as far as they say what becomes of a pod's packets.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "config/mark.hpp"
 #include "net/address.hpp"
+#include "net/range.hpp"
 
 namespace ipmasq::nat {
 
@@ -18,39 +24,132 @@ struct Match {
   bool operator==(const Match&) const = default;
 };
 
+/// A look into a set or map of the rule's nftables table. Of its key only addresses are told: where in the
+/// key they begin, in bytes.
+struct Lookup {
+  std::string set;
+  std::optional<unsigned> source_at = {};
+  std::optional<unsigned> destination_at = {};
+  bool inverted = false;
+
+  bool operator==(const Lookup&) const = default;
+};
+
+/// The new mark is (old & keep) ^ flip.
+struct MarkChange {
+  std::uint32_t keep = 0;
+  std::uint32_t flip = 0;
+  std::uint32_t restored = 0;  ///< bits that come from the connection's mark
+  std::uint32_t unknown = 0;   ///< bits that come from elsewhere: a map, a hash
+
+  bool operator==(const MarkChange&) const = default;
+};
+
+/// DNAT, REDIRECT, TPROXY, and nft's `ip daddr set`.
+struct Redirection {
+  std::optional<net::Range> to = {};  ///< none: not to be read here
+  bool to_this_node = false;          ///< to a program on it
+  bool by_nat = true;                 ///< only where the connection is tracked, and once for each
+
+  bool operator==(const Redirection&) const = default;
+};
+
+/// One rule. All parts that are set must match, then it does all that it does.
 struct ForeignRule {
   std::string program;      ///< that shows it: "iptables-legacy", "ip6tables-legacy", "nft"
-  std::string family = {};  ///< of nft: "ip", "ip6", "inet"
+  std::string family = {};  ///< of nft: "ip", "ip6", "inet", "bridge", "netdev"
   std::string table = "nat";
   std::string chain;
   std::uint64_t handle = 0;  ///< of nft
+  std::size_t number = 0;    ///< of iptables: its place in the chain, from 1
+
   std::optional<Match<net::Prefix>> source = {};
   std::optional<Match<net::Prefix>> destination = {};
+  std::optional<Match<std::string>> in_interface = {};  ///< "eth+": all that begin so
   std::optional<Match<std::string>> out_interface = {};
+  std::optional<Match<std::uint32_t>> protocol = {};
+  std::optional<Match<config::Mark>> mark = {};
+  std::optional<net::Family> only = {};  ///< the family that it asks for, in a table of both
   std::string comment = {};
+  bool to_local = false;      ///< -m addrtype --dst-type LOCAL
   bool not_to_local = false;  ///< -m addrtype ! --dst-type LOCAL
-  std::string target = {};    ///< "MASQUERADE", "SNAT", "ACCEPT", "RETURN", a chain; empty for anything else
+  bool from_local = false;    ///< -m addrtype --src-type LOCAL
+  std::vector<Lookup> lookups = {};
+  std::vector<std::string> other_matches = {};  ///< kinds of those that cannot be told here
+
+  std::string target = {};  ///< "MASQUERADE", "SNAT", "ACCEPT", "RETURN", a chain; empty for anything else
+  bool is_jump = false;     ///< `target` is a chain
+  bool is_goto = false;     ///< and what it lets fall through does not come back
+  std::optional<Lookup> verdicts = {};  ///< nft's vmap: the set's elements say where to
+  std::optional<net::Range> translates_to = {};
+  std::optional<Redirection> redirection = {};
+  std::optional<MarkChange> mark_change = {};
+  std::uint32_t connection_mark = 0;  ///< bits of the connection's mark that it changes
+  bool untracks = false;              ///< NOTRACK
+  bool rewrites_source = false;       ///< without NAT: nft's `ip saddr set`
+  bool is_above_ours = false;         ///< in the POSTROUTING of legacy iptables, before the jump to our chain
 
   bool operator==(const ForeignRule&) const = default;
 
-  bool translates() const { return target == "MASQUERADE" || target == "SNAT"; }
+  bool translates() const;
 };
 
-/// A base chain of somebody else in nftables that hooks postrouting.
+enum class Hook { ingress, prerouting, forward, postrouting, egress };
+
+/// A base chain of somebody else that packets meet which this node forwards.
 struct ForeignChain {
-  std::string family;  ///< "ip", "ip6" or "inet"
+  std::string family;  ///< "ip", "ip6", "inet", "bridge", "netdev"; empty of legacy iptables
   std::string table;
   std::string chain;
   std::int32_t priority = 0;
+  Hook hook = Hook::postrouting;
+  bool is_nat = true;  ///< of type nat
+  std::string program = "nft";
 
   bool operator==(const ForeignChain&) const = default;
 };
 
+/// An element of a set: keys as their bytes, network order, both ends belong to it.
+struct ForeignElement {
+  std::string first;
+  std::string last;
+  std::string target = {};  ///< of a verdict map: as ForeignRule has it
+  bool is_jump = false;
+  bool is_goto = false;
+
+  bool operator==(const ForeignElement&) const = default;
+};
+
+struct ForeignSet {
+  std::string family;
+  std::string table;
+  std::string name;
+  std::vector<ForeignElement> elements;
+
+  bool operator==(const ForeignSet&) const = default;
+};
+
+/// All that others have in netfilter. Rules of a chain stand in their order; there can be 40,000 of them,
+/// which stay where they are.
+struct Foreign {
+  std::deque<ForeignRule> rules;
+  std::vector<ForeignChain> chains;
+  std::vector<ForeignSet> sets;  ///< that rules look into by an address, or for a verdict
+
+  bool operator==(const Foreign&) const = default;
+};
+
 /// "iptables-legacy -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE", and of nft the same
-/// after "nft ip nat POSTROUTING handle 5:"; parts that ForeignRule has no place for are left out.
+/// after "nft ip nat POSTROUTING handle 5:". Matches that cannot be told stand as "-m KIND ...".
 std::string to_text(const ForeignRule& rule);
 
-/// The command that deletes it.
+/// The command that deletes it, for a shell.
 std::string delete_command(const ForeignRule& rule);
+
+/// As one word of a shell's command.
+std::string shell_word(const std::string& text);
+
+/// What a terminal and JSON can show: control characters and what is not UTF-8 as "\x1b".
+std::string printable(std::string_view text);
 
 }  // namespace ipmasq::nat

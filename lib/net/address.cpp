@@ -41,6 +41,12 @@ bool Address::is_link_local() const {
   return holds(family == Family::ipv4 ? "169.254.0.0/16" : "fe80::/10", *this);
 }
 
+bool is_never_forwarded(const Address& address) {
+  if (address.is_loopback() || address.is_unspecified()) return true;
+  return address.family == Family::ipv4 &&
+         (holds("0.0.0.0/8", address) || holds("255.255.255.255/32", address));
+}
+
 std::optional<Address> parse_address(std::string_view text) {
   Address address;
   address.family = text.find(':') == std::string_view::npos ? Family::ipv4 : Family::ipv6;

@@ -29,6 +29,10 @@ struct Address {
   bool is_link_local() const;  ///< 169.254.0.0/16, fe80::/10
 };
 
+/// Whether no router forwards packets for it: this network's (0.0.0.0/8), this host's (127.0.0.0/8, ::, ::1),
+/// and the limited broadcast (255.255.255.255). RFC 6890.
+bool is_never_forwarded(const Address& address);
+
 /// The text that inet_pton(3) accepts; nullopt for anything else (zone indices and leading zeros included).
 std::optional<Address> parse_address(std::string_view text);
 std::string to_text(const Address& address);

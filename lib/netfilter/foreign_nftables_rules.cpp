@@ -1,18 +1,22 @@
 #include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
-#include <map>
+#include <iterator>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "error/error.hpp"
 #include "nat/nftables_rules.hpp"
+#include "netfilter/foreign_nftables_rule.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
@@ -21,106 +25,34 @@ namespace ipmasq::netfilter {
 
 namespace {
 
+using nat::ForeignElement;
 using nat::ForeignRule;
-using net::Family;
+using nat::Hook;
 
-// Understands the few expressions that say whom a rule is about, and passes over the rest.
-class RuleReader {
- public:
-  explicit RuleReader(ForeignRule rule) : rule_(std::move(rule)) {}
-
-  ForeignRule read(const nlattr* expressions) {
-    for_each(expressions, [this](const nlattr* item) {
-      const Attributes expression(item);
-      const Attributes attributes(expression[NFTA_EXPR_DATA]);
-      read(expression.text(NFTA_EXPR_NAME), attributes);
-    });
-    return std::move(rule_);
-  }
-
- private:
-  enum class Holds { nothing, source, destination, out_interface };
-
-  void read(const std::string& name, const Attributes& attributes) {
-    if (name == "payload") return payload(attributes);
-    if (name == "meta") return meta(attributes);
-    if (name == "bitwise") {
-      mask_ = value_in(attributes[NFTA_BITWISE_MASK]);
-    } else if (name == "cmp") {
-      compare(attributes);
-    } else if (name == "match" && attributes.text(NFTA_MATCH_NAME) == "comment") {
-      rule_.comment = attributes.text(NFTA_MATCH_INFO);
-    } else if (name == "target") {
-      rule_.target = attributes.text(NFTA_TARGET_NAME);
-    } else if (name == "masq") {
-      rule_.target = "MASQUERADE";
-    } else if (name == "nat" && attributes.number(NFTA_NAT_TYPE) == NFT_NAT_SNAT) {
-      rule_.target = "SNAT";
-    } else if (name == "immediate" && attributes.number(NFTA_IMMEDIATE_DREG) == NFT_REG_VERDICT) {
-      verdict(attributes);
-    }
-  }
-
-  void payload(const Attributes& attributes) {
-    holds_ = Holds::nothing;
-    mask_.clear();
-    if (attributes.number(NFTA_PAYLOAD_BASE) != NFT_PAYLOAD_NETWORK_HEADER) return;
-    const auto offset = attributes.number(NFTA_PAYLOAD_OFFSET);
-    for (const auto family : {Family::ipv4, Family::ipv6}) {
-      if (family_of_table() && family_of_table() != family) continue;
-      if (offset == source_offset(family)) holds_ = Holds::source;
-      if (offset == destination_offset(family)) holds_ = Holds::destination;
-      if (holds_ == Holds::nothing) continue;
-      family_ = family;
-      return;
-    }
-  }
-
-  void meta(const Attributes& attributes) {
-    mask_.clear();
-    holds_ = attributes.number(NFTA_META_KEY) == NFT_META_OIFNAME ? Holds::out_interface : Holds::nothing;
-  }
-
-  void compare(const Attributes& attributes) {
-    const auto value = value_in(attributes[NFTA_CMP_DATA]);
-    const bool inverted = attributes.number(NFTA_CMP_OP) == NFT_CMP_NEQ;
-    if (holds_ == Holds::out_interface) {
-      rule_.out_interface = {{value.begin(), std::ranges::find(value, std::uint8_t{0})}, inverted};
-    } else if (holds_ != Holds::nothing && value.size() <= bytes_of(family_)) {
-      net::Address address{family_, {}};
-      std::ranges::copy(value, address.bytes.begin());
-      const auto length = mask_.empty() ? static_cast<unsigned>(value.size()) * 8 : net::length_of(mask_);
-      (holds_ == Holds::source ? rule_.source : rule_.destination) = {net::network_of(address, length),
-                                                                      inverted};
-    }
-    holds_ = Holds::nothing;
-  }
-
-  void verdict(const Attributes& attributes) {
-    const Attributes data(attributes[NFTA_IMMEDIATE_DATA]);
-    const Attributes verdict(data[NFTA_DATA_VERDICT]);
-    switch (static_cast<std::int32_t>(verdict.number(NFTA_VERDICT_CODE))) {
-      case NFT_RETURN:
-        rule_.target = "RETURN";
-        break;
-      case NF_ACCEPT:
-        rule_.target = "ACCEPT";
-        break;
-      default:
-        rule_.target = verdict.text(NFTA_VERDICT_CHAIN);
-    }
-  }
-
-  std::optional<Family> family_of_table() const {
-    if (rule_.family == "inet") return std::nullopt;
-    return rule_.family == "ip6" ? Family::ipv6 : Family::ipv4;
-  }
-
-  ForeignRule rule_;
-  Holds holds_ = Holds::nothing;
-  Family family_ = Family::ipv4;
-  Bytes mask_;
+struct TableFamily {
+  int number;  // NFPROTO_*
+  const char* name;
 };
+constexpr std::array<TableFamily, 5> table_families{{{NFPROTO_IPV4, "ip"},
+                                                     {NFPROTO_IPV6, "ip6"},
+                                                     {NFPROTO_INET, "inet"},
+                                                     {NFPROTO_BRIDGE, "bridge"},
+                                                     {NFPROTO_NETDEV, "netdev"}}};
+
+// Empty for families that no IP packet is of (arp).
+std::string family_of(const nlmsghdr& message) {
+  const int number = static_cast<const nfgenmsg*>(nlmsg_data(&message))->nfgen_family;
+  const auto* const found = std::ranges::find(table_families, number, &TableFamily::number);
+  return found == table_families.end() ? "" : found->name;
+}
+
+int number_of(const std::string& family) {
+  return std::ranges::find(table_families, family, &TableFamily::name)->number;
+}
+
+bool is_ours(const std::string& family, const std::string& table) {
+  return family == "inet" && table == nat::nftables::table_name;
+}
 
 // nft's own comment: type 0, length, text (libnftnl: udata.h).
 std::string comment_in(std::span<const std::uint8_t> userdata) {
@@ -129,65 +61,225 @@ std::string comment_in(std::span<const std::uint8_t> userdata) {
   return {text.begin(), std::ranges::find(text, std::uint8_t{0})};
 }
 
-// "ip", "ip6", "inet"; empty for families without NAT.
-std::string family_of(const nlmsghdr& message) {
-  static const std::map<int, std::string> families{
-      {NFPROTO_IPV4, "ip"}, {NFPROTO_IPV6, "ip6"}, {NFPROTO_INET, "inet"}};
-  const auto found = families.find(static_cast<const nfgenmsg*>(nlmsg_data(&message))->nfgen_family);
-  return found == families.end() ? "" : found->second;
+// Where forwarded packets meet a base chain; nothing where they do not.
+std::optional<Hook> hook_of(const std::string& family, std::uint32_t number) {
+  if (family == "netdev") return number == NF_NETDEV_INGRESS ? Hook::ingress : Hook::egress;
+  // A packet for the bridge's own address comes in by the first two, and leaves by the last two.
+  if (family == "bridge")
+    return number == NF_INET_PRE_ROUTING || number == NF_INET_LOCAL_IN ? Hook::ingress : Hook::egress;
+  switch (number) {
+    case NF_INET_INGRESS:
+      return Hook::ingress;
+    case NF_INET_PRE_ROUTING:
+      return Hook::prerouting;
+    case NF_INET_FORWARD:
+      return Hook::forward;
+    case NF_INET_POST_ROUTING:
+      return Hook::postrouting;
+    default:
+      return std::nullopt;
+  }
 }
 
-bool is_ours(const std::string& family, const std::string& table) {
-  return family == "inet" && table == nat::nftables::table_name;
+std::optional<nat::ForeignChain> base_chain_in(const nlmsghdr& answer) {
+  const Attributes attributes(answer);
+  const auto family = family_of(answer);
+  auto table = attributes.text(NFTA_CHAIN_TABLE);
+  if (attributes[NFTA_CHAIN_HOOK] == nullptr || family.empty() || is_ours(family, table)) return std::nullopt;
+  const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
+  const auto met = hook_of(family, hook.number(NFTA_HOOK_HOOKNUM));
+  if (!met) return std::nullopt;
+  return nat::ForeignChain{family,
+                           std::move(table),
+                           attributes.text(NFTA_CHAIN_NAME),
+                           static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)),
+                           *met,
+                           attributes.text(NFTA_CHAIN_TYPE) == "nat"};
 }
 
-// Dumps what there is of a kind in all tables; nothing where the kernel has no nftables.
-void dump(int type, const std::function<bool(const nlmsghdr&)>& visit, const std::function<void()>& restart) {
-  const auto request = nftables_message(type, NLM_F_DUMP, NFPROTO_UNSPEC);
+// One look, by one socket; nothing where the kernel has no nftables.
+class Reader {
+ public:
+  explicit Reader(nat::Foreign& foreign) : foreign_(foreign) {}
+
+  void read() {
+    read_rules();
+    read_chains();
+    read_sets();
+  }
+
+ private:
+  void read_rules() {
+    const auto first = foreign_.rules.size();
+    const auto request = nftables_message(NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_UNSPEC);
+    const auto visit = [this](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      const auto family = family_of(answer);
+      const auto table = attributes.text(NFTA_RULE_TABLE);
+      if (family.empty() || is_ours(family, table)) return true;
+      ForeignRule rule{.program = "nft",
+                       .family = family,
+                       .table = table,
+                       .chain = attributes.text(NFTA_RULE_CHAIN),
+                       .handle = attributes.long_number(NFTA_RULE_HANDLE),
+                       .comment = comment_in(attributes.bytes(NFTA_RULE_USERDATA))};
+      read_foreign_expressions(attributes[NFTA_RULE_EXPRESSIONS], rule);
+      foreign_.rules.push_back(std::move(rule));
+      return true;
+    };
+    socket_.ask(request.get(), visit, [this, first] { foreign_.rules.resize(first); });
+  }
+
+  void read_chains() {
+    const auto first = foreign_.chains.size();
+    const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
+    const auto visit = [this](const nlmsghdr& answer) {
+      if (auto chain = base_chain_in(answer)) foreign_.chains.push_back(std::move(*chain));
+      return true;
+    };
+    socket_.ask(request.get(), visit, [this, first] { foreign_.chains.resize(first); });
+  }
+
+  using Name = std::tuple<std::string, std::string, std::string>;  // family, table, set
+
+  // Those whose elements decide where a packet goes, or whether an address is meant.
+  void read_sets() {
+    std::set<Name> wanted;
+    const auto is_read = [](const nat::Lookup& lookup) { return lookup.source_at || lookup.destination_at; };
+    for (const auto& rule : foreign_.rules) {
+      if (rule.program != "nft") continue;
+      for (const auto& lookup : rule.lookups) {
+        if (is_read(lookup)) wanted.emplace(rule.family, rule.table, lookup.set);
+      }
+      if (rule.verdicts) wanted.emplace(rule.family, rule.table, rule.verdicts->set);
+    }
+    if (wanted.empty()) return;
+    std::set<Name> intervals;
+    const auto request = nftables_message(NFT_MSG_GETSET, NLM_F_DUMP, NFPROTO_UNSPEC);
+    const auto visit = [&intervals](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      if ((attributes.number(NFTA_SET_FLAGS) & NFT_SET_INTERVAL) != 0) {
+        intervals.emplace(family_of(answer), attributes.text(NFTA_SET_TABLE), attributes.text(NFTA_SET_NAME));
+      }
+      return true;
+    };
+    socket_.ask(request.get(), visit, [&intervals] { intervals.clear(); });
+    for (const auto& name : wanted) read_set(name, intervals.contains(name));
+  }
+
+  void read_set(const Name& set, bool has_intervals) {
+    const auto& [family, table, name] = set;
+    std::vector<Element> elements;
+    const auto request = nftables_message(NFT_MSG_GETSETELEM, NLM_F_DUMP, number_of(family));
+    nla_put_string(request.get(), NFTA_SET_ELEM_LIST_TABLE, table.c_str());
+    nla_put_string(request.get(), NFTA_SET_ELEM_LIST_SET, name.c_str());
+    const auto visit = [&elements](const nlmsghdr& answer) {
+      for_each(Attributes(answer)[NFTA_SET_ELEM_LIST_ELEMENTS],
+               [&](const nlattr* item) { elements.push_back(element_in(Attributes(item))); });
+      return true;
+    };
+    if (!socket_.ask(request.get(), visit, [&elements] { elements.clear(); })) return;
+    foreign_.sets.push_back({family, table, name, joined(std::move(elements), has_intervals)});
+  }
+
+  struct Element {
+    ForeignElement element;
+    bool ends = false;  // the interval before it: exclusive
+    bool has_end = false;
+    bool is_catch_all = false;
+
+    bool operator<(const Element& other) const {
+      return element.first != other.element.first ? element.first < other.element.first : ends && !other.ends;
+    }
+  };
+
+  static std::string key_in(const nlattr* key) {
+    const auto bytes = Attributes(key).bytes(NFTA_DATA_VALUE);
+    return {bytes.begin(), bytes.end()};
+  }
+
+  static Element element_in(const Attributes& attributes) {
+    const auto flags = attributes.number(NFTA_SET_ELEM_FLAGS);
+    Element element;
+    element.ends = (flags & NFT_SET_ELEM_INTERVAL_END) != 0;
+    element.is_catch_all = (flags & NFT_SET_ELEM_CATCHALL) != 0;
+    element.element.first = key_in(attributes[NFTA_SET_ELEM_KEY]);
+    element.has_end = attributes[NFTA_SET_ELEM_KEY_END] != nullptr;
+    element.element.last =
+        element.has_end ? key_in(attributes[NFTA_SET_ELEM_KEY_END]) : element.element.first;
+    const Attributes data(attributes[NFTA_SET_ELEM_DATA]);
+    if (data[NFTA_DATA_VERDICT] != nullptr) {
+      const auto verdict = foreign_verdict(data[NFTA_DATA_VERDICT]);
+      element.element.target = verdict.target;
+      element.element.is_jump = verdict.is_jump;
+      element.element.is_goto = verdict.is_goto;
+    }
+    return element;
+  }
+
+  // Of intervals that are told by where they begin and end: the elements between.
+  static std::vector<ForeignElement> joined(std::vector<Element> elements, bool are_intervals) {
+    if (are_intervals) std::ranges::sort(elements, std::less{});
+    std::vector<ForeignElement> joined;
+    for (auto each = elements.begin(); each != elements.end(); ++each) {
+      if (each->ends) continue;
+      auto element = std::move(each->element);
+      if (are_intervals && !each->has_end && !each->is_catch_all) {
+        const auto next = std::next(each);
+        element.last =
+            next == elements.end() ? std::string(element.first.size(), '\xff') : before(next->element.first);
+      }
+      joined.push_back(std::move(element));
+    }
+    return joined;
+  }
+
+  // The key before; of none of its bytes is anything taken.
+  static std::string before(std::string key) {
+    for (auto byte = key.rbegin(); byte != key.rend(); ++byte) {
+      if (*byte != '\0') {
+        *byte = static_cast<char>(static_cast<unsigned char>(*byte) - 1);
+        return key;
+      }
+      *byte = '\xff';
+    }
+    return key;
+  }
+
+  nat::Foreign& foreign_;
+  NetfilterSocket socket_;
+};
+
+}  // namespace
+
+void append_foreign_nftables(nat::Foreign& foreign) {
   try {
-    NetfilterSocket().ask(request.get(), visit, restart);
+    Reader(foreign).read();
   } catch (const Error& error) {
     if (error.kind() != Kind::absent) throw;
   }
 }
 
-}  // namespace
-
-std::vector<ForeignRule> foreign_nftables_rules() {
-  std::vector<ForeignRule> rules;
-  const auto visit = [&](const nlmsghdr& answer) {
-    const Attributes attributes(answer);
-    const auto family = family_of(answer);
-    const auto table = attributes.text(NFTA_RULE_TABLE);
-    if (family.empty() || is_ours(family, table)) return true;
-    ForeignRule rule{.program = "nft",
-                     .family = family,
-                     .table = table,
-                     .chain = attributes.text(NFTA_RULE_CHAIN),
-                     .handle = attributes.long_number(NFTA_RULE_HANDLE),
-                     .comment = comment_in(attributes.bytes(NFTA_RULE_USERDATA))};
-    rules.push_back(RuleReader(std::move(rule)).read(attributes[NFTA_RULE_EXPRESSIONS]));
-    return true;
-  };
-  dump(NFT_MSG_GETRULE, visit, [&rules] { rules.clear(); });
-  return rules;
+nat::Foreign foreign_rules() {
+  nat::Foreign foreign;
+  append_foreign_nftables(foreign);
+  append_foreign_iptables(foreign);
+  return foreign;
 }
 
 std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most) {
   std::vector<nat::ForeignChain> chains;
   const auto visit = [&](const nlmsghdr& answer) {
-    const Attributes attributes(answer);
-    const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
-    const auto family = family_of(answer);
-    const auto table = attributes.text(NFTA_CHAIN_TABLE);
-    const bool is_nat = attributes[NFTA_CHAIN_HOOK] != nullptr && attributes.text(NFTA_CHAIN_TYPE) == "nat" &&
-                        hook.number(NFTA_HOOK_HOOKNUM) == static_cast<std::uint32_t>(NF_INET_POST_ROUTING);
-    if (!is_nat || family.empty() || is_ours(family, table)) return true;
-    chains.push_back({family, table, attributes.text(NFTA_CHAIN_NAME),
-                      static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY))});
+    auto chain = base_chain_in(answer);
+    if (chain && chain->is_nat && chain->hook == Hook::postrouting) chains.push_back(std::move(*chain));
     return chains.size() < most;
   };
-  dump(NFT_MSG_GETCHAIN, visit, [&chains] { chains.clear(); });
+  const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
+  try {
+    NetfilterSocket().ask(request.get(), visit, [&chains] { chains.clear(); });
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent) throw;
+  }
   return chains;
 }
 

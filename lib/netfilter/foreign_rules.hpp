@@ -1,4 +1,4 @@
-// The NAT rules and chains of everybody else on the node, in either place.
+// What everybody else on the node has in netfilter, in either place.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +8,15 @@
 
 namespace ipmasq::netfilter {
 
-/// All rules of the legacy nat tables that are there (looking makes none), ours aside. Throws Error.
-std::vector<nat::ForeignRule> foreign_iptables_rules();
+/// All of it, ours aside: the legacy tables that are there (looking makes none) and all of nftables that
+/// forwarded packets can meet; nothing where the kernel has neither. Throws Error where it could not look.
+nat::Foreign foreign_rules();
 
-/// All rules of nftables, ours aside; none where the kernel has no nftables. Throws Error.
-std::vector<nat::ForeignRule> foreign_nftables_rules();
+/// Adds what the legacy tables hold. Throws Error.
+void append_foreign_iptables(nat::Foreign& foreign);
+
+/// Adds what nftables holds. Throws Error.
+void append_foreign_nftables(nat::Foreign& foreign);
 
 /// Base chains of type nat that hook postrouting in nftables, ours aside; at most `most`. None where the
 /// kernel has no nftables. Throws Error.

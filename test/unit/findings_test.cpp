@@ -53,7 +53,7 @@ TEST_CASE("a rule of somebody else, and the command that deletes it") {
 TEST_CASE("nothing is found where there is nothing") {
   CHECK(text({}).empty());
   Facts facts;
-  facts.node.rules = {masquerade("192.0.2.0/24")};
+  facts.node.foreign.rules = {masquerade("192.0.2.0/24")};
   facts.node.flannel_masquerades = false;
   facts.node.conflists = {
       {"/a.conflist",
@@ -69,7 +69,7 @@ TEST_CASE("docker's rule is named with what switches it off, and without where i
   Facts facts;
   auto rule = masquerade("172.17.0.0/16");
   rule.out_interface = {"docker0", true};
-  facts.node.rules = {rule};
+  facts.node.foreign.rules = {rule};
   const std::string found =
       "docker-masquerade\n  found: iptables-legacy -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j "
       "MASQUERADE\n";
@@ -122,16 +122,16 @@ TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {
                             test::prefix("10.0.0.0/7"), test::prefix("172.20.0.0/16")};
   CHECK(text(facts) ==
         "ospf-network-not-exempt\n"
-        "  found: 10.1.0.0/16, from pods in 10.244.1.0/24 (cbr0)\n"
-        "  found: 10.1.2.128/25, from pods in 10.244.1.0/24 (cbr0)\n"
-        "  found: 10.0.0.0/7, from pods in 10.244.1.0/24 (cbr0)\n"
-        "  found: 172.20.0.0/16, from pods in 10.244.1.0/24 (cbr0)\n"
+        "  found: 10.1.0.0/16, from pods of network cbr0\n"
+        "  found: 10.1.2.128/25, from pods of network cbr0\n"
+        "  found: 10.0.0.0/7, from pods of network cbr0\n"
+        "  found: 172.20.0.0/16, from pods of network cbr0\n"
         "  fix: add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile\n");
 }
 
 TEST_CASE("flannel's last rule matters where OSPF leads outside hosts to the node") {
   Facts facts;
-  facts.node.rules = {{.program = "iptables-legacy",
+  facts.node.foreign.rules = {{.program = "iptables-legacy",
                        .chain = "FLANNEL-POSTRTG",
                        .source = {{test::prefix("10.244.0.0/16"), true}},
                        .destination = {{test::prefix("10.244.0.0/16")}},

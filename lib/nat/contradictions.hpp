@@ -1,0 +1,62 @@
+// What somebody else's rules do to a pod's packets that is not what ours say of them. A connection's first
+// packet is followed through all that others have on its way through the node, as it is forwarded: what
+// nothing leads to and what cannot match it does not count.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "config/mark.hpp"
+#include "nat/explain.hpp"
+#include "nat/foreign_rule.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::nat {
+
+/// Where our rules stand.
+struct OurPlace {
+  bool is_nftables = false;  ///< else legacy iptables
+  std::vector<config::Mark> yield_marks = {};
+  bool holds = true;  ///< "exemption": "hold"; with "return" others are asked after us
+};
+
+/// The connections that are asked about, and what our rules say of them.
+struct Flow {
+  std::vector<net::Prefix> sources;              ///< of one family, at least one
+  std::optional<net::Address> destination = {};  ///< none: any beyond this node
+  std::optional<Fate> fate = {};                 ///< none: any
+  std::optional<net::Address> snat_to = {};      ///< where masqueraded: none is the outgoing interface's
+  /// What our rules say of the same sources towards another destination; never called where there is none.
+  std::function<Fate(const net::Address&)> fate_towards = {};
+  std::optional<std::string> in_interface = {};   ///< by which they come from the pod, where it is known
+  std::optional<std::string> out_interface = {};  ///< by which they leave, where it is known
+  std::set<net::Address> node_addresses = {};     ///< what is for these is not forwarded
+};
+
+struct Contradiction {
+  enum class Kind {
+    translated_by_others,  ///< its source is another than our rules give
+    not_tracked,           ///< nothing translates it: the pod's own address goes out
+    yield_mark_set,        ///< our rules leave it alone
+    redirected,            ///< it goes elsewhere, where another fate is decided, or ends on this node
+    source_rewritten,      ///< outside NAT
+    handed_over,           ///< to a program that decides (NFQUEUE)
+  };
+
+  Kind kind = Kind::translated_by_others;
+  bool is_certain = false;  ///< else it may be so: what cannot be read here decides
+  std::string does;         ///< a sentence without its end
+  std::string rule;         ///< as to_text() gives it
+  std::string fix;
+
+  bool operator==(const Contradiction&) const = default;
+};
+
+/// In the order in which packets meet them; none where nothing contradicts. Nothing is said of what our own
+/// rules lack.
+std::vector<Contradiction> contradictions(const Foreign& foreign, const OurPlace& ours, const Flow& flow);
+
+}  // namespace ipmasq::nat

@@ -1,0 +1,497 @@
+#include "netfilter/foreign_nftables_rule.hpp"
+
+#include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
+#include <linux/if_ether.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "netfilter/foreign_xtables.hpp"
+#include "netfilter/netlink.hpp"
+#include "netfilter/nftables_layout.hpp"
+
+namespace ipmasq::netfilter {
+
+namespace {
+
+using nat::ForeignRule;
+using net::Family;
+
+constexpr auto all_bits = config::Mark{}.mask;
+
+enum class Holds {
+  nothing,  // that can be told here
+  source,
+  destination,
+  in_interface,
+  in_index,
+  out_interface,
+  out_index,
+  protocol,
+  address_family,
+  ether_type,
+  mark,
+  connection_mark,
+  address_type,
+  constant
+};
+
+struct Register {
+  Holds holds = Holds::nothing;
+  Family family = Family::ipv4;       // of an address
+  std::uint32_t slots = 1;            // of 4 bytes
+  std::optional<Bytes> mask = {};     // that was laid over it
+  std::optional<Bytes> flipped = {};  // and this after
+  Bytes bytes = {};                   // of a constant
+};
+
+// Registers of 16 bytes and of 4 lie over one another (linux/netfilter/nf_tables.h).
+std::uint32_t slot_of(std::uint32_t number) {
+  constexpr std::uint32_t slots_each = NFT_REG_SIZE / NFT_REG32_SIZE;
+  return number < NFT_REG32_00 ? (number - NFT_REG_1) * slots_each : number - NFT_REG32_00;
+}
+
+std::uint32_t slots_of(std::size_t bytes) {
+  return std::max<std::uint32_t>(1,
+                                 static_cast<std::uint32_t>((bytes + NFT_REG32_SIZE - 1) / NFT_REG32_SIZE));
+}
+
+std::optional<std::uint32_t> number_in(const Bytes& bytes) {
+  std::uint32_t number = 0;
+  if (bytes.size() != sizeof number) return std::nullopt;
+  std::memcpy(&number, bytes.data(), sizeof number);
+  return number;
+}
+
+bool overlaps(std::uint32_t first, std::uint32_t size, std::uint32_t other, std::uint32_t other_size) {
+  return first < other + other_size && other < first + size;
+}
+
+class ForeignRuleReader {
+ public:
+  explicit ForeignRuleReader(ForeignRule& rule) : rule_(rule) {}
+
+  void read(const nlattr* expressions) {
+    for_each(expressions, [this](const nlattr* item) { read_expression(Attributes(item)); });
+  }
+
+ private:
+  using Reader = bool (ForeignRuleReader::*)(const Attributes&);
+
+  void read_expression(const Attributes& expression) {
+    static const std::map<std::string, Reader> readers{
+        {"meta", &ForeignRuleReader::meta},       {"payload", &ForeignRuleReader::payload},
+        {"bitwise", &ForeignRuleReader::bitwise}, {"cmp", &ForeignRuleReader::compare},
+        {"lookup", &ForeignRuleReader::lookup},   {"immediate", &ForeignRuleReader::immediate},
+        {"fib", &ForeignRuleReader::fib},         {"ct", &ForeignRuleReader::conntrack},
+        {"nat", &ForeignRuleReader::address_nat}, {"masq", &ForeignRuleReader::masquerade},
+        {"redir", &ForeignRuleReader::redirect},  {"tproxy", &ForeignRuleReader::proxy},
+        {"notrack", &ForeignRuleReader::untrack}, {"queue", &ForeignRuleReader::queue},
+        {"reject", &ForeignRuleReader::reject},   {"match", &ForeignRuleReader::match},
+        {"target", &ForeignRuleReader::target},   {"counter", &ForeignRuleReader::nothing},
+        {"log", &ForeignRuleReader::nothing},     {"dup", &ForeignRuleReader::nothing},
+        {"objref", &ForeignRuleReader::nothing},  {"dynset", &ForeignRuleReader::nothing},
+        {"last", &ForeignRuleReader::nothing},    {"flow_offload", &ForeignRuleReader::nothing},
+        {"synproxy", &ForeignRuleReader::nothing}};
+    // What only loads a register matches nothing: the comparison that follows says what it cannot tell.
+    static const std::array<std::string, 10> loads{"rt",   "exthdr", "socket", "osf",   "numgen",
+                                                   "hash", "tunnel", "xfrm",   "inner", "byteorder"};
+    const auto name = expression.text(NFTA_EXPR_NAME);
+    const Attributes attributes(expression[NFTA_EXPR_DATA]);
+    const auto reader = readers.find(name);
+    if (reader != readers.end()) {
+      if (!(this->*reader->second)(attributes)) rule_.other_matches.push_back(name);
+    } else if (std::ranges::find(loads, name) != loads.end()) {
+      registers_.clear();  // where it goes is told by an attribute of its own
+    } else {
+      rule_.other_matches.push_back(name);
+    }
+  }
+
+  // NOLINTNEXTLINE(readability-convert-member-functions-to-static): one of the readers
+  bool nothing(const Attributes& /*attributes*/) { return true; }
+
+  // ---- registers
+
+  void load(std::uint32_t number, Register value) {
+    const auto slot = slot_of(number);
+    std::erase_if(registers_, [&](const auto& each) {
+      return overlaps(slot, value.slots, each.first, each.second.slots);
+    });
+    registers_[slot] = std::move(value);
+  }
+
+  Register at(std::uint32_t number) const {
+    const auto found = registers_.find(slot_of(number));
+    return found == registers_.end() ? Register{} : found->second;
+  }
+
+  bool meta(const Attributes& attributes) {
+    const auto key = attributes.number(NFTA_META_KEY);
+    if (attributes[NFTA_META_DREG] == nullptr) {
+      if (key == NFT_META_MARK) set_mark(at(attributes.number(NFTA_META_SREG)));
+      return true;
+    }
+    static const std::map<std::uint32_t, Register> keys{
+        {NFT_META_IIFNAME, {.holds = Holds::in_interface, .slots = 4}},
+        {NFT_META_OIFNAME, {.holds = Holds::out_interface, .slots = 4}},
+        {NFT_META_IIF, {.holds = Holds::in_index}},
+        {NFT_META_OIF, {.holds = Holds::out_index}},
+        {NFT_META_L4PROTO, {.holds = Holds::protocol}},
+        {NFT_META_NFPROTO, {.holds = Holds::address_family}},
+        {NFT_META_PROTOCOL, {.holds = Holds::ether_type}},
+        {NFT_META_MARK, {.holds = Holds::mark}}};
+    const auto found = keys.find(key);
+    load(attributes.number(NFTA_META_DREG), found == keys.end() ? Register{} : found->second);
+    return true;
+  }
+
+  // Which address of a packet stands there, and of which family.
+  std::optional<Register> address_at(std::uint32_t base, std::uint32_t offset, std::uint32_t length) const {
+    if (base != NFT_PAYLOAD_NETWORK_HEADER) return std::nullopt;
+    for (const auto family : {Family::ipv4, Family::ipv6}) {
+      if (family_ && family_ != family) continue;
+      if (family_of_table() && family_of_table() != family) continue;
+      if (length > bytes_of(family)) continue;
+      if (offset == source_offset(family)) return Register{Holds::source, family, slots_of(length)};
+      if (offset == destination_offset(family)) return Register{Holds::destination, family, slots_of(length)};
+    }
+    return std::nullopt;
+  }
+
+  bool payload(const Attributes& attributes) {
+    const auto base = attributes.number(NFTA_PAYLOAD_BASE);
+    const auto offset = attributes.number(NFTA_PAYLOAD_OFFSET);
+    const auto length = attributes.number(NFTA_PAYLOAD_LEN);
+    if (attributes[NFTA_PAYLOAD_SREG] != nullptr) {
+      write_payload(attributes, base, offset, length);
+      return true;
+    }
+    load(attributes.number(NFTA_PAYLOAD_DREG),
+         address_at(base, offset, length).value_or(Register{.slots = slots_of(length)}));
+    return true;
+  }
+
+  void write_payload(const Attributes& attributes, std::uint32_t base, std::uint32_t offset,
+                     std::uint32_t length) {
+    if (base != NFT_PAYLOAD_NETWORK_HEADER) return;
+    for (const auto family : {Family::ipv4, Family::ipv6}) {
+      if ((family_ && family_ != family) || (family_of_table() && family_of_table() != family)) continue;
+      if (overlaps(offset, length, source_offset(family), bytes_of(family))) rule_.rewrites_source = true;
+      if (overlaps(offset, length, destination_offset(family), bytes_of(family))) {
+        const bool is_whole = offset == destination_offset(family) && length == bytes_of(family);
+        const auto to =
+            is_whole ? range_in(attributes, NFTA_PAYLOAD_SREG, NFTA_PAYLOAD_SREG, family) : std::nullopt;
+        rule_.redirection = nat::Redirection{.to = to, .by_nat = false};
+      }
+      if (!family_ && !family_of_table()) rule_.only = family;
+      return;  // the first family that it can be
+    }
+  }
+
+  bool bitwise(const Attributes& attributes) {
+    auto value = at(attributes.number(NFTA_BITWISE_SREG));
+    if (attributes.number(NFTA_BITWISE_OP) != NFT_BITWISE_BOOL || value.mask) {
+      value = {.slots = value.slots};
+    } else {
+      value.mask = value_in(attributes[NFTA_BITWISE_MASK]);
+      value.flipped = value_in(attributes[NFTA_BITWISE_XOR]);
+    }
+    load(attributes.number(NFTA_BITWISE_DREG), std::move(value));
+    return true;
+  }
+
+  bool conntrack(const Attributes& attributes) {
+    const auto key = attributes.number(NFTA_CT_KEY);
+    if (attributes[NFTA_CT_DREG] == nullptr) {
+      if (key == NFT_CT_MARK) rule_.connection_mark = all_bits;
+      return true;
+    }
+    load(attributes.number(NFTA_CT_DREG),
+         {.holds = key == NFT_CT_MARK ? Holds::connection_mark : Holds::nothing});
+    return true;
+  }
+
+  bool fib(const Attributes& attributes) {
+    const bool is_type = attributes.number(NFTA_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
+                         attributes.number(NFTA_FIB_FLAGS) == NFTA_FIB_F_DADDR;
+    load(attributes.number(NFTA_FIB_DREG), {.holds = is_type ? Holds::address_type : Holds::nothing});
+    return true;
+  }
+
+  // ---- matches
+
+  bool compare(const Attributes& attributes) {
+    const auto value = at(attributes.number(NFTA_CMP_SREG));
+    const auto operation = attributes.number(NFTA_CMP_OP);
+    const auto with = value_in(attributes[NFTA_CMP_DATA]);
+    const bool inverted = operation == NFT_CMP_NEQ;
+    if (operation != NFT_CMP_EQ && !inverted) return false;
+    const bool is_flipped =
+        value.flipped && std::ranges::any_of(*value.flipped, [](std::uint8_t byte) { return byte != 0; });
+    if (is_flipped) return false;
+    switch (value.holds) {
+      case Holds::source:
+        return is_address(value, with, inverted, rule_.source);
+      case Holds::destination:
+        return is_address(value, with, inverted, rule_.destination);
+      case Holds::in_interface:
+        return is_interface(with, inverted, rule_.in_interface);
+      case Holds::out_interface:
+        return is_interface(with, inverted, rule_.out_interface);
+      case Holds::in_index:
+        return is_index(with, inverted, rule_.in_interface);
+      case Holds::out_index:
+        return is_index(with, inverted, rule_.out_interface);
+      case Holds::protocol:
+        if (with.size() != 1 || rule_.protocol) return false;
+        rule_.protocol = {with[0], inverted};
+        return true;
+      case Holds::address_family:
+        return is_family(with.size() == 1 ? with[0] : 0, NFPROTO_IPV4, NFPROTO_IPV6, inverted);
+      case Holds::ether_type:
+        return is_family(with.size() == 2 ? (std::uint32_t{with[0]} << 8U) | with[1] : 0, ETH_P_IP,
+                         ETH_P_IPV6, inverted);
+      case Holds::mark:
+        return is_mark(value, with, inverted);
+      case Holds::address_type:
+        if (number_in(with) != std::uint32_t{RTN_LOCAL}) return false;
+        (inverted ? rule_.not_to_local : rule_.to_local) = true;
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  static bool is_address(const Register& value, const Bytes& with, bool inverted,
+                         std::optional<nat::Match<net::Prefix>>& match) {
+    if (match || with.size() > bytes_of(value.family)) return false;
+    net::Address address{value.family, {}};
+    std::ranges::copy(with, address.bytes.begin());
+    const auto length = value.mask ? net::length_of(*value.mask) : static_cast<unsigned>(with.size()) * 8;
+    if (value.mask) {
+      net::Address ones{value.family, {}};
+      std::fill_n(ones.bytes.begin(), bytes_of(value.family), std::uint8_t{0xff});
+      const auto prefix_mask = net::network_of(ones, length).address.bytes;
+      if (!std::equal(value.mask->begin(), value.mask->end(), prefix_mask.begin())) return false;
+    }
+    match = {net::network_of(address, length), inverted};
+    return true;
+  }
+
+  static bool is_interface(const Bytes& with, bool inverted, std::optional<nat::Match<std::string>>& match) {
+    if (match) return false;
+    std::string name(with.begin(), std::ranges::find(with, std::uint8_t{0}));
+    if (name.size() == with.size()) name += '+';  // the start of a name
+    match = {std::move(name), inverted};
+    return true;
+  }
+
+  static bool is_index(const Bytes& with, bool inverted, std::optional<nat::Match<std::string>>& match) {
+    std::array<char, IF_NAMESIZE> name{};
+    const auto index = number_in(with);
+    if (match || !index || ::if_indextoname(*index, name.data()) == nullptr) return false;
+    match = {name.data(), inverted};
+    return true;
+  }
+
+  bool is_family(std::uint32_t number, std::uint32_t ipv4, std::uint32_t ipv6, bool inverted) {
+    if (number != ipv4 && number != ipv6) return false;
+    const auto family = (number == ipv4) != inverted ? Family::ipv4 : Family::ipv6;
+    if (!inverted) family_ = family;
+    rule_.only = family;
+    return true;
+  }
+
+  bool is_mark(const Register& value, const Bytes& with, bool inverted) {
+    const auto number = number_in(with);
+    const auto mask = value.mask ? number_in(*value.mask) : all_bits;
+    if (rule_.mark || !number || !mask) return false;
+    rule_.mark = {{*number, *mask}, inverted};
+    return true;
+  }
+
+  bool lookup(const Attributes& attributes) {
+    const auto first = slot_of(attributes.number(NFTA_LOOKUP_SREG));
+    nat::Lookup lookup{.set = attributes.text(NFTA_LOOKUP_SET),
+                       .inverted = (attributes.number(NFTA_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0};
+    for (const auto& [slot, value] : registers_) {
+      const bool is_whole = !value.mask && value.slots * NFT_REG32_SIZE == bytes_of(value.family);
+      if (slot < first || !is_whole) continue;
+      const auto offset = (slot - first) * static_cast<unsigned>(NFT_REG32_SIZE);
+      if (value.holds == Holds::source) lookup.source_at = offset;
+      if (value.holds == Holds::destination) lookup.destination_at = offset;
+      const bool is_address = value.holds == Holds::source || value.holds == Holds::destination;
+      if (is_address && !family_ && !family_of_table()) rule_.only = value.family;
+    }
+    if (attributes[NFTA_LOOKUP_DREG] == nullptr) {
+      rule_.lookups.push_back(std::move(lookup));
+    } else if (attributes.number(NFTA_LOOKUP_DREG) == NFT_REG_VERDICT) {
+      rule_.verdicts = std::move(lookup);
+    } else {
+      load(attributes.number(NFTA_LOOKUP_DREG), {});
+    }
+    return true;
+  }
+
+  bool match(const Attributes& attributes) {
+    const auto name = attributes.text(NFTA_MATCH_NAME);
+    read_xtables_match({name, attributes.number(NFTA_MATCH_REV), bytes_in(attributes.bytes(NFTA_MATCH_INFO))},
+                       rule_);
+    return true;
+  }
+
+  // ---- statements
+
+  void set_mark(const Register& value) {
+    nat::MarkChange change;
+    const bool is_plain = !value.mask;
+    const auto mask = is_plain ? all_bits : number_in(*value.mask);
+    const auto flip = value.flipped ? number_in(*value.flipped) : 0U;
+    if (value.holds == Holds::constant && is_plain && number_in(value.bytes)) {
+      change.flip = *number_in(value.bytes);
+    } else if (value.holds == Holds::mark && mask && flip) {
+      change = {.keep = *mask, .flip = *flip};
+    } else if (value.holds == Holds::connection_mark && mask && flip) {
+      change = {.flip = *flip, .restored = *mask};
+    } else {
+      change.unknown = all_bits;
+    }
+    rule_.mark_change = change;
+  }
+
+  bool immediate(const Attributes& attributes) {
+    const auto into = attributes.number(NFTA_IMMEDIATE_DREG);
+    if (into != NFT_REG_VERDICT) {
+      auto bytes = value_in(attributes[NFTA_IMMEDIATE_DATA]);
+      load(into, {.holds = Holds::constant, .slots = slots_of(bytes.size()), .bytes = bytes});
+      return true;
+    }
+    const Attributes data(attributes[NFTA_IMMEDIATE_DATA]);
+    const auto verdict = foreign_verdict(data[NFTA_DATA_VERDICT]);
+    rule_.target = verdict.target;
+    rule_.is_jump = verdict.is_jump;
+    rule_.is_goto = verdict.is_goto;
+    return true;
+  }
+
+  // What two attributes name as registers of a constant address.
+  std::optional<net::Range> range_in(const Attributes& attributes, int first, int last, Family family) const {
+    if (attributes[first] == nullptr) return std::nullopt;
+    const auto low = at(attributes.number(first));
+    const auto high = attributes[last] == nullptr ? low : at(attributes.number(last));
+    const auto is_one = [family](const Register& value) {
+      return value.holds == Holds::constant && !value.mask && value.bytes.size() == bytes_of(family);
+    };
+    if (!is_one(low) || !is_one(high)) return std::nullopt;
+    net::Range range{{family, {}}, {family, {}}};
+    std::ranges::copy(low.bytes, range.first.bytes.begin());
+    std::ranges::copy(high.bytes, range.last.bytes.begin());
+    return range;
+  }
+
+  bool address_nat(const Attributes& attributes) {
+    const auto family =
+        attributes.number(NFTA_NAT_FAMILY) == protocol_family(Family::ipv6) ? Family::ipv6 : Family::ipv4;
+    if (!family_of_table()) rule_.only = family;
+    const auto to = range_in(attributes, NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_ADDR_MAX, family);
+    const bool has_address = attributes[NFTA_NAT_REG_ADDR_MIN] != nullptr;
+    // Onto a prefix, address by address.
+    const bool is_map = (attributes.number(NFTA_NAT_FLAGS) & NF_NAT_RANGE_NETMAP) != 0;
+    if (attributes.number(NFTA_NAT_TYPE) == NFT_NAT_SNAT) {
+      rule_.target = "SNAT";
+      if (!is_map) rule_.translates_to = to;
+    } else if (has_address) {
+      rule_.target = "DNAT";
+      rule_.redirection = nat::Redirection{.to = is_map ? std::nullopt : to};
+    } else {
+      rule_.target = "ACCEPT";  // another port of the same host
+    }
+    return true;
+  }
+
+  bool masquerade(const Attributes& /*attributes*/) {
+    rule_.target = "MASQUERADE";
+    return true;
+  }
+  bool redirect(const Attributes& /*attributes*/) {
+    rule_.target = "REDIRECT";
+    rule_.redirection = nat::Redirection{.to_this_node = true};
+    return true;
+  }
+  bool proxy(const Attributes& /*attributes*/) {
+    rule_.target = "TPROXY";
+    rule_.redirection = nat::Redirection{.to_this_node = true, .by_nat = false};
+    return true;
+  }
+  bool untrack(const Attributes& /*attributes*/) {
+    rule_.untracks = true;
+    return true;
+  }
+  bool queue(const Attributes& /*attributes*/) {
+    rule_.target = "QUEUE";
+    return true;
+  }
+  bool reject(const Attributes& /*attributes*/) {
+    rule_.target = "REJECT";
+    return true;
+  }
+
+  bool target(const Attributes& attributes) {
+    const auto name = attributes.text(NFTA_TARGET_NAME);
+    read_xtables_target(
+        {name, attributes.number(NFTA_TARGET_REV), bytes_in(attributes.bytes(NFTA_TARGET_INFO))},
+        family_of_table().value_or(Family::ipv4), rule_);
+    return true;
+  }
+
+  static std::span<const std::byte> bytes_in(std::span<const std::uint8_t> bytes) {
+    return std::as_bytes(bytes);
+  }
+
+  std::optional<Family> family_of_table() const {
+    if (rule_.family == "ip") return Family::ipv4;
+    if (rule_.family == "ip6") return Family::ipv6;
+    return std::nullopt;
+  }
+
+  ForeignRule& rule_;
+  std::optional<Family> family_;                 // that the rule asked for so far
+  std::map<std::uint32_t, Register> registers_;  // by slot
+};
+
+}  // namespace
+
+void read_foreign_expressions(const nlattr* expressions, ForeignRule& rule) {
+  ForeignRuleReader(rule).read(expressions);
+}
+
+ForeignVerdict foreign_verdict(const nlattr* verdict) {
+  const Attributes attributes(verdict);
+  switch (static_cast<std::int32_t>(attributes.number(NFTA_VERDICT_CODE))) {
+    case NFT_RETURN:
+      return {"RETURN"};
+    case NF_ACCEPT:
+      return {"ACCEPT"};
+    case NF_DROP:
+      return {"DROP"};
+    case NFT_JUMP:
+      return {attributes.text(NFTA_VERDICT_CHAIN), true, false};
+    case NFT_GOTO:
+      return {attributes.text(NFTA_VERDICT_CHAIN), true, true};
+    default:
+      return {};
+  }
+}
+
+}  // namespace ipmasq::netfilter

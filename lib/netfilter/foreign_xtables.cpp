@@ -1,0 +1,143 @@
+#include "netfilter/foreign_xtables.hpp"
+
+#include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/xt_CT.h>
+#include <linux/netfilter/xt_MARK.h>
+#include <linux/netfilter/xt_addrtype.h>
+#include <linux/netfilter/xt_connmark.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace ipmasq::netfilter {
+
+namespace {
+
+using nat::ForeignRule;
+
+constexpr auto all_bits = config::Mark{}.mask;
+
+template <typename Info>
+std::optional<Info> info_of(const XtablesPart& part) {
+  Info info{};
+  if (part.info.size() < sizeof info) return std::nullopt;
+  std::memcpy(&info, part.info.data(), sizeof info);
+  return info;
+}
+
+bool read_comment(const XtablesPart& match, ForeignRule& rule) {
+  const auto end = std::ranges::find(match.info, std::byte{0});
+  rule.comment.clear();
+  for (auto each = match.info.begin(); each != end; ++each) rule.comment += static_cast<char>(*each);
+  return true;
+}
+
+bool read_address_type(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_addrtype_info_v1>(match);
+  if (!info || match.revision != 1) return false;
+  const bool is_destination = info->dest == XT_ADDRTYPE_LOCAL && info->source == 0;
+  if (is_destination && info->flags == 0) return rule.to_local = true;
+  if (is_destination && info->flags == XT_ADDRTYPE_INVERT_DEST) return rule.not_to_local = true;
+  if (info->source == XT_ADDRTYPE_LOCAL && info->dest == 0 && info->flags == 0) return rule.from_local = true;
+  return false;
+}
+
+bool read_mark(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_mark_mtinfo1>(match);
+  if (!info || match.revision != 1 || rule.mark) return false;
+  rule.mark = {{info->mark, info->mask}, info->invert != 0};
+  return true;
+}
+
+// ---- targets
+
+net::Address address_of(const nf_inet_addr& from, net::Family family) {
+  net::Address address{family, {}};
+  std::memcpy(address.bytes.data(), &from, net::bits(family) / 8);
+  return address;
+}
+
+// The addresses of a NAT target: revision 0 of IPv4 has a layout of its own (net/netfilter/xt_nat.c).
+std::optional<net::Range> nat_range(const XtablesPart& target, net::Family family) {
+  nf_inet_addr first{};
+  nf_inet_addr last{};
+  std::uint32_t flags = 0;
+  if (target.revision == 0 && family == net::Family::ipv4) {
+    const auto info = info_of<nf_nat_ipv4_multi_range_compat>(target);
+    if (!info) return std::nullopt;
+    flags = info->range[0].flags;
+    first.ip = info->range[0].min_ip;
+    last.ip = info->range[0].max_ip;
+  } else {
+    const auto info = info_of<nf_nat_range>(target);
+    if (!info) return std::nullopt;
+    flags = info->flags;
+    first = info->min_addr;
+    last = info->max_addr;
+  }
+  if ((flags & NF_NAT_RANGE_MAP_IPS) == 0) return std::nullopt;
+  return net::Range{address_of(first, family), address_of(last, family)};
+}
+
+void connection_mark(const XtablesPart& target, ForeignRule& rule) {
+  const auto info = info_of<xt_connmark_tginfo1>(target);
+  const auto shifting = info_of<xt_connmark_tginfo2>(target);
+  const bool shifts = target.revision >= 2;
+  if (!info || (shifts && !shifting)) {
+    rule.connection_mark = all_bits;
+    rule.mark_change = nat::MarkChange{.unknown = all_bits};
+  } else if ((shifts ? shifting->mode : info->mode) == XT_CONNMARK_RESTORE) {
+    const bool is_shifted = shifts && shifting->shift_bits != 0;
+    rule.mark_change =
+        nat::MarkChange{.keep = ~info->nfmask, .restored = is_shifted ? all_bits : info->ctmask};
+  } else {
+    rule.connection_mark = info->ctmask;
+  }
+}
+
+}  // namespace
+
+void read_xtables_match(const XtablesPart& match, ForeignRule& rule) {
+  using Reader = bool (*)(const XtablesPart&, ForeignRule&);
+  static const std::map<std::string_view, Reader> readers{
+      {"comment", read_comment}, {"addrtype", read_address_type}, {"mark", read_mark}};
+  const auto reader = readers.find(match.name);
+  if (reader == readers.end() || !reader->second(match, rule)) rule.other_matches.emplace_back(match.name);
+}
+
+void read_xtables_target(const XtablesPart& target, net::Family family, ForeignRule& rule) {
+  const auto name = target.name;
+  rule.target = name;
+  if (name == "SNAT") {
+    rule.translates_to = nat_range(target, family);
+  } else if (name == "DNAT") {
+    rule.redirection = nat::Redirection{.to = nat_range(target, family)};
+  } else if (name == "REDIRECT") {
+    rule.redirection = nat::Redirection{.to_this_node = true};
+  } else if (name == "TPROXY") {
+    rule.redirection = nat::Redirection{.to_this_node = true, .by_nat = false};
+  } else if (name == "NOTRACK") {
+    rule.untracks = true;
+  } else if (name == "CT") {
+    // The flags come first in every revision.
+    const auto flags = info_of<std::uint16_t>(target);
+    rule.untracks = flags && (*flags & XT_CT_NOTRACK) != 0;
+  } else if (name == "MARK") {
+    const auto info = info_of<xt_mark_tginfo2>(target);
+    rule.mark_change = info && target.revision == 2 ? nat::MarkChange{.keep = ~info->mask, .flip = info->mark}
+                                                    : nat::MarkChange{.unknown = all_bits};
+  } else if (name == "CONNMARK") {
+    connection_mark(target, rule);
+  } else if (name == "HMARK") {
+    rule.mark_change = nat::MarkChange{.unknown = all_bits};
+  } else if (name == "NETMAP") {
+    rule.redirection = nat::Redirection{};
+  }
+}
+
+}  // namespace ipmasq::netfilter

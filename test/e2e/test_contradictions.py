@@ -1,0 +1,174 @@
+"""Others' rules that make another fate of a pod's connection than ours say: an outside host sees it, and doctor names the rule;
+rules that do nothing to pods' packets are no finding."""
+
+import json
+
+import pytest
+from harness import healthy
+from harness.network import Outside, Pod, ask, make_bridge
+
+POD, NODE = "10.244.1.5", Outside.NODE[4]
+KEPT, MASQUERADED = "10.9.9.9", "203.0.113.9"
+NAMES = ["pods-not-tracked", "yield-mark-set", "destination-redirected", "source-rewritten"]
+
+
+class Site:
+    """A node with a pod whose rules are right, and a host outside."""
+
+    def __init__(self, node):
+        self.node = node
+        make_bridge(node, "10.244.1.1/24")
+        self.outside = Outside(node, [KEPT, MASQUERADED], ["10.244.1.0/24"])
+        self.pod = Pod(node, "pod-1", f"{POD}/24")
+        self.pod.route_through("10.244.1.1")
+        node.add("pod-1", ips=self.pod.addresses)
+
+    def seen(self):
+        """Sources at the host that sees pods, and at the one that sees the node."""
+        seen = ask(self.pod.namespace, f"tcp:{KEPT}", f"tcp:{MASQUERADED}")
+        return seen[f"tcp:{KEPT}"], seen[f"tcp:{MASQUERADED}"]
+
+    def close(self):
+        self.pod.close()
+        self.outside.close()
+
+
+def findings(node):
+    """{name: rules}, of those that this is about."""
+    found = json.loads(node.tool("doctor", "-o", "json", check=False))["findings"]
+    return {each["name"]: each["where"] for each in found if each["name"] in NAMES}
+
+
+def fixes(node, name):
+    found = json.loads(node.tool("doctor", "-o", "json", check=False))["findings"]
+    return [fix for each in found if each["name"] == name for fix in each["fix"]]
+
+
+def put(node, program, text):
+    if program == "nft":
+        node.nft("-f", "-", input=text)
+    else:
+        node.restore_beside(text, program=program)
+
+
+@pytest.fixture
+def site(node):
+    made = Site(node)
+    yield made
+    made.close()
+
+
+def table(chain, *rules):
+    return "\n".join(["table inet theirs {", f"chain base {{ type {chain};", *rules, "}", "}", ""])
+
+
+# name: program, what is put, what is seen at KEPT and at MASQUERADED, the finding, its rule without the handle
+CASES = {
+    "notrack, legacy": (
+        "iptables-legacy", "*raw\n-A PREROUTING -s 10.244.0.0/16 -j CT --notrack\nCOMMIT\n", (POD, POD),
+        "pods-not-tracked", "iptables-legacy -t raw -A PREROUTING -s 10.244.0.0/16 -j CT --notrack"),
+    "notrack, iptables-nft": (
+        "iptables-nft", "*raw\n-A PREROUTING -s 10.244.0.0/16 -j CT --notrack\nCOMMIT\n", (POD, POD),
+        "pods-not-tracked", "nft ip raw PREROUTING handle N: -s 10.244.0.0/16 -j CT --notrack"),
+    "notrack, nft": (
+        "nft", table("filter hook prerouting priority raw", "ip saddr { 10.244.0.0/16, 192.0.2.0/24 } notrack"), (POD, POD),
+        "pods-not-tracked", "nft inet theirs base handle N: -s @__set0 notrack"),
+    "yield mark, legacy": (
+        "iptables-legacy", "*mangle\n:OTHER - [0:0]\n-A FORWARD -s 10.244.1.0/24 -j OTHER\n-A OTHER -j MARK --set-xmark 0x4000/0x4000\nCOMMIT\n",
+        (POD, POD), "yield-mark-set", "iptables-legacy -t mangle -A OTHER -j MARK --set-xmark 0x4000/0x4000"),
+    "yield mark, nft": (
+        "nft", table("filter hook prerouting priority mangle", "ip saddr 10.244.1.5 meta mark set meta mark | 0x2000"), (POD, POD),
+        "yield-mark-set", "nft inet theirs base handle N: -s 10.244.1.5/32 --set-xmark 0x2000/0x2000"),
+    "yield mark of a whole mark, nft": (
+        "nft", table("filter hook forward priority mangle", 'iifname "cni*" meta mark set 0x4001'), (POD, POD),
+        "yield-mark-set", "nft inet theirs base handle N: -i cni+ --set-xmark 0x4001/0xffffffff"),
+    "redirected, legacy": (
+        "iptables-legacy", f"*nat\n-A PREROUTING -s 10.244.1.0/24 -p tcp --dport 7007 -j DNAT --to-destination {MASQUERADED}\nCOMMIT\n",
+        (NODE, NODE), "destination-redirected",
+        f"iptables-legacy -t nat -A PREROUTING -s 10.244.1.0/24 -p 6 -m tcp ... -j DNAT --to-destination {MASQUERADED}"),
+    "redirected, nft": (
+        "nft", table("nat hook prerouting priority dstnat", f"tcp dport 7007 dnat ip to {KEPT}"), (POD, POD),
+        "destination-redirected", f"nft inet theirs base handle N: -p 6 -m cmp ... -j DNAT --to-destination {KEPT}"),
+    "to a program of the node, nft": (
+        "nft", table("nat hook prerouting priority dstnat", "ip saddr 10.244.1.0/24 tcp dport 7007 redirect to :9"), (None, None),
+        "destination-redirected", "nft inet theirs base handle N: -s 10.244.1.0/24 -p 6 -m cmp ... -j REDIRECT"),
+    "source rewritten, nft": (
+        "nft", table("filter hook postrouting priority srcnat + 50", 'oifname "uplink0" ip saddr set 198.18.0.77'), (None, None),
+        "source-rewritten", "nft inet theirs base handle N: -o uplink0 saddr set"),
+    "source rewritten, nft on a device": (
+        "nft", "table netdev theirs {\nchain base { type filter hook ingress device cni0 priority 0;\nip saddr 10.244.1.5 ip saddr set 192.0.2.7\n}\n}\n",
+        (None, None), "source-rewritten", "nft netdev theirs base handle N: -s 10.244.1.5/32 saddr set"),
+}
+
+
+def without_handle(text):
+    words = text.split(" ")
+    if "handle" in words:
+        words[words.index("handle") + 1] = "N:"
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_contradicts_our_rules_is_seen_and_named(site, case):
+    program, text, seen, name, rule = CASES[case]
+    assert site.seen() == (POD, NODE)
+    assert findings(site.node) == {}
+    put(site.node, program, text)
+    assert site.seen() == seen
+    found = findings(site.node)
+    assert list(found) == [name]
+    assert [without_handle(each) for each in found[name]] == [rule]
+    for fix in fixes(site.node, name):
+        site.node.run("sh", "-ec", fix.split("take it away: ")[1], env={**site.node.env, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    assert findings(site.node) == {}
+    site.node.run("conntrack", "-F")
+    assert site.seen() == (POD, NODE)
+
+
+# What looks alike and does nothing to pods' connections.
+HARMLESS = {
+    "a chain that nothing leads to": ("iptables-legacy", "*raw\n:NOBODY - [0:0]\n-A NOBODY -j CT --notrack\nCOMMIT\n"),
+    "other sources": ("iptables-legacy", "*raw\n-A PREROUTING -s 192.0.2.0/24 -j CT --notrack\n-A PREROUTING ! -s 10.0.0.0/8 -i cni0 -j CT --notrack\nCOMMIT\n"),
+    "behind a rule that ends": ("iptables-legacy", "*mangle\n-A PREROUTING -s 10.244.0.0/16 -j RETURN\n-A PREROUTING -j MARK --set-xmark 0x4000/0x4000\nCOMMIT\n"),
+    "packets of the node itself": ("iptables-legacy", "*raw\n-A OUTPUT -j CT --notrack\n-A PREROUTING -i lo -j CT --notrack\nCOMMIT\n"),
+    "a mark that nobody sets": ("iptables-legacy", "*raw\n-A PREROUTING -m mark --mark 0x200/0xf00 -j CT --notrack\nCOMMIT\n"),
+    "a mark that is taken away": ("iptables-legacy", "*mangle\n-A PREROUTING -j MARK --set-xmark 0x4000/0x4000\n-A FORWARD -j MARK --set-xmark 0x0/0x4000\nCOMMIT\n"),
+    "other bits": ("nft", table("filter hook prerouting priority mangle", "meta mark set meta mark | 0x1")),
+    "notrack too late": ("nft", table("filter hook prerouting priority mangle", "notrack")),
+    "a set without the pod": ("nft", table("filter hook prerouting priority raw", "ip saddr { 10.244.2.0/24, 240.0.0.0/4 } notrack")),
+    "a map that leads elsewhere": ("nft", "table ip theirs {\nchain loose { notrack\n}\nchain base { type filter hook prerouting priority raw;\n"
+                                          "ip saddr vmap { 10.244.2.1 : jump loose, 10.244.1.5 : accept }\n}\n}\n"),
+}
+
+
+@pytest.mark.parametrize("case", HARMLESS)
+def test_what_does_nothing_to_pods_is_no_finding(site, case):
+    put(site.node, *HARMLESS[case])
+    assert site.seen() == (POD, NODE)
+    assert findings(site.node) == {}
+
+
+@pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
+@pytest.mark.parametrize("name", healthy.IPTABLES)
+def test_healthy_nodes(node, name, program):
+    node.add("pod-1")
+    healthy.put(node, name, program)
+    assert findings(node) == {}
+
+
+@pytest.mark.parametrize("name", healthy.NFT)
+def test_healthy_nodes_with_nft(node, name):
+    node.add("pod-1")
+    healthy.put(node, name, "nft")
+    assert findings(node) == {}
+
+
+def test_names_and_comments_of_others_are_shown_as_they_can_be(node):
+    node.add("pod-1")
+    comment = b"\xff\x1b[31mred\x07 caf\xc3\xa9 'q'"
+    node.run("iptables-legacy", "-w", "-t", "raw", "-A", "PREROUTING", "-m", "comment", "--comment", comment.decode("utf-8", "surrogateescape"),
+             "-j", "CT", "--notrack", env=node.env | {"PATH": "/usr/sbin:/usr/bin"})
+    shown = node.tool("doctor", check=False)
+    assert r"--comment '\xff\x1b[31mred\x07 café '\''q'\''' -j CT --notrack" in shown
+    assert "iptables-legacy -t raw -D PREROUTING 1\n" in shown
+    assert findings(node)["pods-not-tracked"]
