@@ -19,8 +19,8 @@ std::uint64_t hash(std::string_view text) {
 
 }  // namespace
 
-std::string chain_suffix(std::string_view network, const net::Prefix& subnet) {
-  const auto value = hash(std::string(network) + '\0' + net::to_text(subnet));
+std::string chain_suffix(std::string_view network) {
+  const auto value = hash(network);
   std::string text;
   for (unsigned shift = 64; text.size() < suffix_length;) text += digits[value >> (shift -= 4) & 0xfU];
   return text;

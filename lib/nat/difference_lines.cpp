@@ -1,18 +1,35 @@
 #include "nat/difference_lines.hpp"
 
-#include <algorithm>
+#include <cstddef>
+#include <string_view>
+#include <unordered_map>
 
 namespace ipmasq::nat {
 
 std::vector<std::string> difference_lines(const std::vector<std::string>& missing,
-                                          std::vector<std::string> unwanted) {
+                                          const std::vector<std::string>& unwanted) {
   std::vector<std::string> lines;
+  lines.reserve(missing.size() + unwanted.size());
+  std::unordered_map<std::string_view, std::size_t> left;  // of each unwanted text
+  for (const auto& text : unwanted) ++left[text];
+  std::unordered_map<std::string_view, std::size_t> moved;
   for (const auto& text : missing) {
-    const auto moved = std::ranges::find(unwanted, text);
-    lines.push_back((moved == unwanted.end() ? "missing: " : "out of place: ") + text);
-    if (moved != unwanted.end()) unwanted.erase(moved);
+    const auto found = left.find(text);
+    const bool moves = found != left.end() && found->second > 0;
+    if (moves) {
+      --found->second;
+      ++moved[text];
+    }
+    lines.push_back((moves ? "out of place: " : "missing: ") + text);
   }
-  for (const auto& text : unwanted) lines.push_back("not wanted: " + text);
+  for (const auto& text : unwanted) {
+    const auto found = moved.find(text);
+    if (found != moved.end() && found->second > 0) {
+      --found->second;
+    } else {
+      lines.push_back("not wanted: " + text);
+    }
+  }
   return lines;
 }
 

@@ -5,23 +5,29 @@
 namespace ipmasq::nat {
 
 Explanation explain(const Ruleset& ruleset, const net::Address& source, const net::Address& destination) {
-  const auto subnet = std::ranges::find_if(
-      ruleset.pod_subnets, [&source](const PodSubnet& each) { return each.prefix.contains(source); });
-  if (subnet == ruleset.pod_subnets.end()) {
-    return {Fate::left_alone, "no pod subnet of a recorded network holds " + net::to_text(source), {}, {}};
+  const auto from = std::ranges::find_if(
+      ruleset.sources, [&source](const Source& each) { return each.prefix.contains(source); });
+  if (from == ruleset.sources.end()) {
+    return {Fate::left_alone, "no pod subnet of a recorded network holds " + net::to_text(source)};
   }
-  const auto decides = std::ranges::find_if(subnet->destinations, [&destination](const Destination& each) {
+  const auto chain = std::ranges::find_if(ruleset.chains, [&](const NetworkChain& each) {
+    return each.network == from->network && each.family == source.family;
+  });
+  if (chain == ruleset.chains.end()) {
+    return {Fate::left_alone, "nothing is known of network " + from->network, *from};
+  }
+  const auto decides = std::ranges::find_if(chain->destinations, [&destination](const Destination& each) {
     return each.prefix.contains(destination);
   });
-  if (decides != subnet->destinations.end()) {
+  if (decides != chain->destinations.end()) {
     const auto fate = decides->verdict == Verdict::keep ? Fate::kept : Fate::masqueraded;
-    return {fate, decides->origin, *subnet, decides->prefix};
+    return {fate, decides->origin, *from, *chain, decides->prefix};
   }
-  return {subnet->catch_all ? Fate::masqueraded : Fate::left_alone, "catchAll", *subnet, {}};
+  return {chain->catch_all ? Fate::masqueraded : Fate::left_alone, "catchAll", *from, *chain};
 }
 
-bool keeps_all(const PodSubnet& subnet, const net::Prefix& network) {
-  const auto& destinations = subnet.destinations;
+bool keeps_all(const NetworkChain& chain, const net::Prefix& network) {
+  const auto& destinations = chain.destinations;
   const auto decides = std::ranges::find_if(
       destinations, [&network](const Destination& each) { return each.prefix.contains(network); });
   const bool has_hole = std::ranges::any_of(destinations, [&network](const Destination& each) {

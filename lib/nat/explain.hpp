@@ -15,18 +15,27 @@ enum class Fate {
   left_alone,  ///< ip-masq has no rule for it: the node's other rules decide
 };
 
+/// What the rules that stand in the kernel do to a connection.
+struct Standing {
+  Fate fate = Fate::left_alone;
+  std::string rule = {};  ///< that decides, as CountedRule::text has it
+
+  bool operator==(const Standing&) const = default;
+};
+
 struct Explanation {
   Fate fate = Fate::left_alone;
-  std::string why;                         ///< the key, or what else decides
-  std::optional<PodSubnet> pod_subnet;     ///< that holds the source
-  std::optional<net::Prefix> destination;  ///< the entry that decides; none for the catch-all
+  std::string why;                              ///< the key, or what else decides
+  std::optional<Source> source = {};            ///< the pod subnet that holds the source, and its network
+  std::optional<NetworkChain> chain = {};       ///< that decides for it
+  std::optional<net::Prefix> destination = {};  ///< the entry that decides; none for the catch-all
 };
 
 /// Both addresses of one family. Packets that carry a yield mark or were redirected (DNAT) are not asked
 /// about.
 Explanation explain(const Ruleset& ruleset, const net::Address& source, const net::Address& destination);
 
-/// Whether every address of a network (of the pod subnet's family) sees the pods' own addresses.
-bool keeps_all(const PodSubnet& subnet, const net::Prefix& network);
+/// Whether every address of a network (of the chain's family) sees the pods' own addresses.
+bool keeps_all(const NetworkChain& chain, const net::Prefix& network);
 
 }  // namespace ipmasq::nat

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstddef>
 #include <optional>
 #include <tuple>
@@ -18,7 +19,7 @@ struct Interval {
   net::Range range;
   Value value;
 
-  bool operator==(const Interval&) const = default;
+  auto operator<=>(const Interval&) const = default;
 };
 
 /// Disjoint intervals, by rising address, neighbours of one value joined: over each address decides the

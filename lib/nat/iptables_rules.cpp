@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <utility>
 
 #include "nat/chain_suffix.hpp"
 
@@ -13,7 +14,7 @@ namespace {
 using net::Prefix;
 
 constexpr std::string_view comment_start = "ip-masq: ";
-constexpr std::string_view subnet_chain_start = "IP-MASQ-";
+constexpr std::string_view network_chain_start = "IP-MASQ-";
 constexpr std::uint64_t certain = std::uint64_t{1} << 31U;  // xt_statistic's probability 1
 
 std::string comment(std::string_view text) {
@@ -24,55 +25,21 @@ std::optional<Prefix> unless_all(const Prefix& prefix) {
   return prefix.length == 0 ? std::nullopt : std::optional(prefix);
 }
 
-Rule yield_rule(const config::Mark& mark) {
-  constexpr config::Mark kube_proxy{0x4000, 0x4000};
-  constexpr config::Mark portmap{0x2000, 0x2000};
-  const auto* const owner = mark == kube_proxy ? "left to kube-proxy"
-                            : mark == portmap  ? "left to portmap"
-                                               : "left alone";
-  return {.mark = mark, .comment = comment(owner), .target = Return{}};
+std::optional<net::Prefix> prefix_of(const Rule& rule, net::Family family) {
+  if (rule.source && rule.source->family() != family) return std::nullopt;
+  return rule.source ? *rule.source : Prefix{{family, {}}, 0};
 }
 
-// Source ports are picked in two steps, first the range (by its share of all ports), then a port in it by the
-// kernel.
 void append_source_nat(const Translation& translation, const std::optional<Prefix>& destination,
                        std::vector<Rule>& rules) {
-  for (const auto protocol : protocols_with_ports) {
-    std::uint64_t left = 0;
-    for (const auto& range : translation.to_ports) left += range.size();
-    for (const auto& range : translation.to_ports) {
-      const auto share = (range.size() * certain + left / 2) / left;
-      left -= range.size();
-      Rule rule{.destination = destination,
-                .protocol = protocol,
-                .target = SourceNat{translation.snat_to, range, translation.random_fully}};
-      if (left > 0) rule.probability = static_cast<std::uint32_t>(share);
-      rules.push_back(rule);
+  for (const auto& part : source_nat_rules(translation)) {
+    Rule rule{.destination = destination, .protocol = part.protocol, .target = part.nat};
+    if (!part.takes_all()) {
+      const auto share = (part.ports * certain + part.ports_left / 2) / part.ports_left;
+      rule.probability = static_cast<std::uint32_t>(share);
     }
+    rules.push_back(std::move(rule));
   }
-  rules.push_back(
-      {.destination = destination, .target = SourceNat{translation.snat_to, {}, translation.random_fully}});
-}
-
-std::vector<Rule> subnet_chain(const PodSubnet& subnet) {
-  // What somebody redirected back into the pod subnet must be masqueraded by who redirected it, or the answer
-  // goes around the redirection.
-  std::vector<Rule> rules{{.destination = unless_all(subnet.prefix),
-                           .redirected = true,
-                           .comment = comment("hairpin"),
-                           .target = Return{}}};
-  for (const auto& destination : subnet.destinations) {
-    const auto prefix = unless_all(destination.prefix);
-    if (destination.verdict == Verdict::masquerade) {
-      append_source_nat(subnet.translation, prefix, rules);
-    } else if (subnet.exemption == config::Exemption::hold) {
-      rules.push_back({.destination = prefix, .target = Accept{}});
-    } else {
-      rules.push_back({.destination = prefix, .target = Return{}});
-    }
-  }
-  if (subnet.catch_all) append_source_nat(subnet.translation, std::nullopt, rules);
-  return rules;
 }
 
 template <typename... Parts>
@@ -106,6 +73,13 @@ struct TargetText {
   }
 };
 
+std::string redirected_text(const Rule& rule) {
+  if (rule.redirected == Redirected::by_status) return " -m conntrack --ctstate DNAT";
+  const bool is_single = rule.destination->length == net::bits(rule.destination->family());
+  return " -m conntrack ! --ctorigdst " +
+         (is_single ? net::to_text(rule.destination->address) : net::to_text(*rule.destination));
+}
+
 // iptables puts into quotes what has anything but these, and a backslash before the quotes within.
 std::string quoted(const std::string& text) {
   constexpr auto plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
@@ -120,40 +94,83 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
-std::string chain_name(const std::string& network, const Prefix& subnet) {
-  return std::string(subnet_chain_start) + chain_suffix(network, subnet);
-}
-
-bool is_our_chain(std::string_view name) {
-  if (name == main_chain) return true;
-  return name.starts_with(subnet_chain_start) && is_chain_suffix(name.substr(subnet_chain_start.size()));
-}
-
 Rule hook_rule() {
   return {.comment = comment("pod egress"), .target = Jump{std::string(main_chain)}};
 }
 
-Chains wanted_chains(const Ruleset& ruleset, net::Family family) {
-  Chains chains;
-  std::vector<Rule> main;
-  for (const auto& mark : ruleset.yield_marks) main.push_back(yield_rule(mark));
-  main.push_back({.to_local = true, .target = Return{}});
-  for (const auto& subnet : ruleset.pod_subnets) {
-    if (subnet.prefix.family() != family) continue;
-    const auto name = chain_name(subnet.network, subnet.prefix);
-    main.push_back(
-        {.source = unless_all(subnet.prefix), .comment = comment(subnet.network), .target = Goto{name}});
-    chains[name] = subnet_chain(subnet);
-  }
-  if (!chains.empty()) chains[std::string(main_chain)] = main;
-  return chains;
+Rule to_local_rule() {
+  return {.to_local = true, .target = Return{}};
 }
 
-std::optional<std::string> network_of_rule(const Rule& rule) {
+Rule yield_rule(const config::Mark& mark) {
+  constexpr config::Mark kube_proxy{0x4000, 0x4000};
+  constexpr config::Mark portmap{0x2000, 0x2000};
+  const auto* const owner = mark == kube_proxy ? "left to kube-proxy"
+                            : mark == portmap  ? "left to portmap"
+                                               : "left alone";
+  return {.mark = mark, .comment = comment(owner), .target = Return{}};
+}
+
+std::vector<Rule> hairpin_rules(const Prefix& subnet) {
+  if (subnet.length == 0) return {};
+  const auto hairpin = [&subnet](Redirected redirected) {
+    return Rule{.source = subnet,
+                .destination = subnet,
+                .redirected = redirected,
+                .comment = comment("hairpin"),
+                .target = Return{}};
+  };
+  if (subnet.length == net::bits(subnet.family())) return {hairpin(Redirected::by_addressee)};
+  return {hairpin(Redirected::by_status), hairpin(Redirected::by_addressee)};
+}
+
+Rule source_rule(const Source& source) {
+  return {.source = unless_all(source.prefix),
+          .comment = comment(source.network),
+          .target = Goto{chain_name(source.network)}};
+}
+
+bool is_yield_rule(const Rule& rule) {
+  return rule.mark && rule == yield_rule(*rule.mark);
+}
+
+bool is_hairpin_rule(const Rule& rule) {
+  return rule.source && rule.redirected && rule.source == rule.destination && rule.target == Target(Return{});
+}
+
+std::optional<Source> source_of(const Rule& rule, net::Family family) {
   const auto* const target = std::get_if<Goto>(&rule.target);
-  if (target == nullptr || !is_our_chain(target->chain) || !rule.comment.starts_with(comment_start))
+  const auto prefix = prefix_of(rule, family);
+  if (target == nullptr || !is_our_chain(target->chain) || target->chain == main_chain || !prefix ||
+      !rule.comment.starts_with(comment_start))
     return std::nullopt;
-  return rule.comment.substr(comment_start.size());
+  return Source{*prefix, rule.comment.substr(comment_start.size())};
+}
+
+std::vector<Rule> network_rules(const NetworkChain& chain) {
+  std::vector<Rule> rules;
+  rules.reserve(chain.destinations.size() + 1);
+  for (const auto& destination : chain.destinations) {
+    const auto prefix = unless_all(destination.prefix);
+    if (destination.verdict == Verdict::masquerade) {
+      append_source_nat(chain.translation, prefix, rules);
+    } else if (chain.exemption == config::Exemption::hold) {
+      rules.push_back({.destination = prefix, .target = Accept{}});
+    } else {
+      rules.push_back({.destination = prefix, .target = Return{}});
+    }
+  }
+  if (chain.catch_all) append_source_nat(chain.translation, std::nullopt, rules);
+  return rules;
+}
+
+std::string chain_name(const std::string& network) {
+  return std::string(network_chain_start) + chain_suffix(network);
+}
+
+bool is_our_chain(std::string_view name) {
+  if (name == main_chain) return true;
+  return name.starts_with(network_chain_start) && is_chain_suffix(name.substr(network_chain_start.size()));
 }
 
 std::string to_text(const std::string& chain, const Rule& rule) {
@@ -163,7 +180,7 @@ std::string to_text(const std::string& chain, const Rule& rule) {
   if (rule.protocol) text += " -p " + std::string(nat::to_text(*rule.protocol));
   if (rule.mark) text += " -m mark --mark " + config::to_text(*rule.mark);
   if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
-  if (rule.redirected) text += " -m conntrack --ctstate DNAT";
+  if (rule.redirected) text += redirected_text(rule);
   if (rule.probability) {
     text += format(" -m statistic --mode random --probability %.11f",
                    *rule.probability / static_cast<double>(certain));

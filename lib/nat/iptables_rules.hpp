@@ -13,12 +13,13 @@
 #include "config/mark.hpp"
 #include "nat/protocol.hpp"
 #include "nat/ruleset.hpp"
+#include "nat/source_nat.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::nat::iptables {
 
-/// The chain that POSTROUTING jumps to; those of the pod subnets are called IP-MASQ- and 12 hexadecimal
-/// digits. Not IP-MASQ: many manifests of ip-masq-agent give it that chain (--masq-chain=IP-MASQ).
+/// The chain that POSTROUTING jumps to; those of the networks are called IP-MASQ- and 12 hexadecimal digits.
+/// Not IP-MASQ: many manifests of ip-masq-agent give it that chain (--masq-chain=IP-MASQ).
 inline constexpr std::string_view main_chain = "IP-MASQ-PODS";
 inline constexpr std::string_view hook_chain = "POSTROUTING";
 
@@ -38,13 +39,6 @@ struct Goto {
   std::string chain;
   bool operator==(const Goto&) const = default;
 };
-/// MASQUERADE, or SNAT where `to` is set.
-struct SourceNat {
-  std::optional<net::Address> to;
-  std::optional<config::PortRange> ports;
-  bool random_fully = false;
-  bool operator==(const SourceNat&) const = default;
-};
 /// A target that ip-masq never writes, by its name.
 struct OtherTarget {
   std::string name;
@@ -52,41 +46,59 @@ struct OtherTarget {
 };
 using Target = std::variant<Accept, Return, Jump, Goto, SourceNat, OtherTarget>;
 
+/// What makes a connection one that somebody redirected: its DNAT status, or that it was sent elsewhere than
+/// the rule's destination. IPVS redirects and sets no status.
+enum class Redirected : std::uint8_t {
+  by_status,    ///< -m conntrack --ctstate DNAT
+  by_addressee  ///< -m conntrack ! --ctorigdst, with the rule's destination
+};
+
 /// One rule. All parts that are set must match; a prefix of length 0 is not set.
 struct Rule {
   std::optional<net::Prefix> source = {};
   std::optional<net::Prefix> destination = {};
   std::optional<Protocol> protocol = {};
+  bool to_local = false;                      ///< -m addrtype --dst-type LOCAL
+  std::optional<Redirected> redirected = {};  ///< by_addressee only where `destination` is set
   std::optional<config::Mark> mark = {};
-  bool to_local = false;                          ///< -m addrtype --dst-type LOCAL
-  bool redirected = false;                        ///< -m conntrack --ctstate DNAT
   std::optional<std::uint32_t> probability = {};  ///< -m statistic --mode random, in units of 2^-31
   std::string comment = {};
   Target target = {};
-  std::string other_matches =
-      {};  ///< what the kernel's rule has beyond these, so that it equals none of ours
+  /// What the kernel's rule has beyond these, so that it equals none of ours.
+  std::string other_matches = {};
 
   bool operator==(const Rule&) const = default;
 };
 
 using Chains = std::map<std::string, std::vector<Rule>>;
 
-/// Wanted chains of a family by name, without POSTROUTING; none where the ruleset has no pod subnet of that
-/// family.
-Chains wanted_chains(const Ruleset& ruleset, net::Family family);
-
 /// The one rule in POSTROUTING.
 Rule hook_rule();
 
-/// The chain of a network's pod subnet: two networks never share one.
-std::string chain_name(const std::string& network, const net::Prefix& subnet);
+/// The rules of the main chain, in this order: one for each yield mark, this one, and for each source, in the
+/// order of nat::comes_first, what leaves redirected connections alone, then what leads to the network's
+/// chain.
+Rule to_local_rule();
+Rule yield_rule(const config::Mark& mark);
+/// What was sent elsewhere and arrives inside the pod's own subnet must be masqueraded by who redirected it,
+/// or the answer goes around the redirection. One rule where the subnet is a single address, none where it is
+/// everything.
+std::vector<Rule> hairpin_rules(const net::Prefix& subnet);
+Rule source_rule(const Source& source);
 
-/// IP-MASQ-PODS and the pod subnets' chains; not those of others, such as ip-masq-agent's IP-MASQ-AGENT.
+/// Of a rule that stands in the main chain: whether it is of these kinds, and what of.
+bool is_yield_rule(const Rule& rule);
+bool is_hairpin_rule(const Rule& rule);
+std::optional<Source> source_of(const Rule& rule, net::Family family);
+
+/// The rules of a network's chain.
+std::vector<Rule> network_rules(const NetworkChain& chain);
+
+/// The chain of a network: two networks never share one.
+std::string chain_name(const std::string& network);
+
+/// IP-MASQ-PODS and the networks' chains; not those of others, such as ip-masq-agent's IP-MASQ-AGENT.
 bool is_our_chain(std::string_view name);
-
-/// Where `rule` leads to a pod subnet's chain on behalf of a network, as the rules of the main chain do: that
-/// network.
-std::optional<std::string> network_of_rule(const Rule& rule);
 
 /// "-A CHAIN ...", byte for byte as iptables-save prints it.
 std::string to_text(const std::string& chain, const Rule& rule);

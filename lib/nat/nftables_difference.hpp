@@ -1,44 +1,16 @@
-// What separates our nftables table in the kernel from the wanted one, as one batch of edits.
+// What separates our nftables table in the kernel from the one that is to stand, as one batch of edits.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "nat/nftables_observed.hpp"
 #include "nat/nftables_rules.hpp"
-#include "nat/ruleset.hpp"
 
 namespace ipmasq::nat::nftables {
-
-/// A rule in the kernel: its handle there, and what it has counted.
-struct ObservedRule {
-  Rule rule;
-  std::uint64_t handle = 0;
-  std::uint64_t packets = 0;
-  std::uint64_t bytes = 0;
-};
-
-struct ObservedChain {
-  bool is_base = false;
-  std::string trouble = {};  ///< what of it ip-masq never makes; empty where it could be one of ours
-  std::vector<ObservedRule> rules = {};
-};
-
-struct ObservedSet {
-  Set set;
-  std::string trouble = {};
-};
-
-/// Our table in the kernel.
-struct ObservedTable {
-  bool exists = false;
-  std::string trouble = {};
-  std::map<std::string, ObservedChain> chains = {};
-  std::map<std::string, ObservedSet> sets = {};
-};
 
 struct AddTable {
   bool operator==(const AddTable&) const = default;
@@ -59,7 +31,7 @@ struct DeleteChain {
 struct AddSet {
   std::string set;
   net::Family family = net::Family::ipv4;
-  bool is_map = false;
+  SetKind kind = SetKind::ranges;
   bool operator==(const AddSet&) const = default;
 };
 struct DeleteSet {
@@ -68,11 +40,13 @@ struct DeleteSet {
 };
 struct AddElements {
   std::string set;
+  SetKind kind = SetKind::ranges;
   std::vector<Interval<std::string>> elements;
   bool operator==(const AddElements&) const = default;
 };
 struct DeleteElements {
   std::string set;
+  SetKind kind = SetKind::ranges;
   std::vector<Interval<std::string>> elements;
   bool operator==(const DeleteElements&) const = default;
 };
@@ -91,12 +65,16 @@ struct DeleteRule {
 using Edit = std::variant<AddTable, DeleteTable, AddChain, DeleteChain, AddSet, DeleteSet, AddElements,
                           DeleteElements, InsertRule, DeleteRule>;
 
-/// What brings `observed` to what `wanted` asks, to be carried out in this order and at once; empty where all
-/// is right. Rules that stay keep their counters. Chains of networks that `wanted` does not know stay.
-std::vector<Edit> difference(const ObservedTable& observed, const Ruleset& wanted);
+/// What brings `observed` to `target`, to be carried out in this order and at once; empty where all is right.
+/// Rules that stay keep their counters. A rule of the target that has what ip-masq never writes (Rule::other)
+/// stays where it stands, but is not made.
+std::vector<Edit> difference(const ObservedTable& observed, const Table& target);
 
 /// "missing: chain postrouting: ...", "not wanted: ...", for a person; a rule that only moves is "out of
 /// place".
 std::vector<std::string> to_text(const std::vector<Edit>& edits);
+
+/// What an edit is about: "chain postrouting: fib daddr type local counter return", "elements of set X".
+std::string subject_of(const Edit& edit);
 
 }  // namespace ipmasq::nat::nftables

@@ -12,93 +12,95 @@ namespace ipmasq::nat::nftables {
 namespace {
 
 using net::Family;
+using Elements = std::vector<Interval<std::string>>;
 
 constexpr std::array<Family, 2> families{Family::ipv4, Family::ipv6};
+constexpr std::string_view ipv6_ending = "-6";
 
-std::string map_of(Family family) {
-  return family == Family::ipv4 ? "pod-subnets" : "pod-subnets6";
+std::string map_of(Family family, SetKind kind) {
+  return std::string(kind == SetKind::chain_of_address ? "pods" : "pod-subnets") +
+         (family == Family::ipv4 ? "" : "6");
 }
 
-std::string_view protocol_of(Family family) {
+std::string protocol_of(Family family) {
   return family == Family::ipv4 ? "ip" : "ip6";
 }
 
-// As append_source_nat of the iptables rules, but for the share of a range, which counts in ports.
-void append_source_nat(const Translation& translation, const std::optional<InSet>& destinations,
-                       std::vector<Rule>& rules) {
-  for (const auto protocol : protocols_with_ports) {
-    std::uint32_t left = 0;
-    for (const auto& range : translation.to_ports) left += range.size();
-    for (const auto& range : translation.to_ports) {
-      Rule rule{.destination_in = destinations,
-                .protocol = protocol,
-                .statement = SourceNat{translation.snat_to, range, translation.random_fully}};
-      if (range.size() < left) rule.share = Share{range.size(), left};
-      left -= range.size();
-      rules.push_back(rule);
-    }
-  }
-  rules.push_back({.destination_in = destinations,
-                   .statement = SourceNat{translation.snat_to, {}, translation.random_fully}});
+bool is_single(const net::Prefix& prefix) {
+  return prefix.length == net::bits(prefix.family());
 }
 
-std::vector<Interval<std::string>> ranges_with(Verdict verdict, const PodSubnet& subnet) {
+// What somebody redirected back into the pod subnet must be masqueraded by who redirected it, or the answer
+// goes around the redirection. IPVS redirects without conntrack's DNAT status: then where the connection was
+// sent to begin with tells. A single pod's packet reaches the pod itself only when redirected.
+void add_hairpins(const std::string& name, const std::vector<net::Prefix>& sources, Table& table) {
+  auto& rules = table.chains[name].rules;
+  Elements selves;
+  for (const auto& each : sources) {
+    if (is_single(each)) {
+      selves.push_back({net::range_of(each), ""});
+      continue;
+    }
+    rules.push_back({.source = each, .destination = each, .redirected = true, .statement = Return{}});
+    rules.push_back({.source = each, .destination = each, .not_sent_to = each, .statement = Return{}});
+  }
+  if (selves.empty()) return;
+  const auto family = selves.front().range.first.family;
+  std::ranges::sort(selves);
+  table.sets[self_set(name)] = {.family = family, .kind = SetKind::selves, .elements = std::move(selves)};
+  rules.push_back({.pair_in = InSet{family, self_set(name)}, .statement = Return{}});
+}
+
+Elements ranges_with(Verdict verdict, const NetworkChain& chain) {
   std::vector<std::pair<net::Prefix, Verdict>> prefixes;
-  for (const auto& each : subnet.destinations) prefixes.emplace_back(each.prefix, each.verdict);
-  std::vector<Interval<std::string>> ranges;
+  prefixes.reserve(chain.destinations.size());
+  for (const auto& each : chain.destinations) prefixes.emplace_back(each.prefix, each.verdict);
+  Elements ranges;
   for (const auto& interval : flatten(std::move(prefixes))) {
     if (interval.value == verdict) ranges.push_back({interval.range, ""});
   }
   return ranges;
 }
 
-void add_subnet(const PodSubnet& subnet, Table& table) {
-  const auto family = subnet.prefix.family();
-  const auto name = chain_name(subnet.network, subnet.prefix);
-  auto& rules = table.chains[name].rules;
-  // What somebody redirected back into the pod subnet must be masqueraded by who redirected it, or the answer
-  // goes around the redirection.
-  rules.push_back({.destination = subnet.prefix, .redirected = true, .statement = Return{}});
+// The set of the destinations with `verdict`, where there are any.
+std::optional<InSet> add_destinations(const std::string& set, Verdict verdict, const NetworkChain& chain,
+                                      Table& table) {
+  auto ranges = ranges_with(verdict, chain);
+  if (ranges.empty()) return std::nullopt;
+  table.sets[set] = {.family = chain.family, .elements = std::move(ranges)};
+  return InSet{chain.family, set};
+}
 
-  const auto add_set = [&](const std::string& set, Verdict verdict) -> std::optional<InSet> {
-    auto ranges = ranges_with(verdict, subnet);
-    if (ranges.empty()) return std::nullopt;
-    table.sets[set] = {.family = family, .elements = std::move(ranges)};
-    return InSet{family, set};
-  };
-  if (const auto kept = add_set(kept_set(name), Verdict::keep)) {
-    const bool holds = subnet.exemption == config::Exemption::hold;
-    rules.push_back({.destination_in = kept, .statement = holds ? Statement(KeepSource{family}) : Return{}});
-  }
-  if (subnet.catch_all) {
-    append_source_nat(subnet.translation, std::nullopt, rules);
-  } else if (const auto masqueraded = add_set(masqueraded_set(name), Verdict::masquerade)) {
-    append_source_nat(subnet.translation, masqueraded, rules);
+void append_source_nat(const Translation& translation, const std::optional<InSet>& destinations,
+                       std::vector<Rule>& rules) {
+  for (const auto& each : source_nat_rules(translation)) {
+    Rule rule{.destination_in = destinations, .protocol = each.protocol, .statement = each.nat};
+    if (!each.takes_all()) rule.share = Share{each.ports, each.ports_left};
+    rules.push_back(std::move(rule));
   }
 }
 
-std::vector<Entrance> entrances_of(const Ruleset& ruleset) {
-  std::vector<Entrance> entrances;
-  for (const auto& subnet : ruleset.pod_subnets) {
-    entrances.push_back({subnet.prefix, subnet.network, chain_name(subnet.network, subnet.prefix)});
+void add_map(Family family, SetKind kind, const std::vector<Lead>& leads, Table& table) {
+  std::vector<std::pair<net::Prefix, std::string>> sources;
+  for (const auto& each : leads) {
+    const auto& prefix = each.source.prefix;
+    if (prefix.family() == family && is_single(prefix) == (kind == SetKind::chain_of_address))
+      sources.emplace_back(prefix, each.chain);
   }
-  return entrances;
-}
-
-void add_base_chain(const Ruleset& ruleset, const std::vector<Entrance>& entrances, Table& table) {
-  auto& chain = table.chains[std::string(base_chain)];
-  chain.is_base = true;
-  for (const auto& mark : ruleset.yield_marks) chain.rules.push_back({.mark = mark, .statement = Return{}});
-  chain.rules.push_back({.to_local = true, .statement = Return{}});
-  for (const auto family : families) {
-    std::vector<std::pair<net::Prefix, std::string>> sources;
-    for (const auto& each : entrances) {
-      if (each.subnet.family() == family) sources.emplace_back(each.subnet, each.chain);
+  if (sources.empty()) return;
+  const auto name = map_of(family, kind);
+  auto& set = table.sets[name];
+  set = {.family = family, .kind = kind};
+  if (has_ranges(kind)) {
+    set.elements = flatten(std::move(sources));
+  } else {
+    std::ranges::stable_sort(sources, {}, &std::pair<net::Prefix, std::string>::first);
+    for (const auto& [prefix, chain] : sources) {
+      const auto range = net::range_of(prefix);
+      if (set.elements.empty() || set.elements.back().range != range) set.elements.push_back({range, chain});
     }
-    if (sources.empty()) continue;
-    table.sets[map_of(family)] = {.family = family, .is_map = true, .elements = flatten(std::move(sources))};
-    chain.rules.push_back({.statement = Dispatch{family, map_of(family)}});
   }
+  table.chains.at(std::string(base_chain)).rules.push_back({.statement = Dispatch{family, name}});
 }
 
 template <typename... Parts>
@@ -113,14 +115,32 @@ std::string mark_text(const config::Mark& mark) {
                                           : format("meta mark & 0x%08x == 0x%08x ", mark.mask, mark.value);
 }
 
+std::string prefix_text(const net::Prefix& prefix) {
+  return net::to_text(net::range_of(prefix)) + " ";
+}
+
+std::string addresses_text(const Rule& rule) {
+  std::string text;
+  if (rule.source) text += protocol_of(rule.source->family()) + " saddr " + prefix_text(*rule.source);
+  if (rule.destination)
+    text += protocol_of(rule.destination->family()) + " daddr " + prefix_text(*rule.destination);
+  if (rule.pair_in) {
+    const auto protocol = protocol_of(rule.pair_in->family);
+    text.append(protocol).append(" saddr . ").append(protocol).append(" daddr @" + rule.pair_in->set + " ");
+  }
+  if (rule.destination_in)
+    text += protocol_of(rule.destination_in->family) + " daddr @" + rule.destination_in->set + " ";
+  return text;
+}
+
 struct StatementText {
   std::string operator()(const NoStatement& /*none*/) const { return ""; }
   std::string operator()(const Return& /*none*/) const { return " return"; }
   std::string operator()(const Dispatch& to) const {
-    return " " + std::string(protocol_of(to.family)) + " saddr vmap @" + to.map;
+    return " " + protocol_of(to.family) + " saddr vmap @" + to.map;
   }
   std::string operator()(const KeepSource& keep) const {
-    const std::string protocol(protocol_of(keep.family));
+    const auto protocol = protocol_of(keep.family);
     return " snat " + protocol + " to " + protocol + " saddr";
   }
   std::string operator()(const SourceNat& nat) const {
@@ -128,7 +148,7 @@ struct StatementText {
     std::string to;
     if (nat.to) {
       const auto address = net::to_text(*nat.to);
-      text = " snat " + std::string(protocol_of(nat.to->family));
+      text = " snat " + protocol_of(nat.to->family);
       to = nat.to->family == Family::ipv6 && nat.ports ? "[" + address + "]" : address;
     }
     if (nat.ports) to += ":" + config::to_text(*nat.ports);
@@ -139,33 +159,57 @@ struct StatementText {
 
 }  // namespace
 
-Table wanted_table(const Ruleset& ruleset, const std::vector<Entrance>& others) {
-  Table table;
-  auto entrances = entrances_of(ruleset);
-  entrances.insert(entrances.end(), others.begin(), others.end());
-  if (entrances.empty()) return table;
-  std::ranges::stable_sort(entrances, {}, &Entrance::network);
-  for (const auto& subnet : ruleset.pod_subnets) add_subnet(subnet, table);
-  add_base_chain(ruleset, entrances, table);
-  return table;
-}
-
-std::string chain_name(const std::string& network, const net::Prefix& subnet) {
-  const bool begins_with_digit = !network.empty() && network.front() >= '0' && network.front() <= '9';
-  return (begins_with_digit ? "_" : "") + network + "-" + chain_suffix(network, subnet);
-}
-
-std::optional<Entrance> entrance_of(const std::string& name, const std::vector<Rule>& rules) {
-  const auto dash = name.rfind('-');
-  if (dash == std::string::npos) return std::nullopt;
-  const auto start = name.starts_with('_') ? std::size_t{1} : 0;
-  const auto network = name.substr(start, dash - start);
-  for (const auto& rule : rules) {
-    if (rule.redirected && rule.destination && chain_name(network, *rule.destination) == name) {
-      return Entrance{*rule.destination, network, name};
-    }
+void add_chain(const NetworkChain& chain, const std::vector<net::Prefix>& sources, Table& table) {
+  const auto name = chain_name(chain.network, chain.family);
+  add_hairpins(name, sources, table);
+  auto& rules = table.chains[name].rules;
+  if (const auto kept = add_destinations(kept_set(name), Verdict::keep, chain, table)) {
+    const bool holds = chain.exemption == config::Exemption::hold;
+    rules.push_back(
+        {.destination_in = kept, .statement = holds ? Statement(KeepSource{chain.family}) : Return{}});
   }
-  return std::nullopt;
+  if (chain.catch_all) {
+    append_source_nat(chain.translation, std::nullopt, rules);
+  } else if (const auto holes = add_destinations(masqueraded_set(name), Verdict::masquerade, chain, table)) {
+    append_source_nat(chain.translation, holes, rules);
+  }
+}
+
+void add_base_chain(const std::vector<config::Mark>& yield_marks, std::vector<Lead> leads, Table& table) {
+  std::ranges::stable_sort(leads, {},
+                           [](const Lead& lead) -> const std::string& { return lead.source.network; });
+  auto& chain = table.chains[std::string(base_chain)];
+  chain.is_base = true;
+  for (const auto& mark : yield_marks) chain.rules.push_back({.mark = mark, .statement = Return{}});
+  chain.rules.push_back({.to_local = true, .statement = Return{}});
+  for (const auto family : families) {
+    for (const auto kind : {SetKind::chain_of_address, SetKind::chain_of_range})
+      add_map(family, kind, leads, table);
+  }
+}
+
+std::string chain_name(const std::string& network, net::Family family) {
+  const bool begins_with_digit = !network.empty() && network.front() >= '0' && network.front() <= '9';
+  return (begins_with_digit ? "_" : "") + network + "-" + chain_suffix(network) +
+         (family == Family::ipv6 ? std::string(ipv6_ending) : "");
+}
+
+std::optional<std::string> network_of_chain(const std::string& name) {
+  std::string_view rest = name;
+  const auto take_suffix = [&rest] {
+    const auto dash = rest.rfind('-');
+    if (dash == std::string_view::npos || !is_chain_suffix(rest.substr(dash + 1))) return false;
+    rest = rest.substr(0, dash);
+    return true;
+  };
+  if (!take_suffix()) {
+    if (!rest.ends_with(ipv6_ending)) return std::nullopt;
+    rest.remove_suffix(ipv6_ending.size());
+    if (!take_suffix()) return std::nullopt;
+  }
+  if (rest.starts_with('_')) rest.remove_prefix(1);
+  if (rest.empty()) return std::nullopt;
+  return std::string(rest);
 }
 
 std::string kept_set(const std::string& chain) {
@@ -176,26 +220,36 @@ std::string masqueraded_set(const std::string& chain) {
   return chain + "-masqueraded";
 }
 
+std::string self_set(const std::string& chain) {
+  return chain + "-self";
+}
+
+std::vector<std::string> sets_of(const Rule& rule) {
+  std::vector<std::string> sets;
+  if (rule.pair_in) sets.push_back(rule.pair_in->set);
+  if (rule.destination_in) sets.push_back(rule.destination_in->set);
+  if (const auto* const dispatch = std::get_if<Dispatch>(&rule.statement)) sets.push_back(dispatch->map);
+  return sets;
+}
+
 std::string to_text(const Rule& rule) {
-  std::string text;
-  if (rule.destination) {
-    const auto& prefix = *rule.destination;
-    text += std::string(protocol_of(prefix.family())) + " daddr " + net::to_text(net::range_of(prefix)) + " ";
-  }
-  if (rule.destination_in) {
-    text +=
-        std::string(protocol_of(rule.destination_in->family)) + " daddr @" + rule.destination_in->set + " ";
-  }
+  auto text = addresses_text(rule);
   if (rule.mark) text += mark_text(*rule.mark);
   if (rule.to_local) text += "fib daddr type local ";
   if (rule.redirected) text += "ct status dnat ";
+  if (rule.not_sent_to) {
+    text += "ct original " + protocol_of(rule.not_sent_to->family()) +
+            " daddr != " + prefix_text(*rule.not_sent_to);
+  }
   if (rule.protocol) text += "meta l4proto " + std::string(nat::to_text(*rule.protocol)) + " ";
   if (rule.share) text += format("numgen random mod %u < %u ", rule.share->of, rule.share->below);
   return text + "counter" + std::visit(StatementText{}, rule.statement) + rule.other;
 }
 
-std::string to_text(const Interval<std::string>& element) {
-  return net::to_text(element.range) + (element.value.empty() ? "" : " : goto " + element.value);
+std::string to_text(const Interval<std::string>& element, SetKind kind) {
+  auto text = net::to_text(element.range);
+  if (kind == SetKind::selves) text += " . " + text;
+  return text + (element.value.empty() ? "" : " : goto " + element.value);
 }
 
 }  // namespace ipmasq::nat::nftables

@@ -14,6 +14,7 @@
 #include "nat/intervals.hpp"
 #include "nat/protocol.hpp"
 #include "nat/ruleset.hpp"
+#include "nat/source_nat.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::nat::nftables {
@@ -26,7 +27,7 @@ inline constexpr std::int32_t base_priority = 95;  ///< srcnat - 5
 struct Return {
   bool operator==(const Return&) const = default;
 };
-/// ip saddr vmap @pod-subnets: on to the chain of the pod subnet that holds the source.
+/// ip saddr vmap @MAP: on to the chain that the map has for the source, not to come back.
 struct Dispatch {
   net::Family family = net::Family::ipv4;
   std::string map;
@@ -36,13 +37,6 @@ struct Dispatch {
 struct KeepSource {
   net::Family family = net::Family::ipv4;
   bool operator==(const KeepSource&) const = default;
-};
-/// masquerade, or snat where `to` is set.
-struct SourceNat {
-  std::optional<net::Address> to;
-  std::optional<config::PortRange> ports;
-  bool random_fully = false;
-  bool operator==(const SourceNat&) const = default;
 };
 /// A rule that does nothing that ip-masq's rules do.
 struct NoStatement {
@@ -57,7 +51,7 @@ struct Share {
   bool operator==(const Share&) const = default;
 };
 
-/// ip daddr @SET
+/// ip daddr @SET, or ip saddr . ip daddr @SET
 struct InSet {
   net::Family family = net::Family::ipv4;
   std::string set;
@@ -66,11 +60,15 @@ struct InSet {
 
 /// One rule, which also counts. All parts that are set must match.
 struct Rule {
+  std::optional<net::Prefix> source = {};
   std::optional<net::Prefix> destination = {};
-  std::optional<InSet> destination_in = {};
+  std::optional<InSet> pair_in = {};         ///< source and destination together
+  std::optional<InSet> destination_in = {};  ///< the destination alone
   std::optional<config::Mark> mark = {};
   bool to_local = false;    ///< fib daddr type local
   bool redirected = false;  ///< ct status dnat
+  /// ct original ip daddr != PREFIX: where the connection was sent to begin with.
+  std::optional<net::Prefix> not_sent_to = {};
   std::optional<Protocol> protocol = {};
   std::optional<Share> share = {};
   Statement statement = {};
@@ -79,18 +77,34 @@ struct Rule {
   bool operator==(const Rule&) const = default;
 };
 
-/// The chain that the kernel calls; every other one is reached from there.
 struct Chain {
-  bool is_base = false;  ///< type nat hook postrouting priority srcnat - 5; policy accept
+  /// type nat hook postrouting priority srcnat - 5; policy accept: the chain that the kernel calls. Every
+  /// other one is reached from there.
+  bool is_base = false;
   std::vector<Rule> rules = {};
 
   bool operator==(const Chain&) const = default;
 };
 
-/// An interval set of addresses; the value of an element: the chain to go to, empty in a set that is no map.
+enum class SetKind {
+  ranges,            ///< set: type ipv4_addr; flags interval
+  chain_of_range,    ///< map: type ipv4_addr : verdict; flags interval
+  chain_of_address,  ///< map: type ipv4_addr : verdict
+  selves,            ///< set: type ipv4_addr . ipv4_addr; each address with itself
+};
+
+constexpr bool is_map(SetKind kind) {
+  return kind == SetKind::chain_of_range || kind == SetKind::chain_of_address;
+}
+constexpr bool has_ranges(SetKind kind) {
+  return kind == SetKind::ranges || kind == SetKind::chain_of_range;
+}
+
+/// Elements are disjoint, by rising address, single addresses where the kind has no ranges; their value: the
+/// chain to go to, empty in a set that is no map.
 struct Set {
   net::Family family = net::Family::ipv4;
-  bool is_map = false;
+  SetKind kind = SetKind::ranges;
   std::vector<Interval<std::string>> elements = {};
 
   bool operator==(const Set&) const = default;
@@ -103,30 +117,39 @@ struct Table {
   bool operator==(const Table&) const = default;
 };
 
-/// A pod subnet and the chain that decides for it.
-struct Entrance {
-  net::Prefix subnet;
-  std::string network;
+/// A source and the chain that it leads to.
+struct Lead {
+  Source source;
   std::string chain;
+
+  auto operator<=>(const Lead&) const = default;
 };
 
-/// The wanted table; empty where the ruleset has no pod subnet. `others`: entrances to chains that are not of
-/// the ruleset but stay.
-Table wanted_table(const Ruleset& ruleset, const std::vector<Entrance>& others = {});
+/// The chain of a network, which `sources` (of its family, in the order of comes_first) lead to, and its
+/// sets.
+void add_chain(const NetworkChain& chain, const std::vector<net::Prefix>& sources, Table& table);
 
-/// NETWORK-SUFFIX, with a '_' before a network that begins with a digit, which nft takes for no name.
-std::string chain_name(const std::string& network, const net::Prefix& subnet);
+/// The base chain and its maps. Of leads from one source that of the first network by name decides.
+void add_base_chain(const std::vector<config::Mark>& yield_marks, std::vector<Lead> leads, Table& table);
 
-/// The entrance that `name`, a chain with these rules, was made for; nullopt where it is none of ours, or is
-/// damaged beyond telling.
-std::optional<Entrance> entrance_of(const std::string& name, const std::vector<Rule>& rules);
+/// The chain of a network and family: NETWORK-SUFFIX or NETWORK-SUFFIX-6, with a '_' before a network that
+/// begins with a digit, which nft takes for no name.
+std::string chain_name(const std::string& network, net::Family family);
 
-/// The sets that belong to a pod subnet's chain.
+/// The network that a chain was made for, by its name: also of the chains of version 0.1.0, one for each pod
+/// subnet, whose suffix is another. nullopt where it is none of ours.
+std::optional<std::string> network_of_chain(const std::string& name);
+
+/// The sets that belong to a network's chain.
 std::string kept_set(const std::string& chain);
 std::string masqueraded_set(const std::string& chain);
+std::string self_set(const std::string& chain);
+
+/// The sets and maps that a rule asks.
+std::vector<std::string> sets_of(const Rule& rule);
 
 /// As nft list prints it, without "packets N bytes N".
 std::string to_text(const Rule& rule);
-std::string to_text(const Interval<std::string>& element);
+std::string to_text(const Interval<std::string>& element, SetKind kind);
 
 }  // namespace ipmasq::nat::nftables

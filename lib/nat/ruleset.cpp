@@ -36,10 +36,12 @@ class Destinations {
   }
 
   bool keeps(const Prefix& prefix) const {
-    const auto ordered = longest_first();
-    const auto found =
-        std::ranges::find_if(ordered, [&](const Destination& each) { return each.prefix.contains(prefix); });
-    return found != ordered.end() && found->verdict == Verdict::keep;
+    const Destination* longest = nullptr;
+    for (const auto& [each, destination] : by_prefix_) {
+      if (each.contains(prefix) && (longest == nullptr || each.length > longest->prefix.length))
+        longest = &destination;
+    }
+    return longest != nullptr && longest->verdict == Verdict::keep;
   }
 
   std::vector<Destination> longest_first() const {
@@ -73,37 +75,56 @@ Destinations node_wide_destinations(const Network& network, Family family) {
   return destinations;
 }
 
-PodSubnet pod_subnet_of(const Network& network, const Prefix& prefix) {
-  auto destinations = node_wide_destinations(network, prefix.family());
-  if (!destinations.keeps(prefix)) destinations.add(prefix, Verdict::keep, "the pod subnet itself, always");
+bool is_host(const Prefix& prefix) {
+  return prefix.length == net::bits(prefix.family());
+}
 
+// The pods of one network and family see one another, whatever the lists say. A single pod's own address
+// reaches nobody but itself.
+NetworkChain chain_of(const Network& network, Family family) {
+  auto destinations = node_wide_destinations(network, family);
+  for (const auto& subnet : network.pod_subnets) {
+    if (subnet.family() != family || is_host(subnet) || destinations.keeps(subnet)) continue;
+    destinations.add(subnet, Verdict::keep, "the pod subnet itself, always");
+  }
   const auto& netconf = network.netconf;
-  const auto& snat_to = prefix.family() == Family::ipv4 ? netconf.snat_to_ipv4 : netconf.snat_to_ipv6;
-  return {.prefix = prefix,
-          .network = network.name,
+  return {.network = network.name,
+          .family = family,
           .destinations = destinations.longest_first(),
           .catch_all = netconf.catch_all,
           .exemption = netconf.exemption,
-          .translation = {netconf.random_fully, netconf.to_ports, snat_to}};
+          .translation = {netconf.random_fully, netconf.to_ports,
+                          family == Family::ipv4 ? netconf.snat_to_ipv4 : netconf.snat_to_ipv6}};
+}
+
+void add_network(const Network& network, Ruleset& ruleset) {
+  ruleset.networks.insert(network.name);
+  for (const auto& subnet : network.pod_subnets) ruleset.sources.push_back({subnet, network.name});
+  for (const auto family : {Family::ipv4, Family::ipv6}) {
+    if (std::ranges::any_of(network.pod_subnets,
+                            [family](const auto& each) { return each.family() == family; }))
+      ruleset.chains.push_back(chain_of(network, family));
+  }
+  if (network.pod_subnets.empty()) return;
+  for (const auto& mark : network.netconf.yield_marks) {
+    if (std::ranges::find(ruleset.yield_marks, mark) == ruleset.yield_marks.end())
+      ruleset.yield_marks.push_back(mark);
+  }
 }
 
 }  // namespace
 
+bool comes_first(const Source& left, const Source& right) {
+  return left.prefix != right.prefix ? comes_first(left.prefix, right.prefix) : left.network < right.network;
+}
+
 Ruleset wanted_ruleset(const std::vector<Network>& networks) {
   Ruleset ruleset;
-  for (const auto& network : networks) {
-    if (network.is_known) ruleset.known_networks.insert(network.name);
-    if (network.pod_subnets.empty()) continue;
-    for (const auto& subnet : network.pod_subnets)
-      ruleset.pod_subnets.push_back(pod_subnet_of(network, subnet));
-    for (const auto& mark : network.netconf.yield_marks) {
-      if (std::ranges::find(ruleset.yield_marks, mark) == ruleset.yield_marks.end())
-        ruleset.yield_marks.push_back(mark);
-    }
-  }
-  std::ranges::sort(ruleset.pod_subnets, [](const PodSubnet& left, const PodSubnet& right) {
-    if (left.prefix != right.prefix) return comes_first(left.prefix, right.prefix);
-    return left.network < right.network;
+  for (const auto& network : networks) add_network(network, ruleset);
+  std::ranges::sort(ruleset.sources,
+                    [](const Source& left, const Source& right) { return comes_first(left, right); });
+  std::ranges::sort(ruleset.chains, [](const NetworkChain& left, const NetworkChain& right) {
+    return std::tie(left.network, left.family) < std::tie(right.network, right.family);
   });
   return ruleset;
 }

@@ -14,13 +14,12 @@
 
 namespace ipmasq::nat {
 
-/// One network of the node, as recorded.
+/// A network of the node: the configuration in force, and the pod subnets that need its rules.
 struct Network {
   std::string name;
   config::Netconf netconf = {};
   std::vector<net::Prefix> cluster_networks = {};  ///< from flannel's subnet.env
-  std::set<net::Prefix> pod_subnets = {};          ///< of its attachments; none: the network needs no rules
-  bool is_known = true;                            ///< whether these are all of its attachments
+  std::set<net::Prefix> pod_subnets = {};          ///< none: the network needs no rules
 };
 
 enum class Verdict { keep, masquerade };
@@ -43,29 +42,56 @@ struct Translation {
   bool operator==(const Translation&) const = default;
 };
 
-struct PodSubnet {
-  net::Prefix prefix;
+/// What becomes of all that the pods of a network send, of one family: one chain, however many pod subnets
+/// lead there.
+struct NetworkChain {
   std::string network;
+  net::Family family = net::Family::ipv4;
   std::vector<Destination> destinations;  ///< longest prefix first: the first that holds an address decides
   bool catch_all = true;                  ///< masquerade what no destination holds
   config::Exemption exemption = config::Exemption::hold;
   Translation translation;
 
-  bool operator==(const PodSubnet&) const = default;
+  bool operator==(const NetworkChain&) const = default;
 };
 
+/// A pod subnet (of a pod that has no neighbours its own address, /32 or /128), and the network whose chain
+/// decides for it.
+struct Source {
+  net::Prefix prefix;
+  std::string network;
+
+  auto operator<=>(const Source&) const = default;
+};
+
+/// Longest prefix first, then by address, then by network: of all that hold an address the first decides.
+bool comes_first(const Source& left, const Source& right);
+
+/// What one call wants of a back end. What the kernel has beyond that stays or goes as the last three say, so
+/// that a call need know no more than its own network.
 struct Ruleset {
-  std::vector<config::Mark> yield_marks;  ///< of all networks, each once
-  std::vector<PodSubnet> pod_subnets =
-      {};  ///< longest prefix first, then by network: the first that holds a source decides
-  /// Networks whose attachments are all known. What the kernel has for another network stays as it is: its
-  /// pods may be alive although their record was lost.
-  std::set<std::string> known_networks;
+  std::vector<config::Mark> yield_marks = {};
+  std::vector<NetworkChain> chains = {};  ///< by network, then family
+  std::vector<Source> sources =
+      {};  ///< in the order of comes_first; each with a chain of its network and family
+
+  /// The networks that this call decides about. What the kernel has for any other (its sources, and the chain
+  /// that they lead to) stays as it is.
+  std::set<std::string> networks = {};
+  /// Sources that are to go, whoever decides about their network: the chain goes with the last source.
+  std::set<Source> gone = {};
+  /// `sources` are all that these networks have: others of theirs go. Else they stay, and lead to the chain
+  /// above.
+  bool has_all_sources = true;
+  /// `yield_marks` are those of all networks of the node: others go. Else they stay while a network stays
+  /// that this call does not decide about.
+  bool has_all_marks = false;
 
   bool operator==(const Ruleset&) const = default;
 };
 
-/// The one function that says what is wanted. Networks by name, each once.
+/// The one function that says what is wanted: every network decided, with all of its sources and its own
+/// marks. The rest is for the caller to say.
 Ruleset wanted_ruleset(const std::vector<Network>& networks);
 
 }  // namespace ipmasq::nat

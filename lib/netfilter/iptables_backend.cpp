@@ -1,11 +1,18 @@
 #include "netfilter/iptables_backend.hpp"
 
 #include <algorithm>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <set>
 #include <utility>
 #include <variant>
 
 #include "error/error.hpp"
 #include "nat/iptables_difference.hpp"
+#include "nat/iptables_standing.hpp"
+#include "nat/iptables_target.hpp"
+#include "netfilter/iptables_check.hpp"
 #include "netfilter/iptables_table.hpp"
 #include "netfilter/xtables_lock.hpp"
 
@@ -13,73 +20,112 @@ namespace ipmasq::netfilter {
 
 namespace {
 
+using nat::iptables::ObservedTable;
+using nat::iptables::State;
+
+// A table that is not there has nothing in it.
 template <typename Tables>
-bool has_pod_subnets(const nat::Ruleset& ruleset) {
-  const auto is_of_family = [](const nat::PodSubnet& subnet) {
-    return subnet.prefix.family() == Tables::family;
-  };
-  return std::ranges::any_of(ruleset.pod_subnets, is_of_family);
+ObservedTable look() {
+  return has_nat_table<Tables>() ? read_nat_table<Tables>() : ObservedTable{};
 }
 
 template <typename Tables>
-std::vector<nat::iptables::Edit> edits_in(const nat::Ruleset& wanted) {
-  if (!has_pod_subnets<Tables>(wanted) && !has_nat_table<Tables>()) return {};
-  return nat::iptables::difference(read_nat_table<Tables>(), wanted, Tables::family);
-}
-
-std::vector<std::string> describe(const std::vector<nat::iptables::Edit>& edits, const char* program) {
-  auto lines = nat::iptables::to_text(edits);
-  for (auto& line : lines) line = std::string(program) + ": " + line;
+std::vector<std::string> describe(const ObservedTable& before, const State& after) {
+  auto lines = nat::iptables::to_text(nat::iptables::difference(before, after));
+  for (auto& line : lines) line = std::string(Tables::program) + ": " + line;
   return lines;
-}
-
-// The lock is not taken for a look, and no look is taken where a change is certain.
-template <typename Tables>
-bool needs_change(const nat::Ruleset& wanted, const std::set<net::Family>& certain) {
-  const bool is_certain = certain.contains(Tables::family);
-  if (!is_certain && !has_pod_subnets<Tables>(wanted) && !has_nat_table<Tables>()) return false;
-  check_nat_table<Tables>();
-  return is_certain || !edits_in<Tables>(wanted).empty();
-}
-
-// From a fresh read under the lock: the table may have changed since somebody looked.
-template <typename Tables>
-std::vector<std::string> change(const nat::Ruleset& wanted) {
-  const auto edits = change_nat_table<Tables>([&wanted](const nat::iptables::ObservedTable& observed) {
-    return nat::iptables::difference(observed, wanted, Tables::family);
-  });
-  return describe(edits, Tables::program);
 }
 
 void append(std::vector<std::string>& lines, std::vector<std::string> more) {
   std::ranges::move(more, std::back_inserter(lines));
 }
 
-void append_chain(const nat::iptables::ObservedTable& table, const std::string& chain, const char* program,
-                  std::vector<CountedRule>& rules) {
-  const auto found = table.chains.find(chain);
-  if (found == table.chains.end()) return;
-  for (const auto& [rule, packets, bytes] : found->second) {
-    rules.push_back({program, nat::iptables::to_text(chain, rule), packets, bytes});
+template <typename Tables>
+std::vector<std::string> differences_in(const nat::Ruleset& wanted) {
+  const auto observed = look<Tables>();
+  const auto state = nat::iptables::target(observed, wanted, Tables::family);
+  return describe<Tables>(observed, state);
+}
+
+template <typename Tables>
+bool needs_change(const nat::Ruleset& wanted) {
+  if (!has_nat_table<Tables>()) return has_sources(wanted, Tables::family);
+  const auto observed = read_nat_table<Tables>();
+  const auto state = nat::iptables::target(observed, wanted, Tables::family);
+  return !nat::iptables::difference(observed, state).empty();
+}
+
+// What was done, as steps back. The xtables lock is held while they are taken.
+class StepsBack {
+ public:
+  void add(std::function<void()> step) { steps_.insert(steps_.begin(), std::move(step)); }
+
+  // All of them, each whatever became of the others: what could not be undone, empty where all was.
+  std::string take() const {
+    std::string left;
+    for (const auto& step : steps_) {
+      try {
+        step();
+      } catch (const std::exception& error) {
+        left += std::string("; what this call changed before could not be undone: ") + error.what();
+      }
+    }
+    return left;
   }
+
+ private:
+  std::vector<std::function<void()>> steps_;  // the last one done first
+};
+
+// From a fresh read under the lock: the table may have changed since somebody looked.
+template <typename Tables>
+void change(const nat::Ruleset& wanted, std::vector<std::string>& lines, StepsBack& back) {
+  const auto changed = change_nat_table<Tables>([&wanted](const ObservedTable& observed) {
+    return nat::iptables::target(observed, wanted, Tables::family);
+  });
+  if (!changed) return;
+  back.add([was = nat::iptables::as_it_was(changed->before, changed->after)] {
+    change_nat_table<Tables>([&was](const ObservedTable& /*observed*/) { return was; });
+  });
+  append(lines, describe<Tables>(changed->before, changed->after));
+}
+
+// Of the exception that is being handled.
+[[noreturn]] void rethrow_with(const std::string& left) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.what() + left, error.details());
+  } catch (const std::exception& error) {
+    throw Error(Kind::failed, error.what() + left);
+  }
+}
+
+CountedRule counted(const char* program, const std::string& chain,
+                    const nat::iptables::ObservedRule& observed) {
+  return {program, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes};
 }
 
 template <typename Tables>
 void append_rules(std::vector<CountedRule>& rules) {
-  if (!has_nat_table<Tables>()) return;
-  const auto table = read_nat_table<Tables>();
-  for (const auto& [chain, index, observed] : table.entrances) {
-    rules.push_back(
-        {Tables::program, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes});
+  const auto table = look<Tables>();
+  const auto append_chain = [&](const std::string& chain) {
+    const auto found = table.chains.find(chain);
+    if (found == table.chains.end()) return;
+    for (const auto& observed : found->second) rules.push_back(counted(Tables::program, chain, observed));
+  };
+  for (const auto& hook : table.hooks) {
+    rules.push_back(counted(Tables::program, std::string(nat::iptables::hook_chain),
+                            {nat::iptables::hook_rule(), hook.packets, hook.bytes}));
   }
   const std::string main(nat::iptables::main_chain);
-  append_chain(table, main, Tables::program, rules);
+  append_chain(main);
   const auto found = table.chains.find(main);
   if (found == table.chains.end()) return;
+  std::set<std::string> seen;
   for (const auto& observed : found->second) {
-    if (const auto* const target = std::get_if<nat::iptables::Goto>(&observed.rule.target)) {
-      append_chain(table, target->chain, Tables::program, rules);
-    }
+    const auto* const target = std::get_if<nat::iptables::Goto>(&observed.rule.target);
+    if (target != nullptr && seen.insert(target->chain).second) append_chain(target->chain);
   }
 }
 
@@ -90,23 +136,31 @@ bool IptablesBackend::may_hold_rules() {
 }
 
 std::vector<std::string> IptablesBackend::differences(const nat::Ruleset& wanted) {
-  auto lines = describe(edits_in<Ipv4Tables>(wanted), Ipv4Tables::program);
-  append(lines, describe(edits_in<Ipv6Tables>(wanted), Ipv6Tables::program));
+  auto lines = differences_in<Ipv4Tables>(wanted);
+  append(lines, differences_in<Ipv6Tables>(wanted));
   return lines;
 }
 
-std::vector<std::string> IptablesBackend::apply(const nat::Ruleset& wanted,
-                                                const std::set<net::Family>& certain) {
+Change IptablesBackend::apply(const nat::Ruleset& wanted) {
   // Both are looked at before either is changed.
-  const bool change_ipv4 = needs_change<Ipv4Tables>(wanted, certain);
-  const bool change_ipv6 = needs_change<Ipv6Tables>(wanted, certain);
+  const bool change_ipv4 = needs_change<Ipv4Tables>(wanted);
+  const bool change_ipv6 = needs_change<Ipv6Tables>(wanted);
   if (!change_ipv4 && !change_ipv6) return {};
 
   const auto lock = lock_xtables(lock_timeout_);
   std::vector<std::string> lines;
-  if (change_ipv4) append(lines, change<Ipv4Tables>(wanted));
-  if (change_ipv6) append(lines, change<Ipv6Tables>(wanted));
-  return lines;
+  const auto back = std::make_shared<StepsBack>();
+  try {
+    if (change_ipv4) change<Ipv4Tables>(wanted, lines, *back);
+    if (change_ipv6) change<Ipv6Tables>(wanted, lines, *back);
+  } catch (...) {
+    rethrow_with(back->take());
+  }
+  return {std::move(lines), [back, timeout = lock_timeout_] {
+            const auto lock_again = lock_xtables(timeout);
+            const auto left = back->take();
+            if (!left.empty()) throw Error(Kind::failed, "the nat tables are not as they were" + left);
+          }};
 }
 
 std::vector<CountedRule> IptablesBackend::rules() {
@@ -116,18 +170,22 @@ std::vector<CountedRule> IptablesBackend::rules() {
   return rules;
 }
 
-void IptablesBackend::check_available() {
-  // A node may have one family only.
-  try {
-    check_nat_table<Ipv4Tables>();
-  } catch (const Error&) {
-    try {
-      check_nat_table<Ipv6Tables>();
-      return;
-    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): what is said of IPv4 says enough
-    }
-    throw;
-  }
+std::vector<nat::Source> IptablesBackend::sources() {
+  auto all = nat::iptables::sources(look<Ipv4Tables>(), net::Family::ipv4);
+  std::ranges::move(nat::iptables::sources(look<Ipv6Tables>(), net::Family::ipv6), std::back_inserter(all));
+  std::ranges::sort(
+      all, [](const nat::Source& left, const nat::Source& right) { return comes_first(left, right); });
+  return all;
+}
+
+std::optional<nat::Standing> IptablesBackend::standing(const net::Address& source,
+                                                       const net::Address& destination) {
+  const auto table = source.family == net::Family::ipv4 ? look<Ipv4Tables>() : look<Ipv6Tables>();
+  return nat::iptables::standing(table, source, destination);
+}
+
+void IptablesBackend::check(const nat::Ruleset& wanted) {
+  check_iptables(wanted, Tables::stay);
 }
 
 }  // namespace ipmasq::netfilter

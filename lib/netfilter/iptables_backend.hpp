@@ -1,4 +1,5 @@
-// Rules in the legacy nat tables, through libiptc.
+// Rules in the legacy nat tables, through libiptc. A family that nothing is wanted of and whose table this
+// network namespace has not got is never opened: opening makes the table.
 #pragma once
 
 #include <chrono>
@@ -13,9 +14,13 @@ class IptablesBackend : public NatBackend {
 
   bool may_hold_rules() override;
   std::vector<std::string> differences(const nat::Ruleset& wanted) override;
-  std::vector<std::string> apply(const nat::Ruleset& wanted, const std::set<net::Family>& certain) override;
+  /// Looks without the xtables lock, and changes what differs under it. Where the second family's commit
+  /// fails, the first one's is undone.
+  Change apply(const nat::Ruleset& wanted) override;
   std::vector<CountedRule> rules() override;
-  void check_available() override;
+  std::vector<nat::Source> sources() override;
+  std::optional<nat::Standing> standing(const net::Address& source, const net::Address& destination) override;
+  void check(const nat::Ruleset& wanted) override;
 
  private:
   std::chrono::nanoseconds lock_timeout_;

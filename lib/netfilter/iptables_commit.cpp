@@ -4,10 +4,11 @@
 #include <memory>
 #include <string_view>
 #include <utility>
-#include <variant>
 
 #include "error/error.hpp"
+#include "nat/iptables_difference.hpp"
 #include "netfilter/iptables_entry.hpp"
+#include "netfilter/iptables_error.hpp"
 #include "netfilter/iptables_table.hpp"
 
 namespace ipmasq::netfilter {
@@ -37,10 +38,7 @@ class Label {
 template <typename Tables>
 Handle<Tables> open_table() {
   Handle<Tables> handle(Tables::init(nat_table));
-  if (!handle) {
-    throw Error(Kind::absent, std::string("the nat table of ") + Tables::program +
-                                  " cannot be opened: " + Tables::error_text(errno));
-  }
+  if (!handle) throw_table_error<Tables>(errno);
   return handle;
 }
 
@@ -50,39 +48,34 @@ nat::iptables::ObservedTable observe(xtc_handle* handle) {
   for (const auto* chain = Tables::first_chain(handle); chain != nullptr;
        chain = Tables::next_chain(handle)) {
     observer.enter(chain);
-    std::size_t index = 0;
     for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr;
          rule = Tables::next_rule(rule, handle)) {
-      observer.see(chain, index++, *rule, Tables::target(rule, handle));
+      observer.see(chain, *rule, Tables::target(rule, handle));
     }
   }
   return std::move(observer.table());
 }
 
+// Whether libiptc took the edit; errno says why not.
 template <typename Tables>
-class EditCarrier {
- public:
-  explicit EditCarrier(xtc_handle* handle) : handle_(handle) {}
-
-  int operator()(const nat::iptables::CreateChain& edit) const {
-    return Tables::create_chain(Label(edit.chain).text(), handle_);
+bool carry_out(const nat::iptables::Edit& edit, xtc_handle* handle) {
+  const Label chain(edit.chain);
+  const auto index = static_cast<unsigned>(edit.index);
+  switch (edit.kind) {
+    case nat::iptables::EditKind::create_chain:
+      return Tables::create_chain(chain.text(), handle) != 0;
+    case nat::iptables::EditKind::delete_chain:
+      return Tables::delete_chain(chain.text(), handle) != 0;
+    case nat::iptables::EditKind::delete_rule:
+      return Tables::delete_entry(chain.text(), index, handle) != 0;
+    case nat::iptables::EditKind::insert_rule: {
+      const auto entry = encode<Tables>(*edit.rule);
+      const auto* const bytes = reinterpret_cast<const typename Tables::Entry*>(entry.data());  // NOLINT
+      return Tables::insert_entry(chain.text(), bytes, index, handle) != 0;
+    }
   }
-  int operator()(const nat::iptables::DeleteChain& edit) const {
-    return Tables::delete_chain(Label(edit.chain).text(), handle_);
-  }
-  int operator()(const nat::iptables::InsertRule& edit) const {
-    const auto entry = encode<Tables>(edit.rule);
-    const auto* const kernel_entry = reinterpret_cast<const typename Tables::Entry*>(entry.data());  // NOLINT
-    return Tables::insert_entry(Label(edit.chain).text(), kernel_entry, static_cast<unsigned>(edit.index),
-                                handle_);
-  }
-  int operator()(const nat::iptables::DeleteRule& edit) const {
-    return Tables::delete_entry(Label(edit.chain).text(), static_cast<unsigned>(edit.index), handle_);
-  }
-
- private:
-  xtc_handle* handle_;
-};
+  return false;
+}
 
 // libiptc carries the counters of rules over, but would start those of policies anew.
 template <typename Tables>
@@ -96,41 +89,44 @@ void keep_policy_counters(xtc_handle* handle) {
   }
 }
 
+// Whether the kernel has taken the edits; errno says why not.
 template <typename Tables>
-[[noreturn]] void throw_refused() {
-  const int number = errno;
-  throw Error(Kind::refused, std::string("the kernel refused our rules in the nat table of ") +
-                                 Tables::program + ": " + Tables::error_text(number));
+bool commit(const std::vector<nat::iptables::Edit>& edits, xtc_handle* handle) {
+  for (const auto& edit : edits) {
+    if (!carry_out<Tables>(edit, handle)) return false;
+  }
+  keep_policy_counters<Tables>(handle);
+  return Tables::commit(handle) != 0;
 }
 
 }  // namespace
 
 template <typename Tables>
-std::vector<nat::iptables::Edit> change_nat_table(const EditsFor& edits_for) {
+std::optional<TableChange> change_nat_table(const StateFor& state_for) {
   constexpr int most_tries = 50;
   constexpr int most_refusals = 5;
   int refusals = 0;
-  std::vector<nat::iptables::Edit> tried;
+  std::optional<TableChange> tried;
   for (int tries = 0; tries < most_tries; ++tries) {
     const auto handle = open_table<Tables>();
-    auto edits = edits_for(observe<Tables>(handle.get()));
+    TableChange change{observe<Tables>(handle.get()), {}};
+    change.after = state_for(change.before);
+    const auto edits = nat::iptables::difference(change.before, change.after);
     if (edits.empty()) return tried;
-    for (const auto& edit : edits) {
-      if (std::visit(EditCarrier<Tables>(handle.get()), edit) == 0) throw_refused<Tables>();
-    }
-    keep_policy_counters<Tables>(handle.get());
-    if (Tables::commit(handle.get()) != 0) return edits;
+    if (commit<Tables>(edits, handle.get())) return change;
+    const int number = errno;
     // EINVAL may also mean that the rules are in, and that the table changed before their counters were: a
     // look tells.
-    if (errno != EAGAIN && (errno != EINVAL || ++refusals == most_refusals)) throw_refused<Tables>();
-    tried = std::move(edits);
+    if (number != EAGAIN && (number != EINVAL || ++refusals == most_refusals))
+      throw_change_error<Tables>(number, Tables::error_text(number), change.after.chains);
+    tried = std::move(change);
   }
   throw Error(Kind::busy, std::string("the nat table of ") + Tables::program + " changed under each of " +
                               std::to_string(most_tries) +
                               " commits: something changes it without the xtables lock");
 }
 
-template std::vector<nat::iptables::Edit> change_nat_table<Ipv4Tables>(const EditsFor& edits_for);
-template std::vector<nat::iptables::Edit> change_nat_table<Ipv6Tables>(const EditsFor& edits_for);
+template std::optional<TableChange> change_nat_table<Ipv4Tables>(const StateFor&);
+template std::optional<TableChange> change_nat_table<Ipv6Tables>(const StateFor&);
 
 }  // namespace ipmasq::netfilter

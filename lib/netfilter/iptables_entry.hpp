@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "nat/iptables_difference.hpp"
+#include "nat/iptables_observed.hpp"
 #include "nat/iptables_rules.hpp"
 #include "netfilter/iptables_family.hpp"
 

@@ -10,6 +10,7 @@ extern "C" {  // libip6tc.h does not say so itself
 #include <netinet/in.h>
 
 #include <cstdint>
+#include <string_view>
 
 #include "net/address.hpp"
 
@@ -17,17 +18,28 @@ namespace ipmasq::netfilter {
 
 inline constexpr const char* nat_table = "nat";
 
+/// A target that an extension of the kernel carries out, in one revision of its layout.
+struct TargetKind {
+  std::string_view name;
+  std::uint8_t revision;
+  std::string_view module;
+};
+
 struct Ipv4Tables {
   static constexpr net::Family family = net::Family::ipv4;
   static constexpr const char* program = "iptables";
+  static constexpr const char* modules = "ip_tables and iptable_nat";
   static constexpr const char* listed_in = "/proc/net/ip_tables_names";
   static constexpr int socket_family = AF_INET;
   static constexpr int socket_level = IPPROTO_IP;
   static constexpr int get_info = IPT_SO_GET_INFO;
   static constexpr int get_entries = IPT_SO_GET_ENTRIES;
+  static constexpr int get_match_revision = IPT_SO_GET_REVISION_MATCH;
+  static constexpr int get_target_revision = IPT_SO_GET_REVISION_TARGET;
   static constexpr std::uint8_t goto_flag = IPT_F_GOTO;
   static constexpr std::uint8_t protocol_flag = 0;  // a protocol that is not 0 is matched
-  static constexpr std::uint8_t snat_revision = 0;
+  static constexpr TargetKind snat{"SNAT", 0, "xt_nat"};
+  static constexpr TargetKind masquerade{"MASQUERADE", 0, "xt_MASQUERADE"};
 
   using Entry = ipt_entry;
   using Info = ipt_getinfo;
@@ -59,14 +71,18 @@ struct Ipv4Tables {
 struct Ipv6Tables {
   static constexpr net::Family family = net::Family::ipv6;
   static constexpr const char* program = "ip6tables";
+  static constexpr const char* modules = "ip6_tables and ip6table_nat";
   static constexpr const char* listed_in = "/proc/net/ip6_tables_names";
   static constexpr int socket_family = AF_INET6;
   static constexpr int socket_level = IPPROTO_IPV6;
   static constexpr int get_info = IP6T_SO_GET_INFO;
   static constexpr int get_entries = IP6T_SO_GET_ENTRIES;
+  static constexpr int get_match_revision = IP6T_SO_GET_REVISION_MATCH;
+  static constexpr int get_target_revision = IP6T_SO_GET_REVISION_TARGET;
   static constexpr std::uint8_t goto_flag = IP6T_F_GOTO;
   static constexpr std::uint8_t protocol_flag = IP6T_F_PROTO;
-  static constexpr std::uint8_t snat_revision = 1;
+  static constexpr TargetKind snat{"SNAT", 1, "xt_nat"};
+  static constexpr TargetKind masquerade{"MASQUERADE", 0, "xt_MASQUERADE"};
 
   using Entry = ip6t_entry;
   using Info = ip6t_getinfo;

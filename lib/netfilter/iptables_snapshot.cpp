@@ -2,9 +2,6 @@
 // the other; a user-defined chain begins with an ERROR target that holds its name and ends with a RETURN of
 // its own; jumps hold the offset of the chain's first rule (net/ipv4/netfilter/ip_tables.c,
 // linux/netfilter_ipv4/ip_tables.h).
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -12,11 +9,10 @@
 #include <map>
 #include <memory>
 #include <string_view>
-#include <system_error>
 
-#include "error/error.hpp"
 #include "netfilter/iptables_entry.hpp"
 #include "netfilter/iptables_size.hpp"
+#include "netfilter/iptables_socket.hpp"
 #include "netfilter/iptables_table.hpp"
 #include "os/file.hpp"
 
@@ -27,52 +23,16 @@ namespace {
 constexpr std::array<std::string_view, NF_INET_NUMHOOKS> hook_names{"PREROUTING", "INPUT", "FORWARD",
                                                                     "OUTPUT", "POSTROUTING"};
 
+// Whether the table still had the size that `info` says.
 template <typename Tables>
-[[noreturn]] void throw_unavailable(int number) {
-  const std::string table = std::string("the nat table of ") + Tables::program;
-  const auto reason = " (" + std::generic_category().message(number) + ")";
-  if (number == EPERM || number == EACCES) {
-    throw Error(
-        Kind::forbidden, table + " cannot be read" + reason,
-        "run as root, or with the capabilities NET_ADMIN and NET_RAW in the node's network namespace");
-  }
-  throw Error(
-      Kind::absent, table + " is not available" + reason,
-      std::string("load the kernel module ") + Tables::program + "_nat or set \"backend\": \"nftables\"");
+bool read_entries(const TableSocket<Tables>& socket, const typename Tables::Info& info, std::byte* into) {
+  auto* const entries = new (into) typename Tables::Entries;
+  std::strcpy(entries->name, socket.table());  // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
+  entries->size = info.size;
+  const int number = socket.ask(Tables::get_entries, entries, sizeof *entries + info.size);
+  if (number != 0 && number != EAGAIN) throw_table_error<Tables>(number, socket.table());
+  return number == 0;
 }
-
-template <typename Tables>
-class TableSocket {
- public:
-  TableSocket() : socket_(::socket(Tables::socket_family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW)) {
-    if (!socket_.is_open()) throw_unavailable<Tables>(errno);
-  }
-
-  typename Tables::Info info() const {
-    typename Tables::Info info{};
-    std::strcpy(info.name, nat_table);  // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
-    socklen_t size = sizeof info;
-    if (::getsockopt(socket_.number(), Tables::socket_level, Tables::get_info, &info, &size) != 0) {
-      throw_unavailable<Tables>(errno);
-    }
-    return info;
-  }
-
-  // Whether the table still had the size that `info` says.
-  bool read_entries(const typename Tables::Info& info, std::byte* into) const {
-    auto* const entries = new (into) typename Tables::Entries;
-    std::strcpy(entries->name, nat_table);  // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
-    entries->size = info.size;
-    auto size = static_cast<socklen_t>(sizeof *entries + info.size);
-    if (::getsockopt(socket_.number(), Tables::socket_level, Tables::get_entries, entries, &size) == 0)
-      return true;
-    if (errno != EAGAIN) throw_unavailable<Tables>(errno);
-    return false;
-  }
-
- private:
-  os::FileDescriptor socket_;
-};
 
 // All entries of a table, with what the kernel says of its built-in chains.
 template <typename Tables>
@@ -106,14 +66,16 @@ struct Snapshot {
 };
 
 template <typename Tables>
-Snapshot<Tables> take_snapshot() {
-  const TableSocket<Tables> socket;
-  for (;;) {
+Snapshot<Tables> take_snapshot(const char* table) {
+  constexpr int most_tries = 50;
+  const TableSocket<Tables> socket(table);
+  for (int tries = 0; tries < most_tries; ++tries) {
     Snapshot<Tables> snapshot;
     snapshot.info = socket.info();
     snapshot.block.reset(new std::byte[sizeof(typename Tables::Entries) + snapshot.info.size]);
-    if (socket.read_entries(snapshot.info, snapshot.block.get())) return snapshot;
+    if (read_entries<Tables>(socket, snapshot.info, snapshot.block.get())) return snapshot;
   }
+  throw_table_error<Tables>(EAGAIN, table);
 }
 
 // Which chains a walk knows by name; jumps into others lead to "(another chain)".
@@ -202,26 +164,35 @@ void Observer<Tables>::enter(std::string_view chain) {
 }
 
 template <typename Tables>
-void Observer<Tables>::see(std::string_view chain, std::size_t index, const typename Tables::Entry& entry,
-                           std::string_view target) {
+void Observer<Tables>::see(std::string_view chain, const typename Tables::Entry& entry,
+                           const std::string& target) {
   if (nat::iptables::is_our_chain(chain)) {
-    table_.chains[std::string(chain)].push_back(decode<Tables>(entry, std::string(target)));
-  } else if (nat::iptables::is_our_chain(target)) {
-    table_.entrances.push_back({std::string(chain), index, decode<Tables>(entry, std::string(target))});
+    table_.chains[std::string(chain)].push_back(decode<Tables>(entry, target));
+    return;
   }
+  const bool is_hook_chain = chain == nat::iptables::hook_chain;
+  if (nat::iptables::is_our_chain(target)) {
+    const auto observed = decode<Tables>(entry, target);
+    if (is_hook_chain && observed.rule == nat::iptables::hook_rule()) {
+      table_.hooks.push_back({table_.hook_chain_size, observed.packets, observed.bytes});
+    } else {
+      table_.entered_by_others.insert(target);
+    }
+  }
+  if (is_hook_chain) ++table_.hook_chain_size;
+}
+
+template <typename Tables>
+bool has_table(const char* table) {
+  const auto names = os::read_file(Tables::listed_in);
+  if (!names) return false;
+  const auto lines = "\n" + *names;
+  return lines.find(std::string("\n") + table + "\n") != std::string::npos;
 }
 
 template <typename Tables>
 bool has_nat_table() {
-  const auto names = os::read_file(Tables::listed_in);
-  if (!names) return false;
-  const auto lines = "\n" + *names;
-  return lines.find(std::string("\n") + nat_table + "\n") != std::string::npos;
-}
-
-template <typename Tables>
-void check_nat_table() {
-  static_cast<void>(TableSocket<Tables>().info());
+  return has_table<Tables>(nat_table);
 }
 
 std::string nat_table_sizes() {
@@ -238,37 +209,38 @@ std::string nat_table_sizes() {
 
 template <typename Tables>
 nat::iptables::ObservedTable read_nat_table() {
-  const auto snapshot = take_snapshot<Tables>();
+  const auto snapshot = take_snapshot<Tables>(nat_table);
   const SnapshotWalk<Tables> walk(snapshot, nat::iptables::is_our_chain);
   Observer<Tables> observer;
   walk.walk([&](std::string_view chain) { observer.enter(chain); },
-            [&](std::string_view chain, std::size_t index, unsigned offset) {
-              if (nat::iptables::is_our_chain(chain) || walk.leads_into_known(offset)) {
-                observer.see(chain, index, snapshot.entry_at(offset), walk.target_of(offset));
+            [&](std::string_view chain, std::size_t, unsigned offset) {
+              if (nat::iptables::is_our_chain(chain) || chain == nat::iptables::hook_chain ||
+                  walk.leads_into_known(offset)) {
+                observer.see(chain, snapshot.entry_at(offset), walk.target_of(offset));
               }
             });
   return std::move(observer.table());
 }
 
 template <typename Tables>
-void visit_nat_table(const EntryVisitor<Tables>& visit) {
-  const auto snapshot = take_snapshot<Tables>();
+void visit_table(const char* table, const EntryVisitor<Tables>& visit) {
+  const auto snapshot = take_snapshot<Tables>(table);
   const SnapshotWalk<Tables> walk(snapshot, [](std::string_view) { return true; });
   walk.walk([](std::string_view) {},
-            [&](std::string_view chain, std::size_t, unsigned offset) {
-              visit(chain, snapshot.entry_at(offset), walk.target_of(offset));
+            [&](std::string_view chain, std::size_t index, unsigned offset) {
+              visit(chain, index, snapshot.entry_at(offset), walk.target_of(offset));
             });
 }
 
 template class Observer<Ipv4Tables>;
 template class Observer<Ipv6Tables>;
+template bool has_table<Ipv4Tables>(const char*);
+template bool has_table<Ipv6Tables>(const char*);
 template bool has_nat_table<Ipv4Tables>();
 template bool has_nat_table<Ipv6Tables>();
-template void check_nat_table<Ipv4Tables>();
-template void check_nat_table<Ipv6Tables>();
 template nat::iptables::ObservedTable read_nat_table<Ipv4Tables>();
 template nat::iptables::ObservedTable read_nat_table<Ipv6Tables>();
-template void visit_nat_table<Ipv4Tables>(const EntryVisitor<Ipv4Tables>&);
-template void visit_nat_table<Ipv6Tables>(const EntryVisitor<Ipv6Tables>&);
+template void visit_table<Ipv4Tables>(const char*, const EntryVisitor<Ipv4Tables>&);
+template void visit_table<Ipv6Tables>(const char*, const EntryVisitor<Ipv6Tables>&);
 
 }  // namespace ipmasq::netfilter

@@ -1,24 +1,18 @@
 // The back ends that a node has, and which of them holds there.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
 
+#include "config/backend.hpp"
 #include "netfilter/nat_backend.hpp"
 
 namespace ipmasq::netfilter {
 
-enum class Backend { nftables, iptables };
+using config::Backend;
 
-inline constexpr std::array<Backend, 2> all_backends{Backend::nftables, Backend::iptables};
-
-/// "nftables", "iptables"; as the netconf writes them.
-std::string to_text(Backend backend);
-std::optional<Backend> parse_backend(std::string_view text);
+/// Whether a question may make a legacy table that has nothing to hold yet: looking at one makes it.
+enum class Tables { may_be_made, stay };
 
 /// NAT in the kernel, of this network namespace. An interface, so that tests can put a kernel that fails in
 /// its place.
@@ -35,16 +29,17 @@ class Kernel {
   virtual std::unique_ptr<NatBackend> open(Backend backend, std::chrono::nanoseconds lock_timeout) = 0;
 
   /// The back end whose exemptions hold here: nftables where somebody else has a nat chain on postrouting
-  /// there, which would undo those of iptables, or where there is no legacy nat table; else iptables. Throws
-  /// Error.
-  virtual Backend preferred() = 0;
+  /// there, which would undo those of iptables, and the kernel can carry `wanted` in nftables; also where it
+  /// has no legacy nat table for the families of `wanted`; else iptables. Throws Error, where neither can
+  /// carry it that of iptables: only what is absent decides.
+  virtual Backend preferred(const nat::Ruleset& wanted, Tables tables) = 0;
 };
 
 /// The one that this process runs on.
 class RealKernel : public Kernel {
  public:
   std::unique_ptr<NatBackend> open(Backend backend, std::chrono::nanoseconds lock_timeout) override;
-  Backend preferred() override;
+  Backend preferred(const nat::Ruleset& wanted, Tables tables) override;
 };
 
 }  // namespace ipmasq::netfilter

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "nat/explain.hpp"
 #include "nat/ruleset.hpp"
 #include "net/address.hpp"
 
@@ -21,6 +23,13 @@ struct CountedRule {
   bool operator==(const CountedRule&) const = default;
 };
 
+/// What a call changed in the kernel.
+struct Change {
+  std::vector<std::string> lines = {};  ///< a line each, for a person; none where nothing was committed
+  /// Puts our part of the tables back as this call found it, counters aside. Throws Error.
+  std::function<void()> undo = [] {};
+};
+
 class NatBackend {
  public:
   NatBackend() = default;
@@ -30,24 +39,32 @@ class NatBackend {
   NatBackend& operator=(NatBackend&&) = delete;
   virtual ~NatBackend() = default;
 
-  /// Whether rules of ours may stand here, for as little as that can be known for. Makes no table.
+  /// Whether rules of ours may stand here, for as little as that can be known for: false where it is certain
+  /// that none do. Makes no table. Throws Error, of any kind but absent.
   virtual bool may_hold_rules() = 0;
 
-  /// What differs from `wanted` in the kernel, a line each; none where all is right. Changes nothing.
+  /// What differs from `wanted` in the kernel, a line each; none where all is right. Changes nothing, and
+  /// makes no table that has nothing to hold.
   virtual std::vector<std::string> differences(const nat::Ruleset& wanted) = 0;
 
-  /// Brings the kernel to `wanted`, by at most one transaction a family; the differences that it mended.
-  /// Where there are none nothing is committed. `certain`: the families of which the caller knows that there
-  /// is something to change, so that no look needs to come first. Throws Error; no family is then half
-  /// changed.
-  virtual std::vector<std::string> apply(const nat::Ruleset& wanted,
-                                         const std::set<net::Family>& certain) = 0;
+  /// Brings the kernel to `wanted`, by at most one commit a family, none where all is right. Throws Error;
+  /// nothing has then changed, in any family, or the message says what is left.
+  virtual Change apply(const nat::Ruleset& wanted) = 0;
 
   /// Every rule of ours, in the order that packets meet them. Changes nothing.
   virtual std::vector<CountedRule> rules() = 0;
 
-  /// Throws Error where rules could not be read now.
-  virtual void check_available() = 0;
+  /// Every source of ours that leads to a network's chain, in the order of nat::comes_first. Changes nothing.
+  virtual std::vector<nat::Source> sources() = 0;
+
+  /// What the rules that stand here do to a new connection that carries no mark and that nobody redirected:
+  /// nullopt where they are not asked about it (none is there, or none leads from that source).
+  virtual std::optional<nat::Standing> standing(const net::Address& source,
+                                                const net::Address& destination) = 0;
+
+  /// Throws Error unless the kernel would take `wanted`: absent, forbidden, refused. Changes nothing, makes
+  /// no table.
+  virtual void check(const nat::Ruleset& wanted) = 0;
 };
 
 }  // namespace ipmasq::netfilter

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,30 +53,54 @@ class Attributes {
 /// Calls `visit` with each attribute of a list.
 void for_each(const nlattr* list, const std::function<void(const nlattr* item)>& visit);
 
+/// How the kernel answered a batch.
+struct BatchAnswer {
+  int number = 0;  ///< errno of the first refusal; 0: it took all
+  std::optional<std::size_t> message =
+      {};  ///< that it refused, by its place in the batch; none: the batch itself
+  std::optional<std::uint32_t> offset =
+      {};                  ///< from that message's start, of the attribute that the kernel pointed to
+  std::string words = {};  ///< the kernel's own on it; mostly empty
+};
+
+enum class Commit { yes, no };
+
 /// A socket to netfilter of this network namespace.
 class NetfilterSocket {
  public:
-  /// Throws Error: Kind::absent, Kind::forbidden.
+  /// Throws Error: absent (no nfnetlink in the kernel), forbidden, failed.
   NetfilterSocket();
 
   /// Sends a request and calls `visit` with each message of the answer; goes no further where `visit` returns
   /// false (the socket is of no more use then). False where what was asked for is not there. A dump that a
-  /// commit interrupted is asked for anew, from the start: `restart` is called first. Throws
-  /// Error{absent}.
+  /// commit interrupted is asked for anew, from the start: `restart` is called first. Throws Error: absent
+  /// where the kernel has no such subsystem, forbidden, busy, failed.
   bool ask(
       nl_msg* request, const std::function<bool(const nlmsghdr&)>& visit,
       const std::function<void()>& restart = [] {});
 
-  /// Sends all messages as one batch; 0, or the errno of the first one that the kernel refused, and then
-  /// nothing has changed.
-  int commit(const std::vector<Message>& messages);
+  /// Sends all messages to nf_tables as one batch, which the kernel takes whole or not at all. With
+  /// `generation` (NFTA_GEN_ID) it refuses with ERESTART, and no message, where somebody committed since.
+  /// Commit::no: it checks and answers all the same, and changes nothing. nullopt: sent, but the answer was
+  /// lost. Throws Error where nothing was sent: forbidden, failed. For one batch in the socket's life.
+  std::optional<BatchAnswer> send_batch(const std::vector<Message>& messages,
+                                        std::optional<std::uint32_t> generation, Commit commit);
 
  private:
   struct Free {
     void operator()(nl_sock* socket) const { nl_socket_free(socket); }
   };
-  /// The next answers, as one block.
-  std::vector<std::uint8_t> receive();
+  enum class Heard { more, all, none, interrupted, enough };
+
+  /// The next answers, as one block; nullopt and errno where they are not to be had.
+  std::optional<std::vector<std::uint8_t>> receive();
+  void send(nl_msg* request);
+  /// All answers to a request that was sent.
+  Heard hear(nl_msg* request, const std::function<bool(const nlmsghdr&)>& visit);
+  static Heard take(const nlmsghdr& answer, nl_msg* request,
+                    const std::function<bool(const nlmsghdr&)>& visit);
+  /// The answers to a batch, up to that to its first message (the edge, refused with all of it) or its last.
+  std::optional<BatchAnswer> hear_batch(std::uint32_t first, std::uint32_t last);
 
   std::unique_ptr<nl_sock, Free> socket_;
 };

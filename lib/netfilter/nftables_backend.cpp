@@ -1,14 +1,18 @@
 #include "netfilter/nftables_backend.hpp"
 
+#include <algorithm>
 #include <utility>
 
-#include "error/error.hpp"
 #include "nat/nftables_difference.hpp"
+#include "nat/nftables_standing.hpp"
+#include "nat/nftables_target.hpp"
 #include "netfilter/nftables_table.hpp"
 
 namespace ipmasq::netfilter {
 
 namespace {
+
+using nat::nftables::ObservedTable;
 
 std::vector<std::string> describe(const std::vector<nat::nftables::Edit>& edits) {
   auto lines = nat::nftables::to_text(edits);
@@ -19,23 +23,22 @@ std::vector<std::string> describe(const std::vector<nat::nftables::Edit>& edits)
 }  // namespace
 
 bool NftablesBackend::may_hold_rules() {
-  try {
-    return has_nftables_table();
-  } catch (const Error&) {
-    return false;  // where we may not look, nothing of ours was put
-  }
+  return has_nftables_table();
 }
 
 std::vector<std::string> NftablesBackend::differences(const nat::Ruleset& wanted) {
-  return describe(nat::nftables::difference(read_nftables_table(), wanted));
+  const auto table = read_nftables_table();
+  return describe(nat::nftables::difference(table, nat::nftables::target(table, wanted)));
 }
 
-// What is certain is of no use here: one table of ours is read in no time.
-std::vector<std::string> NftablesBackend::apply(const nat::Ruleset& wanted,
-                                                const std::set<net::Family>& /*certain*/) {
-  return describe(change_nftables_table([&wanted](const nat::nftables::ObservedTable& observed) {
-    return nat::nftables::difference(observed, wanted);
-  }));
+Change NftablesBackend::apply(const nat::Ruleset& wanted) {
+  const auto change = change_nftables_table(
+      [&wanted](const ObservedTable& observed) { return nat::nftables::target(observed, wanted); });
+  if (change.edits.empty()) return {};
+  const auto undo = [before = nat::nftables::as_table(change.before)] {
+    change_nftables_table([&before](const ObservedTable&) { return before; });
+  };
+  return {describe(change.edits), undo};
 }
 
 std::vector<CountedRule> NftablesBackend::rules() {
@@ -54,8 +57,22 @@ std::vector<CountedRule> NftablesBackend::rules() {
   return rules;
 }
 
-void NftablesBackend::check_available() {
-  static_cast<void>(has_nftables_table());
+std::vector<nat::Source> NftablesBackend::sources() {
+  std::vector<nat::Source> sources;
+  for (const auto& lead : nat::nftables::leads_of(read_nftables_table())) sources.push_back(lead.source);
+  std::ranges::sort(sources, [](const nat::Source& left, const nat::Source& right) {
+    return nat::comes_first(left, right);
+  });
+  return sources;
+}
+
+std::optional<nat::Standing> NftablesBackend::standing(const net::Address& source,
+                                                       const net::Address& destination) {
+  return nat::nftables::standing(read_nftables_table(), source, destination);
+}
+
+void NftablesBackend::check(const nat::Ruleset& wanted) {
+  check_nftables_table(nat::nftables::target({}, wanted));
 }
 
 }  // namespace ipmasq::netfilter

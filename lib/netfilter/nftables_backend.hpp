@@ -9,9 +9,11 @@ class NftablesBackend : public NatBackend {
  public:
   bool may_hold_rules() override;
   std::vector<std::string> differences(const nat::Ruleset& wanted) override;
-  std::vector<std::string> apply(const nat::Ruleset& wanted, const std::set<net::Family>& certain) override;
+  Change apply(const nat::Ruleset& wanted) override;
   std::vector<CountedRule> rules() override;
-  void check_available() override;
+  std::vector<nat::Source> sources() override;
+  std::optional<nat::Standing> standing(const net::Address& source, const net::Address& destination) override;
+  void check(const nat::Ruleset& wanted) override;
 };
 
 }  // namespace ipmasq::netfilter

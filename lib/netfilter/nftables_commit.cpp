@@ -5,15 +5,19 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
+#include <optional>
+#include <span>
+#include <string>
 #include <utility>
 #include <variant>
 
 #include "error/error.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
+#include "netfilter/nftables_refusal.hpp"
 #include "netfilter/nftables_rule.hpp"
 #include "netfilter/nftables_table.hpp"
+#include "netfilter/nftables_tries.hpp"
 
 namespace ipmasq::netfilter {
 
@@ -21,17 +25,14 @@ namespace {
 
 using nat::Interval;
 using nat::nftables::Edit;
+using nat::nftables::SetKind;
+using nat::nftables::Table;
 
-const std::string our_table(nat::nftables::table_name);
-
-constexpr std::size_t largest_message = std::size_t{64} << 10U;
 constexpr std::size_t largest_rule = std::size_t{4} << 10U;
-// An element takes up to 700 bytes (two ends, a chain's name), and an attribute holds less than 64 KiB.
+// An element takes up to 500 bytes (two ends, a chain's name), and an attribute holds less than 64 KiB.
 constexpr std::size_t most_elements = 64;
-
-// As nft numbers them, for nft list to know what to print (nftables: include/datatype.h).
-constexpr std::uint32_t ipv4_type = 7;
-constexpr std::uint32_t ipv6_type = 8;
+constexpr std::size_t largest_end =
+    80;  // of an element, without a chain's name: attributes and a pair of keys
 
 void put_number(const Message& message, int type, std::uint32_t number) {
   nla_put_u32(message.get(), type, htonl(number));
@@ -48,18 +49,29 @@ void put_nest(const Message& message, int type, Fill fill) {
   nla_nest_end(message.get(), nest);
 }
 
-// Turns edits into the messages of a batch.
+// Turns edits of a table into the messages of a batch.
 class BatchWriter {
  public:
+  BatchWriter(std::string table, const std::vector<Edit>& edits) : table_(std::move(table)) {
+    for (const auto& edit : edits) {
+      std::visit(*this, edit);
+      edits_.resize(messages_.size(), &edit);
+    }
+  }
+
+  const std::vector<Message>& messages() const { return messages_; }
+  /// That a message carries out, or a part of it.
+  const Edit& edit_of(std::size_t message) const { return *edits_.at(message); }
+
   void operator()(const nat::nftables::AddTable& /*edit*/) {
-    put_text(add(NFT_MSG_NEWTABLE, NLM_F_CREATE), NFTA_TABLE_NAME, our_table);
+    put_text(add(NFT_MSG_NEWTABLE, NLM_F_CREATE), NFTA_TABLE_NAME, table_);
   }
   void operator()(const nat::nftables::DeleteTable& /*edit*/) {
-    put_text(add(NFT_MSG_DELTABLE, 0), NFTA_TABLE_NAME, our_table);
+    put_text(add(NFT_MSG_DELTABLE, 0), NFTA_TABLE_NAME, table_);
   }
   void operator()(const nat::nftables::AddChain& edit) {
     const auto& message = add(NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
-    put_text(message, NFTA_CHAIN_TABLE, our_table);
+    put_text(message, NFTA_CHAIN_TABLE, table_);
     put_text(message, NFTA_CHAIN_NAME, edit.chain);
     if (!edit.is_base) return;
     put_nest(message, NFTA_CHAIN_HOOK, [&] {
@@ -71,80 +83,81 @@ class BatchWriter {
   }
   void operator()(const nat::nftables::DeleteChain& edit) {
     const auto& message = add(NFT_MSG_DELCHAIN, 0);
-    put_text(message, NFTA_CHAIN_TABLE, our_table);
+    put_text(message, NFTA_CHAIN_TABLE, table_);
     put_text(message, NFTA_CHAIN_NAME, edit.chain);
   }
   void operator()(const nat::nftables::AddSet& edit) {
     const auto& message = add(NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);
-    put_text(message, NFTA_SET_TABLE, our_table);
+    put_text(message, NFTA_SET_TABLE, table_);
     put_text(message, NFTA_SET_NAME, edit.set);
-    put_number(message, NFTA_SET_FLAGS, edit.is_map ? NFT_SET_INTERVAL | NFT_SET_MAP : NFT_SET_INTERVAL | 0);
-    put_number(message, NFTA_SET_KEY_TYPE, edit.family == net::Family::ipv4 ? ipv4_type : ipv6_type);
-    put_number(message, NFTA_SET_KEY_LEN, bytes_of(edit.family));
+    put_number(message, NFTA_SET_FLAGS, flags_of(edit.kind));
+    put_number(message, NFTA_SET_KEY_TYPE, key_type(edit.family, edit.kind));
+    put_number(message, NFTA_SET_KEY_LEN, key_length(edit.family, edit.kind));
     put_number(message, NFTA_SET_ID, ++sets_);
-    if (edit.is_map) put_number(message, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
+    if (is_map(edit.kind)) put_number(message, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
   }
   void operator()(const nat::nftables::DeleteSet& edit) {
     const auto& message = add(NFT_MSG_DELSET, 0);
-    put_text(message, NFTA_SET_TABLE, our_table);
+    put_text(message, NFTA_SET_TABLE, table_);
     put_text(message, NFTA_SET_NAME, edit.set);
   }
   void operator()(const nat::nftables::AddElements& edit) {
-    put_elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, edit.set, edit.elements);
+    put_elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, edit.set, edit.kind, edit.elements);
   }
   void operator()(const nat::nftables::DeleteElements& edit) {
-    put_elements(NFT_MSG_DELSETELEM, 0, edit.set, edit.elements);
+    put_elements(NFT_MSG_DELSETELEM, 0, edit.set, edit.kind, edit.elements);
   }
   void operator()(const nat::nftables::InsertRule& edit) {
     const auto& message =
         add(NFT_MSG_NEWRULE, edit.before ? NLM_F_CREATE : NLM_F_CREATE | NLM_F_APPEND, largest_rule);
-    put_text(message, NFTA_RULE_TABLE, our_table);
+    put_text(message, NFTA_RULE_TABLE, table_);
     put_text(message, NFTA_RULE_CHAIN, edit.chain);
     if (edit.before) nla_put_u64(message.get(), NFTA_RULE_POSITION, htobe64(*edit.before));
     put_expressions(message.get(), edit.rule);
   }
   void operator()(const nat::nftables::DeleteRule& edit) {
     const auto& message = add(NFT_MSG_DELRULE, 0);
-    put_text(message, NFTA_RULE_TABLE, our_table);
+    put_text(message, NFTA_RULE_TABLE, table_);
     put_text(message, NFTA_RULE_CHAIN, edit.chain);
     nla_put_u64(message.get(), NFTA_RULE_HANDLE, htobe64(edit.handle));
   }
-
-  const std::vector<Message>& messages() const { return messages_; }
 
  private:
   const Message& add(int type, int flags, std::size_t size = 1024) {
     return messages_.emplace_back(nftables_message(type, flags, NFPROTO_INET, size));
   }
 
-  void put_elements(int type, int flags, const std::string& set,
+  void put_elements(int type, int flags, const std::string& set, SetKind kind,
                     const std::vector<Interval<std::string>>& elements) {
-    for (std::size_t start = 0; start < elements.size(); start += most_elements) {
-      const auto& message = add(type, flags, largest_message);
-      put_text(message, NFTA_SET_ELEM_LIST_TABLE, our_table);
+    for (auto rest = std::span(elements); !rest.empty();) {
+      const auto part = rest.first(std::min(most_elements, rest.size()));
+      rest = rest.subspan(part.size());
+      std::size_t size = 1024;
+      for (const auto& element : part) size += 2 * largest_end + element.value.size();
+      const auto& message = add(type, flags, size);
+      put_text(message, NFTA_SET_ELEM_LIST_TABLE, table_);
       put_text(message, NFTA_SET_ELEM_LIST_SET, set);
       put_nest(message, NFTA_SET_ELEM_LIST_ELEMENTS, [&] {
-        const auto end = std::min(start + most_elements, elements.size());
-        for (auto index = start; index < end; ++index) put_interval(message, elements[index]);
+        for (const auto& element : part) put_element(message, kind, element);
       });
     }
   }
 
   // An interval is the element that opens it and, short of the last address, the one behind it that closes
   // it.
-  static void put_interval(const Message& message, const Interval<std::string>& interval) {
-    put_end(message, interval.range.first, 0, interval.value);
-    const auto behind = net::next(interval.range.last);
-    if (behind) put_end(message, *behind, NFT_SET_ELEM_INTERVAL_END, "");
+  static void put_element(const Message& message, SetKind kind, const Interval<std::string>& element) {
+    put_key(message, kind, element.range.first, 0, element.value);
+    const auto behind = has_ranges(kind) ? net::next(element.range.last) : std::nullopt;
+    if (behind) put_key(message, kind, *behind, NFT_SET_ELEM_INTERVAL_END, "");
   }
 
-  static void put_end(const Message& message, const net::Address& address, std::uint32_t flags,
+  static void put_key(const Message& message, SetKind kind, const net::Address& address, std::uint32_t flags,
                       const std::string& chain) {
+    Bytes key(address.bytes.data(), bytes_of(address.family));
+    if (kind == SetKind::selves) key += Bytes(key);
     put_nest(message, NFTA_LIST_ELEM, [&] {
-      put_nest(message, NFTA_SET_ELEM_KEY, [&] {
-        nla_put(message.get(), NFTA_DATA_VALUE, static_cast<int>(bytes_of(address.family)),
-                address.bytes.data());
-      });
+      put_nest(message, NFTA_SET_ELEM_KEY,
+               [&] { nla_put(message.get(), NFTA_DATA_VALUE, static_cast<int>(key.size()), key.data()); });
       if (flags != 0) put_number(message, NFTA_SET_ELEM_FLAGS, flags);
       if (chain.empty()) return;
       put_nest(message, NFTA_SET_ELEM_DATA, [&] {
@@ -156,32 +169,86 @@ class BatchWriter {
     });
   }
 
+  std::string table_;
   std::vector<Message> messages_;
+  std::vector<const Edit*> edits_;  // of each message
   std::uint32_t sets_ = 0;
 };
 
-[[noreturn]] void throw_refused(int number) {
-  throw Error(Kind::refused,
-              "the kernel refused our nftables table: " + std::generic_category().message(number),
-              "it needs the modules nft_chain_nat, nft_masq, nft_nat, nft_ct, nft_fib_inet and nft_numgen");
+[[noreturn]] void throw_refusal(const BatchAnswer& answer, const BatchWriter& batch) {
+  const auto refused = answer.message.value_or(batch.messages().size());
+  if (refused >= batch.messages().size()) throw refusal_of(answer, nullptr, nullptr);
+  throw refusal_of(answer, &batch.edit_of(refused), batch.messages()[refused].get());
 }
+
+// Somebody committed since the table was read.
+bool is_outrun(const BatchAnswer& answer) {
+  return answer.number == ERESTART && !answer.message;
+}
+
+// The table of a batch that is checked and never committed: under its own name it has nothing to do with
+// ours.
+constexpr const char* trial_table = "ip-masq-trial";
+
+// A change that was sent and never answered.
+class Unanswered {
+ public:
+  void add(NftablesChange change) {
+    if (++times_ == most_times) throw Error(Kind::failed, text);
+    if (!first_) first_ = std::move(change);
+  }
+
+  NftablesSnapshot read() const {
+    try {
+      return read_nftables_snapshot();
+    } catch (const Error& error) {
+      if (!first_) throw;
+      throw Error(Kind::failed, std::string(text) + ": " + error.what(), error.details());
+    }
+  }
+
+  /// It was carried out where nothing is left to do.
+  NftablesChange or_nothing(nat::nftables::ObservedTable&& table) {
+    return first_ ? std::move(*first_) : NftablesChange{std::move(table), {}};
+  }
+
+ private:
+  static constexpr int most_times = 3;
+  static constexpr const char* text =
+      "whether table inet ip-masq was changed is not known: the kernel's answer was lost";
+
+  int times_ = 0;
+  std::optional<NftablesChange> first_;
+};
 
 }  // namespace
 
-std::vector<Edit> change_nftables_table(const NftablesEditsFor& edits_for) {
-  constexpr int most_tries = 5;
-  for (int tries = 1;; ++tries) {
-    auto edits = edits_for(read_nftables_table());
-    if (edits.empty()) return edits;
-    BatchWriter batch;
-    for (const auto& edit : edits) std::visit(batch, edit);
-    const int refusal = NetfilterSocket().commit(batch.messages());
-    if (refusal == 0) return edits;
-    // Somebody may have changed our table since it was read.
-    const bool may_have_changed =
-        refusal == ENOENT || refusal == EEXIST || refusal == EBUSY || refusal == EAGAIN || refusal == EINTR;
-    if (!may_have_changed || tries == most_tries) throw_refused(refusal);
+NftablesChange change_nftables_table(const NftablesTargetFor& target_for) {
+  const Tries tries;
+  Unanswered unanswered;
+  for (;;) {
+    auto [generation, table] = unanswered.read();
+    auto edits = nat::nftables::difference(table, target_for(table));
+    if (edits.empty()) return unanswered.or_nothing(std::move(table));
+    const BatchWriter batch(std::string(nat::nftables::table_name), edits);
+    const auto answer = NetfilterSocket().send_batch(batch.messages(), generation, Commit::yes);
+    if (answer && answer->number == 0) return {std::move(table), std::move(edits)};
+    if (answer && !is_outrun(*answer)) throw_refusal(*answer, batch);
+    if (!answer) unanswered.add({std::move(table), std::move(edits)});
+    tries.again("changed");
   }
+}
+
+void check_nftables_table(const Table& table) {
+  const auto edits = nat::nftables::difference({}, table);
+  if (edits.empty()) return;
+  const BatchWriter batch(trial_table, edits);
+  const auto answer = NetfilterSocket().send_batch(batch.messages(), std::nullopt, Commit::no);
+  if (!answer) {
+    throw Error(Kind::failed,
+                "whether the kernel takes table inet ip-masq is not known: its answer was lost");
+  }
+  if (answer->number != 0) throw_refusal(*answer, batch);
 }
 
 }  // namespace ipmasq::netfilter

@@ -33,7 +33,8 @@ NftablesEvents::NftablesEvents() : socket_(nl_socket_alloc()) {
   if (nl_connect(socket_.get(), NETLINK_NETFILTER) != 0 ||
       nl_socket_add_membership(socket_.get(), NFNLGRP_NFTABLES) != 0 ||
       nl_socket_set_nonblocking(socket_.get()) != 0) {
-    throw Error(Kind::absent, "the kernel does not tell of changes of nftables");
+    const int number = errno;
+    throw Error(kind_of(number), "the kernel does not tell of changes of nftables (" + text_of(number) + ")");
   }
 }
 

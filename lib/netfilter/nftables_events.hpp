@@ -10,7 +10,7 @@ namespace ipmasq::netfilter {
 
 class NftablesEvents {
  public:
-  /// Throws Error{absent} where the kernel has no nftables.
+  /// Throws Error: absent where the kernel has no nfnetlink, forbidden, failed.
   NftablesEvents();
 
   /// Readable when something happened.

@@ -4,7 +4,7 @@
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 
-#include "nat/nftables_difference.hpp"
+#include "nat/nftables_observed.hpp"
 #include "nat/nftables_rules.hpp"
 
 namespace ipmasq::netfilter {

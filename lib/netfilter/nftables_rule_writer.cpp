@@ -4,10 +4,12 @@
 #include <endian.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 
+#include <optional>
 #include <variant>
 
 #include "netfilter/nftables_layout.hpp"
@@ -39,6 +41,10 @@ class Expression {
 
   Expression& number(int type, std::uint32_t value) {
     nla_put_u32(message_, type, htonl(value));
+    return *this;
+  }
+  Expression& byte(int type, std::uint8_t value) {
+    nla_put_u8(message_, type, value);
     return *this;
   }
   Expression& long_number(int type, std::uint64_t value) {
@@ -75,11 +81,11 @@ class RuleWriter {
   explicit RuleWriter(nl_msg* message) : message_(message) {}
 
   void write(const Rule& rule) {
-    if (rule.destination) match_destination(*rule.destination);
-    if (rule.destination_in) match_set(*rule.destination_in);
+    write_addresses(rule);
     if (rule.mark) match_mark(*rule.mark);
     if (rule.to_local) match_local();
     if (rule.redirected) match_redirected();
+    if (rule.not_sent_to) match_not_sent_to(*rule.not_sent_to);
     if (rule.protocol) {
       load_meta(NFT_META_L4PROTO);
       const auto protocol = static_cast<std::uint8_t>(*rule.protocol);
@@ -96,7 +102,7 @@ class RuleWriter {
         .number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
         .verdict(NFTA_IMMEDIATE_DATA, NFT_RETURN);
   }
-  void operator()(const nat::nftables::Dispatch& to) const {
+  void operator()(const nat::nftables::Dispatch& to) {
     match_family(to.family);
     load_address(to.family, source_offset(to.family));
     Expression(message_, "lookup")
@@ -104,22 +110,23 @@ class RuleWriter {
         .number(NFTA_LOOKUP_SREG, NFT_REG_1)
         .number(NFTA_LOOKUP_DREG, NFT_REG_VERDICT);
   }
-  void operator()(const nat::nftables::KeepSource& keep) const {
+  void operator()(const nat::nftables::KeepSource& keep) {
+    match_family(keep.family);
     load_address(keep.family, source_offset(keep.family));
     Expression(message_, "nat")
         .number(NFTA_NAT_TYPE, NFT_NAT_SNAT)
         .number(NFTA_NAT_FAMILY, protocol_family(keep.family))
         .number(NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
   }
-  void operator()(const nat::nftables::SourceNat& nat) const {
+  void operator()(const nat::SourceNat& nat) const {
     std::uint32_t flags = nat.random_fully ? NF_NAT_RANGE_PROTO_RANDOM_FULLY : 0;
     if (nat.to) load_constant(NFT_REG_1, nat.to->bytes.data(), bytes_of(nat.to->family));
+    // A single port is in one register, which is both ends: nft then prints it as one.
+    const auto last_port = nat.ports && nat.ports->size() > 1 ? NFT_REG_3 : NFT_REG_2;
     if (nat.ports) {
       flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
-      const auto first = htons(nat.ports->first);
-      const auto last = htons(nat.ports->last);
-      load_constant(NFT_REG_2, &first, sizeof first);
-      load_constant(NFT_REG_3, &last, sizeof last);
+      load_port(NFT_REG_2, nat.ports->first);
+      if (last_port != NFT_REG_2) load_port(last_port, nat.ports->last);
     }
     Expression expression(message_, nat.to ? "nat" : "masq");
     if (nat.to) {
@@ -129,7 +136,7 @@ class RuleWriter {
     }
     if (nat.ports) {
       expression.number(nat.to ? int{NFTA_NAT_REG_PROTO_MIN} : int{NFTA_MASQ_REG_PROTO_MIN}, NFT_REG_2)
-          .number(nat.to ? int{NFTA_NAT_REG_PROTO_MAX} : int{NFTA_MASQ_REG_PROTO_MAX}, NFT_REG_3);
+          .number(nat.to ? int{NFTA_NAT_REG_PROTO_MAX} : int{NFTA_MASQ_REG_PROTO_MAX}, last_port);
     }
     if (flags != 0) expression.number(nat.to ? int{NFTA_NAT_FLAGS} : int{NFTA_MASQ_FLAGS}, flags);
   }
@@ -138,9 +145,9 @@ class RuleWriter {
   void load_meta(std::uint32_t key) const {
     Expression(message_, "meta").number(NFTA_META_KEY, key).number(NFTA_META_DREG, NFT_REG_1);
   }
-  void load_address(Family family, std::uint32_t offset) const {
+  void load_address(Family family, std::uint32_t offset, std::uint32_t into = NFT_REG_1) const {
     Expression(message_, "payload")
-        .number(NFTA_PAYLOAD_DREG, NFT_REG_1)
+        .number(NFTA_PAYLOAD_DREG, into)
         .number(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER)
         .number(NFTA_PAYLOAD_OFFSET, offset)
         .number(NFTA_PAYLOAD_LEN, bytes_of(family));
@@ -149,6 +156,10 @@ class RuleWriter {
     Expression(message_, "immediate")
         .number(NFTA_IMMEDIATE_DREG, into)
         .bytes(NFTA_IMMEDIATE_DATA, value, size);
+  }
+  void load_port(std::uint32_t into, std::uint16_t port) const {
+    const auto value = htons(port);
+    load_constant(into, &value, sizeof value);
   }
   void mask(const void* bits, std::uint32_t size) const {
     const net::Address zero;
@@ -165,26 +176,53 @@ class RuleWriter {
         .number(NFTA_CMP_OP, operation)
         .bytes(NFTA_CMP_DATA, value, size);
   }
-  void match_family(Family family) const {
+  void write_addresses(const Rule& rule) {
+    if (rule.source) match_prefix(*rule.source, source_offset(rule.source->family()));
+    if (rule.destination) match_prefix(*rule.destination, destination_offset(rule.destination->family()));
+    if (rule.pair_in) match_pair(*rule.pair_in);
+    if (rule.destination_in) {
+      match_family(rule.destination_in->family);
+      load_address(rule.destination_in->family, destination_offset(rule.destination_in->family));
+      look_up(rule.destination_in->set);
+    }
+  }
+  // Once in a rule: what else it has is of the same family.
+  void match_family(Family family) {
+    if (family_ == family) return;
+    family_ = family;
     load_meta(NFT_META_NFPROTO);
     const auto number = static_cast<std::uint8_t>(protocol_family(family));
     compare(NFT_CMP_EQ, &number, sizeof number);
   }
-  void match_destination(const net::Prefix& prefix) const {
+  void match_prefix(const net::Prefix& prefix, std::uint32_t offset) {
+    match_family(prefix.family());
+    load_address(prefix.family(), offset);
+    compare_prefix(NFT_CMP_EQ, prefix);
+  }
+  void compare_prefix(std::uint32_t operation, const net::Prefix& prefix) const {
     const auto family = prefix.family();
-    match_family(family);
-    load_address(family, destination_offset(family));
     if (prefix.length < net::bits(family)) {
       net::Address ones{family, {}};
       ones.bytes.fill(0xff);
       mask(net::network_of(ones, prefix.length).address.bytes.data(), bytes_of(family));
     }
-    compare(NFT_CMP_EQ, prefix.address.bytes.data(), bytes_of(family));
+    compare(operation, prefix.address.bytes.data(), bytes_of(family));
   }
-  void match_set(const nat::nftables::InSet& in) const {
+  void match_pair(const nat::nftables::InSet& in) {
     match_family(in.family);
-    load_address(in.family, destination_offset(in.family));
-    Expression(message_, "lookup").text(NFTA_LOOKUP_SET, in.set).number(NFTA_LOOKUP_SREG, NFT_REG_1);
+    load_address(in.family, source_offset(in.family));
+    load_address(in.family, destination_offset(in.family), register_behind(in.family));
+    look_up(in.set);
+  }
+  void look_up(const std::string& set) const {
+    Expression(message_, "lookup").text(NFTA_LOOKUP_SET, set).number(NFTA_LOOKUP_SREG, NFT_REG_1);
+  }
+  void match_not_sent_to(const net::Prefix& prefix) const {
+    Expression(message_, "ct")
+        .number(NFTA_CT_KEY, prefix.family() == Family::ipv4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6)
+        .byte(NFTA_CT_DIRECTION, IP_CT_DIR_ORIGINAL)
+        .number(NFTA_CT_DREG, NFT_REG_1);
+    compare_prefix(NFT_CMP_NEQ, prefix);
   }
   void match_mark(const config::Mark& mark) const {
     load_meta(NFT_META_MARK);
@@ -224,6 +262,7 @@ class RuleWriter {
   }
 
   nl_msg* message_;
+  std::optional<Family> family_;  // that is matched already
 };
 
 }  // namespace

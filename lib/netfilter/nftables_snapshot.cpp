@@ -11,10 +11,12 @@
 #include <set>
 #include <utility>
 
+#include "error/error.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
 #include "netfilter/nftables_rule.hpp"
 #include "netfilter/nftables_table.hpp"
+#include "netfilter/nftables_tries.hpp"
 
 namespace ipmasq::netfilter {
 
@@ -41,7 +43,24 @@ struct End {
 
 class TableReader {
  public:
-  ObservedTable read() {
+  NftablesSnapshot read() {
+    const auto generation = read_generation();
+    return {generation, read_table()};
+  }
+
+  std::uint32_t read_generation() {
+    std::uint32_t generation = 0;
+    const auto request = nftables_message(NFT_MSG_GETGEN, 0, NFPROTO_UNSPEC);
+    socket_.ask(request.get(), [&generation](const nlmsghdr& answer) {
+      generation = Attributes(answer).number(NFTA_GEN_ID);
+      return true;
+    });
+    return generation;
+  }
+
+ private:
+  ObservedTable read_table() {
+    table_ = {};
     std::uint32_t held = 0;
     std::uint32_t flags = 0;
     const auto table = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
@@ -53,6 +72,7 @@ class TableReader {
       return true;
     });
     if (!table_.exists) return {};
+    table_.is_dormant = (flags & NFT_TABLE_F_DORMANT) != 0;
     if (flags != 0) table_.trouble = "is dormant, or somebody's own";
 
     read_rules();
@@ -63,7 +83,6 @@ class TableReader {
     return std::move(table_);
   }
 
- private:
   static Message about_our_table(int type, int flags, int attribute) {
     auto message = nftables_message(type, flags, NFPROTO_INET);
     nla_put_string(message.get(), attribute, our_table.c_str());
@@ -133,40 +152,57 @@ class TableReader {
     }
   }
 
+  // By what nftables_commit.cpp writes; nft, restoring a listing, marks pairs as a concatenation as well.
   static ObservedSet set_of(const Attributes& attributes) {
-    ObservedSet set;
-    const auto length = attributes.number(NFTA_SET_KEY_LEN);
-    const auto flags = attributes.number(NFTA_SET_FLAGS);
-    set.set.family = length == bytes_of(net::Family::ipv4) ? net::Family::ipv4 : net::Family::ipv6;
-    set.set.is_map = (flags & NFT_SET_MAP) != 0;
-    const bool is_ours = length == bytes_of(set.set.family) &&
-                         (flags & ~std::uint32_t{NFT_SET_MAP}) == NFT_SET_INTERVAL &&
-                         (!set.set.is_map || attributes.number(NFTA_SET_DATA_TYPE) == NFT_DATA_VERDICT);
-    if (!is_ours) set.trouble = "is of another type";
-    return set;
+    ObservedSet observed;
+    const auto type = attributes.number(NFTA_SET_KEY_TYPE);
+    const auto flags = attributes.number(NFTA_SET_FLAGS) & ~std::uint32_t{NFT_SET_CONCAT};
+    for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
+      for (const auto kind : all_set_kinds) {
+        if (type != key_type(family, kind) || flags != flags_of(kind) ||
+            attributes.number(NFTA_SET_KEY_LEN) != key_length(family, kind) ||
+            (is_map(kind) && attributes.number(NFTA_SET_DATA_TYPE) != NFT_DATA_VERDICT))
+          continue;
+        observed.set = {.family = family, .kind = kind};
+        return observed;
+      }
+    }
+    observed.trouble = "is of another type";
+    return observed;
   }
 
-  void read_elements(const std::string& name, ObservedSet& set) {
+  void read_elements(const std::string& name, ObservedSet& observed) {
     std::vector<End> ends;
     const auto request = about_our_table(NFT_MSG_GETSETELEM, NLM_F_DUMP, NFTA_SET_ELEM_LIST_TABLE);
     nla_put_string(request.get(), NFTA_SET_ELEM_LIST_SET, name.c_str());
     const auto visit = [&](const nlmsghdr& answer) {
       for_each(Attributes(answer)[NFTA_SET_ELEM_LIST_ELEMENTS], [&](const nlattr* item) {
-        const auto end = end_of(Attributes(item), set.set);
-        end ? ends.push_back(*end) : void(set.trouble = "has elements of another kind");
+        const auto end = end_of(Attributes(item), observed.set);
+        end ? ends.push_back(*end) : void(observed.trouble = "has elements of another kind");
       });
       return true;
     };
-    socket_.ask(request.get(), visit, [&ends] { ends.clear(); });
-    join(std::move(ends), set.set);
+    socket_.ask(request.get(), visit, [&] {
+      ends.clear();
+      observed.trouble.clear();
+    });
+    std::ranges::sort(ends, std::less{});
+    if (has_ranges(observed.set.kind)) {
+      join(ends, observed.set);
+    } else {
+      for (auto& end : ends)
+        observed.set.elements.push_back({{end.address, end.address}, std::move(end.value)});
+    }
   }
 
   static std::optional<End> end_of(const Attributes& element, const nat::nftables::Set& set) {
     const auto key = Attributes(element[NFTA_SET_ELEM_KEY]).bytes(NFTA_DATA_VALUE);
-    if (key.size() != bytes_of(set.family)) return std::nullopt;
+    if (key.size() != key_length(set.family, set.kind)) return std::nullopt;
+    const auto address = key.first(bytes_of(set.family));
+    if (!std::ranges::equal(address, key.last(address.size()))) return std::nullopt;  // a pair of two
     End end{{set.family, {}}, (element.number(NFTA_SET_ELEM_FLAGS) & NFT_SET_ELEM_INTERVAL_END) == 0, ""};
-    std::ranges::copy(key, end.address.bytes.begin());
-    if (!set.is_map || !end.opens) return end;
+    std::ranges::copy(address, end.address.bytes.begin());
+    if (!is_map(set.kind) || !end.opens) return end;
     const Attributes data(element[NFTA_SET_ELEM_DATA]);
     const Attributes verdict(data[NFTA_DATA_VERDICT]);
     const bool is_goto = static_cast<std::int32_t>(verdict.number(NFTA_VERDICT_CODE)) == NFT_GOTO;
@@ -175,8 +211,7 @@ class TableReader {
   }
 
   // Each end that opens lasts to the next one, or for ever.
-  static void join(std::vector<End> ends, nat::nftables::Set& set) {
-    std::ranges::sort(ends, std::less{});
+  static void join(const std::vector<End>& ends, nat::nftables::Set& set) {
     for (auto end = ends.begin(); end != ends.end(); ++end) {
       if (!end->opens) continue;
       net::Range range{end->address, {set.family, {}}};
@@ -194,17 +229,41 @@ class TableReader {
   ObservedTable table_;
 };
 
+template <typename Answer, typename Read>
+Answer or_none_without_nftables(Read read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent) throw;
+    return {};
+  }
+}
+
 }  // namespace
 
+NftablesSnapshot read_nftables_snapshot() {
+  return or_none_without_nftables<NftablesSnapshot>([] { return TableReader().read(); });
+}
+
 ObservedTable read_nftables_table() {
-  return TableReader().read();
+  return or_none_without_nftables<ObservedTable>([] {
+    const Tries tries;
+    TableReader reader;
+    for (;;) {
+      auto snapshot = reader.read();
+      if (reader.read_generation() == snapshot.generation) return std::move(snapshot.table);
+      tries.again("read");
+    }
+  });
 }
 
 bool has_nftables_table() {
-  NetfilterSocket socket;
-  const auto request = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
-  nla_put_string(request.get(), NFTA_TABLE_NAME, our_table.c_str());
-  return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
+  return or_none_without_nftables<bool>([] {
+    NetfilterSocket socket;
+    const auto request = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
+    nla_put_string(request.get(), NFTA_TABLE_NAME, our_table.c_str());
+    return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
+  });
 }
 
 }  // namespace ipmasq::netfilter

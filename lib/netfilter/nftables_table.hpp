@@ -3,25 +3,44 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "nat/nftables_difference.hpp"
+#include "nat/nftables_observed.hpp"
+#include "nat/nftables_rules.hpp"
 
 namespace ipmasq::netfilter {
 
-/// Our table; what it costs does not depend on what else is in nftables. Throws Error: Kind::absent,
-/// Kind::forbidden.
+/// Our table as it was at one moment; what it costs does not depend on what else is in nftables. Throws
+/// Error: absent, forbidden, failed, and busy where others commit all the time.
 nat::nftables::ObservedTable read_nftables_table();
 
-/// Whether our table is there. Throws Error: Kind::absent, Kind::forbidden.
+/// The same, and the generation of nftables that it was read in: what was read may be of several moments, but
+/// a commit with that generation is refused then.
+struct NftablesSnapshot {
+  std::uint32_t generation = 0;
+  nat::nftables::ObservedTable table;
+};
+NftablesSnapshot read_nftables_snapshot();
+
+/// Whether our table is there. Throws Error: forbidden, busy, failed.
 bool has_nftables_table();
 
-using NftablesEditsFor = std::function<std::vector<nat::nftables::Edit>(const nat::nftables::ObservedTable&)>;
+struct NftablesChange {
+  nat::nftables::ObservedTable before;
+  std::vector<nat::nftables::Edit> edits;  ///< none where nothing was committed
+};
 
-/// Carries out in one batch what `edits_for` says of the table as it is now; the edits, none where nothing
-/// was committed. Where somebody changes our table at the same moment it is read and tried again. Throws
-/// Error: Kind::absent, Kind::refused; the table is then as it was.
-std::vector<nat::nftables::Edit> change_nftables_table(const NftablesEditsFor& edits_for);
+using NftablesTargetFor = std::function<nat::nftables::Table(const nat::nftables::ObservedTable&)>;
+
+/// Brings our table to what `target_for` says of it as it is, in one batch that the kernel takes only where
+/// nobody committed since it was read; else it is read and decided again, for a while. Throws Error: absent
+/// where the kernel lacks what a rule needs, refused, forbidden, busy, failed; the table is then as it was,
+/// or the message says that this is not known.
+NftablesChange change_nftables_table(const NftablesTargetFor& target_for);
+
+/// Has the kernel check everything that `table` has, and changes nothing. Throws Error as
+/// change_nftables_table.
+void check_nftables_table(const nat::nftables::Table& table);
 
 }  // namespace ipmasq::netfilter

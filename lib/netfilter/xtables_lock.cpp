@@ -2,8 +2,6 @@
 
 #include <cstdlib>
 
-#include "error/error.hpp"
-
 namespace ipmasq::netfilter {
 
 os::FileLock lock_xtables(std::chrono::nanoseconds timeout) {

@@ -1,12 +1,12 @@
 #include "os/file_lock.hpp"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -19,26 +19,32 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Interrupts this thread's blocking system calls every few milliseconds, so that a blocking flock(2), which
-// is fair and wakes at once, can be given up. A single alarm could fire just before the call and be lost.
+// Beyond any wait that makes sense, and what a point of time still holds.
+constexpr auto longest_wait = std::chrono::hours(24);
+
+// Interrupts this thread's blocking system calls every few milliseconds, whatever signals it blocked, so that
+// a blocking flock(2), which is fair and wakes at once, can be given up. A single alarm could fire just
+// before the call and be lost.
 class Ticks {
  public:
   Ticks() {
     struct sigaction action {};
     action.sa_handler = [](int) {};
-    ::sigaction(SIGALRM, &action, &previous_);
-    sigevent event{};
-    event.sigev_notify = SIGEV_THREAD_ID;
-    event.sigev_signo = SIGALRM;
-    event._sigev_un._tid = ::gettid();
-    if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) throw_errno("cannot make a timer");
-    constexpr long interval = 20'000'000;
-    const itimerspec every{{0, interval}, {0, interval}};
-    ::timer_settime(timer_, 0, &every, nullptr);
+    ::sigaction(SIGALRM, &action, &previous_action_);
+    sigset_t alarm;
+    ::sigemptyset(&alarm);
+    ::sigaddset(&alarm, SIGALRM);
+    ::pthread_sigmask(SIG_UNBLOCK, &alarm, &previous_mask_);
+    if (!start()) {
+      const int number = errno;
+      put_back();
+      errno = number;
+      throw_errno("cannot make a timer");
+    }
   }
   ~Ticks() {
     ::timer_delete(timer_);
-    ::sigaction(SIGALRM, &previous_, nullptr);
+    put_back();
   }
   Ticks(const Ticks&) = delete;
   Ticks& operator=(const Ticks&) = delete;
@@ -46,9 +52,34 @@ class Ticks {
   Ticks& operator=(Ticks&&) = delete;
 
  private:
+  bool start() {
+    sigevent event{};
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGALRM;
+    event._sigev_un._tid = ::gettid();
+    if (::timer_create(CLOCK_MONOTONIC, &event, &timer_) != 0) return false;
+    constexpr long interval = 20'000'000;
+    const itimerspec every{{0, interval}, {0, interval}};
+    ::timer_settime(timer_, 0, &every, nullptr);
+    return true;
+  }
+
+  void put_back() const {
+    ::pthread_sigmask(SIG_SETMASK, &previous_mask_, nullptr);
+    ::sigaction(SIGALRM, &previous_action_, nullptr);
+  }
+
   timer_t timer_{};
-  struct sigaction previous_ {};
+  struct sigaction previous_action_ {};
+  sigset_t previous_mask_{};
 };
+
+// By a signal that is blocked, to be taken from a signalfd(2) later. One that is not ends the process.
+bool is_told_to_end() {
+  sigset_t pending;
+  ::sigpending(&pending);
+  return ::sigismember(&pending, SIGTERM) == 1 || ::sigismember(&pending, SIGINT) == 1;
+}
 
 }  // namespace
 
@@ -57,16 +88,22 @@ FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono
   if (!file_.is_open()) throw_errno("cannot open the lock " + path.string());
   const int operation = kind == LockKind::shared ? LOCK_SH : LOCK_EX;
   if (::flock(file_.number(), operation | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK && errno != EINTR) throw_errno("cannot lock " + path.string());
 
-  const auto deadline = Clock::now() + timeout;
+  const auto deadline = Clock::now() + std::min<std::chrono::nanoseconds>(timeout, longest_wait);
   const Ticks ticks;
-  while (::flock(file_.number(), operation) != 0) {
-    if (errno != EINTR) throw_errno("cannot lock " + path.string());
+  do {
+    if (is_told_to_end()) {
+      throw Error(Kind::busy,
+                  "the lock " + path.string() + " is held by another process, and this one was told to end");
+    }
     if (Clock::now() >= deadline) {
       throw Error(Kind::busy, "the lock " + path.string() + " is still held by another process",
                   "fuser -v " + path.string() + " names it; lockTimeout says how long to wait");
     }
-  }
+    if (::flock(file_.number(), operation) == 0) return;
+  } while (errno == EINTR);
+  throw_errno("cannot lock " + path.string());
 }
 
 }  // namespace ipmasq::os

@@ -13,8 +13,10 @@ enum class LockKind { shared, exclusive };
 /// Held until the end of its life, or of the process.
 class FileLock {
  public:
-  /// Makes the file (mode 0600) where it is missing, but no folder. Throws Error: busy where
-  /// somebody else still holds the lock after `timeout`, failed where the file cannot be opened.
+  /// Makes the file (mode 0600) where it is missing, but no folder. Throws Error: busy where somebody else
+  /// still holds the lock after `timeout` (a day at most), or where SIGTERM or SIGINT is pending, which a
+  /// caller that blocks them takes later; failed where the file cannot be opened. Works whatever signals the
+  /// caller blocked.
   FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout);
 
  private:

@@ -42,9 +42,9 @@ class Subnet:
 
     @property
     def suffix(self):
-        """FNV-1a of network and subnet. Stable, or rules of an older version would be left behind."""
+        """FNV-1a of the network's name. Stable, or rules of an older version would be left behind."""
         value = 0xcbf29ce484222325
-        for byte in f"{self.network}\0{self.prefix}".encode():
+        for byte in self.network.encode():
             value = (value ^ byte) * 0x100000001b3 % 2**64
         return f"{value:016x}"[:12]
 
@@ -101,7 +101,7 @@ def iptables_source_nat(subnet, start):
 
 def iptables_chain(subnet):
     name = iptables_chain_name(subnet)
-    rules = [f'-A {name} -d {subnet.prefix} -m conntrack --ctstate DNAT -m comment --comment "ip-masq: hairpin" -j RETURN']
+    rules = []
     for network, kept in subnet.destinations:
         start = f"-A {name} -d {network}" if network.prefixlen else f"-A {name}"
         if kept:
@@ -113,13 +113,27 @@ def iptables_chain(subnet):
     return rules
 
 
+def iptables_hairpin(prefix):
+    """What leaves redirected connections into a subnet to who redirected them; of a single pod one rule."""
+    network = ipaddress.ip_network(prefix)
+    start = f"-A IP-MASQ-PODS -s {prefix} -d {prefix} -m conntrack"
+    end = '-m comment --comment "ip-masq: hairpin" -j RETURN'
+    if network.prefixlen == network.max_prefixlen:
+        return [f"{start} ! --ctorigdst {network.network_address} {end}"]
+    return [f"{start} --ctstate DNAT {end}", f"{start} ! --ctorigdst {prefix} {end}"]
+
+
 def iptables_text(subnets):
     """As iptables-save prints a nat table that has nothing else, without counters."""
     subnets = longest_first(subnets)
     rules, chains = [], {}
     if subnets:
-        entries = [f'-A IP-MASQ-PODS -s {subnet.prefix} -m comment --comment "ip-masq: {subnet.network}" -g {iptables_chain_name(subnet)}'
-                   for subnet in subnets]
+        entries, before = [], None
+        for subnet in subnets:
+            if subnet.prefix != before:
+                entries += iptables_hairpin(subnet.prefix)
+            entries.append(f'-A IP-MASQ-PODS -s {subnet.prefix} -m comment --comment "ip-masq: {subnet.network}" -g {iptables_chain_name(subnet)}')
+            before = subnet.prefix
         chains = {"IP-MASQ-PODS": [*YIELD, LOCAL, *entries], **{iptables_chain_name(each): iptables_chain(each) for each in subnets}}
         rules = [HOOK, *(rule for name in sorted(chains) for rule in chains[name])]
     builtin = [f":{name} ACCEPT [0:0]" for name in ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")]
@@ -153,12 +167,20 @@ def range_text(first, last, family):
     return str(first) if first == last else str(networks[0])
 
 
-def nftables_set(kind, name, family, elements, of=""):
-    return [f"{kind} {name} {{", f"type ipv{family}_addr{of}", "flags interval", f"elements = {{ {', '.join(elements)} }}", "}"]
+def nftables_set(kind, name, key, elements, flags="flags interval"):
+    return [f"{kind} {name} {{", f"type {key}", *([flags] if flags else []), f"elements = {{ {', '.join(elements)} }}", "}"]
 
 
 def nftables_chain_name(subnet):
-    return f"{subnet.network}-{subnet.suffix}"
+    return f"{subnet.network}-{subnet.suffix}" + ("-6" if subnet.family == 6 else "")
+
+
+def is_single(subnet):
+    return ipaddress.ip_network(subnet.prefix).num_addresses == 1
+
+
+def address_of(subnet):
+    return ipaddress.ip_network(subnet.prefix).network_address
 
 
 def nftables_source_nat(subnet, start):
@@ -179,48 +201,80 @@ def nftables_source_nat(subnet, start):
     return [*rules, f"{start}counter {statement(None)}"]
 
 
-def nftables_blocks(subnet):
+def nftables_blocks(subnets):
+    """Of the subnets of one network and family, which lead to one chain."""
+    subnets = longest_first(subnets)
+    subnet = subnets[0]
     name = nftables_chain_name(subnet)
     ip = "ip" if subnet.family == 4 else "ip6"
+    address = f"ipv{subnet.family}_addr"
+    rules, blocks = [], []
+    for prefix in (each.prefix for each in subnets if not is_single(each)):
+        rules.append(f"{ip} saddr {prefix} {ip} daddr {prefix} ct status dnat counter return")
+        rules.append(f"{ip} saddr {prefix} {ip} daddr {prefix} ct original {ip} daddr != {prefix} counter return")
+    selves = sorted(f"{address_of(each)} . {address_of(each)}" for each in subnets if is_single(each))
+    if selves:
+        blocks.append(nftables_set("set", f"{name}-self", f"{address} . {address}", selves, flags=None))
+        rules.append(f"{ip} saddr . {ip} daddr @{name}-self counter return")
     ranges = decided(subnet.destinations)
     kept = [range_text(first, last, subnet.family) for first, last, is_kept in ranges if is_kept]
     holes = [range_text(first, last, subnet.family) for first, last, is_kept in ranges if not is_kept]
-    prefix = subnet.prefix.removesuffix("/32").removesuffix("/128")
-    rules = [f"{ip} daddr {prefix} ct status dnat counter return"]
-    blocks = []
     if kept:
-        blocks.append(nftables_set("set", f"{name}-kept", subnet.family, kept))
+        blocks.append(nftables_set("set", f"{name}-kept", address, kept))
         rules.append(f"{ip} daddr @{name}-kept counter " + (f"snat {ip} to {ip} saddr" if subnet.exemption == "hold" else "return"))
     if subnet.catch_all:
         rules += nftables_source_nat(subnet, "")
     elif holes:
-        blocks.append(nftables_set("set", f"{name}-masqueraded", subnet.family, holes))
+        blocks.append(nftables_set("set", f"{name}-masqueraded", address, holes))
         rules += nftables_source_nat(subnet, f"{ip} daddr @{name}-masqueraded ")
     return [*blocks, [f"chain {name} {{", *rules, "}"]]
+
+
+def nftables_maps(subnets, family):
+    """(name, block) of each map of the base chain. Of equal sources the first network by name decides."""
+    subnets = sorted((subnet for subnet in subnets if subnet.family == family), key=lambda subnet: subnet.network)
+    ending, key = ("", "ipv4_addr : verdict") if family == 4 else ("6", "ipv6_addr : verdict")
+    chains = {}
+    for subnet in filter(is_single, subnets):
+        chains.setdefault(address_of(subnet), nftables_chain_name(subnet))
+    if chains:
+        elements = [f"{address} : goto {chains[address]}" for address in sorted(chains)]
+        yield f"pods{ending}", nftables_set("map", f"pods{ending}", key, elements, flags=None)
+    sources = [(ipaddress.ip_network(subnet.prefix), nftables_chain_name(subnet)) for subnet in subnets if not is_single(subnet)]
+    if sources:
+        elements = [f"{range_text(first, last, family)} : goto {chain}" for first, last, chain in decided(sources)]
+        yield f"pod-subnets{ending}", nftables_set("map", f"pod-subnets{ending}", key, elements)
 
 
 def nftables_text(subnets):
     """As nft_save() prints a ruleset that has nothing else."""
     if not subnets:
         return ""
-    blocks = [block for subnet in subnets for block in nftables_blocks(subnet)]
+    chains = {}
+    for subnet in subnets:
+        chains.setdefault(nftables_chain_name(subnet), []).append(subnet)
+    blocks = [block for sharing in chains.values() for block in nftables_blocks(sharing)]
     base = ["chain postrouting {", "type nat hook postrouting priority srcnat - 5; policy accept;",
             "meta mark & 0x00004000 == 0x00004000 counter return", "meta mark & 0x00002000 == 0x00002000 counter return",
             "fib daddr type local counter return"]
-    for family, ip, name in ((4, "ip", "pod-subnets"), (6, "ip6", "pod-subnets6")):
-        sources = [(ipaddress.ip_network(subnet.prefix), nftables_chain_name(subnet))
-                   for subnet in sorted(subnets, key=lambda subnet: subnet.network) if subnet.family == family]
-        if not sources:
-            continue
-        elements = [f"{range_text(first, last, family)} : goto {chain}" for first, last, chain in decided(sources)]
-        blocks.append(nftables_set("map", name, family, elements, " : verdict"))
-        base.append(f"counter {ip} saddr vmap @{name}")
+    for family, ip in ((4, "ip"), (6, "ip6")):
+        for name, block in nftables_maps(subnets, family):
+            blocks.append(block)
+            base.append(f"counter {ip} saddr vmap @{name}")
     return table_text("inet ip-masq", [*blocks, [*base, "}"]])
 
 
 def table_text(name, blocks):
     """Blocks by their first line: nft prints them in the order in which they were made."""
     return "\n".join([f"table {name} {{", *("\n".join(block) for block in sorted(blocks)), "}", ""])
+
+
+def nftables_line(line):
+    """Pairs of addresses by their text: nft prints them in an order of its own."""
+    if not line.startswith("elements = {") or " . " not in line:
+        return line
+    pairs = line.removeprefix("elements = {").removesuffix("}").split(",")
+    return f"elements = {{ {', '.join(sorted(map(str.strip, pairs)))} }}"
 
 
 def in_order(listing):
@@ -232,6 +286,7 @@ def in_order(listing):
             lines[-1] += " " + line
         elif line:
             lines.append(line)
+    lines = list(map(nftables_line, lines))
     if "table inet ip-masq {" not in lines:
         return "".join(line + "\n" for line in lines)
     start = lines.index("table inet ip-masq {")

@@ -18,7 +18,7 @@ TEST_CASE("the longest prefix decides, and its key is named") {
                                                                      : "left alone";
     return std::string(fate) + ", " + explanation.why +
            (explanation.destination ? ", " + net::to_text(*explanation.destination) : "") +
-           (explanation.pod_subnet ? ", " + explanation.pod_subnet->network : "");
+           (explanation.source ? ", " + explanation.source->network : "");
   };
   CHECK(told("10.244.1.5", "10.9.9.9") == "kept, nonMasqueradeCIDRs (default), 10.0.0.0/8, a");
   CHECK(told("10.244.1.5", "10.1.2.9") == "masqueraded, masqueradeCIDRs, 10.1.2.0/24, a");
@@ -26,6 +26,18 @@ TEST_CASE("the longest prefix decides, and its key is named") {
   CHECK(told("10.244.2.5", "8.8.8.8") == "left alone, catchAll, b");
   CHECK(told("fd00::5", "2001:db8::1") == "masqueraded, catchAll, a");
   CHECK(told("192.0.2.1", "8.8.8.8") == "left alone, no pod subnet of a recorded network holds 192.0.2.1");
+}
+
+TEST_CASE("a whole network is kept where an entry that keeps holds it and none within masquerades") {
+  const auto chain =
+      wanted_ruleset(
+          {test::network("a", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"])",
+                         {"10.244.1.0/24"})})
+          .chains.front();
+  CHECK(keeps_all(chain, test::prefix("10.244.0.0/16")));
+  CHECK_FALSE(keeps_all(chain, test::prefix("10.1.0.0/16")));
+  CHECK_FALSE(keeps_all(chain, test::prefix("10.1.2.128/25")));
+  CHECK_FALSE(keeps_all(chain, test::prefix("8.0.0.0/8")));
 }
 
 }  // namespace ipmasq::nat

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "nat/iptables_rules.hpp"
+#include "nat/iptables_target.hpp"
 #include "nat/ruleset.hpp"
 #include "texts.hpp"
 
@@ -29,7 +29,7 @@ inline std::string chains_text(const nat::iptables::Chains& chains) {
 
 inline std::string chains_text(const std::vector<nat::Network>& networks,
                                net::Family family = net::Family::ipv4) {
-  return chains_text(nat::iptables::wanted_chains(nat::wanted_ruleset(networks), family));
+  return chains_text(nat::iptables::target({}, nat::wanted_ruleset(networks), family).chains);
 }
 
 }  // namespace ipmasq::test

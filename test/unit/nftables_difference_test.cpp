@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <random>
 
+#include "nat/nftables_target.hpp"
 #include "networks.hpp"
 
 namespace ipmasq::nat::nftables {
@@ -13,6 +15,8 @@ namespace {
 // Our table as the kernel would hold it: carries edits out, and refuses what the kernel refuses.
 class Kernel {
  public:
+  void apply(const Ruleset& ruleset) { carry_out(difference(table, target(table, ruleset))); }
+
   void carry_out(const std::vector<Edit>& edits) {
     for (const auto& edit : edits) std::visit([this](const auto& each) { carry_out(each); }, edit);
   }
@@ -25,7 +29,8 @@ class Kernel {
     }
     for (const auto& [name, observed] : table.sets) {
       all += "set " + name + "\n";
-      for (const auto& element : observed.set.elements) all += "  " + to_text(element) + "\n";
+      for (const auto& element : observed.set.elements)
+        all += "  " + to_text(element, observed.set.kind) + "\n";
     }
     return all;
   }
@@ -52,20 +57,19 @@ class Kernel {
     table.chains.erase(edit.chain);
   }
   void carry_out(const AddSet& edit) {
-    REQUIRE(table.sets.try_emplace(edit.set, ObservedSet{{edit.family, edit.is_map}}).second);
+    REQUIRE(table.sets.try_emplace(edit.set, ObservedSet{{edit.family, edit.kind}}).second);
   }
   void carry_out(const DeleteSet& edit) {
     for (const auto& [name, chain] : table.chains) {
       for (const auto& each : chain.rules) {
-        const auto* const dispatch = std::get_if<Dispatch>(&each.rule.statement);
-        REQUIRE((!each.rule.destination_in || each.rule.destination_in->set != edit.set));
-        REQUIRE((dispatch == nullptr || dispatch->map != edit.set));
+        for (const auto& set : sets_of(each.rule)) REQUIRE(set != edit.set);
       }
     }
     REQUIRE(table.sets.erase(edit.set) == 1);
   }
   void carry_out(const AddElements& edit) {
     auto& elements = table.sets.at(edit.set).set.elements;
+    REQUIRE(table.sets.at(edit.set).set.kind == edit.kind);
     for (const auto& element : edit.elements) {
       for (const auto& other : elements) {
         REQUIRE((element.range.last < other.range.first || other.range.last < element.range.first));
@@ -84,6 +88,8 @@ class Kernel {
     const auto place =
         edit.before ? std::ranges::find(rules, *edit.before, &ObservedRule::handle) : rules.end();
     REQUIRE((place != rules.end() || !edit.before));
+    REQUIRE(edit.rule.other.empty());
+    for (const auto& set : sets_of(edit.rule)) REQUIRE(table.sets.contains(set));
     rules.insert(place, {edit.rule, ++handles_});
   }
   void carry_out(const DeleteRule& edit) {
@@ -96,32 +102,71 @@ class Kernel {
   std::uint64_t handles_ = 0;
 };
 
+Network network_a(const std::string& hole = "10.1.2.0/24") {
+  return test::network("a", R"("masqueradeCIDRs": [")" + hole + R"("])",
+                       {"10.244.1.0/24", "10.244.2.0/24", "10.9.9.1/32", "10.9.9.2/32"});
+}
+
+Network network_b() {
+  return test::network("b", "", {"10.0.0.0/8", "fd00::/64", "fd01::1/128"});
+}
+
 Ruleset two_networks() {
-  return wanted_ruleset(
-      {test::network("a", R"("masqueradeCIDRs": ["10.1.2.0/24"])", {"10.244.1.0/24", "10.244.2.0/24"}),
-       test::network("b", "", {"10.0.0.0/8", "fd00::/64"})});
+  return wanted_ruleset({network_a(), network_b()});
+}
+
+Kernel kernel_with(const Ruleset& ruleset) {
+  Kernel kernel;
+  kernel.apply(ruleset);
+  return kernel;
 }
 
 Kernel right_kernel() {
-  Kernel kernel;
-  kernel.carry_out(difference(kernel.table, two_networks()));
-  return kernel;
+  return kernel_with(two_networks());
+}
+
+Source source(const char* prefix, const char* network) {
+  return {test::prefix(prefix), network};
+}
+
+std::string sources_text(const ObservedTable& table) {
+  std::string all;
+  for (const auto& lead : leads_of(table))
+    all += net::to_text(lead.source.prefix) + " " + lead.source.network + " " + lead.chain + "\n";
+  return all;
+}
+
+// A chain as version 0.1.0 made it: one for each pod subnet, whose hairpin rule names the destination only.
+void add_old_chain(Kernel& kernel, const std::string& name, const char* subnet) {
+  const auto prefix = test::prefix(subnet);
+  std::vector<Edit> edits;
+  if (!kernel.table.exists) {
+    edits = {AddTable{}, AddChain{"postrouting", true},
+             AddSet{"pod-subnets", net::Family::ipv4, SetKind::chain_of_range},
+             InsertRule{"postrouting", {}, {.to_local = true, .statement = Return{}}},
+             InsertRule{"postrouting", {}, {.statement = Dispatch{net::Family::ipv4, "pod-subnets"}}}};
+  }
+  edits.insert(
+      edits.end(),
+      {AddChain{name}, AddElements{"pod-subnets", SetKind::chain_of_range, {{net::range_of(prefix), name}}},
+       InsertRule{name, {}, {.destination = prefix, .redirected = true, .statement = Return{}}},
+       InsertRule{name, {}, {.statement = SourceNat{{}, {}, true}}}});
+  kernel.carry_out(edits);
 }
 
 }  // namespace
 
 TEST_CASE("from nothing to the wanted table, and back") {
   auto kernel = right_kernel();
-  const auto wanted = two_networks();
-  CHECK(difference(kernel.table, wanted).empty());
-  CHECK(kernel.table.chains.size() == 5);
-  CHECK(kernel.table.sets.size() == 6);
-  auto nothing = wanted;
-  nothing.pod_subnets.clear();
-  const auto edits = difference(kernel.table, nothing);
+  CHECK(difference(kernel.table, target(kernel.table, two_networks())).empty());
+  CHECK(kernel.table.chains.size() == 4);
+  CHECK(kernel.table.sets.size() == 9);
+  auto nothing = two_networks();
+  nothing.sources.clear();
+  const auto edits = difference(kernel.table, target(kernel.table, nothing));
   CHECK(edits == std::vector<Edit>{DeleteTable{}});
   kernel.carry_out(edits);
-  CHECK(difference(kernel.table, nothing).empty());
+  CHECK(difference(kernel.table, target(kernel.table, nothing)).empty());
 }
 
 TEST_CASE("whatever happened to our table is put right") {
@@ -141,7 +186,7 @@ TEST_CASE("whatever happened to our table is put right") {
       if (rules.empty() || elements.empty()) continue;
       const auto rule = rules.begin() + static_cast<std::ptrdiff_t>(below(rules.size()));
       const auto element = elements.begin() + static_cast<std::ptrdiff_t>(below(elements.size()));
-      switch (below(9)) {
+      switch (below(10)) {
         case 0:
           rules.erase(rule);
           break;
@@ -164,60 +209,239 @@ TEST_CASE("whatever happened to our table is put right") {
           element->range.last = element->range.first;
           break;
         case 7:
+          elements.clear();
+          break;
+        case 8:
           table.trouble = "is dormant";
           break;
         default:
           chain->second.trouble = "has another policy";
       }
     }
-    kernel.carry_out(difference(table, two_networks()));
+    kernel.apply(two_networks());
     REQUIRE(kernel.text() == right);
   }
 }
 
 TEST_CASE("a change of the list leaves all rules, and so their counters, alone") {
   const auto kernel = right_kernel();
-  const auto wanted = wanted_ruleset(
-      {test::network("a", R"("masqueradeCIDRs": ["10.1.3.0/24"])", {"10.244.1.0/24", "10.244.2.0/24"}),
-       test::network("b", "", {"10.0.0.0/8", "fd00::/64"})});
-  const auto edits = difference(kernel.table, wanted);
-  const auto text = test::lines(to_text(edits));
-  const auto set = [](const char* subnet) {
-    return "set " + kept_set(chain_name("a", test::prefix(subnet))) + ": ";
-  };
-  for (const auto* const subnet : {"10.244.1.0/24", "10.244.2.0/24"}) {
-    CHECK(text.find("missing: " + set(subnet) + "10.0.0.0-10.1.2.255\n") != std::string::npos);
-    CHECK(text.find("not wanted: " + set(subnet) + "10.0.0.0-10.1.1.255\n") != std::string::npos);
-  }
-  CHECK(std::ranges::none_of(edits, [](const Edit& edit) {
-    return std::holds_alternative<InsertRule>(edit) || std::holds_alternative<DeleteRule>(edit);
-  }));
+  const auto wanted = wanted_ruleset({network_a("10.1.3.0/24"), network_b()});
+  const auto edits = difference(kernel.table, target(kernel.table, wanted));
+  const auto set = "set " + kept_set(chain_name("a", net::Family::ipv4)) + ": ";
+  CHECK(test::lines(to_text(edits)) == "missing: " + set + "10.0.0.0-10.1.2.255\n" +  //
+                                           "missing: " + set +
+                                           "10.1.4.0-10.255.255.255\n"  //
+                                           "not wanted: " +
+                                           set + "10.0.0.0-10.1.1.255\n" + "not wanted: " + set +
+                                           "10.1.3.0-10.255.255.255\n");
 }
 
-TEST_CASE("what belongs to a network that is not known stays") {
+TEST_CASE("what belongs to networks that are not decided about stays") {
   auto kernel = right_kernel();
-  const auto before = kernel.text();
-  CHECK(difference(kernel.table, wanted_ruleset({test::network("b", "", {"10.0.0.0/8", "fd00::/64"})}))
-            .empty());
+  CHECK(difference(kernel.table, target(kernel.table, wanted_ruleset({network_b()}))).empty());
 
-  kernel.carry_out(difference(kernel.table, wanted_ruleset({test::network("b", "", {})})));
-  const auto only_a = wanted_ruleset(
-      {test::network("a", R"("masqueradeCIDRs": ["10.1.2.0/24"])", {"10.244.1.0/24", "10.244.2.0/24"})});
-  Kernel expected;
-  expected.carry_out(difference(expected.table, only_a));
-  CHECK(kernel.text() == expected.text());
-  CHECK(kernel.text() != before);
+  SUBCASE("when the other network goes") {
+    kernel.apply(wanted_ruleset({test::network("b", "", {})}));
+    CHECK(kernel.text() == kernel_with(wanted_ruleset({network_a()})).text());
+  }
+  SUBCASE("when the first of two with one source goes, the other leads") {
+    kernel.apply(wanted_ruleset({network_a(), network_b(), test::network("aa", "", {"10.0.0.0/8"})}));
+    const auto map = [&kernel] { return kernel.table.sets.at("pod-subnets").set.elements.front().value; };
+    CHECK(map() == chain_name("aa", net::Family::ipv4));
+    kernel.apply({.gone = {source("10.0.0.0/8", "aa")}});
+    CHECK(map() == chain_name("b", net::Family::ipv4));
+    CHECK(kernel.text() == right_kernel().text());
+  }
+  SUBCASE("but for what is gone, and the chain goes with the last source") {
+    kernel.apply({.gone = {source("10.244.1.0/24", "a"), source("10.9.9.1/32", "a")}});
+    auto rest = network_a();
+    rest.pod_subnets = {test::prefix("10.244.2.0/24"), test::prefix("10.9.9.2/32")};
+    CHECK(kernel.text() == kernel_with(wanted_ruleset({rest, network_b()})).text());
+    kernel.apply({.gone = {source("10.9.9.2/32", "a")}});
+    rest.pod_subnets = {test::prefix("10.244.2.0/24")};
+    CHECK(kernel.text() == kernel_with(wanted_ruleset({rest, network_b()})).text());
+    kernel.apply({.gone = {source("10.244.2.0/24", "a")}});
+    CHECK(kernel.text() == kernel_with(wanted_ruleset({network_b()})).text());
+    kernel.apply({.gone = {source("10.0.0.0/8", "b"), source("fd00::/64", "b"), source("fd01::1/128", "b")}});
+    CHECK_FALSE(kernel.table.exists);
+  }
+  SUBCASE("verbatim, whatever somebody did to it") {
+    auto& rules = kernel.table.chains.at(chain_name("a", net::Family::ipv4)).rules;
+    rules.back().rule.other = " (limit)";
+    rules.erase(rules.begin());
+    const auto before = kernel.text();
+    kernel.apply(wanted_ruleset({network_b()}));
+    CHECK(kernel.text() == before);
+  }
+}
+
+TEST_CASE("sources of a decided network stay where not all of them are known, and lead to the wanted chain") {
+  auto kernel = right_kernel();
+  auto wanted = wanted_ruleset({test::network("a", "", {"10.244.3.0/24"})});
+  wanted.has_all_sources = false;
+  auto all = network_a();
+  all.netconf = test::network("a", "", {}).netconf;
+  all.pod_subnets.insert(test::prefix("10.244.3.0/24"));
+
+  SUBCASE("all of them") {
+    kernel.apply(wanted);
+    CHECK(kernel.text() == kernel_with(wanted_ruleset({all, network_b()})).text());
+  }
+  SUBCASE("but for those that are gone") {
+    wanted.gone = {source("10.244.1.0/24", "a"), source("10.9.9.2/32", "a")};
+    kernel.apply(wanted);
+    for (const auto& each : wanted.gone) all.pod_subnets.erase(each.prefix);
+    CHECK(kernel.text() == kernel_with(wanted_ruleset({all, network_b()})).text());
+  }
+  SUBCASE("those of a family that nothing is wanted of keep their chain") {
+    auto ipv4_only = wanted_ruleset({test::network("b", "", {"10.0.0.0/8"})});
+    ipv4_only.has_all_sources = false;
+    CHECK(difference(kernel.table, target(kernel.table, ipv4_only)).empty());
+    ipv4_only.has_all_sources = true;
+    kernel.apply(ipv4_only);
+    CHECK_FALSE(kernel.table.chains.contains(chain_name("b", net::Family::ipv6)));
+  }
+  SUBCASE("where the rules that tell them were lost, by the maps") {
+    for (auto& [name, chain] : kernel.table.chains) {
+      if (name == chain_name("a", net::Family::ipv4))
+        std::erase_if(chain.rules, [](const auto& each) { return each.rule.destination.has_value(); });
+    }
+    kernel.table.sets.at(self_set(chain_name("a", net::Family::ipv4))).set.elements.clear();
+    const auto chain = " a " + chain_name("a", net::Family::ipv4) + "\n";
+    CHECK(sources_text(kernel.table)
+              .starts_with("10.0.0.0/8 b " + chain_name("b", net::Family::ipv4) + "\n" + "10.9.9.1/32" +
+                           chain + "10.9.9.2/32" + chain + "10.244.1.0/24" + chain + "10.244.2.0/24" +
+                           chain));
+    kernel.apply(wanted);
+    CHECK(kernel.text() == kernel_with(wanted_ruleset({all, network_b()})).text());
+  }
+}
+
+TEST_CASE("yield marks of others stay while a network stays that is not decided about") {
+  const auto with = [](const char* name, const char* marks, const char* subnet) {
+    return test::network(name, std::string(R"("yieldMarks": [)") + marks + "]", {subnet});
+  };
+  const auto marks = [](const Kernel& kernel) {
+    std::string all;
+    for (const auto& each : kernel.table.chains.at("postrouting").rules) {
+      if (each.rule.mark) all += config::to_text(*each.rule.mark) + " ";
+    }
+    return all;
+  };
+  auto kernel = kernel_with(
+      wanted_ruleset({with("a", R"("1", "2")", "10.1.0.0/16"), with("b", R"("3")", "10.2.0.0/16")}));
+  CHECK(marks(kernel) == "0x1 0x2 0x3 ");
+  kernel.apply(wanted_ruleset({with("b", R"("4")", "10.2.0.0/16")}));
+  CHECK(marks(kernel) == "0x1 0x2 0x3 0x4 ");
+  CHECK(difference(kernel.table, target(kernel.table, wanted_ruleset({with("b", R"("4")", "10.2.0.0/16")})))
+            .empty());
+  auto ruleset = wanted_ruleset({with("b", R"("4")", "10.2.0.0/16")});
+  ruleset.yield_marks.insert(ruleset.yield_marks.begin(), config::Mark{2});
+  ruleset.has_all_marks = true;
+  kernel.apply(ruleset);
+  CHECK(marks(kernel) == "0x2 0x4 ");
+  kernel.apply(wanted_ruleset({with("a", "", "10.1.0.0/16"), with("b", R"("5")", "10.2.0.0/16")}));
+  CHECK(marks(kernel) == "0x5 ");
+}
+
+TEST_CASE("the tables of version 0.1.0 are taken over") {
+  Kernel kernel;
+  add_old_chain(kernel, "a-000000000001", "10.244.1.0/24");
+  add_old_chain(kernel, "a-000000000002", "10.9.9.1/32");
+  add_old_chain(kernel, "b-000000000003", "10.3.0.0/16");
+  CHECK(sources_text(kernel.table) ==
+        "10.3.0.0/16 b b-000000000003\n10.9.9.1/32 a a-000000000002\n10.244.1.0/24 a a-000000000001\n");
+  auto wanted = wanted_ruleset({test::network("a", "", {"10.244.1.0/24"})});
+  SUBCASE("the sources that stay lead to the wanted chain") {
+    wanted.has_all_sources = false;
+    kernel.apply(wanted);
+    const auto chain = chain_name("a", net::Family::ipv4);
+    CHECK(sources_text(kernel.table) ==
+          "10.3.0.0/16 b b-000000000003\n10.9.9.1/32 a " + chain + "\n10.244.1.0/24 a " + chain + "\n");
+    CHECK(kernel.table.chains.size() == 3);
+    CHECK(kernel.table.sets.at("pods").set.elements.front().value == chain);
+  }
+  SUBCASE("the others go, and what is not decided about leads where it led") {
+    kernel.apply(wanted);
+    CHECK(sources_text(kernel.table) ==
+          "10.3.0.0/16 b b-000000000003\n10.244.1.0/24 a " + chain_name("a", net::Family::ipv4) + "\n");
+  }
+  SUBCASE("nothing at all remains of them") {
+    const auto all = wanted_ruleset({network_a(), test::network("b", "", {"10.3.0.0/16"})});
+    kernel.apply(all);
+    CHECK(kernel.text() == kernel_with(all).text());
+  }
+}
+
+TEST_CASE("every change can be undone") {
+  const std::vector<Ruleset> rulesets{
+      two_networks(),
+      wanted_ruleset({network_a("10.1.3.0/24")}),
+      wanted_ruleset({test::network("b", "", {})}),
+      wanted_ruleset({test::network("c", R"("catchAll": false, "toPorts": "1-9,20-29")", {"10.9.9.9/32"})}),
+      wanted_ruleset({test::network("a", "", {}), test::network("b", "", {})}),
+      {.gone = {source("10.244.1.0/24", "a"), source("fd01::1/128", "b")}}};
+  for (const auto& first : rulesets) {
+    for (const auto& second : rulesets) {
+      auto kernel = kernel_with(first);
+      const auto before = kernel.table;
+      const auto text = kernel.text();
+      kernel.apply(second);
+      kernel.carry_out(difference(kernel.table, as_table(before)));
+      CHECK(kernel.text() == text);
+      CHECK(kernel.table.exists == before.exists);
+    }
+  }
 }
 
 TEST_CASE("damage that no edit mends is named, and the table made anew") {
   auto kernel = right_kernel();
   const auto right = kernel.text();
-  kernel.table.chains.at("postrouting").trouble = "has another priority";
-  const auto edits = difference(kernel.table, two_networks());
-  CHECK(test::lines(to_text(edits)) ==
-        "damaged: table inet ip-masq: chain postrouting has another priority\n");
+  std::string why;
+  SUBCASE("of a chain") {
+    kernel.table.chains.at("postrouting").trouble = "has another priority";
+    why = "chain postrouting has another priority";
+  }
+  SUBCASE("of a set") {
+    kernel.table.sets.at("pods").set.kind = SetKind::ranges;
+    why = "set pods is of another type";
+  }
+  const auto edits = difference(kernel.table, target(kernel.table, two_networks()));
+  CHECK(test::lines(to_text(edits)) == "damaged: table inet ip-masq: " + why + "\n");
   kernel.carry_out(edits);
   CHECK(kernel.text() == right);
+}
+
+TEST_CASE("an edit says what it is about") {
+  CHECK(subject_of(AddTable{}) == "table inet ip-masq");
+  CHECK(subject_of(AddElements{"s", SetKind::ranges, {}}) == "elements of set s");
+  CHECK(subject_of(InsertRule{"postrouting", {}, {.to_local = true, .statement = Return{}}}) ==
+        "chain postrouting: fib daddr type local counter return");
+}
+
+TEST_CASE("long lists cost no more than they are long") {
+  const auto network = [](unsigned offset) {
+    auto large = test::network("a", R"("nonMasqueradeCIDRs": [])", {"10.244.1.0/24", "fd00::/64"});
+    for (unsigned number = 0; number < 10000; ++number) {
+      net::Address address{net::Family::ipv4, {}};
+      address.bytes = {11, static_cast<std::uint8_t>(number >> 8U), static_cast<std::uint8_t>(number),
+                       static_cast<std::uint8_t>(offset)};
+      large.netconf.non_masquerade.push_back({{address, 32}, "test"});
+    }
+    return large;
+  };
+  ObservedTable observed{.exists = true};
+  for (const auto& [name, chain] : target({}, wanted_ruleset({network(1)})).chains) {
+    auto& there = observed.chains[name];
+    there.is_base = chain.is_base;
+    for (const auto& rule : chain.rules) there.rules.push_back({rule, there.rules.size() + 1});
+  }
+  for (const auto& [name, set] : target({}, wanted_ruleset({network(1)})).sets) observed.sets[name].set = set;
+  const auto wanted = wanted_ruleset({network(2)});
+  const auto start = std::chrono::steady_clock::now();
+  const auto lines = to_text(difference(observed, target(observed, wanted)));
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(2));
+  CHECK(lines.size() == 20000);
 }
 
 }  // namespace ipmasq::nat::nftables

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 #include <linux/netfilter/nf_tables.h>
 
+#include <cstring>
+
+#include "nat/nftables_target.hpp"
 #include "netfilter/netlink.hpp"
 #include "networks.hpp"
 
@@ -28,7 +31,7 @@ TEST_CASE("every rule is read as it was written") {
   for (const auto& each : keys) {
     const auto ruleset = nat::wanted_ruleset({test::network(
         "n", each, {"10.244.1.0/24", "10.9.9.9/32", "10.128.0.0/9", "fd00::/57", "fd00::5/128"})});
-    for (const auto& [name, chain] : nat::nftables::wanted_table(ruleset).chains) {
+    for (const auto& [name, chain] : nat::nftables::target({}, ruleset).chains) {
       for (const auto& rule : chain.rules) {
         ++rules;
         CAPTURE(nat::nftables::to_text(rule));
@@ -52,6 +55,32 @@ TEST_CASE("what is no rule of ours reads as such") {
   CHECK(read_expressions(attributes[NFTA_RULE_EXPRESSIONS]).rule.other ==
         " (limit) (lookup) (cmp) (nat) (masq) (immediate) (no counter)");
   CHECK(read_expressions(nullptr).rule.other == " (no counter)");
+}
+
+TEST_CASE("what a rule of ours has beyond it is seen") {
+  using nat::nftables::Rule;
+  const auto read = [](const std::vector<Rule>& rules) {
+    const auto message = nftables_message(NFT_MSG_NEWRULE, 0, 1, 4096);
+    auto* const list = nla_nest_start(message.get(), NFTA_RULE_EXPRESSIONS);
+    for (const auto& rule : rules) {
+      const auto each = nftables_message(NFT_MSG_NEWRULE, 0, 1, 4096);
+      put_expressions(each.get(), rule);
+      const Attributes attributes(*nlmsg_hdr(each.get()));
+      const auto expressions = attributes.bytes(NFTA_RULE_EXPRESSIONS);
+      std::memcpy(nlmsg_reserve(message.get(), expressions.size(), NLMSG_ALIGNTO), expressions.data(),
+                  expressions.size());
+    }
+    nla_nest_end(message.get(), list);
+    const Attributes attributes(*nlmsg_hdr(message.get()));
+    return nat::nftables::to_text(read_expressions(attributes[NFTA_RULE_EXPRESSIONS]).rule);
+  };
+  const Rule about_source{.source = test::prefix("10.1.0.0/16")};
+  const Rule leaves{.statement = nat::nftables::Return{}};
+  CHECK(read({about_source, leaves}) == "ip saddr 10.1.0.0/16 counter return (several counters)");
+  CHECK(read({about_source, about_source}) == "ip saddr 10.1.0.0/16 counter (cmp) (several counters)");
+  CHECK(read({leaves, about_source}) == "counter return (meta) (cmp) (payload) (bitwise) (cmp) (counter)");
+  CHECK(read({about_source, {.destination = test::prefix("fd00::/64")}}) ==
+        "ip saddr 10.1.0.0/16 ip6 daddr fd00::/64 counter (cmp) (several counters)");
 }
 
 }  // namespace ipmasq::netfilter

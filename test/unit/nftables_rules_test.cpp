@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "nat/nftables_target.hpp"
 #include "networks.hpp"
 
 namespace ipmasq::nat::nftables {
@@ -15,13 +16,17 @@ std::string text(const Table& table) {
     for (const auto& rule : chain.rules) all += name + ": " + to_text(rule) + "\n";
   }
   for (const auto& [name, set] : table.sets) {
-    for (const auto& element : set.elements) all += name + ": " + to_text(element) + "\n";
+    for (const auto& element : set.elements) all += name + ": " + to_text(element, set.kind) + "\n";
   }
   return all;
 }
 
+Table wanted_table(const std::vector<Network>& networks) {
+  return target({}, wanted_ruleset(networks));
+}
+
 std::string text(const std::vector<Network>& networks) {
-  return text(wanted_table(wanted_ruleset(networks)));
+  return text(wanted_table(networks));
 }
 
 }  // namespace
@@ -29,45 +34,62 @@ std::string text(const std::vector<Network>& networks) {
 TEST_CASE("the table of a network") {
   auto network = test::network(
       "cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8", "fd00::/8"], "masqueradeCIDRs": ["10.1.2.0/24"])",
-      {"10.244.1.0/24", "fd00:1::/64"});
+      {"10.244.1.0/24", "10.244.2.0/24", "10.9.9.9/32", "fd00:1::/64", "fd00:2::5/128"});
   network.cluster_networks = {test::prefix("10.244.0.0/16")};
   CHECK(text({network}) ==
-        R"(cbr0-67a95ac47c50: ip daddr 10.244.1.0/24 ct status dnat counter return
-cbr0-67a95ac47c50: ip daddr @cbr0-67a95ac47c50-kept counter snat ip to ip saddr
-cbr0-67a95ac47c50: counter masquerade fully-random
-cbr0-d5f802eba48c: ip6 daddr fd00:1::/64 ct status dnat counter return
-cbr0-d5f802eba48c: ip6 daddr @cbr0-d5f802eba48c-kept counter snat ip6 to ip6 saddr
-cbr0-d5f802eba48c: counter masquerade fully-random
+        R"(cbr0-9bd1a990da1f: ip saddr 10.244.1.0/24 ip daddr 10.244.1.0/24 ct status dnat counter return
+cbr0-9bd1a990da1f: ip saddr 10.244.1.0/24 ip daddr 10.244.1.0/24 ct original ip daddr != 10.244.1.0/24 counter return
+cbr0-9bd1a990da1f: ip saddr 10.244.2.0/24 ip daddr 10.244.2.0/24 ct status dnat counter return
+cbr0-9bd1a990da1f: ip saddr 10.244.2.0/24 ip daddr 10.244.2.0/24 ct original ip daddr != 10.244.2.0/24 counter return
+cbr0-9bd1a990da1f: ip saddr . ip daddr @cbr0-9bd1a990da1f-self counter return
+cbr0-9bd1a990da1f: ip daddr @cbr0-9bd1a990da1f-kept counter snat ip to ip saddr
+cbr0-9bd1a990da1f: counter masquerade fully-random
+cbr0-9bd1a990da1f-6: ip6 saddr fd00:1::/64 ip6 daddr fd00:1::/64 ct status dnat counter return
+cbr0-9bd1a990da1f-6: ip6 saddr fd00:1::/64 ip6 daddr fd00:1::/64 ct original ip6 daddr != fd00:1::/64 counter return
+cbr0-9bd1a990da1f-6: ip6 saddr . ip6 daddr @cbr0-9bd1a990da1f-6-self counter return
+cbr0-9bd1a990da1f-6: ip6 daddr @cbr0-9bd1a990da1f-6-kept counter snat ip6 to ip6 saddr
+cbr0-9bd1a990da1f-6: counter masquerade fully-random
 postrouting: meta mark & 0x00004000 == 0x00004000 counter return
 postrouting: meta mark & 0x00002000 == 0x00002000 counter return
 postrouting: fib daddr type local counter return
+postrouting: counter ip saddr vmap @pods
 postrouting: counter ip saddr vmap @pod-subnets
+postrouting: counter ip6 saddr vmap @pods6
 postrouting: counter ip6 saddr vmap @pod-subnets6
-cbr0-67a95ac47c50-kept: 10.0.0.0-10.1.1.255
-cbr0-67a95ac47c50-kept: 10.1.3.0-10.255.255.255
-cbr0-67a95ac47c50-kept: 169.254.0.0/16
-cbr0-67a95ac47c50-kept: 224.0.0.0/4
-cbr0-d5f802eba48c-kept: fd00::/8
-cbr0-d5f802eba48c-kept: fe80::/10
-cbr0-d5f802eba48c-kept: ff00::/8
-pod-subnets: 10.244.1.0/24 : goto cbr0-67a95ac47c50
-pod-subnets6: fd00:1::/64 : goto cbr0-d5f802eba48c
+cbr0-9bd1a990da1f-6-kept: fd00::/8
+cbr0-9bd1a990da1f-6-kept: fe80::/10
+cbr0-9bd1a990da1f-6-kept: ff00::/8
+cbr0-9bd1a990da1f-6-self: fd00:2::5 . fd00:2::5
+cbr0-9bd1a990da1f-kept: 10.0.0.0-10.1.1.255
+cbr0-9bd1a990da1f-kept: 10.1.3.0-10.255.255.255
+cbr0-9bd1a990da1f-kept: 169.254.0.0/16
+cbr0-9bd1a990da1f-kept: 224.0.0.0/4
+cbr0-9bd1a990da1f-self: 10.9.9.9 . 10.9.9.9
+pod-subnets: 10.244.1.0-10.244.2.255 : goto cbr0-9bd1a990da1f
+pod-subnets6: fd00:1::/64 : goto cbr0-9bd1a990da1f-6
+pods: 10.9.9.9 : goto cbr0-9bd1a990da1f
+pods6: fd00:2::5 : goto cbr0-9bd1a990da1f-6
 )");
-  CHECK(wanted_table(wanted_ruleset({test::network("none", "", {})})) == Table{});
+  CHECK(wanted_table({test::network("none", "", {})}) == Table{});
 }
 
-TEST_CASE("of overlapping pod subnets the longest decides, of equal ones the first network by name") {
-  const auto table = wanted_table(
-      wanted_ruleset({test::network("b", "", {"10.1.0.0/16"}), test::network("a", "", {"10.1.0.0/16"}),
-                      test::network("c", "", {"10.0.0.0/8"})}));
-  const auto chain = [](const char* network, const char* subnet) {
-    return " : goto " + chain_name(network, test::prefix(subnet)) + "\n";
+TEST_CASE("of overlapping sources the longest decides, of equal ones the first network by name") {
+  const auto table = wanted_table({test::network("b", "", {"10.1.0.0/16", "10.3.0.1/32"}),
+                                   test::network("a", "", {"10.1.0.0/16", "10.3.0.1/32"}),
+                                   test::network("c", "", {"10.0.0.0/8"})});
+  const auto chain = [](const char* network) {
+    return " : goto " + chain_name(network, net::Family::ipv4) + "\n";
   };
-  std::string elements;
-  for (const auto& element : table.sets.at("pod-subnets").elements) elements += to_text(element) + "\n";
-  CHECK(elements == "10.0.0.0/16" + chain("c", "10.0.0.0/8") + "10.1.0.0/16" + chain("a", "10.1.0.0/16") +
-                        "10.2.0.0-10.255.255.255" + chain("c", "10.0.0.0/8"));
-  CHECK(table.chains.contains(chain_name("b", test::prefix("10.1.0.0/16"))));
+  const auto elements = [&table](const char* name) {
+    std::string all;
+    const auto& set = table.sets.at(name);
+    for (const auto& element : set.elements) all += to_text(element, set.kind) + "\n";
+    return all;
+  };
+  CHECK(elements("pod-subnets") ==
+        "10.0.0.0/16" + chain("c") + "10.1.0.0/16" + chain("a") + "10.2.0.0-10.255.255.255" + chain("c"));
+  CHECK(elements("pods") == "10.3.0.1" + chain("a"));
+  CHECK(table.chains.contains(chain_name("b", net::Family::ipv4)));
 }
 
 TEST_CASE(
@@ -76,9 +98,9 @@ TEST_CASE(
       "n",
       R"("masqueradeCIDRs": ["10.1.2.0/24"], "catchAll": false, "exemption": "return", "yieldMarks": ["7"],
               "toPorts": "1000-1099,2000-2299,3000", "snatTo": ["203.0.113.7"], "randomFully": false)",
-      {"10.9.0.0/16"})});
-  const auto chain = chain_name("n", test::prefix("10.9.0.0/16"));
-  std::string expected = chain + ": ip daddr 10.9.0.0/16 ct status dnat counter return\n" + chain +
+      {"10.9.0.1/32"})});
+  const auto chain = chain_name("n", net::Family::ipv4);
+  std::string expected = chain + ": ip saddr . ip daddr @" + chain + "-self counter return\n" + chain +
                          ": ip daddr @" + chain + "-kept counter return\n";
   const auto start = chain + ": ip daddr @" + chain + "-masqueraded ";
   for (const auto* const protocol : {"tcp", "udp", "sctp"}) {
@@ -93,21 +115,19 @@ TEST_CASE(
   CHECK(all.find(chain + "-masqueraded: 10.1.2.0/24\n") != std::string::npos);
 }
 
-TEST_CASE("a chain tells whose it is") {
-  const auto subnet = test::prefix("10.1.0.0/16");
-  CHECK(chain_name("7th", subnet).starts_with("_7th-"));
-  for (const auto* const network : {"cbr0", "7th", "a-b", "with.dots"}) {
+TEST_CASE("a chain's name tells whose it is") {
+  CHECK(chain_name("7th", net::Family::ipv4).starts_with("_7th-"));
+  for (const auto* const network : {"cbr0", "7th", "a-b", "with.dots", "a-6", "x-0123456789ab"}) {
     CAPTURE(network);
-    const auto name = chain_name(network, subnet);
-    const auto entrance =
-        entrance_of(name, {{.destination = subnet, .redirected = true, .statement = Return{}}});
-    REQUIRE(entrance);
-    CHECK(entrance->network == network);
-    CHECK(entrance->subnet == subnet);
-    CHECK_FALSE(entrance_of(name, {}));
-    CHECK_FALSE(entrance_of(name, {{.destination = test::prefix("10.2.0.0/16"), .redirected = true}}));
+    CHECK(network_of_chain(chain_name(network, net::Family::ipv4)) == network);
+    CHECK(network_of_chain(chain_name(network, net::Family::ipv6)) == network);
   }
-  CHECK_FALSE(entrance_of("postrouting", {{.destination = subnet, .redirected = true}}));
+  CHECK(network_of_chain("cbr0-67a95ac47c50") == "cbr0");  // version 0.1.0, of network and subnet
+  for (const auto* const other :
+       {"postrouting", "", "-", "-6", "cbr0-67a95ac47c5", "cbr0-67a95ac47c50-7", "-67a95ac47c50"}) {
+    CAPTURE(other);
+    CHECK_FALSE(network_of_chain(other));
+  }
 }
 
 }  // namespace ipmasq::nat::nftables

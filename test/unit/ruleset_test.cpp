@@ -8,9 +8,9 @@ namespace ipmasq::nat {
 
 namespace {
 
-std::string destinations(const PodSubnet& subnet) {
+std::string destinations(const NetworkChain& chain) {
   std::string text;
-  for (const auto& [prefix, verdict, origin] : subnet.destinations) {
+  for (const auto& [prefix, verdict, origin] : chain.destinations) {
     text += net::to_text(prefix) + (verdict == Verdict::keep ? " keep " : " masquerade ") + origin + "\n";
   }
   return text;
@@ -18,8 +18,8 @@ std::string destinations(const PodSubnet& subnet) {
 
 std::string order(const Ruleset& ruleset) {
   std::string text;
-  for (const auto& subnet : ruleset.pod_subnets)
-    text += net::to_text(subnet.prefix) + " " + subnet.network + "\n";
+  for (const auto& source : ruleset.sources)
+    text += net::to_text(source.prefix) + " " + source.network + "\n";
   return text;
 }
 
@@ -30,7 +30,7 @@ TEST_CASE("destinations stand longest prefix first, each with the key that lists
       test::network("cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"])",
                     {"10.244.1.0/24"});
   network.cluster_networks = {test::prefix("10.244.0.0/16"), test::prefix("fd00::/48")};
-  CHECK(destinations(wanted_ruleset({network}).pod_subnets.front()) ==
+  CHECK(destinations(wanted_ruleset({network}).chains.front()) ==
         "10.1.2.0/24 masquerade masqueradeCIDRs\n"
         "10.244.0.0/16 keep flannel's network, /run/flannel/subnet.env\n"
         "169.254.0.0/16 keep masqLinkLocal\n"
@@ -41,7 +41,7 @@ TEST_CASE("destinations stand longest prefix first, each with the key that lists
 TEST_CASE("a pod subnet that nothing keeps is kept for itself") {
   const auto network = test::network(
       "cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.2.0.0/16"])", {"10.2.3.0/24"});
-  CHECK(destinations(wanted_ruleset({network}).pod_subnets.front()) ==
+  CHECK(destinations(wanted_ruleset({network}).chains.front()) ==
         "10.2.3.0/24 keep the pod subnet itself, always\n"
         "10.2.0.0/16 masquerade masqueradeCIDRs\n"
         "169.254.0.0/16 keep masqLinkLocal\n"
@@ -52,13 +52,13 @@ TEST_CASE("a pod subnet that nothing keeps is kept for itself") {
 TEST_CASE("link-local is masqueraded where the key says so, unless a list names it") {
   const auto masqueraded =
       test::network("n", R"("nonMasqueradeCIDRs": [], "masqLinkLocal": true)", {"10.1.0.0/16"});
-  CHECK(destinations(wanted_ruleset({masqueraded}).pod_subnets.front()) ==
+  CHECK(destinations(wanted_ruleset({masqueraded}).chains.front()) ==
         "10.1.0.0/16 keep the pod subnet itself, always\n"
         "169.254.0.0/16 masquerade masqLinkLocal\n"
         "224.0.0.0/4 keep multicast, always\n");
   const auto listed =
       test::network("n", R"("nonMasqueradeCIDRs": ["fe80::/10"], "masqLinkLocalIPv6": true)", {"fd00::/64"});
-  CHECK(destinations(wanted_ruleset({listed}).pod_subnets.front()) ==
+  CHECK(destinations(wanted_ruleset({listed}).chains.front()) ==
         "fd00::/64 keep the pod subnet itself, always\n"
         "fe80::/10 keep nonMasqueradeCIDRs\n"
         "ff00::/8 keep multicast, always\n");
@@ -79,12 +79,23 @@ TEST_CASE("yield marks of all networks are there once; those of a network withou
         std::vector<config::Mark>{{1, 1}, {0x4000, 0x4000}, {0x2000, 0x2000}});
 }
 
-TEST_CASE("a network whose attachments are not all known is told apart") {
-  auto unknown = test::network("a", "", {"10.1.0.0/16"});
-  unknown.is_known = false;
-  const auto ruleset = wanted_ruleset({unknown, test::network("b", "", {})});
-  CHECK(ruleset.known_networks == std::set<std::string>{"b"});
-  CHECK(order(ruleset) == "10.1.0.0/16 a\n");
+TEST_CASE("one chain for each network and family that has pod subnets, and every network is decided") {
+  const auto a = test::network("a", "", {"10.1.0.0/16", "10.2.0.0/16", "fd00::/64"});
+  const auto ruleset = wanted_ruleset({test::network("c", "", {}), test::network("b", "", {"fd01::/64"}), a});
+  std::string chains;
+  for (const auto& chain : ruleset.chains)
+    chains += chain.network + (chain.family == net::Family::ipv4 ? " ipv4\n" : " ipv6\n");
+  CHECK(chains == "a ipv4\na ipv6\nb ipv6\n");
+  CHECK(ruleset.networks == std::set<std::string>{"a", "b", "c"});
+  CHECK(ruleset.has_all_sources);
+  CHECK_FALSE(ruleset.has_all_marks);
+}
+
+TEST_CASE("a single pod's own address reaches nobody, so that no rule keeps it") {
+  const auto network = test::network("n", R"("nonMasqueradeCIDRs": [])", {"10.1.2.3/32"});
+  CHECK(destinations(wanted_ruleset({network}).chains.front()) ==
+        "169.254.0.0/16 keep masqLinkLocal\n"
+        "224.0.0.0/4 keep multicast, always\n");
 }
 
 }  // namespace ipmasq::nat

@@ -1,0 +1,169 @@
+#include "nat/iptables_target.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ipmasq::nat::iptables {
+
+namespace {
+
+struct ComesFirst {
+  bool operator()(const Source& left, const Source& right) const { return comes_first(left, right); }
+};
+
+// Rules of the main chain that lead to networks' chains, in their order.
+using SourceRules = std::map<Source, Rule, ComesFirst>;
+
+const std::vector<ObservedRule>& rules_of(const ObservedTable& observed, const std::string& chain) {
+  static const std::vector<ObservedRule> none;
+  const auto found = observed.chains.find(chain);
+  return found == observed.chains.end() ? none : found->second;
+}
+
+std::vector<Rule> verbatim(const std::vector<ObservedRule>& observed) {
+  std::vector<Rule> rules;
+  rules.reserve(observed.size());
+  for (const auto& each : observed) rules.push_back(each.rule);
+  return rules;
+}
+
+class Targeting {
+ public:
+  Targeting(const ObservedTable& observed, const Ruleset& ruleset, net::Family family)
+      : observed_(observed),
+        main_(rules_of(observed, std::string(main_chain))),
+        ruleset_(ruleset),
+        family_(family) {
+    for (const auto& chain : ruleset.chains) {
+      if (chain.family == family) wanted_.emplace(chain.network, &chain);
+    }
+  }
+
+  State state() {
+    for (const auto& source : ruleset_.sources) {
+      if (source.prefix.family() == family_) decide(source);
+    }
+    for (const auto& each : main_) {
+      const auto source = source_of(each.rule, family_);
+      if (!source || !stays(*source)) continue;
+      if (is_decided(*source) && wanted_.contains(source->network)) {
+        decide(*source);
+      } else {
+        keep(*source, each.rule);
+      }
+    }
+    if (sources_.empty()) return {};
+    append_marks();
+    rules_.push_back(to_local_rule());
+    append_sources();
+    chains_[std::string(main_chain)] = std::move(rules_);
+    return {std::move(chains_), 0};
+  }
+
+ private:
+  bool is_decided(const Source& source) const { return ruleset_.networks.contains(source.network); }
+
+  bool stays(const Source& source) const {
+    if (ruleset_.gone.contains(source) || sources_.contains(source)) return false;
+    return !is_decided(source) || !ruleset_.has_all_sources;
+  }
+
+  // Its network has a wanted chain.
+  void decide(const Source& source) {
+    auto rule = source_rule(source);
+    const auto& name = std::get<Goto>(rule.target).chain;
+    if (decided_.insert(name).second) chains_[name] = network_rules(*wanted_.at(source.network));
+    decided_prefixes_.insert(source.prefix);
+    sources_.emplace(source, std::move(rule));
+  }
+
+  void keep(const Source& source, const Rule& rule) {
+    const auto& name = std::get<Goto>(rule.target).chain;
+    const auto chain = observed_.chains.find(name);
+    if (chain == observed_.chains.end()) return;
+    if (!chains_.contains(name)) chains_[name] = verbatim(chain->second);
+    others_stay_ = true;
+    sources_.emplace(source, rule);
+  }
+
+  // Where marks of others stay, all stand in the order in which they stand already: calls of networks whose
+  // marks differ would else move one another's.
+  void append_marks() {
+    std::vector<config::Mark> missing = ruleset_.yield_marks;
+    if (others_stay_ && !ruleset_.has_all_marks) {
+      for (const auto& each : main_) {
+        if (!is_yield_rule(each.rule)) continue;
+        if (std::ranges::find(rules_, each.rule) == rules_.end()) rules_.push_back(each.rule);
+        std::erase(missing, *each.rule.mark);
+      }
+    }
+    for (const auto& mark : missing) rules_.push_back(yield_rule(mark));
+  }
+
+  // Hairpin rules belong to a prefix, whichever network has it.
+  void append_sources() {
+    std::map<net::Prefix, std::vector<Rule>> found;
+    for (const auto& each : main_) {
+      if (is_hairpin_rule(each.rule)) found[*each.rule.source].push_back(each.rule);
+    }
+    std::optional<net::Prefix> before;
+    for (auto& [source, rule] : sources_) {
+      if (source.prefix != before) {
+        auto hairpins = decided_prefixes_.contains(source.prefix) ? hairpin_rules(source.prefix)
+                                                                  : std::move(found[source.prefix]);
+        std::ranges::move(hairpins, std::back_inserter(rules_));
+        before = source.prefix;
+      }
+      rules_.push_back(std::move(rule));
+    }
+  }
+
+  const ObservedTable& observed_;
+  const std::vector<ObservedRule>& main_;
+  const Ruleset& ruleset_;
+  net::Family family_;
+  std::map<std::string, const NetworkChain*> wanted_;  // by network
+  SourceRules sources_;
+  std::set<std::string> decided_;  // chains
+  std::set<net::Prefix> decided_prefixes_;
+  bool others_stay_ = false;
+  Chains chains_;
+  std::vector<Rule> rules_;  // of the main chain
+};
+
+bool can_be_written(const Rule& rule, const ObservedTable& table) {
+  if (!rule.other_matches.empty() || std::holds_alternative<OtherTarget>(rule.target)) return false;
+  const auto* const jump = std::get_if<Jump>(&rule.target);
+  const auto* const leap = std::get_if<Goto>(&rule.target);
+  if (jump != nullptr) return table.chains.contains(jump->chain);
+  return leap == nullptr || table.chains.contains(leap->chain);
+}
+
+}  // namespace
+
+State target(const ObservedTable& observed, const Ruleset& ruleset, net::Family family) {
+  return Targeting(observed, ruleset, family).state();
+}
+
+State as_it_was(const ObservedTable& before, const State& after) {
+  State state;
+  for (const auto& [name, rules] : before.chains) {
+    const auto now = after.chains.find(name);
+    const auto stands = [&](const Rule& rule) {
+      return now != after.chains.end() && std::ranges::find(now->second, rule) != now->second.end();
+    };
+    auto& chain = state.chains[name];
+    chain.reserve(rules.size());
+    for (const auto& [rule, packets, bytes] : rules) {
+      if (can_be_written(rule, before) || stands(rule)) chain.push_back(rule);
+    }
+  }
+  if (!before.hooks.empty()) state.hook_at = before.hooks.front().index;
+  return state;
+}
+
+}  // namespace ipmasq::nat::iptables

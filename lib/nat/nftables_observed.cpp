@@ -1,0 +1,141 @@
+#include "nat/nftables_observed.hpp"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace ipmasq::nat::nftables {
+
+namespace {
+
+using net::Family;
+using net::Prefix;
+using net::Range;
+using Elements = std::vector<Interval<std::string>>;
+
+const ObservedSet* set_of(const ObservedTable& observed, const std::string& name) {
+  const auto found = observed.sets.find(name);
+  return found == observed.sets.end() || !found->second.trouble.empty() ? nullptr : &found->second;
+}
+
+// The source that a hairpin rule is about. Those of version 0.1.0 name the destination only.
+std::optional<Prefix> hairpin_of(const Rule& rule) {
+  const bool is_hairpin = rule.redirected || rule.not_sent_to;
+  if (!is_hairpin || !rule.destination || (rule.source && rule.source != rule.destination))
+    return std::nullopt;
+  return rule.destination;
+}
+
+std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::string& name) {
+  std::set<Prefix> sources;
+  for (const auto& each : observed.chains.at(name).rules) {
+    if (const auto source = hairpin_of(each.rule)) sources.insert(*source);
+  }
+  if (const auto* const selves = set_of(observed, self_set(name))) {
+    for (const auto& element : selves->set.elements)
+      sources.insert({element.range.first, net::bits(selves->set.family)});
+  }
+  return sources;
+}
+
+// What of `range` none of `covered` (disjoint, by rising address) holds.
+std::vector<Range> rest_of(Range range, const Elements& covered) {
+  std::vector<Range> rest;
+  auto each = std::ranges::lower_bound(covered, range.first, {},
+                                       [](const auto& interval) { return interval.range.last; });
+  for (; each != covered.end() && each->range.first <= range.last; ++each) {
+    if (range.first < each->range.first) rest.push_back({range.first, *net::previous(each->range.first)});
+    const auto behind = net::next(each->range.last);
+    if (!behind || range.last < *behind) return rest;
+    range.first = *behind;
+  }
+  rest.push_back(range);
+  return rest;
+}
+
+// The fewest prefixes that make up a range: each the largest that begins at what is left and ends within it.
+void append_prefixes(Range range, std::set<Prefix>& prefixes) {
+  for (;;) {
+    Prefix largest{range.first, net::bits(range.first.family)};
+    while (largest.length > 0) {
+      const auto wider = net::network_of(range.first, largest.length - 1);
+      if (wider.address != range.first || range.last < net::range_of(wider).last) break;
+      largest = wider;
+    }
+    prefixes.insert(largest);
+    const auto behind = net::next(net::range_of(largest).last);
+    if (!behind || range.last < *behind) return;
+    range.first = *behind;
+  }
+}
+
+// What leads to a chain by the maps though its own rules do not say so.
+class MapLeads {
+ public:
+  explicit MapLeads(const ObservedTable& observed) {
+    for (const auto& [name, observed_set] : observed.sets) {
+      if (!observed_set.trouble.empty() || !is_map(observed_set.set.kind)) continue;
+      for (const auto& element : observed_set.set.elements) by_chain_[element.value].push_back(element.range);
+    }
+  }
+
+  void add_to(const std::string& chain, std::set<Prefix>& sources) const {
+    const auto found = by_chain_.find(chain);
+    if (found == by_chain_.end()) return;
+    std::map<Family, std::vector<std::pair<Prefix, std::string>>> known;
+    for (const auto& each : sources) known[each.family()].emplace_back(each, "");
+    std::map<Family, Elements> covered;
+    for (auto& [family, prefixes] : known) covered[family] = flatten(std::move(prefixes));
+    for (const auto& range : found->second) {
+      for (const auto& rest : rest_of(range, covered[range.first.family])) append_prefixes(rest, sources);
+    }
+  }
+
+ private:
+  std::map<std::string, std::vector<Range>> by_chain_;
+};
+
+}  // namespace
+
+std::vector<Rule> rules_of(const ObservedChain& chain) {
+  std::vector<Rule> rules;
+  rules.reserve(chain.rules.size());
+  for (const auto& observed : chain.rules) rules.push_back(observed.rule);
+  return rules;
+}
+
+Table as_table(const ObservedTable& observed) {
+  Table table;
+  for (const auto& [name, chain] : observed.chains) table.chains[name] = {chain.is_base, rules_of(chain)};
+  for (const auto& [name, set] : observed.sets) {
+    if (!set.trouble.empty()) continue;
+    auto& elements = (table.sets[name] = set.set).elements;
+    std::erase_if(elements, [&table](const auto& element) {
+      return !element.value.empty() && !table.chains.contains(element.value);
+    });
+  }
+  const auto is_made = [&table](const std::string& set) { return table.sets.contains(set); };
+  for (auto& [name, chain] : table.chains) {
+    std::erase_if(chain.rules,
+                  [&](const Rule& rule) { return !std::ranges::all_of(sets_of(rule), is_made); });
+  }
+  return table;
+}
+
+std::vector<Lead> leads_of(const ObservedTable& observed) {
+  const MapLeads by_maps(observed);
+  std::vector<Lead> leads;
+  for (const auto& [name, chain] : observed.chains) {
+    const auto network = network_of_chain(name);
+    if (!network || chain.is_base) continue;
+    auto sources = sources_in_chain(observed, name);
+    by_maps.add_to(name, sources);
+    for (const auto& each : sources) leads.push_back({{each, *network}, name});
+  }
+  std::ranges::sort(leads);
+  const auto is_again = [](const Lead& left, const Lead& right) { return left.source == right.source; };
+  leads.erase(std::unique(leads.begin(), leads.end(), is_again), leads.end());
+  return leads;
+}
+
+}  // namespace ipmasq::nat::nftables

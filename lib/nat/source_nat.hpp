@@ -1,0 +1,39 @@
+// How a translation's source ports are spread, which both back ends say in rules of the same order.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "config/port_range.hpp"
+#include "nat/protocol.hpp"
+#include "nat/ruleset.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::nat {
+
+/// Masquerade, or SNAT where `to` is set.
+struct SourceNat {
+  std::optional<net::Address> to;
+  std::optional<config::PortRange> ports;
+  bool random_fully = false;
+
+  auto operator<=>(const SourceNat&) const = default;
+};
+
+/// One of the rules that carry a translation out.
+struct SourceNatRule {
+  std::optional<Protocol> protocol;  ///< none: whatever is left
+  std::uint32_t ports = 0;           ///< in this rule's range
+  std::uint32_t ports_left = 0;  ///< in this range and those that follow: the rule takes ports / ports_left
+  SourceNat nat;
+
+  bool takes_all() const { return ports == ports_left; }
+};
+
+/// In order. Ports are picked in two steps, first the range (by its share of all ports), then a port in it by
+/// the kernel; what has no ports comes last.
+std::vector<SourceNatRule> source_nat_rules(const Translation& translation);
+
+}  // namespace ipmasq::nat
