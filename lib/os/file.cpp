@@ -55,16 +55,17 @@ class Blocks {
 // Lets `write` fill a new file that then takes the place of `path`.
 void replace(const std::filesystem::path& path, mode_t mode,
              const std::function<void(const FileDescriptor&)>& write) {
-  const auto temporary = path.parent_path() / (".new-" + std::to_string(::getpid()));
+  const auto temporary = path.parent_path() / (std::string(unfinished) + std::to_string(::getpid()));
+  ::unlink(temporary.c_str());  // of a process of this number that was cut short
   try {
     const FileDescriptor file(
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR));
     if (!file.is_open()) throw_errno("cannot create " + temporary.string());
     write(file);
     if (mode != owner_reads && ::fchmod(file.number(), mode) != 0)
       throw_errno("cannot set the mode of " + temporary.string());
     if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("cannot replace " + path.string());
-  } catch (const Error&) {
+  } catch (...) {
     ::unlink(temporary.c_str());
     throw;
   }
@@ -123,17 +124,27 @@ bool have_the_same_bytes(const std::filesystem::path& left, const std::filesyste
 }
 
 void make_folder(const std::filesystem::path& path, mode_t mode) {
-  if (::mkdir(path.c_str(), mode) == 0) return;
-  if (errno == ENOENT && path.has_parent_path() && path.parent_path() != path) {
+  const auto make = [](const std::filesystem::path& folder, mode_t with) {
+    if (::mkdir(folder.c_str(), with) == 0) return 0;
+    const int number = errno;
+    struct stat status {};
+    const bool is_folder =
+        number == EEXIST && ::stat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+    return is_folder ? 0 : number == EEXIST ? ENOTDIR : number;
+  };
+  int number = make(path, mode);
+  if (number == ENOENT) {  // from the top, once: a file system may say so whatever is there
     constexpr mode_t everybody_reads = 0755;
-    make_folder(path.parent_path(), everybody_reads);
-    make_folder(path, mode);
-    return;
+    std::filesystem::path above;
+    for (const auto& part : path.parent_path()) {
+      above /= part;
+      number = above == above.root_path() ? 0 : make(above, everybody_reads);
+      if (number != 0) break;
+    }
+    if (number == 0) number = make(path, mode);
   }
-  const int number = errno;
-  struct stat status {};
-  if (number == EEXIST && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return;
-  errno = number == EEXIST ? ENOTDIR : number;
+  if (number == 0) return;
+  errno = number;
   throw_errno("cannot make the folder " + path.string());
 }
 

@@ -37,8 +37,11 @@ std::optional<std::string> read_file(const std::filesystem::path& path);
 
 inline constexpr mode_t owner_reads = 0600;
 
+/// With which the name of a file begins that is being written, or was cut short.
+inline constexpr std::string_view unfinished = ".new-";
+
 /// The file is the old one or all of the new one at any time: written under a name of this process's own that
-/// starts with '.', then renamed. Throws Error{failed}; the old file then stands.
+/// begins with `unfinished`, then renamed. Throws Error{failed}; the old file then stands.
 void replace_file(const std::filesystem::path& path, std::string_view text, mode_t mode = owner_reads);
 
 /// The same with the bytes of another file, of any size, and mode 0755.

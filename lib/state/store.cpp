@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cni/environment.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 
@@ -16,69 +17,19 @@ namespace ipmasq::state {
 
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr mode_t owner_only = 0700;
 constexpr auto record_file = "network.json";
-constexpr char separator = ':';
+constexpr auto pods_folder = "pods";
+constexpr auto subnets_folder = "subnets";
+constexpr auto hosts_folder = "hosts";
 
-template <typename Item>
-cni::Json texts_of(const std::vector<Item>& items) {
-  auto texts = cni::Json::array();
-  for (const auto& item : items) texts.push_back(net::to_text(item));
-  return texts;
-}
-
-cni::Json to_json(const Attachment& attachment) {
-  cni::Json json{{"containerID", attachment.id.container_id},
-                 {"ifname", attachment.id.interface},
-                 {"addresses", texts_of(attachment.addresses)},
-                 {"podSubnets", texts_of(attachment.pod_subnets)}};
-  if (!attachment.pod.empty()) json["pod"] = attachment.pod;
-  return json;
-}
-
-std::vector<net::InterfaceAddress> addresses_at(const cni::Json& json, const char* key) {
-  std::vector<net::InterfaceAddress> addresses;
-  for (const auto& text : json.at(key)) {
-    const auto parsed = net::parse_interface_address(text.get<std::string>());
-    if (!parsed) throw Error(Kind::wrong_text, std::string(key) + " holds " + cni::excerpt(text));
-    addresses.push_back(*parsed);
-  }
-  return addresses;
-}
-
-// Throws Error or Json::exception for a file that holds no attachment of that name.
-Attachment parse_attachment(const std::string& text, const std::string& file_name) {
-  const auto json = cni::Json::parse(text);
-  Attachment attachment;
-  attachment.id = {json.at("containerID").get<std::string>(), json.at("ifname").get<std::string>()};
-  attachment.addresses = addresses_at(json, "addresses");
-  for (const auto& subnet : addresses_at(json, "podSubnets"))
-    attachment.pod_subnets.push_back(subnet.network());
-  attachment.pod = json.value("pod", "");
-  if (attachment.id.container_id + separator + attachment.id.interface != file_name) {
-    throw Error(Kind::wrong_text, "it is the record of another attachment");
-  }
-  return attachment;
-}
-
-std::optional<NetworkRecord> read_record(const std::filesystem::path& path) {
-  const auto text = os::read_file(path);
-  if (!text) return std::nullopt;
-  try {
-    const auto json = cni::Json::parse(*text);
-    NetworkRecord record{.netconf = json.at("netconf"), .backend = json.at("backend").get<std::string>()};
-    record.leaving = json.value("leaving", "");
-    return record.netconf.is_object() ? std::optional(std::move(record)) : std::nullopt;
-  } catch (const cni::Json::exception&) {
-    return std::nullopt;
-  }
-}
-
-std::vector<std::string> names_in(const std::filesystem::path& folder) {
+// In order; none where there is no such folder.
+std::vector<std::string> names_in(const fs::path& folder) {
   std::error_code error;
   std::vector<std::string> names;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     names.push_back(entry->path().filename().string());
   }
   if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
@@ -88,6 +39,125 @@ std::vector<std::string> names_in(const std::filesystem::path& folder) {
   return names;
 }
 
+bool is_host(const net::Prefix& prefix) {
+  return prefix.length == net::bits(prefix.family());
+}
+
+// A '/' can be in no file name.
+std::string marker_name(const net::Prefix& subnet) {
+  auto name = net::to_text(subnet);
+  std::ranges::replace(name, '/', '_');
+  return name;
+}
+
+std::optional<net::Prefix> parse_marker_name(std::string name) {
+  std::ranges::replace(name, '_', '/');
+  const auto parsed = net::parse_interface_address(name);
+  return parsed ? std::optional(parsed->network()) : std::nullopt;
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(fs::symlink_status(path, error));
+}
+
+void remove_folder(const fs::path& path) {
+  if (::rmdir(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR || errno == ENOTEMPTY ||
+      errno == EEXIST)
+    return;
+  throw_errno("cannot remove the folder " + path.string());
+}
+
+void make_marker(const fs::path& path) {
+  const auto make = [&path] {
+    return os::FileDescriptor(
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+  };
+  auto file = make();
+  if (!file.is_open() && errno == ENOENT) {
+    os::make_folder(path.parent_path(), owner_only);
+    file = make();
+  }
+  if (!file.is_open()) throw_errno("cannot create " + path.string());
+}
+
+std::set<net::Prefix> marked_in(const fs::path& folder) {
+  std::set<net::Prefix> subnets;
+  for (const auto& name : names_in(folder)) {
+    if (const auto subnet = parse_marker_name(name)) subnets.insert(*subnet);
+  }
+  return subnets;
+}
+
+// Fills in what the files and markers of one network say.
+class Loader {
+ public:
+  Loader(fs::path folder, std::string name) : folder_(std::move(folder)) { network_.name = std::move(name); }
+
+  Network load() {
+    for (const auto& name : names_in(folder_)) read_entry(name);
+    for (const auto& name : names_in(folder_ / pods_folder)) read_attachment(folder_ / pods_folder, name);
+    for (const auto* const kind : {subnets_folder, hosts_folder}) {
+      for (const auto& name : names_in(folder_ / kind)) read_markers(folder_ / kind / name);
+    }
+    for (const auto& attachment : network_.attachments) {
+      network_.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+    }
+    for (const auto& id : network_.damaged_ids)
+      network_.is_complete = network_.is_complete && marked_.contains(id);
+    return std::move(network_);
+  }
+
+ private:
+  void read_entry(const std::string& name) {
+    if (name == record_file) return read_record(folder_ / name);
+    if (name == pods_folder || name == subnets_folder || name == hosts_folder || name.starts_with('.'))
+      return;
+    read_attachment(folder_, name);
+  }
+
+  void read_record(const fs::path& path) {
+    try {
+      if (const auto text = os::read_file(path)) network_.record = parse_network_record(*text);
+    } catch (const Error& error) {
+      network_.damaged.insert(network_.damaged.begin(), {path, error.what()});
+    }
+  }
+
+  void read_attachment(const fs::path& folder, const std::string& name) {
+    if (name.starts_with('.')) return;
+    const auto id = parse_file_name(name);
+    if (!id) return network_.strays.push_back(folder / name);
+    try {
+      if (const auto text = os::read_file(folder / name))
+        network_.attachments.push_back(parse_attachment(*text, *id));
+    } catch (const std::exception& error) {
+      network_.damaged.push_back({folder / name, error.what()});
+      network_.damaged_ids.push_back(*id);
+    }
+  }
+
+  // A marker without a file is of a pod whose record was lost; one that its file does not name went astray.
+  void read_markers(const fs::path& folder) {
+    const auto subnet = parse_marker_name(folder.filename().string());
+    if (!subnet) return network_.strays.push_back(folder);
+    for (const auto& name : names_in(folder)) {
+      const auto id = parse_file_name(name);
+      if (!id || network_.find(*id) != nullptr) continue;
+      network_.pod_subnets.insert(*subnet);
+      marked_.insert(*id);
+      if (std::ranges::find(network_.damaged_ids, *id) != network_.damaged_ids.end()) continue;
+      network_.damaged.push_back(
+          {folder_ / pods_folder / name, "it is gone, though a pod subnet was marked for it"});
+      network_.damaged_ids.push_back(*id);
+    }
+  }
+
+  fs::path folder_;
+  Network network_;
+  std::set<cni::AttachmentId> marked_;
+};
+
 }  // namespace
 
 const Attachment* Network::find(const cni::AttachmentId& id) const {
@@ -95,90 +165,209 @@ const Attachment* Network::find(const cni::AttachmentId& id) const {
   return found == attachments.end() ? nullptr : &*found;
 }
 
-bool Network::is_used(const net::Prefix& subnet, const cni::AttachmentId& except) const {
-  return std::ranges::any_of(attachments, [&](const Attachment& attachment) {
-    return attachment.id != except &&
-           std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end();
-  });
-}
-
-bool Network::remove(const cni::AttachmentId& id) {
-  const auto whole = std::erase_if(attachments, [&id](const Attachment& each) { return each.id == id; });
-  const auto damaged = std::erase_if(broken, [&id](const BrokenAttachment& each) { return each.id == id; });
-  return whole + damaged > 0;
+std::set<net::Prefix> Network::wanted_subnets() const {
+  auto subnets = pod_subnets;
+  if (record) subnets.insert(record->unrecorded.begin(), record->unrecorded.end());
+  return subnets;
 }
 
 bool Store::exists() const {
-  std::error_code error;
-  return std::filesystem::exists(folder_, error);
+  struct stat status {};
+  if (::lstat(folder_.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return false;
+    throw_errno("cannot look at " + folder_.string());
+  }
+  const auto refuse = [this](const char* why) {
+    throw Error(Kind::failed, "stateDir " + folder_.string() + " " + why,
+                "nothing in it can be believed: remove it, or name another stateDir");
+  };
+  if (S_ISLNK(status.st_mode)) refuse("is a link");
+  if (!S_ISDIR(status.st_mode)) refuse("is no folder");
+  if (status.st_uid != ::geteuid()) refuse("belongs to somebody else");
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) refuse("can be written to by others");
+  return true;
+}
+
+os::FileLock Store::lock(os::LockKind kind, std::chrono::nanoseconds timeout) const {
+  if (!exists()) {
+    os::make_folder(folder_, owner_only);
+    exists();
+  }
+  return {folder_ / "lock", kind, timeout};
 }
 
 os::FileLock Store::lock_shared(std::chrono::nanoseconds timeout) const {
-  os::make_folder(folder_, owner_only);
-  return {folder_ / "lock", os::LockKind::shared, timeout};
+  return lock(os::LockKind::shared, timeout);
 }
 
 os::FileLock Store::lock_exclusive(std::chrono::nanoseconds timeout) const {
-  os::make_folder(folder_, owner_only);
-  return {folder_ / "lock", os::LockKind::exclusive, timeout};
+  return lock(os::LockKind::exclusive, timeout);
 }
 
-std::map<std::string, Network> Store::load() const {
-  std::map<std::string, Network> networks;
-  for (const auto& name : names_in(folder_)) {
-    if (cni::is_cni_name(name) && is_network_name(name)) networks.emplace(name, load(name));
+std::vector<std::string> Store::networks() const {
+  std::vector<std::string> names;
+  if (!exists()) return names;
+  for (auto& name : names_in(folder_)) {
+    if (!cni::is_cni_name(name) || !is_network_name(name)) continue;
+    const auto inside = names_in(network_folder(name));
+    const bool is_ours = std::ranges::any_of(inside, [](const std::string& each) {
+      return each == record_file || each == pods_folder || parse_file_name(each);
+    });
+    if (is_ours) names.push_back(std::move(name));
   }
-  return networks;
+  return names;
+}
+
+std::optional<NetworkRecord> Store::record(const std::string& network) const {
+  const auto path = network_folder(network) / record_file;
+  const auto text = exists() ? os::read_file(path) : std::nullopt;
+  if (!text) return std::nullopt;
+  try {
+    return parse_network_record(*text);
+  } catch (const Error& error) {
+    throw Error(error.kind(), path.string() + " is damaged: " + error.what());
+  }
+}
+
+std::optional<Attachment> Store::attachment(const std::string& network, const cni::AttachmentId& id) const {
+  for (const auto& path : {attachment_file(network, id), network_folder(network) / file_name(id)}) {
+    try {
+      const auto text = exists() ? os::read_file(path) : std::nullopt;
+      if (text) return parse_attachment(*text, id);
+    } catch (const std::exception&) {
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+bool Store::has_attachment(const std::string& network, const cni::AttachmentId& id) const {
+  return is_there(attachment_file(network, id));
+}
+
+std::set<net::Prefix> Store::subnets(const std::string& network) const {
+  return marked_in(network_folder(network) / subnets_folder);
+}
+
+std::set<net::Prefix> Store::hosts(const std::string& network) const {
+  return marked_in(network_folder(network) / hosts_folder);
+}
+
+bool Store::is_used(const std::string& network, const net::Prefix& subnet,
+                    const cni::AttachmentId& except) const {
+  const auto own = file_name(except);
+  std::error_code error;
+  const auto folder = marker_folder(network, subnet);
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().filename() != own) return true;
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
+  }
+  return false;
+}
+
+bool Store::has_pods(const std::string& network) const {
+  std::error_code error;
+  for (const auto* const kind : {pods_folder, subnets_folder, hosts_folder}) {
+    for (fs::directory_iterator entry(network_folder(network) / kind, error), end; !error && entry != end;
+         entry.increment(error)) {
+      if (!entry->path().filename().string().starts_with(os::unfinished)) return true;
+    }
+    if (error && error != std::errc::no_such_file_or_directory) {
+      throw Error(Kind::failed, "cannot read the folder of network " + network + ": " + error.message());
+    }
+  }
+  return false;
+}
+
+std::set<net::Prefix> Store::marked(const std::string& network, const cni::AttachmentId& id) const {
+  auto found = subnets(network);
+  found.merge(hosts(network));
+  std::erase_if(found,
+                [&](const auto& each) { return !is_there(marker_folder(network, each) / file_name(id)); });
+  return found;
 }
 
 Network Store::load(const std::string& network) const {
-  Network loaded{.name = network};
-  for (const auto& name : names_in(network_folder(network))) {
-    const auto path = network_folder(network) / name;
-    if (name.starts_with('.')) continue;
-    if (name == record_file) {
-      loaded.record = read_record(path);
-      continue;
-    }
-    try {
-      const auto text = os::read_file(path);
-      if (text) loaded.attachments.push_back(parse_attachment(*text, name));
-    } catch (const std::exception& error) {
-      const auto colon = std::min(name.find(separator), name.size());
-      const cni::AttachmentId id{name.substr(0, colon), name.substr(std::min(colon + 1, name.size()))};
-      loaded.broken.push_back({id, path, error.what()});
-    }
-  }
+  if (!exists()) return {.name = network};
+  return Loader(network_folder(network), network).load();
+}
+
+std::map<std::string, Network> Store::load() const {
+  std::map<std::string, Network> loaded;
+  for (const auto& name : networks()) loaded.emplace(name, load(name));
   return loaded;
 }
 
-std::filesystem::path Store::attachment_file(const std::string& network, const cni::AttachmentId& id) const {
-  return network_folder(network) / (id.container_id + separator + id.interface);
+fs::path Store::attachment_file(const std::string& network, const cni::AttachmentId& id) const {
+  return network_folder(network) / pods_folder / file_name(id);
 }
 
+fs::path Store::marker_folder(const std::string& network, const net::Prefix& subnet) const {
+  return network_folder(network) / (is_host(subnet) ? hosts_folder : subnets_folder) / marker_name(subnet);
+}
+
+// A marker too few is put right when the same call is made again; one too many would keep rules for ever.
+// Hence those of an earlier attachment go first, and the new ones come last.
 void Store::save(const std::string& network, const Attachment& attachment) const {
-  os::make_folder(network_folder(network), owner_only);
-  os::replace_file(attachment_file(network, attachment.id), cni::to_text(to_json(attachment)) + "\n");
+  const auto name = file_name(attachment.id);
+  if (const auto before = this->attachment(network, attachment.id)) {
+    for (const auto& subnet : before->pod_subnets) {
+      if (std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end()) continue;
+      os::remove_file(marker_folder(network, subnet) / name);
+      remove_folder(marker_folder(network, subnet));
+    }
+  }
+  const auto path = attachment_file(network, attachment.id);
+  os::make_folder(path.parent_path(), owner_only);
+  os::replace_file(path, to_text(attachment));
+  for (const auto& subnet : attachment.pod_subnets) make_marker(marker_folder(network, subnet) / name);
 }
 
 void Store::save(const std::string& network, const NetworkRecord& record) const {
-  cni::Json json{{"netconf", record.netconf}, {"backend", record.backend}};
-  if (!record.leaving.empty()) json["leaving"] = record.leaving;
   os::make_folder(network_folder(network), owner_only);
-  os::replace_file(network_folder(network) / record_file, cni::to_text(json) + "\n");
+  os::replace_file(network_folder(network) / record_file, to_text(record));
 }
 
+// The file goes last: a call that is killed before is repeated by the runtime, or by GC.
 void Store::forget(const std::string& network, const cni::AttachmentId& id) const {
+  const auto attachment = this->attachment(network, id);
+  const auto in = attachment ? std::set(attachment->pod_subnets.begin(), attachment->pod_subnets.end())
+                             : marked(network, id);
+  for (const auto& subnet : in) {
+    os::remove_file(marker_folder(network, subnet) / file_name(id));
+    remove_folder(marker_folder(network, subnet));
+  }
+  os::remove_file(network_folder(network) / file_name(id));
   os::remove_file(attachment_file(network, id));
 }
 
 void Store::forget_network(const std::string& network) const {
-  for (const auto& name : names_in(network_folder(network))) {
-    if (name.starts_with('.') || name == record_file) os::remove_file(network_folder(network) / name);
+  const auto folder = network_folder(network);
+  for (const auto& inside : {folder, folder / pods_folder}) {
+    for (const auto& name : names_in(inside)) {
+      if (name.starts_with(os::unfinished)) os::remove_file(inside / name);
+    }
   }
-  const bool is_gone = ::rmdir(network_folder(network).c_str()) == 0 || errno == ENOENT || errno == ENOTDIR;
-  if (!is_gone && errno != ENOTEMPTY) {
-    throw_errno("cannot remove the folder " + network_folder(network).string());
+  for (const auto* const kind : {subnets_folder, hosts_folder}) {
+    for (const auto& name : names_in(folder / kind)) remove_folder(folder / kind / name);
+    remove_folder(folder / kind);
+  }
+  remove_folder(folder / pods_folder);
+  os::remove_file(folder / record_file);
+  remove_folder(folder);
+}
+
+void Store::put_in_order(const std::string& network) const {
+  const auto folder = network_folder(network);
+  for (const auto& name : names_in(folder)) {
+    const auto id = parse_file_name(name);
+    if (!id || is_there(attachment_file(network, *id))) continue;
+    const auto attachment = this->attachment(network, *id);
+    if (!attachment) continue;
+    save(network, *attachment);
+    os::remove_file(folder / name);
   }
 }
 

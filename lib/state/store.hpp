@@ -1,10 +1,14 @@
-// What is recorded of a node's networks and attachments: one small JSON file each, under stateDir/NETWORK/.
+// What is recorded of a node's networks and attachments: small files under stateDir/NETWORK/.
 //
-//   stateDir/lock                       held by every call, see lock_shared and lock_exclusive
-//   stateDir/cbr0/network.json          the netconf of the network's last ADD, and its back end
-//   stateDir/cbr0/CONTAINER:INTERFACE   an attachment
+//   stateDir/lock                                      held by every call, see lock_shared and lock_exclusive
+//   stateDir/cbr0/network.json                         a NetworkRecord
+//   stateDir/cbr0/pods/CONTAINER:INTERFACE             an Attachment
+//   stateDir/cbr0/subnets/10.244.1.0_24/CONTAINER:INTERFACE    empty: the attachment stands in that pod
+//   subnet stateDir/cbr0/hosts/10.1.2.3_32/CONTAINER:INTERFACE        the same for a pod subnet that is a
+//   single address
 //
-// Neither container IDs nor interface names hold a ':'. Files whose name begins with '.' are those of a write
+// The markers tell which pod subnets are in use without reading what there is of pods. Version 0.1.0 had
+// attachments beside network.json, and no markers. Files whose name begins with '.' are those of a write
 // under way, or cut short.
 #pragma once
 
@@ -12,64 +16,49 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "cni/json.hpp"
-#include "cni/request.hpp"
-#include "net/address.hpp"
 #include "os/file_lock.hpp"
+#include "state/records.hpp"
 
 namespace ipmasq::state {
 
-struct Attachment {
-  cni::AttachmentId id;
-  std::vector<net::InterfaceAddress> addresses;  ///< of prevResult, in its order
-  std::vector<net::Prefix> pod_subnets;
-  std::string pod = {};  ///< "namespace/name", empty where the runtime did not say
-
-  bool operator==(const Attachment&) const = default;
-};
-
-/// The file of an attachment that cannot be read: a pod of unknown subnet.
-struct BrokenAttachment {
-  cni::AttachmentId id;  ///< by the file's name
+/// A file that ought to be a record and is none.
+struct DamagedFile {
   std::filesystem::path path;
   std::string reason;
 
-  bool operator==(const BrokenAttachment&) const = default;
+  bool operator==(const DamagedFile&) const = default;
 };
 
-/// What is recorded of a network beside its attachments.
-// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann::json declares its move noexcept
-struct NetworkRecord {
-  cni::Json netconf;         ///< of its last ADD
-  std::string backend = {};  ///< that carries its rules
-  std::string leaving = {};  ///< that may have rules of it as well, until they have moved; mostly empty
-
-  bool operator==(const NetworkRecord&) const = default;
-};
-
+/// All that is recorded of a network.
 struct Network {
   std::string name;
-  std::optional<NetworkRecord> record = {};  ///< none where the file is missing or broken
+  std::optional<NetworkRecord> record = {};
   std::vector<Attachment> attachments = {};  ///< by file name
-  std::vector<BrokenAttachment> broken = {};
-  bool lacks_attachments = false;  ///< never of load(): for who knows of one that is not recorded
+  std::vector<DamagedFile> damaged = {};     ///< network.json first
+  std::vector<cni::AttachmentId> damaged_ids =
+      {};                                  ///< of the attachments among them, or of a marker without a file
+  std::set<net::Prefix> pod_subnets = {};  ///< of all attachments, also of damaged ones where markers tell
+  bool is_complete = true;                 ///< false where an attachment's pod subnets are not known
+  std::vector<std::filesystem::path> strays = {};  ///< that ip-masq did not write
 
-  bool is_empty() const { return attachments.empty() && broken.empty(); }
   const Attachment* find(const cni::AttachmentId& id) const;
-  /// Whether an attachment other than `id` stands in `subnet`.
-  bool is_used(const net::Prefix& subnet, const cni::AttachmentId& except) const;
-  /// Whether there was one, broken or not.
-  bool remove(const cni::AttachmentId& id);
+  bool has_pods() const { return !attachments.empty() || !damaged_ids.empty(); }
+  /// The pod subnets that need rules.
+  std::set<net::Prefix> wanted_subnets() const;
 };
 
-/// All calls throw Error{failed} where the file system fails them. Names of networks, container IDs
-/// and interfaces must be checked (cni::is_cni_name, cni::is_interface_name): they become paths.
+/// All calls throw Error{failed} where the file system fails them, and where the state folder is none to be
+/// believed: a link, or one that somebody else owns or can write to. Names of networks, container IDs and
+/// interfaces must be checked (cni::is_cni_name, cni::is_interface_name): they become paths.
 class Store {
  public:
   explicit Store(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  const std::filesystem::path& folder() const { return folder_; }
 
   /// Whether anything was ever recorded here.
   bool exists() const;
@@ -78,18 +67,41 @@ class Store {
   os::FileLock lock_shared(std::chrono::nanoseconds timeout) const;
   os::FileLock lock_exclusive(std::chrono::nanoseconds timeout) const;
 
-  /// Every network, by name. Needs a lock.
-  std::map<std::string, Network> load() const;
-  /// One, empty where it is not recorded. Needs a lock.
+  /// Networks that something is recorded of, by name.
+  std::vector<std::string> networks() const;
+
+  /// nullopt where there is none. Throws Error: wrong_text where it is damaged, wrong_config where a later
+  /// version wrote it.
+  std::optional<NetworkRecord> record(const std::string& network) const;
+  /// nullopt where there is none, or none that can be read.
+  std::optional<Attachment> attachment(const std::string& network, const cni::AttachmentId& id) const;
+  /// Whether there is a file of that name, damaged or not.
+  bool has_attachment(const std::string& network, const cni::AttachmentId& id) const;
+
+  /// By the markers, whose number of subnets is small, however many pods there are: those in use that are no
+  /// single addresses, or those that are.
+  std::set<net::Prefix> subnets(const std::string& network) const;
+  std::set<net::Prefix> hosts(const std::string& network) const;
+  /// Whether an attachment other than `except` stands in the pod subnet.
+  bool is_used(const std::string& network, const net::Prefix& subnet, const cni::AttachmentId& except) const;
+  bool has_pods(const std::string& network) const;
+  /// The pod subnets that are marked for an attachment, whatever its file says.
+  std::set<net::Prefix> marked(const std::string& network, const cni::AttachmentId& id) const;
+
+  /// Reads every record.
   Network load(const std::string& network) const;
+  std::map<std::string, Network> load() const;
 
   /// Under the shared lock only where no other call can save the same attachment.
   void save(const std::string& network, const Attachment& attachment) const;
   /// These need the exclusive lock. What is not there is no error.
   void save(const std::string& network, const NetworkRecord& record) const;
   void forget(const std::string& network, const cni::AttachmentId& id) const;
-  /// Also takes along what writes that were cut short left behind. The network must have no attachments.
+  /// The network must have no attachments. Also takes along what writes that were cut short left behind; what
+  /// somebody else put there stays.
   void forget_network(const std::string& network) const;
+  /// Brings what version 0.1.0 recorded into this version's places.
+  void put_in_order(const std::string& network) const;
 
   /// Writes a file and removes it again.
   void check_writable() const;
@@ -100,6 +112,8 @@ class Store {
  private:
   std::filesystem::path network_folder(const std::string& network) const { return folder_ / network; }
   std::filesystem::path attachment_file(const std::string& network, const cni::AttachmentId& id) const;
+  std::filesystem::path marker_folder(const std::string& network, const net::Prefix& subnet) const;
+  os::FileLock lock(os::LockKind kind, std::chrono::nanoseconds timeout) const;
 
   std::filesystem::path folder_;
 };

@@ -48,27 +48,26 @@ std::optional<netfilter::NftablesEvents> nftables_events() {
   }
 }
 
-os::FileLock lock_out_others(const std::filesystem::path& state_dir) {
-  os::make_folder(state_dir, 0700);
-  std::error_code error;  // kubelet makes a hostPath for everybody to read
-  std::filesystem::permissions(state_dir, std::filesystem::perms::owner_all, error);
+// A folder that somebody else has a hand in is refused; its mode is its owner's business.
+os::FileLock lock_out_others(const state::Store& store) {
+  if (!store.exists()) os::make_folder(store.folder(), 0700);
   try {
-    return {state_dir / ".agent", os::LockKind::exclusive, 0s};
+    return {store.folder() / ".agent", os::LockKind::exclusive, 0s};
   } catch (const Error& locked) {
     if (locked.kind() != Kind::busy) throw;
-    throw Error(locked.kind(), "another agent runs on " + state_dir.string());
+    throw Error(locked.kind(), "another agent runs on " + store.folder().string());
   }
 }
 
 class Agent {
  public:
   Agent(std::filesystem::path state_dir, AgentDuties duties, std::ostream& log)
-      : store_(state_dir), state_dir_(std::move(state_dir)), duties_(std::move(duties)), log_(log) {
+      : store_(std::move(state_dir)), duties_(std::move(duties)), log_(log) {
     if (duties_.listen) server_.emplace(duties_.listen->address, duties_.listen->port);
   }
 
   void run() {
-    const auto lock = lock_out_others(state_dir_);
+    const auto lock = lock_out_others(store_);
     pass(at_start);
     os::tell_service_manager("READY=1");
     for (;;) {
@@ -121,7 +120,7 @@ class Agent {
       next_resync_ = Clock::now() + retry_;
       retry_ = std::min<Clock::duration>(retry_ * 2, longest_retry);
     }
-    files_.insert(state_dir_ / "lock");
+    files_.insert(store_.folder() / "lock");
     if (duties_.keep_installed) files_.insert(duties_.keep_installed->conf_dir / "conflists");
     if (duties_.config_copy) {
       files_.insert(duties_.config_copy->from.begin(), duties_.config_copy->from.end());
@@ -172,7 +171,8 @@ class Agent {
       const auto done = follow(*duties_.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
       if (!done.empty()) log(done + " (" + reason + ")");
     } catch (const Error& error) {
-      troubles.insert(std::string("cannot copy the configuration file: ") + error.what());
+      const auto tried = error.kind() == Kind::wrong_config ? "" : "cannot copy the configuration file: ";
+      troubles.insert(tried + std::string(error.what()));
     }
   }
 
@@ -221,7 +221,6 @@ class Agent {
   }
 
   state::Store store_;
-  std::filesystem::path state_dir_;
   AgentDuties duties_;
   std::ostream& log_;
   netfilter::RealKernel kernel_;

@@ -3,6 +3,8 @@
 #include <optional>
 #include <system_error>
 
+#include "config/agent_file.hpp"
+#include "config/netconf.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 
@@ -33,6 +35,17 @@ bool is_there(const fs::path& path) {
   return fs::exists(fs::symlink_status(path, error));
 }
 
+// What plugin calls read is good, or is what was good last.
+void check(const std::string& text, const fs::path& from, const fs::path& to) {
+  try {
+    const auto file = config::parse_agent_file(text, from);
+    if (file) config::check_values(*file);
+  } catch (const Error& error) {
+    throw Error(Kind::wrong_config,
+                "config-wrong: " + to.string() + " keeps what was good last: " + error.what());
+  }
+}
+
 void link(const fs::path& path) {
   std::error_code error;
   fs::create_symlink(hidden_name(path), path, error);
@@ -54,6 +67,7 @@ std::string follow(const ConfigCopy& copy, WhenGone when_gone) {
   }
   const auto bytes = bytes_of(copy.to);
   if (is_there(copy.to) && os::read_file(bytes) == text) return "";
+  check(*text, *from, copy.to);
   os::make_folder(copy.to.parent_path(), 0755);
   os::replace_file(bytes, *text, everybody_reads);
   if (!is_there(copy.to)) link(copy.to);

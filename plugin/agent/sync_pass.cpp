@@ -1,34 +1,118 @@
 #include "plugin/agent/sync_pass.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
-#include "plugin/verbs/node_rules.hpp"
-#include "plugin/verbs/wanted.hpp"
+#include "error/error.hpp"
+#include "plugin/verbs/recorded.hpp"
+#include "plugin/verbs/transaction.hpp"
 
 namespace ipmasq::plugin {
 
+namespace {
+
+class Pass {
+ public:
+  explicit Pass(const Node& node) : node_(node), recorded_(read_recorded(node.store)) {}
+
+  SyncPass run() {
+    for (const auto& [name, network] : recorded_) describe(name, network);
+    if (!is_all_right()) {
+      for (const auto& [name, network] : recorded_) settle(name, network);
+      settle_together();
+    }
+    pass_.uses_iptables = back_ends().contains(config::Backend::iptables);
+    return std::move(pass_);
+  }
+
+ private:
+  void describe(const std::string& name, const RecordedNetwork& network) {
+    for (const auto& problem : network.problems)
+      pass_.problems.push_back("record-damaged: network " + name + ": " + problem);
+    pass_.attachments[name] = network.stored.attachments.size();
+    if (!network.configuration) return;
+    for (const auto& problem : network.configuration->problems) {
+      pass_.problems.push_back("config-wrong: network " + name + " keeps what was good last: " + problem);
+    }
+    const auto& netconf = network.configuration->netconf;
+    pass_.warnings.insert(netconf.warnings.begin(), netconf.warnings.end());
+    pass_.files.insert({netconf.config_file, netconf.subnet_file});
+    pass_.resync_interval = std::min(pass_.resync_interval, netconf.resync_interval);
+  }
+
+  // The usual case: one look at each back end, and nothing to do.
+  bool is_all_right() {
+    try {
+      for (const auto& [name, network] : recorded_) {
+        if (network.configuration && !is_settled(network)) return false;
+      }
+      return std::ranges::all_of(back_ends(), [this](auto backend) {
+        return node_.open(backend)->differences(ruleset_of(recorded_, backend)).empty();
+      });
+    } catch (const Error&) {
+      return false;  // who is to blame is found one by one
+    }
+  }
+
+  bool is_settled(const RecordedNetwork& network) const {
+    const auto& record = *network.stored.record;
+    return !record.is_carried_over && !record.placement.leaving &&
+           record.made_of == network.configuration->made_of &&
+           choose_backend(node_, *network.plan(), record, netfilter::Tables::stay) == record.placement.on;
+  }
+
+  std::set<config::Backend> back_ends() const {
+    std::set<config::Backend> found;
+    for (const auto& [name, network] : recorded_) {
+      if (network.stored.record) found.insert(network.stored.record->placement.on);
+    }
+    return found;
+  }
+
+  // One network's trouble is its own.
+  void settle(const std::string& name, const RecordedNetwork& network) {
+    const auto plan = network.plan();
+    if (!plan) return;
+    Transaction transaction(node_);
+    try {
+      node_.store.put_in_order(name);
+      transaction.run([&] { transaction.settle(*plan, network.stored.record); });
+      std::ranges::copy(transaction.changes(), std::back_inserter(pass_.changes));
+    } catch (const std::exception& error) {
+      failed_.insert(name);
+      pass_.problems.push_back("network " + name + ": " + error.what());
+    }
+  }
+
+  // What all networks of a back end have in common: the order, and marks that none has any more.
+  void settle_together() {
+    if (!failed_.empty()) return;
+    recorded_ = read_recorded(node_.store);
+    for (const auto backend : back_ends()) {
+      Transaction transaction(node_);
+      try {
+        transaction.run([&] { transaction.apply(backend, ruleset_of(recorded_, backend)); });
+        std::ranges::copy(transaction.changes(), std::back_inserter(pass_.changes));
+      } catch (const std::exception& error) {
+        pass_.problems.emplace_back(error.what());
+      }
+    }
+  }
+
+  Node node_;
+  Recorded recorded_;
+  SyncPass pass_;
+  std::set<std::string> failed_;
+};
+
+}  // namespace
+
 SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
                    std::chrono::nanoseconds lock_timeout) {
-  SyncPass pass;
-  if (!store.exists()) return pass;
+  if (!store.exists()) return {};
   const auto lock = store.lock_exclusive(lock_timeout);
-  const auto before = store.load();
-  auto recorded = before;
-  const auto settled = NodeRules(kernel, store, lock_timeout).settle(recorded, before, [](const auto&) {});
-  pass.changes = settled.changes;
-
-  const auto& wanted = settled.wanted;
-  pass.warnings.assign(wanted.warnings().begin(), wanted.warnings().end());
-  for (const auto& [network, problem] : wanted.problems()) {
-    pass.problems.push_back("rules of network " + network + " may be incomplete: " + problem);
-  }
-  for (const auto& network : wanted.networks()) {
-    pass.files.insert({network.netconf.config_file, network.netconf.subnet_file});
-    pass.resync_interval = std::min(pass.resync_interval, network.netconf.resync_interval);
-  }
-  for (const auto& [name, network] : recorded) pass.attachments[name] = network.attachments.size();
-  pass.uses_iptables = wanted.is_used(netfilter::Backend::iptables);
-  return pass;
+  return Pass({kernel, store, lock_timeout}).run();
 }
 
 }  // namespace ipmasq::plugin

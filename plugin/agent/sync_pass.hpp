@@ -15,8 +15,8 @@ namespace ipmasq::plugin {
 
 struct SyncPass {
   std::vector<std::string> changes;       ///< of the kernel, a line each
-  std::vector<std::string> warnings;      ///< what of configuration files is left alone
-  std::vector<std::string> problems;      ///< why rules of a network had to stay as they are
+  std::set<std::string> warnings;         ///< what of configuration files is left alone
+  std::vector<std::string> problems;      ///< what is not as it should be, or stays as it was, a line each
   std::set<std::filesystem::path> files;  ///< that the networks' configuration comes from
   std::chrono::nanoseconds resync_interval{
       std::chrono::seconds(60)};  ///< the shortest that a network asks for

@@ -1,72 +1,112 @@
+#include <algorithm>
 #include <ostream>
 
 #include "doctor/findings.hpp"
 #include "error/error.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
-#include "plugin/commands/learned_routes.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/verbs/first_pod.hpp"
+#include "plugin/verbs/recorded.hpp"
+#include "routing/learned_routes.hpp"
+#include "routing/node_addresses.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
 
-doctor::Network network_of(const std::string& name, const state::Network& network) {
-  doctor::Network found{name, network.record ? network.record->backend : "", {}};
-  for (const auto& attachment : network.attachments) {
-    found.pod_subnets.insert(found.pod_subnets.end(), attachment.pod_subnets.begin(),
-                             attachment.pod_subnets.end());
-  }
-  return found;
-}
+// Fills in what doctor is to know of ourselves.
+class OurSide {
+ public:
+  explicit OurSide(const Recorded& recorded) : recorded_(recorded) {}
 
-doctor::Ours look_at_ourselves(const state::Store& store, const Recorded& recorded) {
-  doctor::Ours ours;
-  for (const auto& [name, network] : recorded) {
-    ours.networks.push_back(network_of(name, network));
-    for (const auto& attachment : network.attachments) ours.containers.insert(attachment.id.container_id);
+  doctor::Ours look() {
+    for (const auto& [name, network] : recorded_) describe(name, network);
+    ours_.wanted = ruleset_of(recorded_);
+    try {
+      ask_kernel();
+    } catch (const Error& error) {
+      if (error.kind() != Kind::absent && error.kind() != Kind::refused) throw;
+      ours_.unavailable.emplace_back(error.what());
+    }
+    return std::move(ours_);
   }
-  const auto wanted = wanted_of(recorded);
-  ours.wanted = wanted.all();
-  ours.problems = wanted.problems();
-  netfilter::RealKernel kernel;
-  const NodeRules rules(kernel, store, std::chrono::nanoseconds{0});
-  try {
-    ours.differences = rules.differences(wanted);
-    if (recorded.empty() && netfilter::foreign_nat_chains(1).empty())
-      return ours;  // "auto" would make a legacy table
-    kernel.open(rules.chosen(config::BackendChoice::automatic, recorded), std::chrono::nanoseconds{0})
-        ->check_available();
-  } catch (const Error& error) {
-    ours.unavailable = error.what();
+
+ private:
+  void describe(const std::string& name, const RecordedNetwork& network) {
+    const auto subnets = network.stored.wanted_subnets();
+    ours_.networks.push_back({name, network.backend(), {subnets.begin(), subnets.end()}});
+    for (const auto& problem : network.problems) ours_.damaged_records.push_back(name + ": " + problem);
+    for (const auto& attachment : network.stored.attachments) describe(name, attachment);
+    if (network.stored.record && network.stored.record->placement.leaving) {
+      ours_.on_their_way.push_back(name + ": from " +
+                                   config::to_text(*network.stored.record->placement.leaving) + " to " +
+                                   network.backend());
+    }
+    if (!network.configuration) return;
+    for (const auto& problem : network.configuration->problems)
+      ours_.wrong_files.push_back(name + ": " + problem);
+    for (const auto& warning : network.configuration->netconf.warnings)
+      ours_.misspelt.push_back(name + ": " + warning);
   }
-  return ours;
-}
+
+  void describe(const std::string& network, const state::Attachment& attachment) {
+    ours_.containers.insert(attachment.id.container_id);
+    if (!attachment.bypasses_node) return;
+    auto line = network + ": " + (attachment.pod.empty() ? attachment.id.container_id : attachment.pod);
+    for (const auto& address : attachment.addresses) line += " " + net::to_text(address);
+    ours_.bypassing.push_back(line);
+  }
+
+  void ask_kernel() {
+    for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
+      ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
+    }
+    for (const auto backend : config::all_backends) {
+      const auto is_on = [backend](const auto& network) {
+        return network.second.stored.record && network.second.stored.record->placement.on == backend;
+      };
+      if (std::ranges::none_of(recorded_, is_on)) continue;
+      const auto opened = kernel_.open(backend, std::chrono::nanoseconds{0});
+      const auto wanted = ruleset_of(recorded_, backend);
+      std::ranges::copy(opened->differences(wanted), std::back_inserter(ours_.differences));
+      opened->check(wanted);
+    }
+    if (recorded_.empty()) check_first_pod(kernel_);
+  }
+
+  const Recorded& recorded_;
+  netfilter::RealKernel kernel_;
+  doctor::Ours ours_;
+};
 
 // Where flannel's file is, as the first network says that has one recorded.
 std::filesystem::path subnet_file_of(const Recorded& recorded) {
   for (const auto& [name, network] : recorded) {
-    if (!network.record) continue;
-    try {
-      return config::parse_netconf(network.record->netconf).subnet_file;
-    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): told as a problem of that network
-    }
+    if (network.configuration) return network.configuration->netconf.subnet_file;
   }
   return config::Netconf{}.subnet_file;
+}
+
+std::string text_of(doctor::Weight weight) {
+  return weight == doctor::Weight::hurts ? "hurts" : "note";
 }
 
 cni::Json to_json(const std::vector<doctor::Finding>& findings) {
   auto list = cni::Json::array();
   for (const auto& finding : findings) {
-    list.push_back(
-        {{"name", finding.name}, {"where", finding.where}, {"does", finding.does}, {"fix", finding.fix}});
+    list.push_back({{"name", finding.name},
+                    {"weight", text_of(finding.weight)},
+                    {"where", finding.where},
+                    {"does", finding.does},
+                    {"fix", finding.fix}});
   }
   return {{"findings", list}};
 }
 
 void print(const std::vector<doctor::Finding>& findings, std::ostream& output) {
   for (const auto& finding : findings) {
-    output << finding.name << ": " << finding.does << '\n';
+    output << finding.name << (finding.weight == doctor::Weight::note ? " (note)" : "") << ": "
+           << finding.does << '\n';
     for (const auto& place : finding.where) output << "  found: " << place << '\n';
     for (const auto& fix : finding.fix) output << "  fix:   " << fix << '\n';
   }
@@ -77,22 +117,20 @@ void print(const std::vector<doctor::Finding>& findings, std::ostream& output) {
 
 bool diagnose(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
               OutputFormat format, std::ostream& output) {
-  const state::Store store(state_dir);
-  const auto recorded = store.load();
-  doctor::Facts facts{look_at_ourselves(store, recorded),
+  const auto recorded = read_recorded(state::Store(state_dir));
+  doctor::Facts facts{OurSide(recorded).look(),
                       doctor::read_surroundings(conf_dir, subnet_file_of(recorded))};
-  constexpr std::size_t all = 10'000;
-  facts.node.nat_chains = netfilter::foreign_nat_chains(all);
-  facts.node.ospf_routes = ospf_routes();
-  facts.node.rules = netfilter::foreign_nftables_rules();
-  for (auto& rule : netfilter::foreign_iptables_rules()) facts.node.rules.push_back(std::move(rule));
+  facts.node.foreign = netfilter::foreign_rules();
+  for (const auto& address : routing::node_addresses()) facts.node.addresses.insert(address);
+  facts.node.ospf_routes = routing::ospf_routes();
   const auto findings = doctor::examine(facts);
   if (format == OutputFormat::json) {
-    output << to_json(findings).dump(2) << '\n';
+    output << to_json(findings).dump(2, ' ', false, cni::Json::error_handler_t::replace) << '\n';
   } else {
     print(findings, output);
   }
-  return findings.empty();
+  return std::ranges::none_of(findings,
+                              [](const auto& each) { return each.weight == doctor::Weight::hurts; });
 }
 
 }  // namespace ipmasq::plugin

@@ -5,41 +5,18 @@
 
 #include "cni/json.hpp"
 #include "error/error.hpp"
+#include "nat/contradictions.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
-#include "plugin/commands/node_addresses.hpp"
 #include "plugin/commands/operands.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/commands/standing.hpp"
+#include "plugin/verbs/recorded.hpp"
+#include "routing/node_addresses.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
-
-// What an explanation says of the node it was made for.
-struct Place {
-  std::string backend;  // that carries the rules of the network; empty where it is none
-  bool is_undone_by_nftables = false;
-};
-
-Place place_of(const nat::Explanation& explanation, const Recorded& recorded) {
-  if (!explanation.pod_subnet) return {};
-  const auto& record = recorded.at(explanation.pod_subnet->network).record;
-  Place place{record ? record->backend : ""};
-  if (place.backend == netfilter::to_text(netfilter::Backend::iptables) &&
-      explanation.fate == nat::Fate::kept) {
-    place.is_undone_by_nftables = !netfilter::foreign_nat_chains(1).empty();
-  }
-  return place;
-}
-
-nat::Explanation explain_on_this_node(const nat::Ruleset& ruleset, const net::Address& source,
-                                      const net::Address& destination) {
-  const auto here = node_addresses();
-  if (std::ranges::find(here, destination) != here.end()) {
-    return {nat::Fate::left_alone, net::to_text(destination) + " is an address of this node", {}, {}};
-  }
-  return nat::explain(ruleset, source, destination);
-}
 
 std::string fate_text(nat::Fate fate) {
   switch (fate) {
@@ -53,36 +30,173 @@ std::string fate_text(nat::Fate fate) {
   return "";
 }
 
-cni::Json to_json(const std::string& source, const std::string& destination,
-                  const nat::Explanation& explanation, const Place& place) {
-  cni::Json json{{"source", source},
-                 {"destination", destination},
-                 {"fate", fate_text(explanation.fate)},
-                 {"why", explanation.why}};
-  if (explanation.destination) json["prefix"] = net::to_text(*explanation.destination);
-  if (explanation.pod_subnet) {
-    json["network"] = explanation.pod_subnet->network;
-    json["podSubnet"] = net::to_text(explanation.pod_subnet->prefix);
-    json["backend"] = place.backend;
-    if (place.is_undone_by_nftables) json["warning"] = undone_by_nftables;
+// What is told of a connection: what packets meet now, and what the lists say.
+struct Answer {
+  nat::Fate fate = nat::Fate::left_alone;
+  nat::Explanation lists;
+  std::string backend = {};
+  std::vector<std::string> warnings = {};
+};
+
+// Where no rule of any kind is asked.
+std::optional<std::string> why_never_asked(const net::Address& destination) {
+  const auto here = routing::node_addresses();
+  if (std::ranges::find(here, destination) != here.end())
+    return net::to_text(destination) + " is an address of this node";
+  if (net::is_never_forwarded(destination)) return "no router forwards to " + net::to_text(destination);
+  return std::nullopt;
+}
+
+// The lists decide alike where "return" leaves to others what is listed.
+bool is_as_listed(const nat::Explanation& lists, nat::Fate standing) {
+  const bool is_returned = lists.fate == nat::Fate::kept && lists.chain &&
+                           lists.chain->exemption == config::Exemption::return_ &&
+                           standing == nat::Fate::left_alone;
+  return is_returned || lists.fate == standing;
+}
+
+void compare_with_kernel(const std::optional<StandingRule>& rule, Answer& answer) {
+  const auto standing = rule ? rule->standing.fate : nat::Fate::left_alone;
+  if (is_as_listed(answer.lists, standing)) {
+    answer.fate = answer.lists.fate;
+    return;
   }
+  answer.fate = standing;
+  if (!answer.lists.source) {
+    answer.lists.why = "by rules that stand though no record needs them: " + rule->standing.rule;
+    answer.warnings.emplace_back(
+        "its record was lost, or another stateDir has it: an ADD, or GC, puts it right");
+    return;
+  }
+  answer.warnings.push_back(
+      "not in force: the lists say " + fate_text(answer.lists.fate) + ", " +
+      (rule ? "the rule that stands is " + rule->standing.rule : "no rule of ours is in its way") +
+      ": ip-masq sync brings it in force");
+}
+
+const state::Attachment* attachment_with(const Recorded& recorded, const net::Address& address) {
+  for (const auto& [name, network] : recorded) {
+    for (const auto& attachment : network.stored.attachments) {
+      if (std::ranges::find(attachment.addresses, address, &net::InterfaceAddress::address) !=
+          attachment.addresses.end())
+        return &attachment;
+    }
+  }
+  return nullptr;
+}
+
+void add_warnings(const Recorded& recorded, const net::Address& source, Answer& answer) {
+  const auto* const pod = attachment_with(recorded, source);
+  if (pod != nullptr && pod->bypasses_node) {
+    answer.warnings.emplace_back(
+        "its packets do not pass this node: the pod is on the LAN of one of its uplinks");
+  }
+  if (!answer.lists.source) return;
+  const auto& network = recorded.at(answer.lists.source->network);
+  answer.backend = network.backend();
+  if (network.configuration) {
+    for (const auto& problem : network.configuration->problems)
+      answer.warnings.push_back("what was good last is in force: " + problem);
+  }
+  const bool may_be_undone = answer.fate == nat::Fate::kept && answer.lists.chain &&
+                             answer.lists.chain->exemption == config::Exemption::return_;
+  if (may_be_undone) {
+    answer.warnings.emplace_back("exemption is \"return\": other rules of this node may still masquerade it");
+  }
+}
+
+// What packets meet where a rule of somebody else has the last word for certain.
+nat::Fate fate_under(nat::Contradiction::Kind kind, nat::Fate ours) {
+  switch (kind) {
+    case nat::Contradiction::Kind::translated_by_others:
+    case nat::Contradiction::Kind::source_rewritten:
+      return nat::Fate::masqueraded;
+    case nat::Contradiction::Kind::not_tracked:
+      return nat::Fate::kept;
+    case nat::Contradiction::Kind::yield_mark_set:
+      return nat::Fate::left_alone;
+    case nat::Contradiction::Kind::redirected:
+    case nat::Contradiction::Kind::handed_over:
+      break;
+  }
+  return ours;
+}
+
+nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const net::Address& destination,
+                  const Answer& answer) {
+  const auto here = routing::node_addresses();
+  return {
+      .sources = {net::network_of(source, net::bits(source.family))},
+      .destination = destination,
+      .fate = answer.fate,
+      .snat_to = answer.lists.chain ? answer.lists.chain->translation.snat_to : std::nullopt,
+      .fate_towards =
+          [&ruleset, source](const net::Address& other) { return nat::explain(ruleset, source, other).fate; },
+      .in_interface = routing::interface_towards(source),
+      .out_interface = routing::interface_towards(destination),
+      .node_addresses = {here.begin(), here.end()}};
+}
+
+// What somebody else's rules do to it that ours do not say.
+void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, const net::Address& destination,
+                    config::Backend backend, Answer& answer) {
+  const auto foreign = netfilter::foreign_rules();
+  const bool is_returned = answer.lists.chain && answer.lists.chain->exemption == config::Exemption::return_;
+  const nat::OurPlace place{backend == config::Backend::nftables, ruleset.yield_marks, !is_returned};
+  const auto ours = answer.fate;
+  for (const auto& each :
+       nat::contradictions(foreign, place, flow_of(ruleset, source, destination, answer))) {
+    answer.warnings.push_back((each.is_certain ? "" : "it may be that ") + each.does + ": " +
+                              nat::printable(each.rule));
+    if (each.is_certain && answer.fate == ours) answer.fate = fate_under(each.kind, ours);
+  }
+  const bool may_be_undone =
+      backend == config::Backend::iptables && ours == nat::Fate::kept &&
+      std::ranges::any_of(foreign.chains, [](const nat::ForeignChain& each) {
+        return each.program == "nft" && each.is_nat && each.hook == nat::Hook::postrouting;
+      });
+  if (may_be_undone) answer.warnings.emplace_back(undone_by_nftables);
+}
+
+Answer answer_of(const Recorded& recorded, const net::Address& source, const net::Address& destination) {
+  if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
+  const auto ruleset = ruleset_of(recorded);
+  Answer answer{.lists = nat::explain(ruleset, source, destination)};
+  netfilter::RealKernel kernel;
+  const auto rule = standing_rule(kernel, source, destination);
+  compare_with_kernel(rule, answer);
+  add_warnings(recorded, source, answer);
+  if (rule) look_at_others(ruleset, source, destination, rule->backend, answer);
+  return answer;
+}
+
+cni::Json to_json(const std::string& source, const std::string& destination, const Answer& answer) {
+  const auto& lists = answer.lists;
+  cni::Json json{
+      {"source", source}, {"destination", destination}, {"fate", fate_text(answer.fate)}, {"why", lists.why}};
+  if (lists.source && answer.fate != lists.fate) json["listed"] = fate_text(lists.fate);
+  if (lists.destination) json["prefix"] = net::to_text(*lists.destination);
+  if (lists.source) {
+    json["network"] = lists.source->network;
+    json["podSubnet"] = net::to_text(lists.source->prefix);
+    json["backend"] = answer.backend;
+  }
+  if (!answer.warnings.empty()) json["warnings"] = answer.warnings;
   return json;
 }
 
-void print(const std::string& source, const std::string& destination, const nat::Explanation& explanation,
-           const Place& place, std::ostream& output) {
-  output << source << " -> " << destination << ": " << fate_text(explanation.fate) << '\n';
-  output << "  " << explanation.why;
-  if (explanation.destination) output << ": " << net::to_text(*explanation.destination);
+void print(const std::string& source, const std::string& destination, const Answer& answer,
+           std::ostream& output) {
+  const auto& lists = answer.lists;
+  output << source << " -> " << destination << ": " << fate_text(answer.fate) << '\n';
+  output << "  " << lists.why;
+  if (lists.destination) output << ": " << net::to_text(*lists.destination);
   output << '\n';
-  if (!explanation.pod_subnet) return;
-  const auto& subnet = *explanation.pod_subnet;
-  output << "  network " << subnet.network << " (" << place.backend << "), pod subnet "
-         << net::to_text(subnet.prefix) << '\n';
-  if (place.is_undone_by_nftables) output << "  " << undone_by_nftables << '\n';
-  if (explanation.fate == nat::Fate::kept && subnet.exemption == config::Exemption::yield) {
-    output << "  exemption is \"return\": other rules of this node may still masquerade it\n";
+  if (lists.source) {
+    output << "  network " << lists.source->network << " (" << answer.backend << "), pod subnet "
+           << net::to_text(lists.source->prefix) << '\n';
   }
+  for (const auto& warning : answer.warnings) output << "  " << warning << '\n';
 }
 
 }  // namespace
@@ -94,13 +208,11 @@ void explain(const std::filesystem::path& state_dir, const std::string& source,
   if (from.family != towards.family) {
     throw Error(Kind::wrong_config, "SRC and DST are of different families: " + source + ", " + destination);
   }
-  const auto recorded = state::Store(state_dir).load();
-  const auto explanation = explain_on_this_node(wanted_of(recorded).all(), from, towards);
-  const auto place = place_of(explanation, recorded);
+  const auto answer = answer_of(read_recorded(state::Store(state_dir)), from, towards);
   if (format == OutputFormat::json) {
-    output << to_json(source, destination, explanation, place).dump(2) << '\n';
+    output << to_json(source, destination, answer).dump(2) << '\n';
   } else {
-    print(source, destination, explanation, place, output);
+    print(source, destination, answer, output);
   }
 }
 

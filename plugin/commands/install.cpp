@@ -15,9 +15,10 @@
 #include "cni/json.hpp"
 #include "conflist/conflist.hpp"
 #include "error/error.hpp"
+#include "netfilter/kernel.hpp"
 #include "os/file.hpp"
 #include "os/signals.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "state/store.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -177,21 +178,21 @@ void uninstall(const InstallTarget& target, std::ostream& output) {
 
 void remove_rules(const fs::path& state_dir, std::ostream& output) {
   const state::Store store(state_dir);
-  if (!store.exists()) return;
   const auto lock_timeout = config::Netconf{}.lock_timeout;
-  const auto lock = store.lock_exclusive(lock_timeout);
-  const auto before = store.load();
-  auto nothing = before;
-  for (auto& [name, network] : nothing) {
-    network.attachments.clear();
-    network.broken.clear();
-  }
+  std::optional<os::FileLock> lock;
+  if (store.exists()) lock.emplace(store.lock_exclusive(lock_timeout));
   netfilter::RealKernel kernel;
-  for (const auto& change : NodeRules(kernel, store, lock_timeout).apply(wanted_of(nothing), before))
-    output << change << '\n';
-  for (const auto& [name, network] : before) {
+  for (const auto backend : config::all_backends) {
+    const auto opened = kernel.open(backend, lock_timeout);
+    if (!opened->may_hold_rules()) continue;
+    const auto sources = opened->sources();
+    nat::Ruleset nothing{.gone = {sources.begin(), sources.end()}};
+    for (const auto& source : sources) nothing.networks.insert(source.network);
+    for (const auto& change : opened->apply(nothing).lines) output << change << '\n';
+  }
+  for (const auto& [name, network] : store.load()) {
     for (const auto& attachment : network.attachments) store.forget(name, attachment.id);
-    for (const auto& broken : network.broken) store.forget(name, broken.id);
+    for (const auto& id : network.damaged_ids) store.forget(name, id);
     store.forget_network(name);
   }
 }

@@ -6,10 +6,10 @@
 #include "nat/explain.hpp"
 #include "netfilter/conntrack.hpp"
 #include "plugin/commands/command_line.hpp"
-#include "plugin/commands/node_addresses.hpp"
 #include "plugin/commands/operands.hpp"
-#include "plugin/verbs/wanted.hpp"
+#include "plugin/verbs/recorded.hpp"
 #include "probe/ask.hpp"
+#include "routing/node_addresses.hpp"
 
 namespace ipmasq::plugin {
 
@@ -43,7 +43,7 @@ bool is_sign_of_life(Answer answer) {
 // The node's own address in the subnet, which its rules treat as they treat its pods. Not that of flannel.1,
 // which is the subnet's own.
 net::Address gateway_of(const net::Prefix& subnet) {
-  const auto addresses = node_addresses();
+  const auto addresses = routing::node_addresses();
   const auto found = std::ranges::find_if(
       addresses, [&subnet](const auto& each) { return subnet.contains(each) && each != subnet.address; });
   if (found != addresses.end()) return *found;
@@ -73,7 +73,7 @@ std::string todo_of(const Finding& finding, const ProbeTarget& target) {
          (target.port ? "another --port" : "--port with one that it serves");
 }
 
-Finding probe_from(const nat::PodSubnet& subnet, const nat::Ruleset& wanted, const ProbeTarget& target) {
+Finding probe_from(const nat::Source& subnet, const nat::Ruleset& wanted, const ProbeTarget& target) {
   Finding finding{.pod_subnet = subnet.prefix, .source = gateway_of(subnet.prefix)};
   const auto asked = ask(finding.source, target);
   finding.answer = asked.answer;
@@ -87,12 +87,11 @@ Finding probe_from(const nat::PodSubnet& subnet, const nat::Ruleset& wanted, con
   return finding;
 }
 
-std::vector<nat::PodSubnet> subnets_of(const nat::Ruleset& wanted, const ProbeTarget& target) {
-  std::vector<nat::PodSubnet> subnets;
-  std::ranges::copy_if(
-      wanted.pod_subnets, std::back_inserter(subnets), [&target](const nat::PodSubnet& each) {
-        return each.prefix.family() == target.host.family && (!target.from || each.prefix == *target.from);
-      });
+std::vector<nat::Source> subnets_of(const nat::Ruleset& wanted, const ProbeTarget& target) {
+  std::vector<nat::Source> subnets;
+  std::ranges::copy_if(wanted.sources, std::back_inserter(subnets), [&target](const nat::Source& each) {
+    return each.prefix.family() == target.host.family && (!target.from || each.prefix == *target.from);
+  });
   if (subnets.empty()) {
     throw Error(Kind::wrong_config,
                 target.from ? "no recorded network has the pod subnet " + net::to_text(*target.from)
@@ -141,7 +140,7 @@ void print(const Finding& finding, const ProbeTarget& target, std::ostream& outp
 
 bool probe_host(const std::filesystem::path& state_dir, const ProbeTarget& target, OutputFormat format,
                 std::ostream& output) {
-  const auto wanted = wanted_of(state::Store(state_dir).load()).all();
+  const auto wanted = ruleset_of(read_recorded(state::Store(state_dir)));
   bool all_well = true;
   auto probes = cni::Json::array();
   for (const auto& subnet : subnets_of(wanted, target)) {

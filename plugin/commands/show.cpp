@@ -1,12 +1,14 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <iomanip>
+#include <iterator>
 #include <ostream>
 
 #include "cni/json.hpp"
 #include "netfilter/kernel.hpp"
 #include "plugin/commands/command_line.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/verbs/recorded.hpp"
 
 namespace ipmasq::plugin {
 
@@ -17,30 +19,33 @@ using netfilter::CountedRule;
 // What `show` tells, however it is printed.
 struct Picture {
   Recorded recorded;
-  Wanted wanted;
+  std::vector<nat::Source> unrecorded;
   std::vector<CountedRule> rules;
 };
 
 Picture look(const std::filesystem::path& state_dir) {
-  Picture picture;
-  const state::Store store(state_dir);
-  picture.recorded = store.load();
-  picture.wanted = wanted_of(picture.recorded);
+  Picture picture{.recorded = read_recorded(state::Store(state_dir)), .unrecorded = {}, .rules = {}};
   netfilter::RealKernel kernel;
-  picture.rules = NodeRules(kernel, store, std::chrono::nanoseconds{0}).rules(picture.wanted);
+  picture.unrecorded = unrecorded_sources(kernel, picture.recorded);
+  for (const auto backend : config::all_backends) {
+    const auto opened = kernel.open(backend, std::chrono::nanoseconds{0});
+    if (opened->may_hold_rules()) std::ranges::move(opened->rules(), std::back_inserter(picture.rules));
+  }
   return picture;
 }
 
-std::string backend_of(const state::Network& network) {
-  return network.record ? network.record->backend : "";
+std::vector<std::string> texts_of(const std::set<net::Prefix>& subnets) {
+  std::vector<std::string> texts;
+  for (const auto& subnet : subnets) texts.push_back(net::to_text(subnet));
+  return texts;
 }
 
-std::vector<std::string> pod_subnets_of(const Picture& picture, const std::string& network) {
-  std::vector<std::string> subnets;
-  for (const auto& subnet : picture.wanted.all().pod_subnets) {
-    if (subnet.network == network) subnets.push_back(net::to_text(subnet.prefix));
-  }
-  return subnets;
+std::vector<std::string> problems_of(const RecordedNetwork& network) {
+  auto problems = network.problems;
+  if (!network.configuration) return problems;
+  for (const auto& problem : network.configuration->problems)
+    problems.push_back("what was good last is in force: " + problem);
+  return problems;
 }
 
 cni::Json to_json(const state::Attachment& attachment) {
@@ -50,42 +55,61 @@ cni::Json to_json(const state::Attachment& attachment) {
                  {"ifname", attachment.id.interface},
                  {"addresses", addresses}};
   if (!attachment.pod.empty()) json["pod"] = attachment.pod;
+  if (attachment.bypasses_node) json["bypassesNode"] = true;
+  return json;
+}
+
+cni::Json to_json(const std::string& name, const RecordedNetwork& network) {
+  auto attachments = cni::Json::array();
+  for (const auto& attachment : network.stored.attachments) attachments.push_back(to_json(attachment));
+  cni::Json json{{"name", name},
+                 {"backend", network.backend()},
+                 {"podSubnets", texts_of(network.stored.wanted_subnets())},
+                 {"attachments", attachments}};
+  const auto& record = network.stored.record;
+  if (record && record->placement.leaving) json["leaving"] = config::to_text(*record->placement.leaving);
+  if (record && !record->unrecorded.empty()) json["unrecorded"] = texts_of(record->unrecorded);
+  if (const auto problems = problems_of(network); !problems.empty()) json["problems"] = problems;
   return json;
 }
 
 cni::Json to_json(const Picture& picture) {
   auto networks = cni::Json::array();
-  for (const auto& [name, network] : picture.recorded) {
-    auto attachments = cni::Json::array();
-    for (const auto& attachment : network.attachments) attachments.push_back(to_json(attachment));
-    cni::Json json{{"name", name},
-                   {"backend", backend_of(network)},
-                   {"podSubnets", pod_subnets_of(picture, name)},
-                   {"attachments", attachments}};
-    const auto problem = picture.wanted.problems().find(name);
-    if (problem != picture.wanted.problems().end()) json["problem"] = problem->second;
-    networks.push_back(json);
-  }
+  for (const auto& [name, network] : picture.recorded) networks.push_back(to_json(name, network));
   auto rules = cni::Json::array();
   for (const auto& rule : picture.rules) {
     rules.push_back(
         {{"program", rule.program}, {"rule", rule.text}, {"packets", rule.packets}, {"bytes", rule.bytes}});
   }
-  return {{"networks", networks}, {"rules", rules}};
+  cni::Json json{{"networks", networks}, {"rules", rules}};
+  for (const auto& source : picture.unrecorded) {
+    json["unrecorded"].push_back({{"network", source.network}, {"podSubnet", net::to_text(source.prefix)}});
+  }
+  return json;
 }
 
-void print(const state::Network& network, const Picture& picture, std::ostream& output) {
-  output << "network " << network.name << " (" << backend_of(network) << ")\n";
-  for (const auto& subnet : pod_subnets_of(picture, network.name))
+void print(const state::Attachment& attachment, std::ostream& output) {
+  output << "  attachment " << attachment.id.container_id << ' ' << attachment.id.interface << ':';
+  for (const auto& address : attachment.addresses) output << ' ' << net::to_text(address);
+  if (!attachment.pod.empty()) output << " (" << attachment.pod << ')';
+  if (attachment.bypasses_node) output << ", whose packets do not pass this node";
+  output << '\n';
+}
+
+void print(const std::string& name, const RecordedNetwork& network, std::ostream& output) {
+  const auto& record = network.stored.record;
+  output << "network " << name << " (" << network.backend();
+  if (record && record->placement.leaving)
+    output << ", on its way from " << config::to_text(*record->placement.leaving);
+  output << ")\n";
+  for (const auto& subnet : texts_of(network.stored.wanted_subnets()))
     output << "  pod subnet " << subnet << '\n';
-  for (const auto& attachment : network.attachments) {
-    output << "  attachment " << attachment.id.container_id << ' ' << attachment.id.interface << ':';
-    for (const auto& address : attachment.addresses) output << ' ' << net::to_text(address);
-    if (!attachment.pod.empty()) output << " (" << attachment.pod << ')';
-    output << '\n';
+  for (const auto& attachment : network.stored.attachments) print(attachment, output);
+  if (record) {
+    for (const auto& subnet : texts_of(record->unrecorded))
+      output << "  pods of " << subnet << " may live whose record was lost\n";
   }
-  const auto problem = picture.wanted.problems().find(network.name);
-  if (problem != picture.wanted.problems().end()) output << "  problem: " << problem->second << '\n';
+  for (const auto& problem : problems_of(network)) output << "  problem: " << problem << '\n';
 }
 
 // Columns on a terminal, tabs elsewhere.
@@ -108,8 +132,12 @@ void show(const std::filesystem::path& state_dir, OutputFormat format, std::ostr
     output << to_json(picture).dump(2) << '\n';
     return;
   }
-  for (const auto& [name, network] : picture.recorded) print(network, picture, output);
+  for (const auto& [name, network] : picture.recorded) print(name, network, output);
   if (picture.recorded.empty()) output << "nothing is recorded in " << state_dir.string() << '\n';
+  for (const auto& source : picture.unrecorded) {
+    output << "network " << source.network << ": nothing is recorded of it, but rules of "
+           << net::to_text(source.prefix) << " stand\n";
+  }
   print(picture.rules, output);
 }
 

@@ -1,23 +1,18 @@
 #include <algorithm>
+#include <iostream>
 #include <ostream>
 
 #include "cni/result.hpp"
 #include "error/error.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/verbs/others.hpp"
+#include "plugin/verbs/plan.hpp"
+#include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
-#include "plugin/verbs/wanted.hpp"
-#include "state/store.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
-
-// What an ADD records.
-struct Entry {
-  std::string network;
-  cni::Json netconf;
-  state::Attachment attachment;
-};
 
 std::string pod_name(const std::string& args) {
   const auto space = cni::find_arg(args, "K8S_POD_NAMESPACE");
@@ -25,115 +20,124 @@ std::string pod_name(const std::string& args) {
   return space && name && cni::is_cni_name(*space) && cni::is_cni_name(*name) ? *space + "/" + *name : "";
 }
 
-Entry entry_of(const cni::Request& request, const config::Netconf& netconf) {
+state::Attachment attachment_of(const cni::Request& request, const config::Netconf& netconf) {
+  const auto& environment = request.environment;
+  const auto& result = cni::prev_result(request.netconf);
+  state::Attachment attachment{.id = {environment.container_id, environment.interface},
+                               .addresses = cni::addresses(result),
+                               .pod_subnets = {},
+                               .pod = pod_name(environment.args)};
+  attachment.pod_subnets = config::pod_subnets_of(netconf, attachment.addresses);
+  // Where a pod's network is a LAN that this node itself is on, the LAN's other hosts are no pods.
+  for (const auto& pod : attachment.addresses) {
+    const auto subnet = std::ranges::find(attachment.pod_subnets, pod.network());
+    if (subnet == attachment.pod_subnets.end() ||
+        !routing::is_on_an_uplink(pod, cni::has_host_interface(result)))
+      continue;
+    *subnet = net::network_of(pod.address, net::bits(pod.address.family));
+    attachment.bypasses_node = true;
+  }
+  return attachment;
+}
+
+// What is recorded of the network; what is damaged is made anew from this call.
+std::optional<state::NetworkRecord> record_before(const state::Store& store, const std::string& network) {
+  try {
+    return store.record(network);
+  } catch (const Error& error) {
+    if (error.kind() == Kind::wrong_text) return std::nullopt;
+    throw;
+  }
+}
+
+// One ADD, from the request to the record.
+class Adding {
+ public:
+  Adding(const cni::Request& request, netfilter::Kernel& kernel)
+      : reading_(config::read_configuration(request.netconf)),
+        store_(reading_.netconf.state_dir),
+        node_{kernel, store_, reading_.netconf.lock_timeout},
+        network_(request.network),
+        attachment_(attachment_of(request, reading_.netconf)) {}
+
+  void run() {
+    if (!under_shared_lock()) under_exclusive_lock();
+  }
+
+  const std::vector<std::string>& problems() const { return problems_; }
+
+ private:
+  Plan plan_beside(const std::optional<state::NetworkRecord>& before) {
+    auto configuration = config::in_force(reading_, before ? std::optional(before->made_of) : std::nullopt);
+    problems_ = configuration.problems;
+    auto subnets = store_.subnets(network_);
+    subnets.insert(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
+    if (before) subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
+    return {network_, std::move(configuration), std::move(subnets), false, {}, attachment_};
+  }
+
+  // Where the same container was in other pod subnets before, those that nobody else is in.
+  void leave_earlier_subnets(const std::optional<state::NetworkRecord>& before, Plan& plan) const {
+    const auto same = store_.attachment(network_, attachment_.id);
+    if (!same) return;
+    for (const auto& subnet : same->pod_subnets) {
+      const bool stays =
+          std::ranges::find(attachment_.pod_subnets, subnet) != attachment_.pod_subnets.end() ||
+          (before && before->unrecorded.contains(subnet)) || store_.is_used(network_, subnet, attachment_.id);
+      if (stays) continue;
+      plan.pod_subnets.erase(subnet);
+      plan.gone.insert(subnet);
+    }
+  }
+
+  // The common case, beside other calls of its kind: nothing to change but the record.
+  bool under_shared_lock() {
+    const auto lock = store_.lock_shared(node_.lock_timeout);
+    const auto before = record_before(store_, network_);
+    if (!before || before->is_carried_over || before->placement.leaving) return false;
+    const auto same = store_.attachment(network_, attachment_.id);
+    if (same ? same->pod_subnets != attachment_.pod_subnets : store_.has_attachment(network_, attachment_.id))
+      return false;
+    const auto plan = plan_beside(before);
+    const bool is_settled =
+        before->made_of == plan.configuration.made_of &&
+        choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
+        node_.open(before->placement.on)->differences(ruleset_of(plan)).empty();
+    if (!is_settled) return false;
+    store_.save(network_, attachment_);
+    return true;
+  }
+
+  void under_exclusive_lock() {
+    const auto lock = store_.lock_exclusive(node_.lock_timeout);
+    store_.put_in_order(network_);
+    const auto before = record_before(store_, network_);
+    auto plan = plan_beside(before);
+    leave_earlier_subnets(before, plan);
+    Transaction transaction(node_);
+    transaction.run([&] { transaction.settle(plan, before); });
+    for (auto& problem : settle_others(node_, network_)) problems_.push_back(std::move(problem));
+  }
+
+  config::Reading reading_;
+  state::Store store_;
+  Node node_;
+  std::string network_;
+  state::Attachment attachment_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace
+
+void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& output,
+         std::ostream& warnings) {
   if (!state::Store::is_network_name(request.network)) {
     throw Error(Kind::wrong_config,
                 "name is \"" + request.network + "\": expected another, this one is a file of ip-masq's own");
   }
-  const auto& environment = request.environment;
-  const auto addresses = cni::addresses(cni::prev_result(request.netconf));
-  return {.network = request.network,
-          .netconf = config::known_keys(request.netconf),
-          .attachment = {.id = {environment.container_id, environment.interface},
-                         .addresses = addresses,
-                         .pod_subnets = config::pod_subnets_of(netconf, addresses),
-                         .pod = pod_name(environment.args)}};
-}
-
-// Whether the entry changes nothing of what is wanted of the kernel.
-bool wants_nothing_new(const state::Network& recorded, const Entry& entry) {
-  const auto& attachment = entry.attachment;
-  const auto has_rules = [&](const net::Prefix& subnet) { return recorded.is_used(subnet, attachment.id); };
-  const auto* const same = recorded.find(attachment.id);
-  const bool same_subnets = same != nullptr ? same->pod_subnets == attachment.pod_subnets
-                                            : std::ranges::all_of(attachment.pod_subnets, has_rules);
-  return recorded.record && recorded.record->netconf == entry.netconf && recorded.broken.empty() &&
-         same_subnets;
-}
-
-// Whether every network is where it should be, and nothing of it on its way.
-bool has_settled(const Recorded& recorded, const NodeRules& rules) {
-  const bool is_moving = std::ranges::any_of(recorded, [](const auto& network) {
-    return network.second.record && !network.second.record->leaving.empty();
-  });
-  if (is_moving) return false;
-  auto chosen = recorded;
-  rules.choose_backends(chosen);
-  return std::ranges::equal(chosen, recorded, [](const auto& left, const auto& right) {
-    return left.second.record == right.second.record;
-  });
-}
-
-// Puts back what was recorded before `entry`.
-void restore(const state::Store& store, const Recorded& before, const Recorded& recorded,
-             const Entry& entry) {
-  const auto old = before.find(entry.network);
-  const auto& id = entry.attachment.id;
-  const auto* const same = old == before.end() ? nullptr : old->second.find(id);
-  same != nullptr ? store.save(entry.network, *same) : store.forget(entry.network, id);
-  for (const auto& [name, network] : before) {
-    if (network.record && network.record != recorded.at(name).record) store.save(name, *network.record);
-  }
-  const bool was_empty = old == before.end() || (!old->second.record && old->second.is_empty());
-  if (was_empty) store.forget_network(entry.network);
-}
-
-// The common case, beside other calls of its kind: nothing to change but the record.
-bool attach_under_shared_lock(const state::Store& store, const Entry& entry, const NodeRules& rules,
-                              std::chrono::nanoseconds lock_timeout) {
-  const auto lock = store.lock_shared(lock_timeout);
-  const auto recorded = store.load();
-  const auto network = recorded.find(entry.network);
-  if (network == recorded.end() || !wants_nothing_new(network->second, entry)) return false;
-  if (!has_settled(recorded, rules) || !rules.differences(wanted_of(recorded)).empty()) return false;
-  store.save(entry.network, entry.attachment);
-  return true;
-}
-
-// The record comes first: rules without one would outlive a call that is killed.
-void attach_under_exclusive_lock(const state::Store& store, const Entry& entry, const NodeRules& rules,
-                                 std::chrono::nanoseconds lock_timeout) {
-  const auto lock = store.lock_exclusive(lock_timeout);
-  const auto before = store.load();
-  auto recorded = before;
-  auto& network = recorded[entry.network];
-  network.name = entry.network;
-  if (!network.record) network.record.emplace();
-  network.record->netconf = entry.netconf;
-  network.remove(entry.attachment.id);
-  network.attachments.push_back(entry.attachment);
-
-  try {
-    rules.settle(recorded, before, [&](const Wanted& wanted) {
-      store.save(entry.network, entry.attachment);
-      const auto& problems = wanted.problems();
-      const auto problem = problems.find(entry.network);
-      if (problem != problems.end() && network.broken.empty()) {
-        throw Error(Kind::wrong_config, problem->second);
-      }
-    });
-  } catch (const Error& error) {
-    // What cannot be put back either is left to the runtime's DEL.
-    try {
-      restore(store, before, recorded, entry);
-      rules.apply(wanted_of(before), before);
-    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the first error is the one to tell
-    }
-    throw error;
-  }
-}
-
-}  // namespace
-
-void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& output) {
-  const auto netconf = config::effective_netconf(request.netconf);
-  const auto entry = entry_of(request, netconf);
-
-  const state::Store store(netconf.state_dir);
-  const NodeRules rules(kernel, store, netconf.lock_timeout);
-  if (!attach_under_shared_lock(store, entry, rules, netconf.lock_timeout)) {
-    attach_under_exclusive_lock(store, entry, rules, netconf.lock_timeout);
-  }
+  Adding adding(request, kernel);
+  adding.run();
+  for (const auto& problem : adding.problems()) warnings << "ip-masq: " << problem << '\n';
   output << cni::result_json(cni::prev_result(request.netconf), request.cni_version) << std::endl;
   if (!output) throw Error(Kind::failed, "cannot write the result to stdout");
 }

@@ -1,17 +1,16 @@
+#include <ostream>
+
 #include "cni/result.hpp"
 #include "error/error.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
-#include "plugin/verbs/wanted.hpp"
-#include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
 
-[[noreturn]] void fail(const std::string& message) {
-  throw Error(Kind::not_right, message, "ip-masq sync, or the next ADD, mends it");
-}
+constexpr auto add_again = "an ADD of the same container records it";
+constexpr auto mended_by = "ip-masq sync, or the next ADD, mends it";
 
 std::string text_of(const std::vector<net::InterfaceAddress>& addresses) {
   std::string text;
@@ -19,44 +18,66 @@ std::string text_of(const std::vector<net::InterfaceAddress>& addresses) {
   return text;
 }
 
-void check_record(const Recorded& recorded, const cni::Request& request) {
+state::Attachment recorded_attachment(const state::Store& store, const cni::Request& request,
+                                      const std::vector<net::InterfaceAddress>& addresses) {
   const cni::AttachmentId id{request.environment.container_id, request.environment.interface};
   const auto who = "the attachment of " + id.container_id + " (" + id.interface + ") to " + request.network;
-  const auto network = recorded.find(request.network);
-  const auto* const attachment = network == recorded.end() ? nullptr : network->second.find(id);
-  if (attachment == nullptr) {
-    throw Error(Kind::not_right, who + " is not recorded", "an ADD of the same container records it");
-  }
-  const auto addresses = cni::addresses(cni::prev_result(request.netconf));
+  auto attachment = store.attachment(request.network, id);
+  if (!attachment) throw Error(Kind::not_right, who + " is not recorded", add_again);
   if (addresses != attachment->addresses) {
     throw Error(Kind::not_right,
                 who + " is recorded with " + text_of(attachment->addresses) + ", prevResult has " +
                     text_of(addresses),
                 "an ADD of the same container records it anew");
   }
+  return *std::move(attachment);
+}
+
+state::NetworkRecord recorded_network(const state::Store& store, const std::string& network) {
+  try {
+    if (auto record = store.record(network)) return *std::move(record);
+  } catch (const Error& error) {
+    throw Error(Kind::not_right, "network " + network + ": " + error.what(), mended_by);
+  }
+  throw Error(Kind::not_right, "network " + network + ": its configuration is not recorded", mended_by);
 }
 
 }  // namespace
 
-void check(const cni::Request& request, netfilter::Kernel& kernel) {
-  const auto netconf = config::effective_netconf(request.netconf);
-  static_cast<void>(cni::addresses(cni::prev_result(request.netconf)));
-
-  const state::Store store(netconf.state_dir);
+void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings) {
+  const auto asked = config::parse_netconf(request.netconf);
+  const auto addresses = cni::addresses(cni::prev_result(request.netconf));
+  const state::Store store(asked.state_dir);
   if (!store.exists()) {
-    throw Error(Kind::not_right, "nothing is recorded: there is no " + netconf.state_dir.string(),
-                "an ADD of the same container records it");
+    throw Error(Kind::not_right, "nothing is recorded: there is no " + asked.state_dir.string(), add_again);
   }
-  const auto lock = store.lock_shared(netconf.lock_timeout);
-  const auto recorded = store.load();
-  check_record(recorded, request);
-  const auto wanted = wanted_of(recorded);
-  for (const auto& [name, problem] : wanted.problems()) fail("network " + name + ": " + problem);
-  const auto differences = NodeRules(kernel, store, netconf.lock_timeout).differences(wanted);
-  if (differences.empty()) return;
-  const auto more = differences.size() - 1;
-  fail("the rules are not as they should be: " + differences.front() +
-       (more == 0 ? "" : " (and " + std::to_string(more) + " more)"));
+  const auto lock = store.lock_shared(asked.lock_timeout);
+  const auto attachment = recorded_attachment(store, request, addresses);
+  const auto record = recorded_network(store, request.network);
+
+  Plan plan{request.network,
+            config::in_force(config::read_configuration(record.made_of.netconf), record.made_of),
+            store.subnets(request.network), false};
+  plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+  plan.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
+  for (const auto& problem : plan.configuration.problems) warnings << "ip-masq: " << problem << '\n';
+
+  const auto differences =
+      kernel.open(record.placement.on, asked.lock_timeout)->differences(ruleset_of(plan));
+  if (!differences.empty()) {
+    const auto more = differences.size() - 1;
+    throw Error(Kind::not_right,
+                "the rules are not as they should be: " + differences.front() +
+                    (more == 0 ? "" : " (and " + std::to_string(more) + " more)"),
+                mended_by);
+  }
+  if (record.placement.leaving) {
+    throw Error(Kind::not_right,
+                "the rules of network " + request.network + " are still on their way from " +
+                    config::to_text(*record.placement.leaving) + " to " +
+                    config::to_text(record.placement.on),
+                mended_by);
+  }
 }
 
 }  // namespace ipmasq::plugin

@@ -35,11 +35,11 @@ void serve(const cni::Request& request) {
   netfilter::RealKernel kernel;
   switch (request.environment.command) {
     case cni::Command::add:
-      return add(request, kernel, std::cout);
+      return add(request, kernel, std::cout, std::cerr);
     case cni::Command::del:
       return del(request, kernel);
     case cni::Command::check:
-      return check(request, kernel);
+      return check(request, kernel, std::cerr);
     case cni::Command::gc:
       return gc(request, kernel);
     case cni::Command::status:

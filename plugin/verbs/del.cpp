@@ -1,10 +1,9 @@
 #include <algorithm>
 
 #include "error/error.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/verbs/plan.hpp"
+#include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
-#include "plugin/verbs/wanted.hpp"
-#include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
@@ -19,12 +18,85 @@ std::chrono::nanoseconds lock_timeout_of(const cni::Json& netconf) {
   }
 }
 
-bool is_last_of_a_subnet(const state::Network& network, const cni::AttachmentId& id) {
-  const auto* const attachment = network.find(id);
-  return attachment == nullptr || std::ranges::any_of(attachment->pod_subnets, [&](const auto& subnet) {
-           return !network.is_used(subnet, id);
-         });
-}
+// One DEL. Asks the kernel for nothing, and reads no record but its own, unless it is the last of a pod
+// subnet.
+class Deleting {
+ public:
+  Deleting(const Node& node, std::string network, cni::AttachmentId id)
+      : node_(node), network_(std::move(network)), id_(std::move(id)) {}
+
+  void run() {
+    node_.store.put_in_order(network_);
+    const auto unused = subnets_that_go();
+    const auto record = readable_record();
+    std::set<net::Prefix> gone;
+    std::ranges::copy_if(unused, std::inserter(gone, gone.end()), [&](const net::Prefix& subnet) {
+      return !record || !record->unrecorded.contains(subnet);
+    });
+    if (!gone.empty()) take_rules_along(gone, record);
+    node_.store.forget(network_, id_);
+    const bool keeps_rules = record && !record->unrecorded.empty();
+    if (!keeps_rules && !node_.store.has_pods(network_)) node_.store.forget_network(network_);
+  }
+
+ private:
+  // The pod subnets of this attachment that nobody else is in.
+  std::vector<net::Prefix> subnets_that_go() const {
+    std::vector<net::Prefix> subnets;
+    if (const auto attachment = node_.store.attachment(network_, id_)) {
+      subnets = attachment->pod_subnets;
+    } else {
+      for (const auto& subnet : node_.store.marked(network_, id_)) subnets.push_back(subnet);
+    }
+    std::erase_if(subnets, [this](const auto& subnet) { return node_.store.is_used(network_, subnet, id_); });
+    return subnets;
+  }
+
+  // What cannot be read must not keep a pod from ending either: its rules may then be anywhere.
+  std::optional<state::NetworkRecord> readable_record() const {
+    try {
+      return node_.store.record(network_);
+    } catch (const Error& error) {
+      if (error.kind() == Kind::wrong_text) return std::nullopt;
+      throw;
+    }
+  }
+
+  void take_rules_along(const std::set<net::Prefix>& gone,
+                        const std::optional<state::NetworkRecord>& record) const {
+    Transaction transaction(node_);
+    transaction.run([&] {
+      for (const auto backend : config::all_backends) {
+        const bool is_on = record && record->placement.on == backend;
+        const bool is_left = record && record->placement.leaving == backend;
+        if (record ? is_on || is_left : node_.open(backend)->may_hold_rules())
+          transaction.apply(backend, is_left ? nothing_of(network_) : ruleset_without(gone, record));
+      }
+    });
+  }
+
+  // The chain as it was made, less what it kept for the pod subnets that go; where nobody knows, as it
+  // stands.
+  nat::Ruleset ruleset_without(const std::set<net::Prefix>& gone,
+                               const std::optional<state::NetworkRecord>& record) const {
+    nat::Ruleset ruleset;
+    auto staying = node_.store.subnets(network_);
+    for (const auto& subnet : gone) staying.erase(subnet);
+    if (record) {
+      staying.insert(record->unrecorded.begin(), record->unrecorded.end());
+      try {
+        ruleset = ruleset_of({network_, config::as_made(record->made_of), staying, false, gone});
+      } catch (const Error&) {  // NOLINT(bugprone-empty-catch): a list that is broken by now
+      }
+    }
+    for (const auto& subnet : gone) ruleset.gone.insert({subnet, network_});
+    return ruleset;
+  }
+
+  Node node_;
+  std::string network_;
+  cni::AttachmentId id_;
+};
 
 }  // namespace
 
@@ -33,21 +105,9 @@ void del(const cni::Request& request, netfilter::Kernel& kernel) {
   if (!store.exists() || !state::Store::is_network_name(request.network)) return;
   const auto lock_timeout = lock_timeout_of(request.netconf);
   const auto lock = store.lock_exclusive(lock_timeout);
-
-  auto network = store.load(request.network);
-  const cni::AttachmentId id{request.environment.container_id, request.environment.interface};
-  const bool is_last = is_last_of_a_subnet(network, id);
-  if (network.remove(id)) {
-    // The record goes last: a call that is killed before is repeated by the runtime, or by GC.
-    if (is_last) {
-      const auto before = store.load();
-      auto recorded = before;
-      recorded[request.network] = network;
-      NodeRules(kernel, store, lock_timeout).apply(wanted_of(recorded), before);
-    }
-    store.forget(request.network, id);
-  }
-  if (network.is_empty()) store.forget_network(request.network);
+  Deleting({kernel, store, lock_timeout}, request.network,
+           {request.environment.container_id, request.environment.interface})
+      .run();
 }
 
 }  // namespace ipmasq::plugin

@@ -2,10 +2,9 @@
 #include <functional>
 
 #include "error/error.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/verbs/recorded.hpp"
+#include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
-#include "plugin/verbs/wanted.hpp"
-#include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
@@ -35,10 +34,58 @@ class Attempts {
 };
 
 std::vector<cni::AttachmentId> ids_in(const state::Network& network) {
-  std::vector<cni::AttachmentId> ids;
+  auto ids = network.damaged_ids;
   for (const auto& attachment : network.attachments) ids.push_back(attachment.id);
-  for (const auto& broken : network.broken) ids.push_back(broken.id);
   return ids;
+}
+
+bool are_recorded(const std::vector<cni::AttachmentId>& valid, const state::Network& network) {
+  return std::ranges::all_of(valid, [&network](const auto& id) { return network.find(id) != nullptr; });
+}
+
+// What of `network` is valid; where all of `valid` is recorded, that is all that lives.
+state::Network without_stale(state::Network network, const std::vector<cni::AttachmentId>& valid) {
+  const auto is_stale = [&valid](const cni::AttachmentId& id) {
+    return std::ranges::find(valid, id) == valid.end();
+  };
+  std::erase_if(network.attachments, [&](const auto& each) { return is_stale(each.id); });
+  std::erase_if(network.damaged_ids, is_stale);
+  if (network.damaged_ids.empty()) {
+    network.pod_subnets.clear();
+    network.is_complete = true;
+    for (const auto& attachment : network.attachments)
+      network.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+  }
+  if (are_recorded(valid, network) && network.record) network.record->unrecorded.clear();
+  return network;
+}
+
+// A network that nothing good is recorded of is made of what the call says.
+Plan plan_of(const state::Network& network, const cni::Request& request) {
+  const auto last_good = network.record ? std::optional(network.record->made_of) : std::nullopt;
+  const auto& netconf = last_good ? last_good->netconf : request.netconf;
+  return {network.name, config::in_force(config::read_configuration(netconf), last_good),
+          network.wanted_subnets(), network.is_complete};
+}
+
+void take_all_rules(const Node& node, const std::string& network) {
+  Transaction transaction(node);
+  transaction.run([&] {
+    for (const auto backend : config::all_backends) {
+      if (node.open(backend)->may_hold_rules()) transaction.apply(backend, nothing_of(network));
+    }
+  });
+}
+
+// Where nothing is recorded of pods that live, their rules stay as they are.
+void bring_rules_to(const Node& node, const state::Network& network,
+                    const std::optional<state::NetworkRecord>& before, const cni::Request& request) {
+  if (network.wanted_subnets().empty() && network.is_complete) return take_all_rules(node, network.name);
+  Transaction transaction(node);
+  transaction.run([&] {
+    if (before && *before != *network.record) transaction.save(network.name, *network.record, before);
+    transaction.settle(plan_of(network, request), network.record);
+  });
 }
 
 }  // namespace
@@ -47,28 +94,26 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
   const auto netconf = config::parse_netconf(request.netconf);
   const auto valid = cni::valid_attachments(request.netconf);
   const state::Store store(netconf.state_dir);
+  const Node node{kernel, store, netconf.lock_timeout};
   const auto lock = store.lock_exclusive(netconf.lock_timeout);
+  store.put_in_order(request.network);
 
-  const auto before = store.load();
-  auto recorded = before;
-  auto& network = recorded[request.network];
-  network.name = request.network;
-  std::vector<cni::AttachmentId> stale = ids_in(network);
+  const auto recorded = store.load(request.network);
+  const auto living = without_stale(recorded, valid);
+  auto stale = ids_in(recorded);
   std::erase_if(stale, [&valid](const auto& id) { return std::ranges::find(valid, id) != valid.end(); });
-  for (const auto& id : stale) network.remove(id);
-
-  network.lacks_attachments =
-      std::ranges::any_of(valid, [&](const auto& id) { return network.find(id) == nullptr; });
 
   Attempts attempts;
-  const bool rules_are_right = attempts.run(
-      [&] { NodeRules(kernel, store, netconf.lock_timeout).settle(recorded, before, [](const auto&) {}); });
+  const bool nothing_is_known = !living.record && !living.has_pods() && !are_recorded(valid, living);
+  const bool rules_are_right =
+      nothing_is_known || attempts.run([&] { bring_rules_to(node, living, recorded.record, request); });
   for (const auto& id : stale) {
     attempts.run([&] { store.forget(request.network, id); });
   }
-  // The folder of a network without attachments stays where rules could not be removed: the next call tries
-  // again.
-  if (network.is_empty() && rules_are_right) {
+  // What is recorded of a network without attachments stays where rules could not be removed: the next call
+  // tries again.
+  const bool keeps_rules = living.record && !living.record->unrecorded.empty();
+  if (rules_are_right && !living.has_pods() && !keeps_rules) {
     attempts.run([&] { store.forget_network(request.network); });
   }
   attempts.throw_failures();

@@ -1,65 +1,101 @@
 #include <ostream>
 
-#include "config/flannel.hpp"
 #include "error/error.hpp"
-#include "plugin/verbs/node_rules.hpp"
+#include "plugin/verbs/first_pod.hpp"
+#include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
-#include "plugin/verbs/wanted.hpp"
-#include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
 
-Recorded load_if_there(const state::Store& store) {
-  return store.exists() ? store.load() : Recorded{};
-}
+using netfilter::Tables;
 
-// Throws where an ADD could not work; else the back end that it would use.
-netfilter::Backend check_that_add_could_work(const cni::Request& request, netfilter::Kernel& kernel,
-                                             std::ostream& warnings) {
-  const auto netconf = config::effective_netconf(request.netconf);
-  for (const auto& warning : netconf.warnings) warnings << "ip-masq: " << warning << '\n';
-  config::read_cluster_networks(netconf.subnet_file);
-  const state::Store store(netconf.state_dir);
-  const NodeRules rules(kernel, store, netconf.lock_timeout);
-  const auto backend = rules.chosen(netconf.backend, load_if_there(store));
-  kernel.open(backend, netconf.lock_timeout)->check_available();
-  const auto lock = store.lock_shared(netconf.lock_timeout);
-  store.check_writable();
-  return backend;
-}
-
-// Without a lock: it may be the lock that cannot be had.
-bool recorded_subnets_lack_rules(const cni::Request& request, netfilter::Kernel& kernel) {
-  Recorded recorded;
-  const state::Store store(config::parse_state_dir(request.netconf));
+// What is recorded of the network; none where that cannot be read, which the next ADD mends.
+std::optional<state::NetworkRecord> record_of(const state::Store& store, const std::string& network) {
   try {
-    recorded = load_if_there(store);
-  } catch (const Error&) {
-    return false;  // nobody can say that there are any
-  }
-  const auto wanted = wanted_of(recorded);
-  if (wanted.all().pod_subnets.empty()) return false;
-  try {
-    return !NodeRules(kernel, store, std::chrono::nanoseconds{0}).differences(wanted).empty();
-  } catch (const Error&) {
-    return true;  // nobody can say that they have them
+    return store.record(network);
+  } catch (const Error& error) {
+    if (error.kind() == Kind::wrong_text) return std::nullopt;
+    throw;
   }
 }
+
+Plan plan_of(const state::Store& store, const std::string& network, config::Configuration configuration,
+             const std::optional<state::NetworkRecord>& record) {
+  Plan plan{network, std::move(configuration), store.subnets(network)};
+  for (const auto& host : store.hosts(network)) plan.pod_subnets.insert(host);
+  if (record) plan.pod_subnets.insert(record->unrecorded.begin(), record->unrecorded.end());
+  return plan;
+}
+
+class Asking {
+ public:
+  Asking(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings)
+      : request_(request),
+        kernel_(kernel),
+        warnings_(warnings),
+        store_(config::parse_state_dir(request.netconf)) {}
+
+  void run() {
+    try {
+      check_that_add_could_work();
+    } catch (const Error& error) {
+      throw Error(recorded_subnets_lack_rules() ? Kind::cut_off : Kind::cannot_add, error.what(),
+                  error.details());
+    }
+  }
+
+ private:
+  void check_that_add_could_work() {
+    const auto reading = config::read_configuration(request_.netconf);
+    const auto record = record_of(store_, request_.network);
+    auto configuration = config::in_force(reading, record ? std::optional(record->made_of) : std::nullopt);
+    for (const auto& warning : configuration.netconf.warnings) warn(warning);
+    for (const auto& problem : configuration.problems) warn(problem);
+
+    const auto plan = plan_of(store_, request_.network, std::move(configuration), record);
+    const Node node{kernel_, store_, reading.netconf.lock_timeout};
+    const auto backend = choose_backend(node, plan, record, Tables::stay);
+    check_that_kernel_takes(*node.open(backend), plan);
+    const auto lock = store_.lock_shared(reading.netconf.lock_timeout);
+    store_.check_writable();
+    const bool is_undone = backend == config::Backend::iptables && plan.configuration.netconf.backend &&
+                           kernel_.preferred(ruleset_of(plan), Tables::stay) == config::Backend::nftables;
+    if (is_undone) warn(undone_by_nftables);
+  }
+
+  // Without a lock: it may be the lock that cannot be had.
+  bool recorded_subnets_lack_rules() {
+    std::optional<state::NetworkRecord> record;
+    try {
+      record = record_of(store_, request_.network);
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): nobody can say that there are any
+    }
+    if (!record) return false;
+    try {
+      const auto plan = plan_of(store_, request_.network, config::as_made(record->made_of), record);
+      if (plan.pod_subnets.empty()) return false;
+      return !kernel_.open(record->placement.on, std::chrono::nanoseconds{0})
+                  ->differences(ruleset_of(plan))
+                  .empty();
+    } catch (const Error&) {
+      return true;  // nobody can say that they have them
+    }
+  }
+
+  void warn(const std::string& warning) { warnings_ << "ip-masq: " << warning << '\n'; }
+
+  const cni::Request& request_;
+  netfilter::Kernel& kernel_;
+  std::ostream& warnings_;
+  state::Store store_;
+};
 
 }  // namespace
 
 void status(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings) {
-  try {
-    const auto backend = check_that_add_could_work(request, kernel, warnings);
-    if (backend == netfilter::Backend::iptables && kernel.preferred() == netfilter::Backend::nftables) {
-      warnings << "ip-masq: " << undone_by_nftables << '\n';
-    }
-  } catch (const Error& error) {
-    const auto code = recorded_subnets_lack_rules(request, kernel) ? Kind::cut_off : Kind::cannot_add;
-    throw Error(code, error.what(), error.details());
-  }
+  Asking(request, kernel, warnings).run();
 }
 
 }  // namespace ipmasq::plugin

@@ -89,7 +89,7 @@ def test_a_configmap_that_changes(node, config, agent):
                          ("masqueradeCIDRs: [10.1.2.0/24]\n", CBR0.but(masqueraded=("10.1.2.0/24",))), ("", CBR0)]:
         config(text)
         agent.until(is_right(node, subnet))
-    assert any("172.16.0.0/12" in line and line.endswith("(a file changed)") for line in agent.lines)
+    assert any(line.endswith("(a file changed)") for line in agent.lines)
 
 
 def test_what_outside_hosts_see_of_a_running_pod(node, config, agent):
@@ -116,7 +116,7 @@ def test_broken_files_are_named_and_change_nothing(node, config, agent):
     add(node, config)
     for text, line, message in BROKEN:
         config(text)
-        start = f"rules of network cbr0 may be incomplete: {config.path}, line " + (f"{line}: {message}" if line else "")
+        start = f"config-wrong: network cbr0 keeps what was good last: {config.path}, line " + (f"{line}: {message}" if line else "")
         agent.until(lambda: any(each.startswith(start) and message in each for each in agent.lines[-1:]))
     config("masqLinkLocals: yes\nnonMasqueradeCIDRs: [10.0.0.0/8]\n")
     agent.until_it_says(f'warning: {config.path}, line 1: key "masqLinkLocals" is not known')
@@ -195,11 +195,11 @@ def test_probes_and_scrapers(node, config, daemons):
         add(node, config, pod, ips=[f"10.244.1.{pod[-1]}/24"])
     config("nonMasqueradeCIDRs: [ten]\n")
     daemons.append(Agent(node, "--listen", "127.0.0.1:9464"))
-    daemons[0].until_it_says("may be incomplete")
+    daemons[0].until_it_says("config-wrong")
     mute = node.inside(sys.executable, "-c", "import socket, time; s = socket.create_connection(('127.0.0.1', 9464)); print(flush=True); time.sleep(100)")
     with subprocess.Popen(mute, stdout=subprocess.PIPE) as silent:  # it holds nobody up for long
         silent.stdout.readline()
-        assert page(node, "/healthz") == (503, f'rules of network cbr0 may be incomplete: {config.path}, line 1: nonMasqueradeCIDRs is '
+        assert page(node, "/healthz") == (503, f'config-wrong: network cbr0 keeps what was good last: {config.path}, line 1: nonMasqueradeCIDRs is '
                                                '"ten": expected a network such as 10.0.0.0/8 or fd00::/8\n')
         silent.kill()
     config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")

@@ -199,6 +199,14 @@ class Node(Namespace):
         program = "iptables-legacy-restore" if family == 4 else "ip6tables-legacy-restore"
         self.run(program, "-w", input=text, env={**os.environ, **self.env})
 
+    def record(self, container="pod-1", network="cbr0"):
+        """The file of an attachment."""
+        return self.state / network / "pods" / f"{container}:eth0"
+
+    def recorded(self):
+        """NETWORK/CONTAINER of each attachment that is recorded, in order."""
+        return sorted(f"{path.parts[-3]}/{path.name.removesuffix(':eth0')}" for path in self.state.glob("*/pods/*:*"))
+
     def files(self):
         """Files under the state directory, by their path there, with their text."""
         return {str(path.relative_to(self.state)): path.read_text()

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from harness.kube_rules import kube_rules, kube_rules_nft
 from harness.node import BINARY
+from harness.texts import CBR0, iptables_chain_name
 
 FOREIGN = """*nat
 :PREROUTING ACCEPT [11:1100]
@@ -184,4 +185,4 @@ def test_counters_of_our_rules_outlive_a_change_of_the_list(node):
     else:
         after = [line for line in counted(node).splitlines() if "-A IP-MASQ-" in line]
         assert [line for line in after if not line.startswith("[42:4200]")] == [
-            "[0:0] -A IP-MASQ-67a95ac47c50 -d 203.0.113.0/24 -j ACCEPT"]
+            f"[0:0] -A {iptables_chain_name(CBR0)} -d 203.0.113.0/24 -j ACCEPT"]

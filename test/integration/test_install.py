@@ -197,7 +197,7 @@ def test_rules_go_with_uninstall_where_that_is_asked_for(tmp_path, backend):
         before = node.save()
         node.add("pod-1", ips=["10.244.1.5/24"])
         node.add("pod-2", name="other", ips=["10.3.0.5/24"])
-        (node.state / "cbr0" / "broken:eth0").write_text("{")
+        node.record("broken").write_text("{")
         (tmp_path / "net.d").mkdir()
         node.tool("uninstall", "--conf-dir", tmp_path / "net.d")
         assert node.save() != before

@@ -72,7 +72,7 @@ def test_a_hundred_adds_and_dels_from_sixteen_processes_beside_another_program(n
         list(pool.map(pod, range(100)))
     rival.end()
 
-    assert len([name for name in node.files() if name.startswith("cbr0/pod-")]) == 50
+    assert len(node.recorded()) == 50
     assert node.check("pod-2", ips=ips_of(2)) is None
     subnets = [Subnet(f"10.{number}.1.0/24") for number in range(10)]
     if node.backend == "nftables":
@@ -150,6 +150,6 @@ def test_no_attachment_is_lost_by_a_kill(node):
         process.stdout.close()
         process.stderr.close()
         assert node.check(f"pod-{number}") is None
-    recorded = [name for name in node.files() if name.startswith("cbr0/pod-")]
+    recorded = node.recorded()
     assert len(recorded) == 60
     assert node.save() == node.expected(CBR0)

@@ -98,7 +98,7 @@ def test_gc_forgets_what_is_not_valid(node):
     node.add("pod-2", ips=["10.244.2.5/24"])
     node.add("pod-3", name="other", ips=["10.3.0.5/24"])
     assert gc(node, "pod-1").error is None
-    assert sorted(node.files()) == ["cbr0/network.json", "cbr0/pod-1:eth0", "lock", "other/network.json", "other/pod-3:eth0"]
+    assert node.recorded() == ["cbr0/pod-1", "other/pod-3"]
     assert node.save() == node.expected(CBR0, Subnet("10.3.0.0/24", "other"))
     node.delete("pod-3", name="other", ips=["10.3.0.5/24"])
     assert node.save() == node.expected(CBR0)
@@ -106,11 +106,25 @@ def test_gc_forgets_what_is_not_valid(node):
     assert node.save() == node.expected()
 
 
-def test_gc_without_the_key_finds_nothing_valid(node):
-    """libcni leaves the key out where its caller names no attachment (cnitool gc)."""
+@pytest.mark.parametrize("key", ["cni.dev/valid-attachments", "cni.dev/attachments"])
+def test_gc_takes_either_name_of_the_key(node, key):
+    """libcni sends both, the second for plugins that read an earlier text of the spec."""
     node.add("pod-1")
-    assert node.call("GC", None, node.netconf(version="1.1.0", ips=None)).error is None
+    node.add("pod-2", ips=["10.244.1.6/24"])
+    valid = {key: [{"containerID": "pod-1", "ifname": "eth0"}]}
+    assert node.call("GC", None, node.netconf(version="1.1.0", ips=None, **valid)).error is None
+    assert node.recorded() == ["cbr0/pod-1"]
+    assert node.call("GC", None, node.netconf(version="1.1.0", ips=None, **{key: None})).error is None
     assert node.save() == node.expected()
+
+
+def test_gc_without_either_key_forgets_nobody(node):
+    """libcni leaves both out where its caller names no attachment (cnitool gc), after a DEL of each that it knows."""
+    node.add("pod-1")
+    code, message = node.call("GC", None, node.netconf(version="1.1.0", ips=None)).error
+    assert (code, message.split(",")[0]) == (7, "neither cni.dev/valid-attachments nor cni.dev/attachments is there")
+    assert node.recorded() == ["cbr0/pod-1"]
+    assert node.save() == node.expected(CBR0)
 
 
 def test_gc_after_the_state_was_lost_keeps_the_rules_of_pods_that_live(node):
@@ -127,16 +141,17 @@ def test_gc_after_the_state_was_lost_keeps_the_rules_of_pods_that_live(node):
 
 def test_gc_removes_damaged_files(node):
     node.add("pod-1")
-    (node.state / "cbr0" / "pod-2:eth0").write_text("{")
+    node.record("pod-2").write_text("{")
     assert gc(node, "pod-1").error is None
-    assert sorted(node.files()) == ["cbr0/network.json", "cbr0/pod-1:eth0", "lock"]
+    assert node.recorded() == ["cbr0/pod-1"]
 
 
 def test_status_of_a_node_that_is_ready(node):
     assert status(node) is None
     node.add()
+    before = node.files()
     assert status(node) is None
-    assert sorted(node.files()) == ["cbr0/network.json", "cbr0/pod-1:eth0", "lock"]
+    assert node.files() == before
 
 
 def test_status_tells_why_an_add_could_not_work(node):

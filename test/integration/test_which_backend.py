@@ -78,7 +78,7 @@ def test_nftables_where_the_kernel_has_no_legacy_table(node, error):
     reply = subprocess.run(node.inside(*argv), input=json.dumps(asked), text=True, env=environment, capture_output=True)
     answer = json.loads(reply.stdout)
     assert (answer["code"], answer["details"]) == (
-        100, 'load the kernel module iptables_nat or set "backend": "nftables"')
+        100, 'load the kernel modules ip_tables and iptable_nat, or set "backend": "nftables"')
 
 
 def test_nftables_stays_until_the_last_attachment_is_gone(node):
@@ -149,7 +149,7 @@ def test_iptables_that_nftables_would_undo(node):
     assert node.call("STATUS", None, node.netconf(version="1.1.0")).errors == ""
     warning = reply.errors.removeprefix("ip-masq: ")
     assert node.tool("explain", "10.244.1.5", "10.9.9.9").endswith(f"  {warning}")
-    assert json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))["warning"] == warning.strip()
+    assert json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))["warnings"] == [warning.strip()]
     assert warning not in node.tool("explain", "10.244.1.5", "203.0.113.9")
 
 

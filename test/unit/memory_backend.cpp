@@ -1,51 +1,84 @@
 #include "memory_backend.hpp"
 
-#include "error/error.hpp"
+#include <algorithm>
+#include <new>
 
 namespace ipmasq::test {
 
 namespace {
 
+MemoryTable target(const MemoryTable& standing, const nat::Ruleset& wanted) {
+  MemoryTable table;
+  table.sources.insert(wanted.sources.begin(), wanted.sources.end());
+  for (const auto& source : standing.sources) {
+    const bool is_decided = wanted.networks.contains(source.network) && wanted.has_all_sources;
+    if (!is_decided && !wanted.gone.contains(source)) table.sources.insert(source);
+  }
+  for (const auto& source : table.sources) {
+    if (!wanted.networks.contains(source.network))
+      table.chains[source.network] = standing.chains.at(source.network);
+  }
+  for (const auto& chain : wanted.chains) table.chains[chain.network].push_back(chain);
+  return table;
+}
+
 class MemoryBackend : public netfilter::NatBackend {
  public:
-  MemoryBackend(MemoryKernel& kernel, nat::Ruleset& rules) : kernel_(kernel), rules_(rules) {}
+  MemoryBackend(MemoryKernel& kernel, netfilter::Backend backend)
+      : kernel_(kernel), backend_(backend), table_(kernel.tables[backend]) {}
 
-  bool may_hold_rules() override { return !rules_.pod_subnets.empty(); }
+  bool may_hold_rules() override { return table_ != MemoryTable{}; }
 
   std::vector<std::string> differences(const nat::Ruleset& wanted) override {
     ++kernel_.reads;
-    if (rules_.pod_subnets == wanted.pod_subnets) return {};
-    return {"pod subnets differ"};
+    return target(table_, wanted) == table_ ? std::vector<std::string>{}
+                                            : std::vector<std::string>{"it differs"};
   }
 
-  std::vector<std::string> apply(const nat::Ruleset& wanted,
-                                 const std::set<net::Family>& /*certain*/) override {
-    auto found = differences(wanted);
-    if (found.empty()) return found;
-    if (kernel_.refuses && !kernel_.half_done) throw Error(*kernel_.refuses);
-    rules_ = wanted;
+  netfilter::Change apply(const nat::Ruleset& wanted) override {
+    ++kernel_.reads;
+    const auto before = table_;
+    const auto after = target(before, wanted);
+    if (after == before) return {};
+    if (const auto error = kernel_.refuses.find(backend_); error != kernel_.refuses.end())
+      throw Error(error->second);
+    if (kernel_.throws_bad_alloc) throw std::bad_alloc();
     ++kernel_.commits;
-    if (kernel_.refuses) {
-      const auto error = *kernel_.refuses;
-      kernel_.refuses.reset();
-      throw Error(error);
-    }
-    return found;
+    table_ = after;
+    return {{"changed"}, [this_kernel = &kernel_, backend = backend_, before] {
+              const auto error = this_kernel->cannot_undo.find(backend);
+              if (error != this_kernel->cannot_undo.end()) throw Error(error->second);
+              this_kernel->tables[backend] = before;
+            }};
   }
 
   std::vector<netfilter::CountedRule> rules() override { return {}; }
-  void check_available() override {}
+  std::vector<nat::Source> sources() override { return {table_.sources.begin(), table_.sources.end()}; }
+  std::optional<nat::Standing> standing(const net::Address& /*source*/,
+                                        const net::Address& /*destination*/) override {
+    return std::nullopt;
+  }
+  void check(const nat::Ruleset& /*wanted*/) override {
+    if (const auto error = kernel_.refuses.find(backend_); error != kernel_.refuses.end())
+      throw Error(error->second);
+  }
 
  private:
   MemoryKernel& kernel_;
-  nat::Ruleset& rules_;
+  netfilter::Backend backend_;
+  MemoryTable& table_;
 };
 
 }  // namespace
 
 std::unique_ptr<netfilter::NatBackend> MemoryKernel::open(netfilter::Backend backend,
                                                           std::chrono::nanoseconds /*lock_timeout*/) {
-  return std::make_unique<MemoryBackend>(*this, rulesets[backend]);
+  return std::make_unique<MemoryBackend>(*this, backend);
+}
+
+netfilter::Backend MemoryKernel::preferred(const nat::Ruleset& /*wanted*/, netfilter::Tables /*tables*/) {
+  if (cannot_prefer) throw Error(*cannot_prefer);
+  return prefers;
 }
 
 }  // namespace ipmasq::test

@@ -1,6 +1,8 @@
 #include "state/store.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -12,6 +14,8 @@ namespace ipmasq::state {
 
 namespace {
 
+namespace fs = std::filesystem;
+
 Attachment attachment(const std::string& container_id, const std::string& address) {
   const auto parsed = test::interface_address(address);
   return {.id = {container_id, "eth0"},
@@ -20,8 +24,24 @@ Attachment attachment(const std::string& container_id, const std::string& addres
           .pod = "default/web"};
 }
 
-std::filesystem::perms mode(const std::filesystem::path& path) {
-  return std::filesystem::status(path).permissions();
+fs::perms mode(const fs::path& path) {
+  return fs::status(path).permissions();
+}
+
+// Every path below a folder, a line each.
+std::string tree(const fs::path& folder) {
+  std::set<std::string> paths;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    paths.insert(fs::relative(entry.path(), folder).string() + (entry.is_directory() ? "/" : ""));
+  }
+  std::string text;
+  for (const auto& path : paths) text += path + "\n";
+  return text;
+}
+
+void write(const fs::path& path, const std::string& text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << text;
 }
 
 }  // namespace
@@ -31,75 +51,181 @@ TEST_CASE("what is saved is loaded, in files that only root reads") {
   const Store store(folder.path() / "deep" / "state");
   CHECK_FALSE(store.exists());
   const auto lock = store.lock_exclusive(std::chrono::seconds(1));
-  const NetworkRecord record{cni::Json{{"catchAll", false}}, "iptables", "nftables"};
+  const NetworkRecord record{
+      .made_of = {cni::Json{{"catchAll", false}},
+                  config::AgentFile{
+                      .path = "/etc/config/x", .keys = {{"cidrLimit", 7}}, .places = {}, .warnings = {}},
+                  {test::prefix("10.244.0.0/16")}},
+      .placement = {config::Backend::iptables, config::Backend::nftables},
+      .unrecorded = {test::prefix("10.9.0.0/16")}};
   store.save("cbr0", record);
   store.save("cbr0", attachment("a", "10.244.1.5/24"));
   store.save("cbr0", attachment("b", "10.244.1.6/24"));
   store.save("cbr0", attachment("b", "10.244.2.6/24"));
+  store.save("cbr0", attachment("c", "10.1.2.3/32"));
 
-  const auto networks = store.load();
-  REQUIRE(networks.size() == 1);
-  const auto& network = networks.at("cbr0");
+  CHECK(store.networks() == std::vector<std::string>{"cbr0"});
+  CHECK(store.record("cbr0") == record);
+  const auto network = store.load("cbr0");
   CHECK(network.record == record);
-  CHECK(network.attachments ==
-        std::vector{attachment("a", "10.244.1.5/24"), attachment("b", "10.244.2.6/24")});
-  CHECK(network.broken.empty());
-  CHECK(network.is_used(test::prefix("10.244.1.0/24"), {"b", "eth0"}));
-  CHECK_FALSE(network.is_used(test::prefix("10.244.1.0/24"), {"a", "eth0"}));
+  CHECK(network.attachments == std::vector{attachment("a", "10.244.1.5/24"), attachment("b", "10.244.2.6/24"),
+                                           attachment("c", "10.1.2.3/32")});
+  CHECK(network.damaged.empty());
+  CHECK(network.is_complete);
+  CHECK(network.wanted_subnets() == std::set{test::prefix("10.1.2.3/32"), test::prefix("10.9.0.0/16"),
+                                             test::prefix("10.244.1.0/24"), test::prefix("10.244.2.0/24")});
+  CHECK(store.subnets("cbr0") == std::set{test::prefix("10.244.1.0/24"), test::prefix("10.244.2.0/24")});
+  CHECK(store.hosts("cbr0") == std::set{test::prefix("10.1.2.3/32")});
+  CHECK(store.is_used("cbr0", test::prefix("10.244.1.0/24"), {"b", "eth0"}));
+  CHECK_FALSE(store.is_used("cbr0", test::prefix("10.244.1.0/24"), {"a", "eth0"}));
 
-  using std::filesystem::perms;
   const auto state = folder.path() / "deep" / "state";
-  CHECK(mode(state) == perms::owner_all);
-  CHECK(mode(state / "cbr0") == perms::owner_all);
-  CHECK(mode(state / "cbr0" / "a:eth0") == (perms::owner_read | perms::owner_write));
+  CHECK(mode(state) == fs::perms::owner_all);
+  CHECK(mode(state / "cbr0") == fs::perms::owner_all);
+  CHECK(mode(state / "cbr0/pods/a:eth0") == (fs::perms::owner_read | fs::perms::owner_write));
+  CHECK(tree(state) == R"(cbr0/
+cbr0/hosts/
+cbr0/hosts/10.1.2.3_32/
+cbr0/hosts/10.1.2.3_32/c:eth0
+cbr0/network.json
+cbr0/pods/
+cbr0/pods/a:eth0
+cbr0/pods/b:eth0
+cbr0/pods/c:eth0
+cbr0/subnets/
+cbr0/subnets/10.244.1.0_24/
+cbr0/subnets/10.244.1.0_24/a:eth0
+cbr0/subnets/10.244.2.0_24/
+cbr0/subnets/10.244.2.0_24/b:eth0
+lock
+)");
 }
 
-TEST_CASE("a file that holds no attachment is one of unknown subnet, named with the reason") {
+TEST_CASE("a damaged attachment is named with the reason, and its pod subnet is known by the marker") {
   const test::TemporaryFolder folder;
   const Store store(folder.path());
-  store.save("n", attachment("a", "10.244.1.5/24"));
-  for (const auto* const name : {"cut:eth0", "other:eth0", "stray"})
-    std::ofstream(folder.path() / "n" / name) << "{\"containerID\":\"x\"";
-  std::filesystem::copy(folder.path() / "n" / "a:eth0", folder.path() / "n" / "copy:eth0");
-  std::filesystem::create_directory(folder.path() / "n" / "folder:eth0");
-  std::ofstream(folder.path() / "n" / ".new-1") << "cut short";
+  const auto pods = folder.path() / "n/pods";
+  for (const auto* const container : {"a", "cut", "gone", "other"})
+    store.save("n", attachment(container, "10.244.1.5/24"));
+  write(pods / "cut:eth0", "{\"containerID\":\"x\"");
+  fs::copy_file(pods / "a:eth0", pods / "other:eth0", fs::copy_options::overwrite_existing);
+  fs::remove(pods / "gone:eth0");
+  write(pods / ".new-1", "cut short");
+  write(folder.path() / "n/network.json~", "somebody's");
+  write(pods / "stray", "somebody's");
 
   auto network = store.load("n");
-  CHECK(network.attachments.size() == 1);
-  std::vector<cni::AttachmentId> broken;
-  for (const auto& each : network.broken) broken.push_back(each.id);
-  CHECK(broken ==
-        std::vector<cni::AttachmentId>{
-            {"copy", "eth0"}, {"cut", "eth0"}, {"folder", "eth0"}, {"other", "eth0"}, {"stray", ""}});
-  CHECK(network.broken.front().reason == "it is the record of another attachment");
-  CHECK(network.remove({"cut", "eth0"}));
-  CHECK_FALSE(network.remove({"cut", "eth0"}));
+  CHECK(network.attachments == std::vector{attachment("a", "10.244.1.5/24")});
+  CHECK(network.damaged_ids ==
+        std::vector<cni::AttachmentId>{{"cut", "eth0"}, {"other", "eth0"}, {"gone", "eth0"}});
+  CHECK(network.damaged.at(1).reason == "it is the record of another attachment");
+  CHECK(network.strays == std::vector{folder.path() / "n/network.json~", pods / "stray"});
+  CHECK(network.is_complete);
+  CHECK(network.pod_subnets == std::set{test::prefix("10.244.1.0/24")});
+
+  write(pods / "unmarked:eth0", "");
+  CHECK_FALSE(store.load("n").is_complete);
 }
 
-TEST_CASE("a network that is forgotten leaves nothing behind") {
+TEST_CASE("a network that is forgotten leaves nothing behind but what is somebody else's") {
   const test::TemporaryFolder folder;
   const Store store(folder.path());
-  store.save("n", NetworkRecord{cni::Json::object(), "iptables"});
+  store.save("n", NetworkRecord{.made_of = {cni::Json::object()}, .placement = {}});
   store.save("n", attachment("a", "10.244.1.5/24"));
-  std::ofstream(folder.path() / "n" / ".new-1") << "cut short";
+  write(folder.path() / "n/.new-1", "cut short");
+  write(folder.path() / "n/pods/.new-2", "cut short");
+  CHECK(store.has_pods("n"));
   store.forget("n", {"a", "eth0"});
   store.forget("n", {"a", "eth0"});
   store.forget_network("n");
   store.forget_network("n");
-  CHECK(std::filesystem::is_empty(folder.path()));
+  CHECK(tree(folder.path()).empty());
+
+  store.save("n", attachment("a", "10.244.1.5/24"));
+  write(folder.path() / "n/theirs", "");
+  store.forget("n", {"a", "eth0"});
+  store.forget_network("n");
+  CHECK(tree(folder.path()) == "n/\nn/theirs\n");
+  CHECK(store.networks().empty());
 }
 
-TEST_CASE("a network's record that is not there or damaged is none") {
+TEST_CASE("a network's record that is damaged is told apart from one that is not there") {
   const test::TemporaryFolder folder;
   const Store store(folder.path());
-  store.save("n", attachment("a", "10.244.1.5/24"));
-  CHECK_FALSE(store.load("n").record);
-  for (const auto* const text : {"{\"catch", "[]", "{}", R"({"netconf": [], "backend": "iptables"})",
-                                 R"({"netconf": {}, "backend": 7})", R"({"netconf": {}})"}) {
+  const auto path = folder.path() / "n/network.json";
+  CHECK_FALSE(store.record("n"));
+  for (const auto* const text : {"", "{\"catch", "[]", "{}", R"({"netconf": [], "backend": "iptables"})",
+                                 R"({"netconf": {}, "backend": 7})", R"({"netconf": {}})",
+                                 R"({"netconf": {}, "backend": "ebpf"})", R"({"format": "x", "netconf": {}})",
+                                 R"({"netconf": {}, "backend": "iptables", "clusterNetworks": ["x"]})",
+                                 R"({"netconf": {}, "backend": "iptables", "file": []})"}) {
     CAPTURE(text);
-    std::ofstream(folder.path() / "n" / "network.json") << text;
+    write(path, text);
+    CHECK(test::error_of([&] { store.record("n"); }).starts_with("6: " + path.string() + " is damaged: "));
     CHECK_FALSE(store.load("n").record);
+    CHECK(store.load("n").damaged.front().path == path);
   }
+  write(path, R"({"format": 3, "netconf": {}, "backend": "iptables"})");
+  CHECK(test::error_of([&] { store.record("n"); }) ==
+        "7: " + path.string() + " is damaged: it has format 3, of a later ip-masq: this one knows 2");
+}
+
+TEST_CASE("what version 0.1.0 recorded is read, and carried over") {
+  const test::TemporaryFolder folder;
+  const Store store(folder.path());
+  write(folder.path() / "cbr0/network.json",
+        R"({"netconf":{"catchAll":false},"backend":"nftables","leaving":"iptables"})");
+  write(
+      folder.path() / "cbr0/pod-1:eth0",
+      R"({"containerID":"pod-1","ifname":"eth0","addresses":["10.244.1.5/24"],"podSubnets":["10.244.1.0/24"],"pod":"a/b"})");
+  const auto before = store.load("cbr0");
+  REQUIRE(before.record);
+  CHECK(before.record->is_carried_over);
+  CHECK(before.record->placement == Placement{config::Backend::nftables, config::Backend::iptables});
+  CHECK(before.attachments.size() == 1);
+  CHECK(before.pod_subnets == std::set{test::prefix("10.244.1.0/24")});
+
+  store.put_in_order("cbr0");
+  store.put_in_order("cbr0");
+  CHECK(tree(folder.path()) == R"(cbr0/
+cbr0/network.json
+cbr0/pods/
+cbr0/pods/pod-1:eth0
+cbr0/subnets/
+cbr0/subnets/10.244.1.0_24/
+cbr0/subnets/10.244.1.0_24/pod-1:eth0
+)");
+  CHECK(store.load("cbr0").attachments == before.attachments);
+}
+
+TEST_CASE("a state folder that somebody else can have a hand in is not believed") {
+  const test::TemporaryFolder folder;
+  const auto state = folder.path() / "state";
+  const Store store(state);
+  fs::create_directory(state);
+  CHECK(store.exists());
+  const auto said = [&] { return test::error_of([&] { store.load(); }); };
+  fs::permissions(state, fs::perms::owner_all | fs::perms::group_write);
+  CHECK(said() == "5: stateDir " + state.string() + " can be written to by others");
+  fs::permissions(state, fs::perms::owner_all | fs::perms::others_write);
+  CHECK(said() == "5: stateDir " + state.string() + " can be written to by others");
+  fs::permissions(state, fs::perms::owner_all | fs::perms::group_read | fs::perms::others_read);
+  CHECK(said().empty());
+  CHECK(mode(state) == (fs::perms::owner_all | fs::perms::group_read | fs::perms::others_read));
+  if (::geteuid() == 0) {
+    REQUIRE(::chown(state.c_str(), 12345, 12345) == 0);
+    CHECK(said() == "5: stateDir " + state.string() + " belongs to somebody else");
+  }
+  fs::remove(state);
+  fs::create_directory_symlink(folder.path(), state);
+  CHECK(said() == "5: stateDir " + state.string() + " is a link");
+  CHECK(test::error_of([&] { store.lock_exclusive(std::chrono::seconds(0)); }) ==
+        "5: stateDir " + state.string() + " is a link");
+}
+
+TEST_CASE("a folder that cannot be made is an error, not a try without end") {
+  CHECK(test::error_of([] { os::make_folder("/proc/x/y", 0700); }) ==
+        "5: cannot make the folder /proc/x/y: No such file or directory");
 }
 
 TEST_CASE("a lock that is held is waited for, and given up") {

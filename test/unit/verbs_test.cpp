@@ -15,16 +15,21 @@ namespace ipmasq::plugin {
 
 namespace {
 
-const Error refused(Kind::refused, "the kernel says no");
+using config::Backend;
 
-// A node with nothing on it, and calls as a runtime makes them.
+const Error refused(Kind::refused, "the kernel says no");
+const Error held(Kind::busy, "the lock is held");
+
+// A node with nothing on it, and calls as a runtime makes them. Each returns its error, empty for none.
 class Runtime {
  public:
   std::string add(const std::string& container, const std::string& address,
                   const std::string& network = "cbr0", const std::string& keys = "") {
     return test::error_of([&] {
       std::ostringstream output;
-      plugin::add(request(cni::Command::add, container, network, address, keys), kernel, output);
+      std::ostringstream told;
+      plugin::add(request(cni::Command::add, container, network, address, keys), kernel, output, told);
+      warnings = told.str();
     });
   }
   std::string del(const std::string& container, const std::string& network = "cbr0") {
@@ -35,32 +40,52 @@ class Runtime {
     const auto keys = R"(,"cni.dev/valid-attachments":)" + valid;
     return test::error_of([&] { plugin::gc(request(cni::Command::gc, "", network, "", keys), kernel); });
   }
+  std::string check(const std::string& container, const std::string& address,
+                    const std::string& network = "cbr0") {
+    return test::error_of([&] {
+      std::ostringstream told;
+      plugin::check(request(cni::Command::check, container, network, address, ""), kernel, told);
+      warnings = told.str();
+    });
+  }
 
-  // "cbr0: a b; other: c", and the pod subnets in the kernel.
+  // "cbr0 on iptables: a b; other on nftables: c"
   std::string recorded() const {
     std::string text;
     for (const auto& [name, network] : state::Store(folder.path()).load()) {
-      text += (text.empty() ? "" : "; ") + name + ":";
+      text += (text.empty() ? "" : "; ") + name;
+      if (network.record) {
+        const auto& placement = network.record->placement;
+        text += " on " + config::to_text(placement.on);
+        if (placement.leaving) text += " leaving " + config::to_text(*placement.leaving);
+      }
+      text += ":";
       for (const auto& attachment : network.attachments) text += " " + attachment.id.container_id;
-      if (!network.broken.empty()) text += " (damaged)";
+      if (!network.damaged.empty()) text += " (damaged)";
+      if (network.record) {
+        for (const auto& subnet : network.record->unrecorded) text += " +" + net::to_text(subnet);
+      }
     }
     return text;
   }
-  std::string in_kernel() {
+  std::string in(Backend backend) {
     std::string text;
-    for (const auto& subnet : kernel.rules().pod_subnets) text += net::to_text(subnet.prefix) + " ";
+    for (const auto& source : kernel.tables[backend].sources) text += net::to_text(source.prefix) + " ";
     return text;
   }
+  std::string in_kernel() { return in(kernel.prefers); }
 
   test::TemporaryFolder folder;
   test::MemoryKernel kernel;
+  std::string warnings;
 
  private:
   cni::Request request(cni::Command command, const std::string& container, const std::string& network,
                        const std::string& address, const std::string& keys) const {
     cni::Environment environment{command, container, "/netns", "eth0", ""};
     std::istringstream input(
-        R"({"cniVersion":"1.1.0","name":")" + network + R"(","configFile":"/nonexistent","stateDir":")" +
+        R"({"cniVersion":"1.1.0","name":")" + network + R"(","configFile":")" +
+        (folder.path() / ".config").string() + R"(","subnetFile":"/nonexistent","stateDir":")" +
         folder.path().string() + "\"" + keys +
         (address.empty() ? "" : R"(,"prevResult":{"ips":[{"address":")" + address + "\"}]}") + "}");
     return cni::make_request(environment, cni::read_netconf(input));
@@ -71,31 +96,95 @@ class Runtime {
 
 TEST_CASE("an ADD that the kernel refuses leaves no trace") {
   Runtime runtime;
-  runtime.kernel.refuses = refused;
+  runtime.kernel.refuses.emplace(Backend::iptables, refused);
   CHECK(runtime.add("a", "10.1.1.5/24") == "101: the kernel says no");
   CHECK(runtime.recorded().empty());
   CHECK(runtime.in_kernel().empty());
 }
 
-TEST_CASE("an ADD that fails after one family was committed is taken back") {
+TEST_CASE("an ADD that an exception of somebody else's cuts short leaves no trace either") {
   Runtime runtime;
+  runtime.kernel.throws_bad_alloc = true;
+  CHECK_THROWS_AS(runtime.add("a", "10.1.1.5/24"), std::bad_alloc);
+  CHECK(runtime.recorded().empty());
+  runtime.kernel.throws_bad_alloc = false;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
-  runtime.kernel.refuses = refused;
-  runtime.kernel.half_done = true;
-  CHECK(runtime.add("b", "10.1.2.5/24") == "101: the kernel says no");
-  CHECK(runtime.recorded() == "cbr0: a");
-  CHECK(runtime.in_kernel() == "10.1.1.0/24 ");
+  runtime.kernel.throws_bad_alloc = true;
+  CHECK_THROWS_AS(runtime.add("b", "10.1.2.5/24"), std::bad_alloc);
+  CHECK(runtime.recorded() == "cbr0 on iptables: a");
 }
 
 TEST_CASE("an ADD that fails puts the network's earlier configuration and attachment back") {
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
   const auto before = state::Store(runtime.folder.path()).load("cbr0");
-  runtime.kernel.refuses = refused;
+  runtime.kernel.refuses.emplace(Backend::iptables, refused);
   CHECK(runtime.add("a", "10.1.2.5/24", "cbr0", R"(,"catchAll":false)") == "101: the kernel says no");
   const auto after = state::Store(runtime.folder.path()).load("cbr0");
   CHECK(after.record == before.record);
   CHECK(after.attachments == before.attachments);
+  CHECK(after.pod_subnets == before.pod_subnets);
+}
+
+TEST_CASE("a move whose old rules cannot be taken away is taken back, and made later") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  runtime.kernel.prefers = Backend::nftables;
+  runtime.kernel.refuses.emplace(Backend::iptables, held);
+  CHECK(runtime.add("b", "10.1.1.6/24") == "11: the lock is held");
+  CHECK(runtime.recorded() == "cbr0 on iptables: a");
+  CHECK(runtime.in(Backend::nftables).empty());
+  CHECK(runtime.in(Backend::iptables) == "10.1.1.0/24 ");
+
+  runtime.kernel.refuses.clear();
+  CHECK(runtime.add("b", "10.1.1.6/24").empty());
+  CHECK(runtime.recorded() == "cbr0 on nftables: a b");
+  CHECK(runtime.in(Backend::nftables) == "10.1.1.0/24 ");
+  CHECK(runtime.in(Backend::iptables).empty());
+}
+
+TEST_CASE("what cannot be taken back stays recorded, is told, and the next call mends it") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  runtime.kernel.prefers = Backend::nftables;
+  runtime.kernel.refuses.emplace(Backend::iptables, held);
+  runtime.kernel.cannot_undo.emplace(Backend::nftables, refused);
+  CHECK(runtime.add("b", "10.1.1.6/24") ==
+        "11: the lock is held; what was changed before could not be taken back (the kernel says no) and "
+        "stays recorded: "
+        "the next call for this network, or ip-masq sync, mends it");
+  CHECK(runtime.recorded() == "cbr0 on nftables leaving iptables: a b");
+  CHECK(runtime.check("a", "10.1.1.5/24") ==
+        "102: the rules of network cbr0 are still on their way from iptables to nftables");
+  runtime.kernel.refuses.clear();
+  CHECK(runtime.del("b").empty());
+  CHECK(runtime.add("c", "10.1.1.7/24").empty());
+  CHECK(runtime.recorded() == "cbr0 on nftables: a c");
+  CHECK(runtime.in(Backend::iptables).empty());
+  CHECK(runtime.check("a", "10.1.1.5/24").empty());
+}
+
+TEST_CASE("the last DEL takes the rules out of both back ends that have some") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  runtime.kernel.prefers = Backend::nftables;
+  runtime.kernel.refuses.emplace(Backend::iptables, held);
+  runtime.kernel.cannot_undo.emplace(Backend::nftables, refused);
+  CHECK_FALSE(runtime.add("a", "10.1.1.5/24").empty());
+  CHECK_FALSE(runtime.del("a").empty());
+  runtime.kernel.refuses.clear();
+  runtime.kernel.cannot_undo.clear();
+  CHECK(runtime.del("a").empty());
+  CHECK(runtime.in(Backend::nftables).empty());
+  CHECK(runtime.in(Backend::iptables).empty());
+  CHECK(runtime.recorded().empty());
+}
+
+TEST_CASE("a kernel that cannot be asked decides about no back end") {
+  Runtime runtime;
+  runtime.kernel.cannot_prefer = Error(Kind::failed, "no memory");
+  CHECK(runtime.add("a", "10.1.1.5/24") == "5: no memory");
+  CHECK(runtime.recorded().empty());
 }
 
 TEST_CASE("the second pod of a subnet reads once and commits nothing") {
@@ -105,7 +194,21 @@ TEST_CASE("the second pod of a subnet reads once and commits nothing") {
   CHECK(runtime.add("b", "10.1.1.6/24").empty());
   CHECK(runtime.kernel.reads == 1);
   CHECK(runtime.kernel.commits == 0);
-  CHECK(runtime.recorded() == "cbr0: a b");
+  CHECK(runtime.recorded() == "cbr0 on iptables: a b");
+}
+
+TEST_CASE("an ADD leaves alone what it knows nothing of: pods with an address of their own") {
+  Runtime runtime;
+  for (const auto* const number : {"1", "2", "3"})
+    CHECK(runtime.add(number, std::string("10.1.1.") + number + "/32").empty());
+  CHECK(runtime.in_kernel() == "10.1.1.1/32 10.1.1.2/32 10.1.1.3/32 ");
+  CHECK(runtime.check("2", "10.1.1.2/32").empty());
+  CHECK(runtime.del("2").empty());
+  CHECK(runtime.in_kernel() == "10.1.1.1/32 10.1.1.3/32 ");
+  runtime.kernel.prefers = Backend::nftables;
+  CHECK(runtime.add("4", "10.1.1.4/32").empty());
+  CHECK(runtime.in(Backend::nftables) == "10.1.1.1/32 10.1.1.3/32 10.1.1.4/32 ");
+  CHECK(runtime.in(Backend::iptables).empty());
 }
 
 TEST_CASE("a DEL looks at the kernel only for the last pod of a subnet") {
@@ -124,10 +227,10 @@ TEST_CASE("a DEL looks at the kernel only for the last pod of a subnet") {
 TEST_CASE("a DEL that cannot take the rules along keeps the record, so that it can be repeated") {
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
-  runtime.kernel.refuses = refused;
+  runtime.kernel.refuses.emplace(Backend::iptables, refused);
   CHECK(runtime.del("a") == "101: the kernel says no");
-  CHECK(runtime.recorded() == "cbr0: a");
-  runtime.kernel.refuses.reset();
+  CHECK(runtime.recorded() == "cbr0 on iptables: a");
+  runtime.kernel.refuses.clear();
   CHECK(runtime.del("a").empty());
   CHECK(runtime.recorded().empty());
 }
@@ -137,7 +240,57 @@ TEST_CASE("an ADD of the same container with another subnet moves its rules") {
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
   CHECK(runtime.add("a", "10.1.2.5/24").empty());
   CHECK(runtime.in_kernel() == "10.1.2.0/24 ");
-  CHECK(runtime.recorded() == "cbr0: a");
+  CHECK(runtime.recorded() == "cbr0 on iptables: a");
+}
+
+TEST_CASE("another network's trouble fails no call") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  runtime.kernel.prefers = Backend::nftables;
+  runtime.kernel.refuses.emplace(Backend::iptables, held);
+  CHECK(runtime.add("b", "10.2.1.5/24", "other").empty());
+  CHECK(runtime.warnings == "ip-masq: network cbr0 could not be settled: the lock is held\n");
+  CHECK(runtime.recorded() == "cbr0 on iptables: a; other on nftables: b");
+  CHECK(runtime.check("b", "10.2.1.5/24", "other").empty());
+  CHECK(runtime.del("b", "other").empty());
+  runtime.kernel.refuses.clear();
+  CHECK(runtime.add("b", "10.2.1.5/24", "other").empty());
+  CHECK(runtime.recorded() == "cbr0 on nftables: a; other on nftables: b");
+}
+
+TEST_CASE("of a wrong file what was good last stays in force, for new pods too") {
+  Runtime runtime;
+  std::ofstream(runtime.folder.path() / ".config") << "nonMasqueradeCIDRs: [10.9.0.0/16]\n";
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  const auto before = runtime.kernel.tables[Backend::iptables];
+  std::ofstream(runtime.folder.path() / ".config") << "nonMasqueradeCIDRs: [10.9.0.1/16]\n";
+  CHECK(runtime.add("b", "10.1.1.6/24").empty());
+  CHECK(runtime.warnings.find("expected an aligned network, 10.9.0.0/16") != std::string::npos);
+  CHECK(runtime.check("b", "10.1.1.6/24").empty());
+  CHECK(runtime.kernel.tables[Backend::iptables] == before);
+  runtime.kernel.tables.clear();
+  CHECK(runtime.add("c", "10.1.1.7/24").empty());
+  CHECK(runtime.kernel.tables[Backend::iptables] == before);
+  CHECK(runtime.add("d", "10.2.1.7/24", "new").starts_with("7: "));
+}
+
+TEST_CASE("after the loss of the state the rules of pods that may live stay until GC knows better") {
+  Runtime runtime;
+  for (const auto* const number : {"1", "2"})
+    CHECK(runtime.add(number, std::string("10.1.") + number + ".5/24").empty());
+  std::filesystem::remove_all(runtime.folder.path() / "cbr0");
+  CHECK(runtime.del("1").empty());
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 10.1.2.0/24 ");
+  CHECK(runtime.add("3", "10.1.3.5/24").empty());
+  CHECK(runtime.recorded() == "cbr0 on iptables: 3 +10.1.1.0/24 +10.1.2.0/24");
+  CHECK(runtime.del("3").empty());
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 10.1.2.0/24 ");
+  CHECK(runtime.gc(R"([{"containerID":"1","ifname":"eth0"}])").empty());
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 10.1.2.0/24 ");
+  CHECK(runtime.add("1", "10.1.1.5/24").empty());
+  CHECK(runtime.gc(R"([{"containerID":"1","ifname":"eth0"}])").empty());
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 ");
+  CHECK(runtime.recorded() == "cbr0 on iptables: 1");
 }
 
 TEST_CASE("GC forgets what is not valid, of its own network only") {
@@ -146,35 +299,44 @@ TEST_CASE("GC forgets what is not valid, of its own network only") {
   CHECK(runtime.add("b", "10.1.2.5/24").empty());
   CHECK(runtime.add("c", "10.3.1.5/24", "other").empty());
   CHECK(runtime.gc(R"([{"containerID":"b","ifname":"eth0"}])").empty());
-  CHECK(runtime.recorded() == "cbr0: b; other: c");
+  CHECK(runtime.recorded() == "cbr0 on iptables: b; other on iptables: c");
   CHECK(runtime.in_kernel() == "10.1.2.0/24 10.3.1.0/24 ");
   CHECK(runtime.gc("[]").empty());
-  CHECK(runtime.recorded() == "other: c");
+  CHECK(runtime.recorded() == "other on iptables: c");
 }
 
 TEST_CASE("GC goes on after an error and reports all of them") {
   Runtime runtime;
   for (const auto* const container : {"a", "b", "c"}) CHECK(runtime.add(container, "10.1.1.5/24").empty());
   for (const auto* const container : {"a", "b"}) {  // a folder cannot be unlinked
-    const auto path = runtime.folder.path() / "cbr0" / (std::string(container) + ":eth0");
+    const auto path = runtime.folder.path() / "cbr0/pods" / (std::string(container) + ":eth0");
     std::filesystem::remove(path);
     std::filesystem::create_directory(path);
   }
-  runtime.kernel.refuses = refused;
-  const auto folder = (runtime.folder.path() / "cbr0").string();
+  runtime.kernel.refuses.emplace(Backend::iptables, refused);
+  const auto folder = (runtime.folder.path() / "cbr0/pods").string();
   CHECK(runtime.gc("[]") == "101: the kernel says no; cannot remove " + folder +
                                 "/a:eth0: Is a directory; cannot remove " + folder +
                                 "/b:eth0: Is a directory");
-  CHECK(runtime.recorded() == "cbr0: (damaged)");
+  CHECK(runtime.recorded() == "cbr0 on iptables: (damaged)");
 }
 
-TEST_CASE("GC keeps the rules of a network with a valid attachment that is not recorded") {
+TEST_CASE("a record that is damaged is made anew, and its rules go wherever they are") {
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
-  const auto valid = R"([{"containerID":"lost","ifname":"eth0"}])";
-  runtime.kernel.rules().known_networks.clear();
-  CHECK(runtime.gc(valid).empty());
-  CHECK_FALSE(runtime.kernel.rules().known_networks.contains("cbr0"));
+  const auto path = runtime.folder.path() / "cbr0/network.json";
+  std::ofstream(path) << "{\"catch";
+  CHECK(
+      runtime.check("a", "10.1.1.5/24").starts_with("102: network cbr0: " + path.string() + " is damaged: "));
+  SUBCASE("by an ADD") {
+    CHECK(runtime.add("b", "10.1.1.6/24").empty());
+    CHECK(runtime.check("a", "10.1.1.5/24").empty());
+  }
+  SUBCASE("by the last DEL") {
+    CHECK(runtime.del("a").empty());
+    CHECK(runtime.in_kernel().empty());
+    CHECK(runtime.recorded().empty());
+  }
 }
 
 TEST_CASE("a network cannot have the name of the lock") {

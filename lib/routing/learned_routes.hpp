@@ -5,10 +5,10 @@
 
 #include "net/address.hpp"
 
-namespace ipmasq::plugin {
+namespace ipmasq::routing {
 
 /// Destinations of the routes that OSPF gave (protocol RTPROT_OSPF in linux/rtnetlink.h), of all tables, each
-/// once; none where the kernel does not tell.
+/// once. Throws Error{failed}.
 std::vector<net::Prefix> ospf_routes();
 
-}  // namespace ipmasq::plugin
+}  // namespace ipmasq::routing

@@ -1,4 +1,4 @@
-#include "plugin/commands/node_addresses.hpp"
+#include "routing/node_addresses.hpp"
 
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -9,7 +9,7 @@
 
 #include "error/error.hpp"
 
-namespace ipmasq::plugin {
+namespace ipmasq::routing {
 
 namespace {
 
@@ -45,4 +45,4 @@ std::vector<net::Address> node_addresses() {
   return addresses;
 }
 
-}  // namespace ipmasq::plugin
+}  // namespace ipmasq::routing

@@ -5,9 +5,9 @@
 
 #include "net/address.hpp"
 
-namespace ipmasq::plugin {
+namespace ipmasq::routing {
 
 /// Of all interfaces, in the kernel's order. Throws Error{failed}.
 std::vector<net::Address> node_addresses();
 
-}  // namespace ipmasq::plugin
+}  // namespace ipmasq::routing

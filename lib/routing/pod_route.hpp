@@ -1,0 +1,24 @@
+// How this node reaches a pod: over a bridge or a veth of its own, or out by an uplink as everybody else
+// does.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "net/address.hpp"
+
+namespace ipmasq::routing {
+
+/// Whether a pod's network is a LAN that the node itself is on: by macvlan, ipvlan, or with a device moved
+/// into the pod, pods get addresses there, and their packets do not pass the node. True where the node's
+/// route to the pod leads on link out by an uplink: a physical device, a VLAN, bond, team, macvlan or ipvlan,
+/// whatever the default route leads out by, or, where the pod's result names no interface on this node
+/// (`has_host_interface` false), any at all. Two or three questions to the kernel, whatever number of pods
+/// and routes there is. Throws Error{failed}.
+bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface);
+
+/// The name of the interface by which packets to an address leave the node; nullopt where no single one does.
+/// Throws Error{failed}.
+std::optional<std::string> interface_towards(const net::Address& address);
+
+}  // namespace ipmasq::routing

@@ -1,0 +1,32 @@
+// Questions to the kernel about routes and links, answered by libnl. linux/rtnetlink.h, rtnetlink(7).
+#pragma once
+
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace ipmasq::routing {
+
+/// One attribute of a question.
+struct Attribute {
+  int type = 0;
+  std::span<const std::uint8_t> bytes;
+};
+
+/// Sends a message of `type` (RTM_GET*) with `header` (rtmsg, ifinfomsg) and calls `visit` with each message
+/// of the answer. False where what was asked for is not there (no such route, no such link). Throws Error: of
+/// any kind but absent.
+bool ask(int type, int flags, std::span<const std::byte> header, const std::vector<Attribute>& attributes,
+         const std::function<void(const nlmsghdr& answer)>& visit);
+
+/// What an attribute holds; empty where the message, whose header has `header_size` bytes, has none of that
+/// type.
+std::span<const std::uint8_t> bytes_in(const nlmsghdr& message, std::size_t header_size, int type);
+
+}  // namespace ipmasq::routing

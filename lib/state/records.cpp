@@ -1,0 +1,133 @@
+#include "state/records.hpp"
+
+#include <utility>
+
+#include "cni/environment.hpp"
+#include "cni/json.hpp"
+#include "error/error.hpp"
+
+namespace ipmasq::state {
+
+namespace {
+
+using cni::Json;
+
+constexpr int format = 2;
+constexpr char separator = ':';
+
+template <typename Items>
+Json texts_of(const Items& items) {
+  auto texts = Json::array();
+  for (const auto& item : items) texts.push_back(net::to_text(item));
+  return texts;
+}
+
+std::vector<net::InterfaceAddress> addresses_at(const Json& json, const char* key) {
+  std::vector<net::InterfaceAddress> addresses;
+  for (const auto& text : json.value(key, Json::array())) {
+    const auto parsed =
+        text.is_string() ? net::parse_interface_address(text.get_ref<const std::string&>()) : std::nullopt;
+    if (!parsed) throw Error(Kind::wrong_text, std::string(key) + " holds " + cni::excerpt(text));
+    addresses.push_back(*parsed);
+  }
+  return addresses;
+}
+
+std::vector<net::Prefix> prefixes_at(const Json& json, const char* key) {
+  std::vector<net::Prefix> prefixes;
+  for (const auto& address : addresses_at(json, key)) prefixes.push_back(address.network());
+  return prefixes;
+}
+
+std::optional<config::Backend> backend_at(const Json& json, const char* key) {
+  const auto text = json.value(key, "");
+  if (text.empty()) return std::nullopt;
+  const auto backend = config::parse_backend(text);
+  if (!backend) throw Error(Kind::wrong_text, std::string(key) + " is " + cni::excerpt(text));
+  return backend;
+}
+
+std::optional<config::AgentFile> agent_file_in(const Json& json) {
+  if (!json.contains("file")) return std::nullopt;
+  const auto& file = json.at("file");
+  config::AgentFile found;
+  found.path = file.at("path").get<std::string>();
+  found.keys = file.at("keys");
+  return found;
+}
+
+NetworkRecord record_in(const Json& json) {
+  const auto written = json.value("format", 1);
+  if (written > format) {
+    throw Error(Kind::wrong_config, "it has format " + std::to_string(written) +
+                                        ", of a later ip-masq: this one knows " + std::to_string(format));
+  }
+  const auto on = backend_at(json, "backend");
+  if (!on || !json.at("netconf").is_object())
+    throw Error(Kind::wrong_text, "it names no back end, or no netconf");
+  NetworkRecord record{
+      .made_of = {json.at("netconf"), agent_file_in(json), prefixes_at(json, "clusterNetworks")},
+      .placement = {*on, backend_at(json, "leaving")}};
+  for (const auto& prefix : prefixes_at(json, "unrecorded")) record.unrecorded.insert(prefix);
+  record.is_carried_over = written != format;
+  return record;
+}
+
+}  // namespace
+
+std::string to_text(const Attachment& attachment) {
+  Json json{{"containerID", attachment.id.container_id},
+            {"ifname", attachment.id.interface},
+            {"addresses", texts_of(attachment.addresses)},
+            {"podSubnets", texts_of(attachment.pod_subnets)}};
+  if (!attachment.pod.empty()) json["pod"] = attachment.pod;
+  if (attachment.bypasses_node) json["bypassesNode"] = true;
+  return cni::to_text(json) + "\n";
+}
+
+std::string to_text(const NetworkRecord& record) {
+  Json json{{"format", format}, {"netconf", record.made_of.netconf}};
+  if (record.made_of.file) {
+    json["file"] = {{"path", record.made_of.file->path.string()}, {"keys", record.made_of.file->keys}};
+  }
+  json["clusterNetworks"] = texts_of(record.made_of.cluster_networks);
+  json["backend"] = config::to_text(record.placement.on);
+  if (record.placement.leaving) json["leaving"] = config::to_text(*record.placement.leaving);
+  if (!record.unrecorded.empty()) json["unrecorded"] = texts_of(record.unrecorded);
+  return cni::to_text(json) + "\n";
+}
+
+Attachment parse_attachment(std::string_view text, const cni::AttachmentId& id) {
+  const auto json = cni::parse_json(text, "it");
+  Attachment attachment{
+      .id = {json.at("containerID").get<std::string>(), json.at("ifname").get<std::string>()},
+      .addresses = addresses_at(json, "addresses"),
+      .pod_subnets = prefixes_at(json, "podSubnets"),
+      .pod = json.value("pod", ""),
+      .bypasses_node = json.value("bypassesNode", false)};
+  if (attachment.id != id) throw Error(Kind::wrong_text, "it is the record of another attachment");
+  if (attachment.pod_subnets.empty()) throw Error(Kind::wrong_text, "it names no pod subnet");
+  return attachment;
+}
+
+NetworkRecord parse_network_record(std::string_view text) {
+  try {
+    return record_in(cni::parse_json(text, "it"));
+  } catch (const Json::exception&) {
+    throw Error(Kind::wrong_text, "it is no record of a network");
+  }
+}
+
+std::string file_name(const cni::AttachmentId& id) {
+  return id.container_id + separator + id.interface;
+}
+
+std::optional<cni::AttachmentId> parse_file_name(const std::string& name) {
+  const auto colon = name.find(separator);
+  if (colon == std::string::npos) return std::nullopt;
+  cni::AttachmentId id{name.substr(0, colon), name.substr(colon + 1)};
+  const bool is_whole = cni::is_cni_name(id.container_id) && cni::is_interface_name(id.interface);
+  return is_whole ? std::optional(std::move(id)) : std::nullopt;
+}
+
+}  // namespace ipmasq::state

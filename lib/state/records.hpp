@@ -1,0 +1,64 @@
+// What is recorded of networks and attachments, as values and as the texts of their files.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cni/request.hpp"
+#include "config/backend.hpp"
+#include "config/in_force.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::state {
+
+/// A pod's interface in a network.
+struct Attachment {
+  cni::AttachmentId id;
+  std::vector<net::InterfaceAddress> addresses;  ///< of prevResult, in its order
+  std::vector<net::Prefix> pod_subnets;
+  std::string pod = {};  ///< "namespace/name", empty where the runtime did not say
+  bool bypasses_node =
+      false;  ///< its packets do not pass this node's NAT: macvlan, a device moved into the pod
+
+  bool operator==(const Attachment&) const = default;
+};
+
+/// Where the rules of a network are.
+struct Placement {
+  config::Backend on = config::Backend::iptables;  ///< carries them
+  std::optional<config::Backend> leaving = {};     ///< may have some of them as well: said until it is clean
+
+  bool operator==(const Placement&) const = default;
+};
+
+/// What is recorded of a network beside its attachments.
+struct NetworkRecord {
+  config::MadeOf made_of;
+  Placement placement;
+  /// Pod subnets whose rules stood in the kernel when nothing was recorded of the network: their pods may
+  /// live.
+  std::set<net::Prefix> unrecorded = {};
+  bool is_carried_over = false;  ///< read from a file of version 0.1.0
+
+  bool operator==(const NetworkRecord&) const = default;
+};
+
+std::string to_text(const Attachment& attachment);
+std::string to_text(const NetworkRecord& record);
+
+/// Throws std::exception for a text that holds no attachment `id`.
+Attachment parse_attachment(std::string_view text, const cni::AttachmentId& id);
+
+/// Reads the format of this version, and that of 0.1.0. Throws Error{wrong_text} for what is none of them,
+/// Error{wrong_config} for the format of a later version, which is not to be touched.
+NetworkRecord parse_network_record(std::string_view text);
+
+/// CONTAINER:INTERFACE, the name of an attachment's file; neither holds a ':'. nullopt for any other name.
+std::string file_name(const cni::AttachmentId& id);
+std::optional<cni::AttachmentId> parse_file_name(const std::string& name);
+
+}  // namespace ipmasq::state

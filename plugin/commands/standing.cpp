@@ -1,0 +1,19 @@
+#include "plugin/commands/standing.hpp"
+
+namespace ipmasq::plugin {
+
+std::optional<StandingRule> standing_rule(netfilter::Kernel& kernel, const net::Address& source,
+                                          const net::Address& destination) {
+  std::optional<StandingRule> found;
+  for (const auto backend : {config::Backend::nftables, config::Backend::iptables}) {
+    const auto opened = kernel.open(backend, std::chrono::nanoseconds{0});
+    if (!opened->may_hold_rules()) continue;
+    const auto standing = opened->standing(source, destination);
+    if (!standing) continue;
+    if (standing->fate != nat::Fate::left_alone) return StandingRule{backend, *standing};
+    if (!found) found = {backend, *standing};
+  }
+  return found;
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,39 @@
+#include "plugin/verbs/others.hpp"
+
+#include "plugin/verbs/transaction.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+void settle_where_it_moves(const Node& node, const std::string& network) {
+  const auto before = node.store.record(network);
+  if (!before) return;
+  Plan plan{network, config::as_made(before->made_of), node.store.subnets(network)};
+  for (const auto& host : node.store.hosts(network)) plan.pod_subnets.insert(host);
+  if (plan.pod_subnets.empty()) return;
+  const bool is_settled = !before->placement.leaving &&
+                          choose_backend(node, plan, before, netfilter::Tables::stay) == before->placement.on;
+  if (is_settled) return;
+  Transaction transaction(node);
+  transaction.run([&] { transaction.settle(plan, before); });
+}
+
+}  // namespace
+
+std::vector<std::string> settle_others(const Node& node, const std::string& network) {
+  constexpr std::chrono::nanoseconds no_waiting{0};
+  const Node impatient{node.kernel, node.store, no_waiting};
+  std::vector<std::string> problems;
+  for (const auto& other : node.store.networks()) {
+    if (other == network) continue;
+    try {
+      settle_where_it_moves(impatient, other);
+    } catch (const std::exception& error) {
+      problems.push_back("network " + other + " could not be settled: " + error.what());
+    }
+  }
+  return problems;
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,46 @@
+// What a call wants of one network, and where its rules are to be.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "config/in_force.hpp"
+#include "nat/ruleset.hpp"
+#include "plugin/verbs/node.hpp"
+#include "state/records.hpp"
+
+namespace ipmasq::plugin {
+
+/// Of a node whose network is on iptables although nftables is preferred there.
+inline constexpr auto undone_by_nftables =
+    "backend is \"iptables\", but nftables has a nat chain on postrouting here: a masquerade rule there "
+    "undoes "
+    "exemptions; set \"backend\": \"auto\"";
+
+struct Plan {
+  std::string network;
+  config::Configuration configuration;
+  std::set<net::Prefix> pod_subnets;                 ///< that need rules
+  bool has_all_subnets = true;                       ///< false: the network may have more, which stay
+  std::set<net::Prefix> gone = {};                   ///< that need none any more
+  std::optional<state::Attachment> attachment = {};  ///< to be recorded
+};
+
+/// What is wanted of the back end that carries the network.
+nat::Ruleset ruleset_of(const Plan& plan);
+
+/// What is wanted of a back end that carries nothing of the network.
+nat::Ruleset nothing_of(const std::string& network);
+
+/// The back end that `plan` asks for, now. "auto" stays with nftables once it has picked it. `before`: what
+/// is recorded of the network. Throws Error where the kernel cannot be asked.
+config::Backend choose_backend(const Node& node, const Plan& plan,
+                               const std::optional<state::NetworkRecord>& before, netfilter::Tables tables);
+
+/// What is to be recorded of the network while its rules are on their way: both back ends that may have some.
+/// Where nothing is recorded yet, what stands in the kernel for it is found, and stays wanted.
+state::NetworkRecord record_of(const Node& node, const Plan& plan,
+                               const std::optional<state::NetworkRecord>& before);
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,42 @@
+// All that is recorded of a node, with the configuration in force: for whoever looks at every network.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/in_force.hpp"
+#include "nat/ruleset.hpp"
+#include "plugin/verbs/plan.hpp"
+#include "state/store.hpp"
+
+namespace ipmasq::plugin {
+
+struct RecordedNetwork {
+  state::Network stored;
+  std::optional<config::Configuration> configuration;  ///< none where nothing good is known of it
+  std::vector<std::string> problems;                   ///< what is wrong with its records, a line each
+
+  /// None where there is no configuration.
+  std::optional<Plan> plan() const;
+  /// "nftables", "iptables"; empty where it is not recorded.
+  std::string backend() const;
+};
+
+using Recorded = std::map<std::string, RecordedNetwork>;
+
+/// Reads every record, and each network's files once. Throws Error where the store cannot be read.
+Recorded read_recorded(const state::Store& store);
+
+/// What is wanted of the node, whichever back ends carry it.
+nat::Ruleset ruleset_of(const Recorded& recorded);
+/// What is wanted of one back end: every network decided whose configuration is known, with sources where it
+/// is on it.
+nat::Ruleset ruleset_of(const Recorded& recorded, config::Backend backend);
+
+/// Sources of ours that stand in the kernel for networks that nothing is recorded of: pods whose record was
+/// lost, or those of another stateDir. Makes no table. Throws Error.
+std::vector<nat::Source> unrecorded_sources(netfilter::Kernel& kernel, const Recorded& recorded);
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,87 @@
+#include "plugin/verbs/transaction.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "error/error.hpp"
+
+namespace ipmasq::plugin {
+
+void Transaction::run(const std::function<void()>& steps) {
+  try {
+    steps();
+  } catch (const Error& error) {
+    const auto left = roll_back();
+    if (left.empty()) throw;
+    throw Error(error.kind(), std::string(error.what()) + left, error.details());
+  } catch (...) {
+    roll_back();
+    throw;
+  }
+}
+
+// What an earlier step recorded stays where a later one cannot be taken back: it is what the next call needs
+// to know.
+std::string Transaction::roll_back() {
+  while (!way_back_.empty()) {
+    const auto step = std::move(way_back_.back());
+    way_back_.pop_back();
+    try {
+      step();
+    } catch (const std::exception& error) {
+      way_back_.clear();
+      return std::string("; what was changed before could not be taken back (") + error.what() +
+             ") and stays recorded: the next call for this network, or ip-masq sync, mends it";
+    }
+  }
+  return "";
+}
+
+void Transaction::save(const std::string& network, const state::NetworkRecord& record,
+                       const std::optional<state::NetworkRecord>& before) {
+  if (record == before) return;
+  way_back_.emplace_back([this, network, before] {
+    before                          ? node_.store.save(network, *before)
+    : node_.store.has_pods(network) ? void()
+                                    : node_.store.forget_network(network);
+  });
+  node_.store.save(network, record);
+}
+
+void Transaction::save(const std::string& network, const state::Attachment& attachment) {
+  way_back_.emplace_back(
+      [this, network, id = attachment.id, before = node_.store.attachment(network, attachment.id)] {
+        before ? node_.store.save(network, *before) : node_.store.forget(network, id);
+      });
+  node_.store.save(network, attachment);
+}
+
+void Transaction::apply(config::Backend backend, const nat::Ruleset& ruleset) {
+  auto change = node_.open(backend)->apply(ruleset);
+  std::ranges::move(change.lines, std::back_inserter(changes_));
+  way_back_.push_back(std::move(change.undo));
+}
+
+void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) {
+  auto record = record_of(node_, plan, before);
+  save(plan.network, record, before);
+  if (plan.attachment) save(plan.network, *plan.attachment);
+
+  auto wanted = plan;
+  wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
+  const bool moves = !before || before->placement.on != record.placement.on;
+  if (moves && !plan.has_all_subnets) {
+    const auto hosts = node_.store.hosts(plan.network);
+    wanted.pod_subnets.insert(hosts.begin(), hosts.end());
+    wanted.has_all_subnets = true;
+  }
+  apply(record.placement.on, ruleset_of(wanted));
+  if (!record.placement.leaving) return;
+  apply(*record.placement.leaving, nothing_of(plan.network));
+  const auto on_its_way = record;
+  record.placement.leaving.reset();
+  save(plan.network, record, on_its_way);
+}
+
+}  // namespace ipmasq::plugin

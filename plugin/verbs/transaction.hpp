@@ -1,0 +1,44 @@
+// The one way in which a call changes a node: step by step, with the way back beside the way there.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plugin/verbs/node.hpp"
+#include "plugin/verbs/plan.hpp"
+
+namespace ipmasq::plugin {
+
+/// Under the exclusive lock. Records come before rules, so that a call that is killed leaves word of what it
+/// was about, and new rules before old ones go; the word about a back end that is being left goes when it is
+/// clean.
+class Transaction {
+ public:
+  explicit Transaction(const Node& node) : node_(node) {}
+
+  /// Runs `steps`; where they throw, takes back what they did, the last one first, and throws the same. What
+  /// cannot be taken back either stays recorded, and the message says so.
+  void run(const std::function<void()>& steps);
+
+  /// Each of these is a step.
+  void save(const std::string& network, const state::NetworkRecord& record,
+            const std::optional<state::NetworkRecord>& before);
+  void save(const std::string& network, const state::Attachment& attachment);
+  void apply(config::Backend backend, const nat::Ruleset& ruleset);
+  /// Brings a network from what is recorded of it to what is planned.
+  void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before);
+
+  /// What changed in the kernel, a line each.
+  const std::vector<std::string>& changes() const { return changes_; }
+
+ private:
+  std::string roll_back();
+
+  Node node_;
+  std::vector<std::function<void()>> way_back_;
+  std::vector<std::string> changes_;
+};
+
+}  // namespace ipmasq::plugin
