@@ -65,6 +65,8 @@ class Outside:
 
     def __init__(self, node, addresses, pod_networks, number=0):
         self.namespace = Namespace("outside")
+        for namespace in (node, self.namespace):
+            namespace.sysctl(net__ipv6__conf__default__accept_dad=0)  # or IPv6 waits two seconds for the links' own addresses
         uplink = f"uplink{number}"
         ipv4, ipv6 = f"198.18.{number}.", f"2001:db8:18:{number or ''}:" + (":" if number else "")
         connect(node, uplink, self.namespace, "to-node")

@@ -1,0 +1,32 @@
+import json
+from pathlib import Path
+
+import pytest
+from harness.node import STATIC
+from harness.virtual_machine import KERNELS, Kernel, run_guest
+
+import guest
+
+
+class Said:
+    """What the guest of a kernel said, by case."""
+
+    def __init__(self, suite, folder):
+        lines, self.console = run_guest(Kernel(suite), Path(guest.__file__), guest.MODULES, folder)
+        self.cases = {name: rest for name, *rest in map(json.loads, lines.splitlines())}
+
+    def __getitem__(self, name):
+        assert name in self.cases, f"the guest did not come to it:\n{self.console}"
+        seen, *trouble = self.cases[name]
+        assert not trouble, f"{trouble[0]}\n{self.console}"
+        return seen
+
+
+@pytest.fixture(scope="session", params=["bullseye", "bookworm", "trixie"])
+def kernel(request, tmp_path_factory):
+    """What the one guest of this kernel said: Linux 5.10, 6.1, 6.12."""
+    if not (KERNELS / request.param).exists() or not (KERNELS / "programs").exists():
+        pytest.skip("the kernel is not there: scripts/install-kernels could not fetch Debian's kernels")
+    if not STATIC.exists():
+        pytest.skip("there is no static program: scripts/build-static could not get Debian's source package")
+    return Said(request.param, tmp_path_factory.mktemp(request.param))
