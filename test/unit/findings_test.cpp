@@ -132,10 +132,10 @@ TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {
 TEST_CASE("flannel's last rule matters where OSPF leads outside hosts to the node") {
   Facts facts;
   facts.node.foreign.rules = {{.program = "iptables-legacy",
-                       .chain = "FLANNEL-POSTRTG",
-                       .source = {{test::prefix("10.244.0.0/16"), true}},
-                       .destination = {{test::prefix("10.244.0.0/16")}},
-                       .target = "MASQUERADE"}};
+                               .chain = "FLANNEL-POSTRTG",
+                               .source = {{test::prefix("10.244.0.0/16"), true}},
+                               .destination = {{test::prefix("10.244.0.0/16")}},
+                               .target = "MASQUERADE"}};
   CHECK(text(facts).find("flannel-hides-outside-hosts") == std::string::npos);
   facts.node.processes = {"ospfd"};
   CHECK(text(facts).find(
