@@ -1,6 +1,7 @@
 """The shipped conflists, through cnitool, with the real plugins."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 from harness.host import ROOT
@@ -101,8 +102,9 @@ def test_check_finds_damage(site):
 def test_gc_and_status(site):
     site.cnitool("status", site.network)
     site.cnitool("add", site.network, site.pods[0])
-    # It names no attachment to any plugin, after a DEL of each that libcni knows.
-    with pytest.raises(AssertionError, match="neither cni.dev/valid-attachments nor cni.dev/attachments is there"):
+    # It names no attachment to any plugin (of 1.1.0: flannel's speaks 0.4.0), after a DEL of each that libcni knows.
+    named = "neither cni.dev/valid-attachments nor cni.dev/attachments is there"
+    with nullcontext() if site.network == "cbr0" else pytest.raises(AssertionError, match=named):
         site.cnitool("gc", site.network)
     assert site.run("find", "/run/cni/ip-masq", "-type", "f") == "/run/cni/ip-masq/lock\n"
     assert "IP-MASQ" not in site.save()
