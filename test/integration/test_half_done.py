@@ -1,0 +1,176 @@
+"""What fails half way, is lost, or belongs to somebody else: nothing is left that nobody tells, and nobody else is hurt."""
+
+import fcntl
+import json
+import shutil
+import subprocess
+
+import pytest
+from harness.node import Node
+from harness.texts import CBR0, CBR0_6, Subnet, expected, in_order
+
+NOTHING = expected("iptables")
+THEIRS = "table inet theirs { chain c { type nat hook postrouting priority 300; }; }"
+OTHER = Subnet("10.3.0.0/24", "other")
+
+
+@pytest.fixture
+def auto(tmp_path):
+    made = Node(tmp_path, "auto")
+    yield made
+    made.close()
+
+
+def ours_in_nft(node):
+    return in_order(node.nft("-s", "list", "ruleset")).replace("\n" + in_order(THEIRS), "")
+
+
+def placed(node):
+    return {network["name"]: (network["backend"], network.get("leaving")) for network in json.loads(node.tool("show", "-o", "json"))["networks"]}
+
+
+def test_a_move_that_a_lock_stops_is_taken_back(auto):
+    auto.add("pod-1", nonMasqueradeCIDRs=["10.0.0.0/8"])
+    before = auto.iptables_save()
+    auto.nft("-f", "-", input=THEIRS)
+    with open(auto.env["XTABLES_LOCKFILE"]) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        conf = auto.netconf(ips=["10.244.1.6/24"], nonMasqueradeCIDRs=["10.0.0.0/8"], lockTimeout="100ms")
+        assert auto.call("ADD", "pod-2", conf).error[0] == 11
+    assert "ip-masq" not in auto.nft("list", "ruleset")
+    assert (auto.iptables_save(), placed(auto), auto.recorded()) == (before, {"cbr0": ("iptables", None)}, ["cbr0/pod-1"])
+    auto.nft("delete", "table", "inet", "theirs")
+    auto.add("pod-2", ips=["10.244.1.6/24"], nonMasqueradeCIDRs=["192.0.2.0/24"])
+    changed = CBR0.but(kept=("192.0.2.0/24", "10.244.1.0/24", "169.254.0.0/16", "224.0.0.0/4"))
+    assert (auto.iptables_save(), auto.nft("list", "ruleset")) == (expected("iptables", changed), "")
+    assert json.loads(auto.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))["fate"] == "masqueraded"
+    auto.delete("pod-1")
+    auto.delete("pod-2")
+    assert (auto.iptables_save(), auto.nft("list", "ruleset")) == (NOTHING, "")
+
+
+def test_rules_that_are_gone_come_back_though_a_file_is_wrong(node):
+    (node.folder / "subnet.env").write_text("FLANNEL_NETWORK=10.244.0.0/16\n")
+    node.add("pod-1")
+    before = node.save()
+    node.nft("flush", "ruleset") if node.backend == "nftables" else node.iptables("-F")
+    (node.folder / "subnet.env").write_text("FLANNEL_NETWORK=10.244.0.0/99\n")
+    reply = node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"]))
+    assert reply.status == 0
+    assert reply.errors.startswith(f"ip-masq: {node.folder}/subnet.env, line 1: ")
+    assert node.save() == before
+
+
+def test_another_network_is_nobodys_business(tmp_path):
+    node = Node(tmp_path, "auto")
+    try:
+        node.add("pod-1", backend="iptables")
+        node.add("pod-2", name="other", ips=["10.3.0.5/24"], backend="nftables")
+        node.iptables("-F", "IP-MASQ-PODS")
+        (node.folder / "no-config").write_text("nonMasqueradeCIDRs: [x]\n")
+        with open(node.env["XTABLES_LOCKFILE"]) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            keys = {"name": "other", "backend": "nftables", "lockTimeout": "100ms"}
+            assert node.check("pod-2", ips=["10.3.0.5/24"], **keys) is None
+            assert node.call("ADD", "pod-3", node.netconf(ips=["10.3.0.6/24"], **keys)).status == 0
+            assert node.call("DEL", "pod-3", node.netconf(**keys)).status == 0
+            assert node.call("DEL", "pod-2", node.netconf(**keys)).status == 0
+        assert node.nft("list", "ruleset") == ""
+        assert node.check("pod-1", backend="iptables")[0] == 102
+    finally:
+        node.close()
+
+
+def test_two_state_folders_in_one_place_leave_each_other_alone(node, tmp_path):
+    second = str(tmp_path / "second")
+    node.add("pod-1")
+    node.add("pod-2", name="other", ips=["10.3.0.5/24"], stateDir=second)
+    assert node.save() == node.expected(CBR0, OTHER)
+    node.add("pod-3", ips=["10.244.1.6/24"], catchAll=False)
+    node.delete("pod-3")
+    node.add("pod-1")
+    assert node.save() == node.expected(CBR0, OTHER)
+    assert node.tool("sync").endswith(f"left alone: rules of {OTHER.prefix}, network other, of which nothing is recorded here\n")
+    node.delete("pod-1")
+    assert node.save() == node.expected(OTHER)
+    node.delete("pod-2", name="other", stateDir=second)
+    assert node.save() == node.expected()
+
+
+def test_after_loss_of_the_state_rules_stay_are_told_and_can_be_taken_away(node):
+    node.add("pod-1")
+    node.add("pod-2", ips=["10.244.2.5/24"])
+    both = node.expected(CBR0, Subnet("10.244.2.0/24"))
+    shutil.rmtree(node.state)
+    told = json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))
+    assert (told["fate"], told["warnings"]) == (
+        "kept", ["its record was lost, or another stateDir has it: an ADD, or GC, puts it right"])
+    findings = json.loads(node.tool("doctor", "-o", "json", check=False))["findings"]
+    assert [(finding["name"], finding["where"]) for finding in findings] == [
+        ("rules-without-record", ["10.244.1.0/24, network cbr0", "10.244.2.0/24, network cbr0"])]
+    node.delete("pod-1")
+    assert node.save() == both
+    node.add("pod-3", ips=["10.244.3.5/24"])
+    node.delete("pod-3")
+    assert node.save() == both
+    assert node.tool_status("uninstall", "--rules", "--state-dir", node.state, "--conf-dir", node.folder)[0] == 0
+    assert node.save() == node.expected()
+    assert list(node.files()) == ["lock"]
+
+
+def test_a_record_of_an_unknown_back_end_leaves_nothing_behind(node):
+    node.add()
+    path = node.state / "cbr0/network.json"
+    path.write_text(path.read_text().replace(f'"backend":"{node.backend}","leaving', "").replace(
+        f'"backend":"{node.backend}"}}', '"backend":"ebpf"}'))
+    assert "ebpf" in path.read_text()
+    node.delete()
+    assert node.save() == node.expected()
+    assert list(node.files()) == ["lock"]
+
+
+def test_files_of_somebody_else_keep_no_rules(node):
+    node.add()
+    for name in ("network.json~", "pods/notes.txt", "pods/.swp"):
+        (node.state / "cbr0" / name).write_text("{")
+    assert node.check() is None
+    node.delete()
+    assert node.save() == node.expected()
+
+
+def test_ipv6_alone_opens_no_table_of_ipv4(node):
+    node.add(ips=["fd00:10:244:1::5/64"])
+    assert node.run("cat", "/proc/net/ip_tables_names") == ""
+    assert node.save(6) == node.expected(CBR0_6, family=6)
+
+
+def test_looking_and_the_last_del_make_no_table(node):
+    node.add()
+    shutil.copytree(node.state, node.folder / "kept")
+    node.delete()
+    rebooted = Node(node.folder / "kept", node.backend)  # a namespace without any table
+    try:
+        rebooted.state = node.folder / "kept"
+        rebooted.tool("show"), rebooted.tool("doctor", check=False)
+        rebooted.call("STATUS", None, rebooted.netconf(version="1.1.0"))
+        rebooted.call("CHECK")
+        rebooted.delete()
+        rebooted.call("STATUS", None, rebooted.netconf(version="1.1.0"))
+        assert rebooted.run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names") == ""
+        assert rebooted.nft("list", "ruleset") == ""
+    finally:
+        rebooted.close()
+
+
+def test_a_state_folder_that_is_not_ours_alone_is_refused(node):
+    node.state.mkdir(mode=0o755)
+    node.add()
+    assert node.state.stat().st_mode & 0o777 == 0o755, "its mode is its owner's business"
+    node.state.chmod(0o777)
+    refusal = (5, f"stateDir {node.state} can be written to by others")
+    for command in ("ADD", "DEL", "CHECK"):
+        assert node.call(command).error == refusal
+    assert subprocess.run(node.inside("true")).returncode == 0
+    assert node.tool_status("show", "--state-dir", node.state)[2].startswith(f"ip-masq: {refusal[1]}\n")
+    node.state.chmod(0o755)
+    assert node.check() is None
