@@ -103,10 +103,14 @@ bool is_shown(std::string_view character) {
   const auto first = static_cast<std::uint8_t>(character[0]);
   if (character.size() == 1) return first >= ' ' && first != delete_character;
   if (first == 0xc2) return static_cast<std::uint8_t>(character[1]) >= 0xa0;
-  constexpr std::array<std::string_view, 11> unseen{"\u200e", "\u200f", "\u2028", "\u2029",
-                                                    "\u202a", "\u202b", "\u202c", "\u202d",
-                                                    "\u202e", "\u2066", "\u2067"};
-  return std::ranges::find(unseen, character) == unseen.end();
+  if (character.size() != 3) return true;
+  const auto bits = [character](std::size_t index, unsigned mask) {
+    return static_cast<std::uint8_t>(character[index]) & mask;
+  };
+  const auto code = bits(0, 0xfU) << 12U | bits(1, 0x3fU) << 6U | bits(2, 0x3fU);
+  const bool is_mark = code == 0x200e || code == 0x200f;
+  const bool turns = (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+  return !is_mark && !turns;
 }
 
 }  // namespace

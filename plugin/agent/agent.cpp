@@ -171,8 +171,9 @@ class Agent {
       const auto done = follow(*duties_.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
       if (!done.empty()) log(done + " (" + reason + ")");
     } catch (const Error& error) {
-      const auto tried = error.kind() == Kind::wrong_config ? "" : "cannot copy the configuration file: ";
-      troubles.insert(tried + std::string(error.what()));
+      const std::string tried =
+          error.kind() == Kind::wrong_config ? "" : "cannot copy the configuration file: ";
+      troubles.insert(tried + error.what());
     }
   }
 

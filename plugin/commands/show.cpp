@@ -36,6 +36,7 @@ Picture look(const std::filesystem::path& state_dir) {
 
 std::vector<std::string> texts_of(const std::set<net::Prefix>& subnets) {
   std::vector<std::string> texts;
+  texts.reserve(subnets.size());
   for (const auto& subnet : subnets) texts.push_back(net::to_text(subnet));
   return texts;
 }
