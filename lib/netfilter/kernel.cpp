@@ -41,11 +41,17 @@ std::unique_ptr<NatBackend> RealKernel::open(Backend backend, std::chrono::nanos
 
 Backend RealKernel::preferred(const nat::Ruleset& wanted, Tables tables) {
   const bool others_use_nftables = !foreign_nat_chains(1).empty();
-  if (others_use_nftables && !reason_against(Backend::nftables, wanted, tables)) return Backend::nftables;
+  std::optional<Error> no_nftables;
+  if (others_use_nftables) {
+    no_nftables = reason_against(Backend::nftables, wanted, tables);
+    if (!no_nftables) return Backend::nftables;
+  }
   const auto no_iptables = reason_against(Backend::iptables, wanted, tables);
   if (!no_iptables) return Backend::iptables;
-  if (!others_use_nftables && !reason_against(Backend::nftables, wanted, tables)) return Backend::nftables;
-  throw Error(*no_iptables);
+  if (!no_nftables) no_nftables = reason_against(Backend::nftables, wanted, tables);
+  if (!no_nftables) return Backend::nftables;
+  throw Error(Kind::absent, std::string(no_iptables->what()) + "; " + no_nftables->what(),
+              no_iptables->details() + "; " + no_nftables->details());
 }
 
 }  // namespace ipmasq::netfilter

@@ -30,8 +30,8 @@ class Kernel {
 
   /// The back end whose exemptions hold here: nftables where somebody else has a nat chain on postrouting
   /// there, which would undo those of iptables, and the kernel can carry `wanted` in nftables; also where it
-  /// has no legacy nat table for the families of `wanted`; else iptables. Throws Error, where neither can
-  /// carry it that of iptables: only what is absent decides.
+  /// has no legacy nat table for the families of `wanted`; else iptables. Throws Error, absent where neither
+  /// can carry it: only what is absent decides.
   virtual Backend preferred(const nat::Ruleset& wanted, Tables tables) = 0;
 };
 
