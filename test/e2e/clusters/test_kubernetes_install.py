@@ -91,8 +91,11 @@ def test_from_apply_to_delete(running):
     for pod in [late, *pods]:
         assert seen_from(pod) == (pod.node.address, pod.address)
     configure(cluster, "nonMasqueradeCIDRs: [\n")
-    until(cluster, lambda: "/etc/config/ip-masq-agent, line 2: not YAML" in cluster.kubectl("logs", *DAEMON_SET))
-    assert seen_from(pods[0]) == (pods[0].node.address, pods[0].address)
+    until(cluster, lambda: "config-wrong: /etc/config/ip-masq-agent keeps what was good last: /config/ip-masq, line 2: not YAML"
+          in cluster.kubectl("logs", *DAEMON_SET))
+    beside, = cluster.run_pods(pod_manifest("beside-a-typo", cluster.nodes[0]))
+    for pod in [beside, *pods]:
+        assert seen_from(pod) == (pod.node.address, pod.address)
     configure(cluster, "nonMasqueradeCIDRs: [10.0.0.0/8]\n")
     for pod in pods:
         until(cluster, lambda pod=pod: seen_from(pod) == (pod.address, pod.node.address))
