@@ -101,11 +101,13 @@ void add_network(const Network& network, Ruleset& ruleset) {
   ruleset.networks.insert(network.name);
   for (const auto& subnet : network.pod_subnets) ruleset.sources.push_back({subnet, network.name});
   for (const auto family : {Family::ipv4, Family::ipv6}) {
-    if (std::ranges::any_of(network.pod_subnets,
-                            [family](const auto& each) { return each.family() == family; }))
-      ruleset.chains.push_back(chain_of(network, family));
+    const bool is_needed =
+        network.has_more || std::ranges::any_of(network.pod_subnets, [family](const auto& each) {
+          return each.family() == family;
+        });
+    if (is_needed) ruleset.chains.push_back(chain_of(network, family));
   }
-  if (network.pod_subnets.empty()) return;
+  if (network.pod_subnets.empty() && !network.has_more) return;
   for (const auto& mark : network.netconf.yield_marks) {
     if (std::ranges::find(ruleset.yield_marks, mark) == ruleset.yield_marks.end())
       ruleset.yield_marks.push_back(mark);

@@ -20,6 +20,7 @@ struct Network {
   config::Netconf netconf = {};
   std::vector<net::Prefix> cluster_networks = {};  ///< from flannel's subnet.env
   std::set<net::Prefix> pod_subnets = {};          ///< none: the network needs no rules
+  bool has_more = false;                           ///< pod subnets that are not named here lead to its chains
 };
 
 enum class Verdict { keep, masquerade };
@@ -71,7 +72,7 @@ bool comes_first(const Source& left, const Source& right);
 /// that a call need know no more than its own network.
 struct Ruleset {
   std::vector<config::Mark> yield_marks = {};
-  std::vector<NetworkChain> chains = {};  ///< by network, then family
+  std::vector<NetworkChain> chains = {};  ///< by network, then family; stand where a source leads there
   std::vector<Source> sources =
       {};  ///< in the order of comes_first; each with a chain of its network and family
 

@@ -34,7 +34,8 @@ nat::Ruleset ruleset_of(const Plan& plan) {
   auto ruleset = nat::wanted_ruleset({{.name = plan.network,
                                        .netconf = plan.configuration.netconf,
                                        .cluster_networks = plan.configuration.made_of.cluster_networks,
-                                       .pod_subnets = plan.pod_subnets}});
+                                       .pod_subnets = plan.pod_subnets,
+                                       .has_more = !plan.has_all_subnets}});
   ruleset.has_all_sources = plan.has_all_subnets;
   for (const auto& subnet : plan.gone) ruleset.gone.insert({subnet, plan.network});
   return ruleset;

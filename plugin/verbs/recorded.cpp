@@ -36,7 +36,8 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
     if (!plan) continue;
     const bool is_here = !backend || network.stored.record->placement.on == *backend;
     networks.push_back({name, plan->configuration.netconf, plan->configuration.made_of.cluster_networks,
-                        is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{}});
+                        is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{},
+                        is_here && !plan->has_all_subnets});
   }
   auto ruleset = nat::wanted_ruleset(networks);
   ruleset.has_all_sources = knows_all;

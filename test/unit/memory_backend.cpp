@@ -18,7 +18,12 @@ MemoryTable target(const MemoryTable& standing, const nat::Ruleset& wanted) {
     if (!wanted.networks.contains(source.network))
       table.chains[source.network] = standing.chains.at(source.network);
   }
-  for (const auto& chain : wanted.chains) table.chains[chain.network].push_back(chain);
+  for (const auto& chain : wanted.chains) {
+    const auto leads_there = [&chain](const nat::Source& source) {
+      return source.network == chain.network && source.prefix.family() == chain.family;
+    };
+    if (std::ranges::any_of(table.sources, leads_there)) table.chains[chain.network].push_back(chain);
+  }
   return table;
 }
 

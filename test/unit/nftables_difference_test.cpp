@@ -342,6 +342,12 @@ TEST_CASE("yield marks of others stay while a network stays that is not decided 
   CHECK(marks(kernel) == "0x2 0x4 ");
   kernel.apply(wanted_ruleset({with("a", "", "10.1.0.0/16"), with("b", R"("5")", "10.2.0.0/16")}));
   CHECK(marks(kernel) == "0x5 ");
+  auto without = with("b", R"("5")", "10.3.0.0/16");
+  without.pod_subnets.clear();
+  without.has_more = true;
+  ruleset = wanted_ruleset({without});
+  ruleset.has_all_sources = false;
+  CHECK(difference(kernel.table, target(kernel.table, ruleset)).empty());
 }
 
 TEST_CASE("the tables of version 0.1.0 are taken over") {

@@ -89,6 +89,10 @@ TEST_CASE("one chain for each network and family that has pod subnets, and every
   CHECK(ruleset.networks == std::set<std::string>{"a", "b", "c"});
   CHECK(ruleset.has_all_sources);
   CHECK_FALSE(ruleset.has_all_marks);
+  auto with_more = test::network("d", "", {});
+  with_more.has_more = true;
+  CHECK(wanted_ruleset({with_more}).chains.size() == 2);
+  CHECK(wanted_ruleset({with_more}).yield_marks.size() == 2);
 }
 
 TEST_CASE("a single pod's own address reaches nobody, so that no rule keeps it") {

@@ -211,6 +211,20 @@ TEST_CASE("an ADD leaves alone what it knows nothing of: pods with an address of
   CHECK(runtime.in(Backend::iptables).empty());
 }
 
+TEST_CASE("what an ADD says is in force is so for pods with an address of their own, of either family") {
+  Runtime runtime;
+  const auto is_random = [&runtime] {
+    std::string text;
+    for (const auto& chain : runtime.kernel.tables[Backend::iptables].chains["cbr0"])
+      text += chain.translation.random_fully ? "random " : "plain ";
+    return text;
+  };
+  CHECK(runtime.add("1", "10.1.1.1/32").empty());
+  CHECK(is_random() == "random ");
+  CHECK(runtime.add("2", "fd00:1::2/64", "cbr0", R"(,"randomFully":false)").empty());
+  CHECK(is_random() == "plain plain ");
+}
+
 TEST_CASE("a DEL looks at the kernel only for the last pod of a subnet") {
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
