@@ -6,9 +6,11 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string_view>
+#include <system_error>
 
 #include "netfilter/iptables_entry.hpp"
 #include "netfilter/iptables_size.hpp"
@@ -192,7 +194,15 @@ bool has_table(const char* table) {
 
 template <typename Tables>
 bool has_nat_table() {
-  return has_table<Tables>(nat_table);
+  std::error_code error;
+  if (std::filesystem::exists("/proc/net", error)) return has_table<Tables>(nat_table);
+  try {
+    static_cast<void>(TableSocket<Tables>().info());
+    return true;
+  } catch (const Error& none) {
+    if (none.kind() != Kind::absent) throw;
+    return false;
+  }
 }
 
 std::string nat_table_sizes() {

@@ -17,7 +17,7 @@ template <typename Tables>
 bool has_table(const char* table);
 
 /// Whether this network namespace has a legacy nat table. Asking makes none, which every other call here
-/// does.
+/// does; but where there is no /proc to ask, only the table itself can tell. Throws Error.
 template <typename Tables>
 bool has_nat_table();
 
