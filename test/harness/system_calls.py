@@ -1,0 +1,275 @@
+"""The plugin under strace: which system calls it makes, and each of them refused, or its last."""
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.node import BINARY, Node, Reply, uncounted
+from harness.texts import in_order
+
+CLONE_NEWNET = 0x40000000
+PATIENCE = 20  # seconds: a call that takes longer hangs
+
+SANITIZED = b"__asan_init" in BINARY.read_bytes() if BINARY.exists() else False
+
+# main's first deed; what comes before it is the dynamic loader's.
+START = re.compile(r"^\d+ +rt_sigaction\(SIGPIPE, ")
+
+# What a call can fail with on a node that is short of something, or goes wrong. Memory is what the allocator asks for.
+MEMORY = {"brk": [], "mmap": ["ENOMEM"], "mremap": ["ENOMEM"], "munmap": ["ENOMEM"]}
+ERRORS = {
+    **MEMORY,
+    "openat": ["EMFILE", "EIO", "EPERM"],
+    "read": ["EIO", "EINTR"], "pread64": ["EIO", "EINTR"], "readv": ["EIO", "EINTR"],
+    "write": ["ENOSPC", "EIO", "EINTR"], "writev": ["ENOSPC", "EIO", "EINTR"],
+    "fsync": ["EIO", "EINTR"], "fdatasync": ["EIO", "EINTR"], "ftruncate": ["EIO"],
+    "newfstatat": ["EIO", "EPERM"], "fstat": ["EIO"], "statx": ["EIO", "EPERM"], "access": ["EIO"], "readlink": ["EIO"],
+    "getdents64": ["EIO", "ENOMEM"],
+    "mkdir": ["ENOSPC", "EPERM"], "mkdirat": ["ENOSPC", "EPERM"],
+    "rename": ["EIO", "ENOSPC"], "renameat": ["EIO", "ENOSPC"], "renameat2": ["EIO", "ENOSPC"], "link": ["ENOSPC"], "linkat": ["ENOSPC"],
+    "unlink": ["EIO", "EPERM"], "unlinkat": ["EIO", "EPERM"], "rmdir": ["EIO", "EPERM"],
+    "flock": ["EINTR", "EAGAIN", "ENOLCK"],
+    "socket": ["EMFILE", "ENOBUFS", "EPERM"], "bind": ["ENOMEM"], "connect": ["EPERM"], "getsockname": ["ENOBUFS"],
+    "getsockopt": ["ENOMEM", "EPERM", "EAGAIN"], "setsockopt": ["ENOMEM", "EPERM", "EAGAIN"],
+    "sendto": ["ENOBUFS", "ENOMEM", "EPERM", "EINTR"], "sendmsg": ["ENOBUFS", "ENOMEM", "EPERM", "EINTR"],
+    "recvfrom": ["ENOBUFS", "ENOMEM", "EINTR"], "recvmsg": ["ENOBUFS", "ENOMEM", "EINTR"],
+    "poll": ["EINTR", "ENOMEM"], "ppoll": ["EINTR", "ENOMEM"],
+    "clock_nanosleep": ["EINTR"], "nanosleep": ["EINTR"], "timer_create": ["EAGAIN"],
+}
+# Not refused: close() closes whatever it answers, which strace cannot do; the rest cannot fail as they are used.
+NEVER_REFUSED = {"close", "exit_group", "fcntl", "futex", "getpid", "gettid", "getuid", "geteuid", "lseek", "rt_sigaction",
+                 "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "umask", "uname", "prlimit64", "sched_yield", "timer_settime",
+                 "timer_delete", "setitimer", "madvise", "mprotect", "getrandom", "restart_syscall"}
+
+# Those that a program repeats when they answer EINTR; flock() has a caller that waits for it, and the tables'
+# EAGAIN says that somebody else has changed them.
+REPEATED = {("EINTR", name) for name in ERRORS} | {("EAGAIN", "flock")}
+
+
+@dataclass(frozen=True)
+class SystemCall:
+    """One of a run. `number`: of its name, as strace counts."""
+
+    name: str
+    number: int
+    text: str
+
+    @property
+    def errors(self):
+        if self.name in NEVER_REFUSED or (SANITIZED and self.name in MEMORY):
+            return []
+        if self.name == "brk":
+            return ["unchanged"]  # how the kernel refuses
+        if self.name in ("setsockopt", "getsockopt") and "SOL_SOCKET" in self.text:
+            return ["ENOMEM"]
+        return ERRORS.get(self.name, ["ENOMEM", "EIO"])
+
+    @property
+    def writes_answer(self):
+        """To stdout or stderr."""
+        return re.match(r"writev?\([12],", self.text) is not None
+
+    def must_be_repeated(self, error):
+        if self.name in ("getsockopt", "setsockopt"):
+            return error == "EAGAIN" and re.search(r"GET_ENTRIES|SET_REPLACE", self.text) is not None
+        return (error, self.name) in REPEATED
+
+
+@dataclass(frozen=True)
+class Point:
+    """`error`: what the call is refused with; None where the process is killed there."""
+
+    call: SystemCall
+    error: str = None
+
+    @property
+    def injection(self):
+        if self.error is None:
+            what = "signal=KILL"
+        else:
+            what = "retval=0" if self.error == "unchanged" else f"error={self.error}"
+        return f"inject={self.call.name}:{what}:when={self.call.number}"
+
+    def __str__(self):
+        return f"{self.error or 'killed'} at {self.call.name} {self.call.number}: {self.call.text[:110]}"
+
+
+def calls_after_start(log):
+    """Those that a log of strace -f lists from main on."""
+    numbers, calls, has_started = {}, [], False
+    for line in log.splitlines():
+        found = re.match(r"\d+ +((\w+)\(.*)", line)
+        if not found:
+            continue
+        text, name = found.groups()
+        numbers[name] = numbers.get(name, 0) + 1
+        has_started = has_started or START.match(line) is not None
+        if has_started:
+            calls.append(SystemCall(name, numbers[name], text))
+    assert calls, f"main's first system call is not there:\n{log}"
+    return calls
+
+
+def points_of(calls):
+    """Every refusal of every call, and every call as the last; under the sanitizers the refusals alone, since the rest
+    takes long."""
+    if SANITIZED:
+        return [Point(call, error) for call in without_looks_at_memory(calls) for error in call.errors]
+    return [Point(call, error) for call in calls for error in (*call.errors, None)]
+
+
+def without_looks_at_memory(calls):
+    """The sanitizers ask whether memory can be read by writing it into a pipe: pipe2, write, close, close."""
+    closes_left = 0
+    for call in calls:
+        if call.name == "pipe2":
+            closes_left = 2
+        if closes_left == 0:
+            yield call
+        elif call.name == "close":
+            closes_left -= 1
+
+
+@dataclass(frozen=True)
+class State:
+    """What stands on a node: both back ends without counters, and what is under the state directory but the lock.
+    `legacy`: the families whose legacy nat table there is; `is_new`: there is no state directory."""
+
+    nft: str = ""
+    iptables: str = ""
+    ip6tables: str = ""
+    files: tuple = ()
+    legacy: frozenset = field(default=frozenset(), compare=False)
+    is_new: bool = field(default=True, compare=False)
+
+    @property
+    def rules(self):
+        return self.nft, self.iptables, self.ip6tables
+
+    def difference(self, other):
+        """In what it differs from another, in few words."""
+        words = [name for name in ("nft", "iptables", "ip6tables") if getattr(self, name) != getattr(other, name)]
+        mine, others = dict(self.files), dict(other.files)
+        return " ".join(words + [path for path in sorted({*mine, *others}) if mine.get(path) != others.get(path)])
+
+
+EMPTY_TABLE = re.compile(r"\*nat\n(:[A-Z]+ ACCEPT \[0:0\]\n)+COMMIT\n")
+TABLE = {4: ("iptables-legacy", "ip_tables_names"), 6: ("ip6tables-legacy", "ip6_tables_names")}
+HERE = "/proc/thread-self/net"
+
+
+class Ground(Node):
+    """A node whose network namespace is that of the thread that made it, for as long as the thread lives: it starts
+    afresh in no time."""
+
+    def __init__(self, folder, backend):  # pylint: disable=super-init-not-called
+        self.backend = backend
+        self.folder = Path(folder)
+        self.folder.mkdir()
+        self.state = self.folder / "state"
+        self.env = {"XTABLES_LOCKFILE": str(self.folder / "xtables.lock")}
+        self.log = self.folder / "strace"
+        self.seen = None
+        self.pid = "no process"  # of the one disturbed last, whose files may carry it in their names
+        self.start_afresh()
+
+    def inside(self, *argv):
+        return [str(arg) for arg in argv]
+
+    def start_afresh(self):
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def close(self):
+        """The namespace goes with the thread."""
+
+    # -- what stands there
+
+    def is_at(self, state):
+        """Whether the last look showed just that, and nothing has been called since."""
+        seen = self.seen
+        return seen is not None and seen == state and (seen.legacy, seen.is_new) == (state.legacy, state.is_new)
+
+    def look(self):
+        tables = {family: self.table(family) for family in TABLE}
+        nft = in_order(self.nft("-s", "list", "ruleset"))
+        self.seen = State(nft, *(tables[family] or "" for family in (4, 6)), self.tree(),
+                     frozenset(family for family, text in tables.items() if text is not None), not self.state.exists())
+        return self.seen
+
+    def table(self, family):
+        """None where there is none: looking at it would make it."""
+        program, names = TABLE[family]
+        if "nat" not in Path(HERE, names).read_text().split():
+            return None
+        text = uncounted(self.run(f"{program}-save", "-t", "nat", env={**os.environ, **self.env}))
+        return "" if EMPTY_TABLE.fullmatch(text) else text
+
+    def tree(self):
+        found = []
+        for path in sorted(self.state.rglob("*")):
+            name = str(path.relative_to(self.state))
+            if name == "lock":
+                continue
+            text = "a folder" if path.is_dir() else path.read_text().replace(str(self.folder), "FOLDER")
+            found.append((name.replace(self.pid, "PID"), f"{path.stat().st_mode & 0o7777:o} {text}"))
+        return tuple(found)
+
+    def put(self, state):
+        """All of it, on ground that nobody has touched."""
+        self.start_afresh()
+        if state.nft:
+            self.nft("-f", "-", input=state.nft)
+        for family in state.legacy:
+            text = (state.iptables if family == 4 else state.ip6tables) or "*nat\nCOMMIT\n"
+            self.run(f"{TABLE[family][0]}-restore", "-w", input=text, env={**os.environ, **self.env})
+        if not state.is_new:
+            self.state.mkdir(mode=0o700)
+        for name, text in state.files:
+            mode, text = text.split(" ", 1)
+            path = self.state / name
+            if text == "a folder":
+                path.mkdir()
+            else:
+                path.write_text(text.replace("FOLDER", str(self.folder)))
+            path.chmod(int(mode, 8))
+
+    # -- the plugin, and under strace
+
+    def plain(self, argv, env, text):
+        self.seen = None
+        done = subprocess.run(self.inside(*argv), env=env, input=text, capture_output=True, text=True, timeout=PATIENCE)
+        return Reply(done.returncode, done.stdout, done.stderr)
+
+    def traced(self, argv, env, text, *options):
+        """(reply, what strace wrote)"""
+        command = ["strace", "-f", "-o", self.log, *options, *argv]
+        with subprocess.Popen(self.inside(*command), env={**env, "ASAN_OPTIONS": "detect_leaks=0"}, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+            try:
+                output, errors = process.communicate(text, timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                output, errors = process.communicate()
+                return Reply(None, output, errors), self.log.read_text()
+        return Reply(process.returncode, output, errors), self.log.read_text()
+
+    def record(self, argv, env, text):
+        """(reply, its system calls from main on)"""
+        reply, log = self.traced(argv, env, text)
+        return reply, calls_after_start(log.replace(f"{self.folder}/", ""))
+
+    def disturb(self, point, argv, env, text):
+        """The reply; None where it never came to the point."""
+        # Stopping at that call alone is quicker, but there strace cannot send a signal.
+        quickly = ["--seccomp-bpf"] if point.error else []
+        reply, log = self.traced(argv, env, text, *quickly, "-e", f"trace={point.call.name}", "-e", point.injection)
+        was_met = "killed by SIGKILL" in log if point.error is None else "(INJECTED)" in log
+        self.pid = log.split(None, 1)[0] if log else "no process"
+        return reply if was_met or reply.status is None else None
