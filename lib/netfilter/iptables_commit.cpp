@@ -103,8 +103,8 @@ bool commit(const std::vector<nat::iptables::Edit>& edits, xtc_handle* handle) {
 
 template <typename Tables>
 std::optional<TableChange> change_nat_table(const StateFor& state_for) {
-  constexpr int most_tries = 50;
-  constexpr int most_refusals = 5;
+  constexpr int most_tries = 200;
+  constexpr int most_refusals = 20;
   int refusals = 0;
   std::optional<TableChange> tried;
   for (int tries = 0; tries < most_tries; ++tries) {
