@@ -19,6 +19,7 @@ DESTINATIONS = {
 ON_UPLINK = [ipaddress.ip_network(text) for text in ("10.244.1.0/24", "10.245.1.0/24", "10.246.1.0/24", "fd00:10:244:1::/64",
                                                      "fd00:10:245:1::/64")]  # all but these
 GATEWAY = {4: "10.244.1.1", 6: "fd00:10:244:1::1"}
+SAY_NOTHING_OF_RULES = {"config-wrong", "record-damaged", "key-misspelt", "both-iptables-in-use"}  # of doctor's findings
 CHECKS = ("opened tables",)  # what is held beside the steps
 AGENT_PATIENCE = 5  # seconds
 TRY_AGAIN, WRONG_CONFIG = 11, 7
@@ -176,8 +177,12 @@ class Model:
     def may_refuse(self, network):
         if self.is_good() or network.candidates and not (network.is_lost or network.is_cut):
             return []
-        file = self.node.network_file(network.name)
-        return [] if file.exists() and is_record(file) else [WRONG_CONFIG]
+        return [] if self.is_known(network.name) else [WRONG_CONFIG]
+
+    def is_known(self, network):
+        """What is in force stands on disk."""
+        file = self.node.network_file(network)
+        return file.exists() and is_record(file)
 
     def add(self, pod, timeout="5s", killed_at=None, may=()):
         network = self.networks[pod.network]
@@ -256,7 +261,10 @@ class Model:
         names = [pod.name for pod in self.pods.values() if pod.network == network.name and pod not in gone] + list(more)
         valid = [{"containerID": name, "ifname": "eth0"} for name in names]
         may = [*may, *self.may_refuse(network)]
+        was_known = self.is_known(network.name)
         reply = self.node.call("GC", self.netconf(network, "1.1.0", timeout), **{key: valid for key in keys}, killed_at=killed_at)
+        if not was_known and self.is_known(network.name):
+            network.recorded.add(frozen(network.keys))  # what nothing good is recorded of is made of what the call says
         if reply.status == 0:
             for pod in self.pods.values():
                 pod.is_protected = False
@@ -384,7 +392,8 @@ class Model:
                 told = f"{question}: seen as {seen}, the lists say {sorted(listed, key=str)}"
                 if self.must_be_right(question.pod):
                     return f"{told}\n{self.node.explain(question.source, question.destination)[1]}"
-                if question.pod.is_recorded:
+                # Where network.json is damaged, nobody knows the lists: that the record is damaged is all that doctor can say.
+                if question.pod.is_recorded and self.is_known(question.pod.network):
                     unlike_listed.append(told)
             if number < explained:
                 self.explained += 1
@@ -393,9 +402,9 @@ class Model:
                     return f"{question}: seen as {seen}, explain says {fate}\n{answer}"
         if not unlike_listed:
             return None
-        doctor = self.node.doctor()
-        if doctor.status != 1:
-            return f"{unlike_listed[0]}, doctor finds nothing that could be why\n{doctor}"
+        found = self.node.findings()
+        if found <= SAY_NOTHING_OF_RULES:
+            return f"{unlike_listed[0]}, doctor finds nothing that could be why: {found}\n{self.node.doctor()}"
         self.named += len(unlike_listed)
         return None
 

@@ -191,6 +191,11 @@ class NodeUnderWalk:
     def doctor(self):
         return self.tool("doctor", "--conf-dir", self.conf_dir)
 
+    def findings(self):
+        """Names of what doctor says hurts."""
+        found = json.loads(self.tool("doctor", "--conf-dir", self.conf_dir, "-o", "json").output)["findings"]
+        return {each["name"] for each in found if each["weight"] == "hurts"}
+
     def sync(self, killed_at=None):
         return self.tool("sync", killed_at=killed_at)
 
