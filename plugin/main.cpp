@@ -1,12 +1,15 @@
 #include <csignal>
 #include <cstdlib>
+#include <ios>
 
 #include "plugin/commands/command_line.hpp"
 #include "plugin/verbs/cni_call.hpp"
 
 int main(int argc, char** argv) {
   // A reader that went away is a write error like any other.
-  std::signal(SIGPIPE, SIG_IGN);                                   // NOLINT(cert-err33-c)
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
+  // stdio's streams give up where a signal comes; those of C++ by themselves go on.
+  std::ios::sync_with_stdio(false);
   const bool is_cni_call = std::getenv("CNI_COMMAND") != nullptr;  // NOLINT(concurrency-mt-unsafe)
   return is_cni_call ? ipmasq::plugin::serve_cni_call() : ipmasq::plugin::run_command_line(argc, argv);
 }

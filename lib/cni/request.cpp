@@ -28,7 +28,7 @@ std::string read_all(std::istream& input) {
       throw Error(Kind::wrong_text, "the network configuration on stdin is larger than 4 MiB");
     }
   } while (input);
-  if (input.bad()) throw Error(Kind::failed, "cannot read the network configuration from stdin");
+  if (input.bad()) throw_errno("cannot read the network configuration from stdin");
   return text;
 }
 

@@ -2,6 +2,9 @@
 
 #include <netlink/errno.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <new>
 #include <string>
 
@@ -15,8 +18,15 @@ using Visitor = std::function<void(const nlmsghdr&)>;
 using Socket = std::unique_ptr<nl_sock, decltype(&nl_socket_free)>;
 using Message = std::unique_ptr<nl_msg, decltype(&nlmsg_free)>;
 
-[[noreturn]] void throw_failed(const char* tried, int error) {
-  throw Error(Kind::failed, std::string(tried) + ": " + nl_geterror(error));
+// libnl knows fewer errors than the kernel, whose own number is told where it set one.
+[[noreturn]] void throw_failed(const char* tried, int error, int number) {
+  throw Error(Kind::failed, std::string(tried) + ": " + (number != 0 ? text_of(number) : nl_geterror(error)));
+}
+
+// No route (also one that leads nowhere: unreachable, prohibit, blackhole), and no such link.
+bool is_none(int number) {
+  constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, ESRCH, ENOENT, ENODEV, EACCES, EINVAL};
+  return std::ranges::find(nothing_there, number) != nothing_there.end();
 }
 
 }  // namespace
@@ -27,7 +37,7 @@ bool ask(int type, int flags, std::span<const std::byte> header, const std::vect
   const Message question(nlmsg_alloc_simple(type, NLM_F_REQUEST | flags), nlmsg_free);
   if (!socket || !question) throw std::bad_alloc();
   if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error != 0)
-    throw_failed("cannot ask for routes", error);
+    throw_failed("cannot ask for routes", error, errno);
 
   // libnl takes what it sends by pointers that are not const.
   nlmsg_append(question.get(), const_cast<std::byte*>(header.data()), header.size(),
@@ -40,12 +50,20 @@ bool ask(int type, int flags, std::span<const std::byte> header, const std::vect
     return NL_OK;
   };
   nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, call, const_cast<Visitor*>(&visit));  // NOLINT
-  if (const int error = nl_send_auto(socket.get(), question.get()); error < 0)
-    throw_failed("cannot ask for routes", error);
+  int refusal = 0;
+  const nl_recvmsg_err_cb_t refuse = [](sockaddr_nl*, nlmsgerr* answer, void* number) -> int {
+    *static_cast<int*>(number) = -answer->error;
+    return NL_STOP;
+  };
+  nl_socket_modify_err_cb(socket.get(), NL_CB_CUSTOM, refuse, &refusal);
+  nl_complete_msg(socket.get(), question.get());
+  while (const int error = std::min(nl_send(socket.get(), question.get()), 0)) {
+    if (errno != EINTR) throw_failed("cannot ask for routes", error, errno);
+  }
+  errno = 0;
   const int error = nl_recvmsgs_default(socket.get());
-  // No route, and no such link, in libnl's words for ENETUNREACH and its like.
-  if (error == -NLE_OBJ_NOTFOUND || error == -NLE_NODEV || error == -NLE_FAILURE) return false;
-  if (error < 0) throw_failed("cannot read routes", error);
+  if (is_none(refusal)) return false;
+  if (error < 0) throw_failed("cannot read routes", error, refusal != 0 ? refusal : errno);
   return true;
 }
 

@@ -220,9 +220,8 @@ int run_command_line(int argc, const char* const* argv) {
   try {
     const int status = run(argc, argv);
     std::cout.flush();
-    if (std::cout) return status;
-    std::cerr << "ip-masq: cannot write to stdout\n";
-    return EXIT_FAILURE;
+    if (!std::cout) throw_errno("cannot write to stdout");
+    return status;
   } catch (const Error& error) {
     std::cerr << "ip-masq: " << error.what() << '\n';
     if (!error.details().empty()) std::cerr << "  " << error.details() << '\n';

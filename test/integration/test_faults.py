@@ -137,7 +137,7 @@ def test_the_result_cannot_be_written(node):
         done = subprocess.run(node.inside(BINARY), env=node.environment("ADD", "pod-1"), stdout=full,
                               stderr=subprocess.PIPE, input=json.dumps(node.netconf()).encode())
     assert done.returncode == 1
-    assert done.stderr == b"ip-masq: cannot write the result to stdout\n"
+    assert done.stderr == b"ip-masq: cannot write the result to stdout: No space left on device\n"
     node.delete()
     assert node.save() == node.expected()
 
