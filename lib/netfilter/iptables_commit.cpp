@@ -2,6 +2,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -107,18 +108,21 @@ std::optional<TableChange> change_nat_table(const StateFor& state_for) {
   constexpr int most_refusals = 20;
   int refusals = 0;
   std::optional<TableChange> tried;
+  int number = 0;  // why the last one failed, and what libiptc says of it
+  std::string reason;
+  // EINVAL may also mean that the table changed before the counters of its rules were in.
+  const auto is_outrun = [&] { return number == EAGAIN || (number == EINVAL && ++refusals < most_refusals); };
   for (int tries = 0; tries < most_tries; ++tries) {
     const auto handle = open_table<Tables>();
     TableChange change{observe<Tables>(handle.get()), {}};
     change.after = state_for(change.before);
     const auto edits = nat::iptables::difference(change.before, change.after);
+    // What failed may have been to set the counters, after the rules were in: a look tells.
     if (edits.empty()) return tried;
+    if (tried && !is_outrun()) throw_change_error<Tables>(number, reason, tried->after.chains);
     if (commit<Tables>(edits, handle.get())) return change;
-    const int number = errno;
-    // EINVAL may also mean that the rules are in, and that the table changed before their counters were: a
-    // look tells.
-    if (number != EAGAIN && (number != EINVAL || ++refusals == most_refusals))
-      throw_change_error<Tables>(number, Tables::error_text(number), change.after.chains);
+    number = errno;
+    reason = Tables::error_text(number);
     tried = std::move(change);
   }
   throw Error(Kind::busy, std::string("the nat table of ") + Tables::program + " changed under each of " +

@@ -45,8 +45,9 @@ using StateFor = std::function<nat::iptables::State(const nat::iptables::Observe
 
 /// Brings the table, in one commit, to what `state_for` says of it as libiptc reads it now; nullopt where all
 /// is right and nothing was committed. The caller holds the xtables lock. A commit that the kernel refuses
-/// with EAGAIN (somebody changed the table without the lock) is tried again from a fresh read. Throws Error:
-/// absent, forbidden, failed, refused, busy; the table is then as it was.
+/// with EAGAIN (somebody changed the table without the lock) is tried again from a fresh read; one that
+/// failed after the rules were in, at their counters, is done. Throws Error: absent, forbidden, failed,
+/// refused, busy; the table is then as it was.
 template <typename Tables>
 std::optional<TableChange> change_nat_table(const StateFor& state_for);
 
