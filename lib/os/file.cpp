@@ -52,10 +52,10 @@ class Blocks {
   std::string block_ = std::string(std::size_t{1} << 16U, '\0');
 };
 
-// Lets `write` fill a new file that then takes the place of `path`.
-void replace(const std::filesystem::path& path, mode_t mode,
+// Lets `write` fill a new file in the folder `workshop` that then takes the place of `path`.
+void replace(const std::filesystem::path& path, const std::filesystem::path& workshop, mode_t mode,
              const std::function<void(const FileDescriptor&)>& write) {
-  const auto temporary = path.parent_path() / (std::string(unfinished) + std::to_string(::getpid()));
+  const auto temporary = workshop / (std::string(unfinished) + std::to_string(::getpid()));
   ::unlink(temporary.c_str());  // of a process of this number that was cut short
   try {
     const FileDescriptor file(
@@ -69,6 +69,22 @@ void replace(const std::filesystem::path& path, mode_t mode,
     ::unlink(temporary.c_str());
     throw;
   }
+}
+
+// Closed where the file system can make none without a name.
+FileDescriptor open_nameless(const std::filesystem::path& folder) {
+  FileDescriptor file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!file.is_open() && errno != EOPNOTSUPP && errno != EISDIR)
+    throw_errno("cannot create a file in " + folder.string());
+  return file;
+}
+
+// Whether the file has the name now: not where something else has it, nor where there is no /proc.
+bool give_name(const FileDescriptor& file, const std::filesystem::path& path) {
+  const auto nameless = "/proc/self/fd/" + std::to_string(file.number());
+  if (::linkat(AT_FDCWD, nameless.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return true;
+  if (errno != EEXIST && errno != ENOENT) throw_errno("cannot create " + path.string());
+  return false;
 }
 
 }  // namespace
@@ -102,12 +118,41 @@ std::optional<std::string> read_file(const std::filesystem::path& path) {
 }
 
 void replace_file(const std::filesystem::path& path, std::string_view text, mode_t mode) {
-  replace(path, mode, [&](const FileDescriptor& file) { write_all(file, text, path); });
+  replace(path, path.parent_path(), mode, [&](const FileDescriptor& file) { write_all(file, text, path); });
+}
+
+void put_file(const std::filesystem::path& path, std::string_view text,
+              const std::filesystem::path& workshop) {
+  const auto write = [&](const FileDescriptor& file) { write_all(file, text, path); };
+  if (!is_there(path)) {
+    const auto file = open_nameless(workshop);
+    if (file.is_open()) {
+      write(file);
+      if (give_name(file, path)) return;
+    }
+  }
+  replace(path, workshop, owner_reads, write);
+}
+
+void check_writable(const std::filesystem::path& folder) {
+  constexpr auto text = "ip-masq looks whether it can write here\n";
+  const auto write = [&](const FileDescriptor& file) { write_all(file, text, folder); };
+  if (const auto file = open_nameless(folder); file.is_open()) return write(file);
+  const auto probe = folder / ".status";
+  replace(probe, folder, owner_reads, write);
+  remove_file(probe);
+}
+
+bool is_there(const std::filesystem::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) throw_errno("cannot look at " + path.string());
+  return false;
 }
 
 void copy_program(const std::filesystem::path& from, const std::filesystem::path& path) {
   constexpr mode_t everybody_runs = 0755;
-  replace(path, everybody_runs, [&](const FileDescriptor& file) {
+  replace(path, path.parent_path(), everybody_runs, [&](const FileDescriptor& file) {
     Blocks blocks(from);
     for (auto block = blocks.next(); !block.empty(); block = blocks.next()) write_all(file, block, path);
   });
@@ -127,10 +172,10 @@ void make_folder(const std::filesystem::path& path, mode_t mode) {
   const auto make = [](const std::filesystem::path& folder, mode_t with) {
     if (::mkdir(folder.c_str(), with) == 0) return 0;
     const int number = errno;
+    if (number != EEXIST) return number;
     struct stat status {};
-    const bool is_folder =
-        number == EEXIST && ::stat(folder.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-    return is_folder ? 0 : number == EEXIST ? ENOTDIR : number;
+    if (::stat(folder.c_str(), &status) != 0) return errno;
+    return S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
   };
   int number = make(path, mode);
   if (number == ENOENT) {  // from the top, once: a file system may say so whatever is there

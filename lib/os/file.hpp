@@ -32,6 +32,9 @@ class FileDescriptor {
   int number_ = -1;
 };
 
+/// Whether there is anything of this name, a link that leads nowhere as well. Throws Error{failed}.
+bool is_there(const std::filesystem::path& path);
+
 /// All of a file; nullopt where it does not exist. Throws Error{failed}, also for a file over 1 MiB.
 std::optional<std::string> read_file(const std::filesystem::path& path);
 
@@ -43,6 +46,14 @@ inline constexpr std::string_view unfinished = ".new-";
 /// The file is the old one or all of the new one at any time: written under a name of this process's own that
 /// begins with `unfinished`, then renamed. Throws Error{failed}; the old file then stands.
 void replace_file(const std::filesystem::path& path, std::string_view text, mode_t mode = owner_reads);
+
+/// The same, written in `workshop`, a folder of the same file system. Where there is no old file, and the
+/// file system can do so (O_TMPFILE), it has no name before it is whole, so that nothing is ever left of it.
+void put_file(const std::filesystem::path& path, std::string_view text,
+              const std::filesystem::path& workshop);
+
+/// Whether a file can be made in a folder and filled. Leaves none. Throws Error{failed} where it cannot.
+void check_writable(const std::filesystem::path& folder);
 
 /// The same with the bytes of another file, of any size, and mode 0755.
 void copy_program(const std::filesystem::path& from, const std::filesystem::path& path);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cni/environment.hpp"
+#include "cni/json.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 
@@ -56,11 +57,6 @@ std::optional<net::Prefix> parse_marker_name(std::string name) {
   return parsed ? std::optional(parsed->network()) : std::nullopt;
 }
 
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(fs::symlink_status(path, error));
-}
-
 void remove_folder(const fs::path& path) {
   if (::rmdir(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR || errno == ENOTEMPTY ||
       errno == EEXIST)
@@ -69,6 +65,7 @@ void remove_folder(const fs::path& path) {
 }
 
 void make_marker(const fs::path& path) {
+  if (os::is_there(path)) return;
   const auto make = [&path] {
     return os::FileDescriptor(
         ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
@@ -229,12 +226,24 @@ std::optional<NetworkRecord> Store::record(const std::string& network) const {
   }
 }
 
+std::optional<NetworkRecord> Store::undamaged_record(const std::string& network) const {
+  try {
+    return record(network);
+  } catch (const Error& error) {
+    if (error.kind() == Kind::wrong_text) return std::nullopt;
+    throw;
+  }
+}
+
 std::optional<Attachment> Store::attachment(const std::string& network, const cni::AttachmentId& id) const {
   for (const auto& path : {attachment_file(network, id), network_folder(network) / file_name(id)}) {
+    const auto text = exists() ? os::read_file(path) : std::nullopt;
+    if (!text) continue;
     try {
-      const auto text = exists() ? os::read_file(path) : std::nullopt;
-      if (text) return parse_attachment(*text, id);
-    } catch (const std::exception&) {
+      return parse_attachment(*text, id);
+    } catch (const Error&) {
+      return std::nullopt;
+    } catch (const cni::Json::exception&) {
       return std::nullopt;
     }
   }
@@ -242,7 +251,7 @@ std::optional<Attachment> Store::attachment(const std::string& network, const cn
 }
 
 bool Store::has_attachment(const std::string& network, const cni::AttachmentId& id) const {
-  return is_there(attachment_file(network, id));
+  return os::is_there(attachment_file(network, id));
 }
 
 std::set<net::Prefix> Store::subnets(const std::string& network) const {
@@ -284,8 +293,8 @@ bool Store::has_pods(const std::string& network) const {
 std::set<net::Prefix> Store::marked(const std::string& network, const cni::AttachmentId& id) const {
   auto found = subnets(network);
   found.merge(hosts(network));
-  std::erase_if(found,
-                [&](const auto& each) { return !is_there(marker_folder(network, each) / file_name(id)); });
+  std::erase_if(
+      found, [&](const auto& each) { return !os::is_there(marker_folder(network, each) / file_name(id)); });
   return found;
 }
 
@@ -312,7 +321,8 @@ fs::path Store::marker_folder(const std::string& network, const net::Prefix& sub
 // Hence those of an earlier attachment go first, and the new ones come last.
 void Store::save(const std::string& network, const Attachment& attachment) const {
   const auto name = file_name(attachment.id);
-  if (const auto before = this->attachment(network, attachment.id)) {
+  const auto before = this->attachment(network, attachment.id);
+  if (before) {
     for (const auto& subnet : before->pod_subnets) {
       if (std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end()) continue;
       os::remove_file(marker_folder(network, subnet) / name);
@@ -321,13 +331,14 @@ void Store::save(const std::string& network, const Attachment& attachment) const
   }
   const auto path = attachment_file(network, attachment.id);
   os::make_folder(path.parent_path(), owner_only);
-  os::replace_file(path, to_text(attachment));
+  if (before != attachment || !has_attachment(network, attachment.id))
+    os::put_file(path, to_text(attachment), network_folder(network));
   for (const auto& subnet : attachment.pod_subnets) make_marker(marker_folder(network, subnet) / name);
 }
 
 void Store::save(const std::string& network, const NetworkRecord& record) const {
   os::make_folder(network_folder(network), owner_only);
-  os::replace_file(network_folder(network) / record_file, to_text(record));
+  os::put_file(network_folder(network) / record_file, to_text(record), network_folder(network));
 }
 
 // The file goes last: a call that is killed before is repeated by the runtime, or by GC.
@@ -341,6 +352,11 @@ void Store::forget(const std::string& network, const cni::AttachmentId& id) cons
   }
   os::remove_file(network_folder(network) / file_name(id));
   os::remove_file(attachment_file(network, id));
+}
+
+void Store::mark(const std::string& network, const cni::AttachmentId& id,
+                 const std::set<net::Prefix>& subnets) const {
+  for (const auto& subnet : subnets) make_marker(marker_folder(network, subnet) / file_name(id));
 }
 
 void Store::forget_network(const std::string& network) const {
@@ -362,8 +378,9 @@ void Store::forget_network(const std::string& network) const {
 void Store::put_in_order(const std::string& network) const {
   const auto folder = network_folder(network);
   for (const auto& name : names_in(folder)) {
+    if (name.starts_with(os::unfinished)) os::remove_file(folder / name);
     const auto id = parse_file_name(name);
-    if (!id || is_there(attachment_file(network, *id))) continue;
+    if (!id || os::is_there(attachment_file(network, *id))) continue;
     const auto attachment = this->attachment(network, *id);
     if (!attachment) continue;
     save(network, *attachment);
@@ -372,9 +389,7 @@ void Store::put_in_order(const std::string& network) const {
 }
 
 void Store::check_writable() const {
-  const auto probe = folder_ / ".status";
-  os::replace_file(probe, "ip-masq looks whether it can write here\n");
-  os::remove_file(probe);
+  os::check_writable(folder_);
 }
 
 }  // namespace ipmasq::state

@@ -73,7 +73,9 @@ class Store {
   /// nullopt where there is none. Throws Error: wrong_text where it is damaged, wrong_config where a later
   /// version wrote it.
   std::optional<NetworkRecord> record(const std::string& network) const;
-  /// nullopt where there is none, or none that can be read.
+  /// The same, and nullopt where it is damaged: for calls that make it anew, or do without.
+  std::optional<NetworkRecord> undamaged_record(const std::string& network) const;
+  /// nullopt where there is none, or a damaged one.
   std::optional<Attachment> attachment(const std::string& network, const cni::AttachmentId& id) const;
   /// Whether there is a file of that name, damaged or not.
   bool has_attachment(const std::string& network, const cni::AttachmentId& id) const;
@@ -97,13 +99,17 @@ class Store {
   /// These need the exclusive lock. What is not there is no error.
   void save(const std::string& network, const NetworkRecord& record) const;
   void forget(const std::string& network, const cni::AttachmentId& id) const;
+  /// Marks pod subnets for an attachment whose file does not tell them.
+  void mark(const std::string& network, const cni::AttachmentId& id,
+            const std::set<net::Prefix>& subnets) const;
   /// The network must have no attachments. Also takes along what writes that were cut short left behind; what
   /// somebody else put there stays.
   void forget_network(const std::string& network) const;
-  /// Brings what version 0.1.0 recorded into this version's places.
+  /// Brings what version 0.1.0 recorded into this version's places, and takes along what writes that were cut
+  /// short left behind.
   void put_in_order(const std::string& network) const;
 
-  /// Writes a file and removes it again.
+  /// Throws Error{failed} where nothing can be written here. Leaves nothing.
   void check_writable() const;
 
   /// Whether a network may have this name here: "lock" is taken.

@@ -1,6 +1,7 @@
 #include "plugin/agent/sync_pass.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <set>
 
@@ -88,15 +89,22 @@ class Pass {
   // What all networks of a back end have in common: the order, and marks that none has any more.
   void settle_together() {
     if (!failed_.empty()) return;
-    recorded_ = read_recorded(node_.store);
+    attempt([this] { recorded_ = read_recorded(node_.store); });
     for (const auto backend : back_ends()) {
-      Transaction transaction(node_);
-      try {
+      attempt([this, backend] {
+        Transaction transaction(node_);
         transaction.run([&] { transaction.apply(backend, ruleset_of(recorded_, backend)); });
         std::ranges::copy(transaction.changes(), std::back_inserter(pass_.changes));
-      } catch (const std::exception& error) {
-        pass_.problems.emplace_back(error.what());
-      }
+      });
+    }
+  }
+
+  // What goes wrong is told beside what was done.
+  void attempt(const std::function<void()>& step) {
+    try {
+      step();
+    } catch (const std::exception& error) {
+      pass_.problems.emplace_back(error.what());
     }
   }
 

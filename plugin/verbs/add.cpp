@@ -40,16 +40,6 @@ state::Attachment attachment_of(const cni::Request& request, const config::Netco
   return attachment;
 }
 
-// What is recorded of the network; what is damaged is made anew from this call.
-std::optional<state::NetworkRecord> record_before(const state::Store& store, const std::string& network) {
-  try {
-    return store.record(network);
-  } catch (const Error& error) {
-    if (error.kind() == Kind::wrong_text) return std::nullopt;
-    throw;
-  }
-}
-
 // One ADD, from the request to the record.
 class Adding {
  public:
@@ -93,25 +83,25 @@ class Adding {
   // The common case, beside other calls of its kind: nothing to change but the record.
   bool under_shared_lock() {
     const auto lock = store_.lock_shared(node_.lock_timeout);
-    const auto before = record_before(store_, network_);
+    const auto before = store_.undamaged_record(network_);
     if (!before || before->is_carried_over || before->placement.leaving) return false;
     const auto same = store_.attachment(network_, attachment_.id);
-    if (same ? same->pod_subnets != attachment_.pod_subnets : store_.has_attachment(network_, attachment_.id))
-      return false;
+    if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
     const bool is_settled =
         before->made_of == plan.configuration.made_of &&
         choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
         node_.open(before->placement.on)->differences(ruleset_of(plan)).empty();
     if (!is_settled) return false;
-    store_.save(network_, attachment_);
+    Transaction transaction(node_);
+    transaction.run([&] { transaction.save(network_, attachment_); });
     return true;
   }
 
   void under_exclusive_lock() {
     const auto lock = store_.lock_exclusive(node_.lock_timeout);
     store_.put_in_order(network_);
-    const auto before = record_before(store_, network_);
+    const auto before = store_.undamaged_record(network_);
     auto plan = plan_beside(before);
     leave_earlier_subnets(before, plan);
     Transaction transaction(node_);
@@ -139,7 +129,7 @@ void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& o
   adding.run();
   for (const auto& problem : adding.problems()) warnings << "ip-masq: " << problem << '\n';
   output << cni::result_json(cni::prev_result(request.netconf), request.cni_version) << std::endl;
-  if (!output) throw Error(Kind::failed, "cannot write the result to stdout");
+  if (!output) throw_errno("cannot write the result to stdout");
 }
 
 }  // namespace ipmasq::plugin

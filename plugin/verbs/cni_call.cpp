@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -67,6 +68,8 @@ int serve_cni_call() {
     return EXIT_SUCCESS;
   } catch (const Error& error) {
     return report(version, error);
+  } catch (const std::bad_alloc&) {
+    return report(version, Error(Kind::failed, "out of memory", "the node has none for ip-masq: try again"));
   } catch (const std::exception& error) {
     return report(version, Error(Kind::failed, std::string("unexpected: ") + error.what()));
   }

@@ -28,15 +28,19 @@ class Deleting {
   void run() {
     node_.store.put_in_order(network_);
     const auto unused = subnets_that_go();
-    const auto record = readable_record();
+    // A damaged one must not keep a pod from ending either: its rules may then be anywhere.
+    const auto record = node_.store.undamaged_record(network_);
     std::set<net::Prefix> gone;
     std::ranges::copy_if(unused, std::inserter(gone, gone.end()), [&](const net::Prefix& subnet) {
       return !record || !record->unrecorded.contains(subnet);
     });
-    if (!gone.empty()) take_rules_along(gone, record);
-    node_.store.forget(network_, id_);
+    Transaction transaction(node_);
+    transaction.run([&] {
+      if (!gone.empty()) take_rules_along(transaction, gone, record);
+      transaction.forget(network_, id_);
+    });
     const bool keeps_rules = record && !record->unrecorded.empty();
-    if (!keeps_rules && !node_.store.has_pods(network_)) node_.store.forget_network(network_);
+    if (!keeps_rules) forget_network_without_pods(node_.store, network_);
   }
 
  private:
@@ -52,27 +56,14 @@ class Deleting {
     return subnets;
   }
 
-  // What cannot be read must not keep a pod from ending either: its rules may then be anywhere.
-  std::optional<state::NetworkRecord> readable_record() const {
-    try {
-      return node_.store.record(network_);
-    } catch (const Error& error) {
-      if (error.kind() == Kind::wrong_text) return std::nullopt;
-      throw;
-    }
-  }
-
-  void take_rules_along(const std::set<net::Prefix>& gone,
+  void take_rules_along(Transaction& transaction, const std::set<net::Prefix>& gone,
                         const std::optional<state::NetworkRecord>& record) const {
-    Transaction transaction(node_);
-    transaction.run([&] {
-      for (const auto backend : config::all_backends) {
-        const bool is_on = record && record->placement.on == backend;
-        const bool is_left = record && record->placement.leaving == backend;
-        if (record ? is_on || is_left : node_.open(backend)->may_hold_rules())
-          transaction.apply(backend, is_left ? nothing_of(network_) : ruleset_without(gone, record));
-      }
-    });
+    for (const auto backend : config::all_backends) {
+      const bool is_on = record && record->placement.on == backend;
+      const bool is_left = record && record->placement.leaving == backend;
+      if (record ? is_on || is_left : node_.open(backend)->may_hold_rules())
+        transaction.apply(backend, is_left ? nothing_of(network_) : ruleset_without(gone, record));
+    }
   }
 
   // The chain as it was made, less what it kept for the pod subnets that go; where nobody knows, as it

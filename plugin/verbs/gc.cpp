@@ -68,6 +68,18 @@ Plan plan_of(const state::Network& network, const cni::Request& request) {
           network.wanted_subnets(), network.is_complete};
 }
 
+void forget(const Node& node, const std::string& network, const cni::AttachmentId& id) {
+  Transaction transaction(node);
+  try {
+    transaction.run([&] { transaction.forget(network, id); });
+  } catch (const Error& error) {
+    throw Error(error.kind(),
+                std::string(error.what()) + "; the attachment of " + id.container_id + " (" + id.interface +
+                    ") stays recorded, though its rules may be gone: the next GC, or its DEL, forgets it",
+                error.details());
+  }
+}
+
 void take_all_rules(const Node& node, const std::string& network) {
   Transaction transaction(node);
   transaction.run([&] {
@@ -98,7 +110,8 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
   const auto lock = store.lock_exclusive(netconf.lock_timeout);
   store.put_in_order(request.network);
 
-  const auto recorded = store.load(request.network);
+  auto recorded = store.load(request.network);
+  recorded.record = store.undamaged_record(request.network);
   const auto living = without_stale(recorded, valid);
   auto stale = ids_in(recorded);
   std::erase_if(stale, [&valid](const auto& id) { return std::ranges::find(valid, id) != valid.end(); });
@@ -108,13 +121,13 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
   const bool rules_are_right =
       nothing_is_known || attempts.run([&] { bring_rules_to(node, living, recorded.record, request); });
   for (const auto& id : stale) {
-    attempts.run([&] { store.forget(request.network, id); });
+    attempts.run([&] { forget(node, request.network, id); });
   }
   // What is recorded of a network without attachments stays where rules could not be removed: the next call
   // tries again.
   const bool keeps_rules = living.record && !living.record->unrecorded.empty();
   if (rules_are_right && !living.has_pods() && !keeps_rules) {
-    attempts.run([&] { store.forget_network(request.network); });
+    attempts.run([&] { forget_network_without_pods(store, request.network); });
   }
   attempts.throw_failures();
 }

@@ -1,5 +1,7 @@
 #include "plugin/verbs/others.hpp"
 
+#include <functional>
+
 #include "plugin/verbs/transaction.hpp"
 
 namespace ipmasq::plugin {
@@ -25,14 +27,18 @@ std::vector<std::string> settle_others(const Node& node, const std::string& netw
   constexpr std::chrono::nanoseconds no_waiting{0};
   const Node impatient{node.kernel, node.store, no_waiting};
   std::vector<std::string> problems;
-  for (const auto& other : node.store.networks()) {
-    if (other == network) continue;
+  const auto attempt = [&problems](const std::string& what, const std::function<void()>& settle) {
     try {
-      settle_where_it_moves(impatient, other);
+      settle();
     } catch (const std::exception& error) {
-      problems.push_back("network " + other + " could not be settled: " + error.what());
+      problems.push_back(what + " could not be settled: " + error.what());
     }
-  }
+  };
+  attempt("other networks", [&] {
+    for (const auto& other : node.store.networks()) {
+      if (other != network) attempt("network " + other, [&] { settle_where_it_moves(impatient, other); });
+    }
+  });
   return problems;
 }
 

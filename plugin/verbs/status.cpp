@@ -11,16 +11,6 @@ namespace {
 
 using netfilter::Tables;
 
-// What is recorded of the network; none where that cannot be read, which the next ADD mends.
-std::optional<state::NetworkRecord> record_of(const state::Store& store, const std::string& network) {
-  try {
-    return store.record(network);
-  } catch (const Error& error) {
-    if (error.kind() == Kind::wrong_text) return std::nullopt;
-    throw;
-  }
-}
-
 Plan plan_of(const state::Store& store, const std::string& network, config::Configuration configuration,
              const std::optional<state::NetworkRecord>& record) {
   Plan plan{network, std::move(configuration), store.subnets(network)};
@@ -49,7 +39,7 @@ class Asking {
  private:
   void check_that_add_could_work() {
     const auto reading = config::read_configuration(request_.netconf);
-    const auto record = record_of(store_, request_.network);
+    const auto record = store_.undamaged_record(request_.network);
     auto configuration = config::in_force(reading, record ? std::optional(record->made_of) : std::nullopt);
     for (const auto& warning : configuration.netconf.warnings) warn(warning);
     for (const auto& problem : configuration.problems) warn(problem);
@@ -69,7 +59,7 @@ class Asking {
   bool recorded_subnets_lack_rules() {
     std::optional<state::NetworkRecord> record;
     try {
-      record = record_of(store_, request_.network);
+      record = store_.undamaged_record(request_.network);
     } catch (const Error&) {  // NOLINT(bugprone-empty-catch): nobody can say that there are any
     }
     if (!record) return false;

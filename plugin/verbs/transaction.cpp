@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "error/error.hpp"
@@ -15,9 +16,10 @@ void Transaction::run(const std::function<void()>& steps) {
     const auto left = roll_back();
     if (left.empty()) throw;
     throw Error(error.kind(), std::string(error.what()) + left, error.details());
-  } catch (...) {
-    roll_back();
-    throw;
+  } catch (const std::bad_alloc&) {
+    throw Error(Kind::failed, "out of memory" + roll_back());
+  } catch (const std::exception& error) {
+    throw Error(Kind::failed, error.what() + roll_back());
   }
 }
 
@@ -57,6 +59,14 @@ void Transaction::save(const std::string& network, const state::Attachment& atta
   node_.store.save(network, attachment);
 }
 
+void Transaction::forget(const std::string& network, const cni::AttachmentId& id) {
+  way_back_.emplace_back([this, network, id, before = node_.store.attachment(network, id),
+                          marked = node_.store.marked(network, id)] {
+    before ? node_.store.save(network, *before) : node_.store.mark(network, id, marked);
+  });
+  node_.store.forget(network, id);
+}
+
 void Transaction::apply(config::Backend backend, const nat::Ruleset& ruleset) {
   auto change = node_.open(backend)->apply(ruleset);
   std::ranges::move(change.lines, std::back_inserter(changes_));
@@ -82,6 +92,17 @@ void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRec
   const auto on_its_way = record;
   record.placement.leaving.reset();
   save(plan.network, record, on_its_way);
+}
+
+void forget_network_without_pods(const state::Store& store, const std::string& network) {
+  try {
+    if (!store.has_pods(network)) store.forget_network(network);
+  } catch (const Error& error) {
+    throw Error(error.kind(),
+                std::string(error.what()) + "; what was to be forgotten is, and files of network " + network +
+                    " are left: the same call again removes them",
+                error.details());
+  }
 }
 
 }  // namespace ipmasq::plugin

@@ -26,6 +26,7 @@ class Transaction {
   void save(const std::string& network, const state::NetworkRecord& record,
             const std::optional<state::NetworkRecord>& before);
   void save(const std::string& network, const state::Attachment& attachment);
+  void forget(const std::string& network, const cni::AttachmentId& id);
   void apply(config::Backend backend, const nat::Ruleset& ruleset);
   /// Brings a network from what is recorded of it to what is planned.
   void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before);
@@ -40,5 +41,9 @@ class Transaction {
   std::vector<std::function<void()>> way_back_;
   std::vector<std::string> changes_;
 };
+
+/// The last thing that is done of a network whose pods are forgotten and whose rules are gone; nothing where
+/// it has pods. The message of what it throws says that files are left, and who removes them.
+void forget_network_without_pods(const state::Store& store, const std::string& network);
 
 }  // namespace ipmasq::plugin
