@@ -194,9 +194,11 @@ void make_folder(const std::filesystem::path& path, mode_t mode) {
 }
 
 void remove_file(const std::filesystem::path& path) {
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) {
-    throw_errno("cannot remove " + path.string());
-  }
+  if (::unlink(path.c_str()) == 0) return;
+  const int number = errno;
+  if (!is_there(path)) return;  // a read-only file system says so whatever is there
+  errno = number;
+  throw_errno("cannot remove " + path.string());
 }
 
 }  // namespace ipmasq::os

@@ -58,9 +58,10 @@ std::optional<net::Prefix> parse_marker_name(std::string name) {
 }
 
 void remove_folder(const fs::path& path) {
-  if (::rmdir(path.c_str()) == 0 || errno == ENOENT || errno == ENOTDIR || errno == ENOTEMPTY ||
-      errno == EEXIST)
-    return;
+  if (::rmdir(path.c_str()) == 0 || errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) return;
+  const int number = errno;
+  if (!os::is_there(path)) return;
+  errno = number;
   throw_errno("cannot remove the folder " + path.string());
 }
 

@@ -38,7 +38,7 @@ def test_disk_full(node, small_disk):
     assert (code, message) == (5, f"cannot write {node.state}/new/network.json: No space left on device")
     assert (node.save(), node.files()) == (node.expected(CBR0), before)
     assert node.call("STATUS", None, node.netconf(version="1.1.0")).error == (
-        50, f"cannot write {node.state}/.status: No space left on device")
+        50, f"cannot write {node.state}: No space left on device")
     node.delete("pod-1")  # a DEL writes nothing
     assert node.save() == node.expected()
     assert not (node.state / "new").exists()
