@@ -258,9 +258,8 @@ NetfilterSocket::Heard NetfilterSocket::take(const nlmsghdr& answer, nl_msg* req
   }
 }
 
-std::optional<BatchAnswer> NetfilterSocket::send_batch(const std::vector<Message>& messages,
-                                                       std::optional<std::uint32_t> generation,
-                                                       Commit commit) {
+BatchAnswer NetfilterSocket::send_batch(const std::vector<Message>& messages,
+                                        std::optional<std::uint32_t> generation, Commit commit) {
   std::vector<std::uint8_t> batch;
   const auto append = [&](nl_msg* message) {
     nl_complete_msg(socket_.get(), message);
@@ -287,11 +286,11 @@ std::optional<BatchAnswer> NetfilterSocket::send_batch(const std::vector<Message
   return hear_batch(first, last);
 }
 
-std::optional<BatchAnswer> NetfilterSocket::hear_batch(std::uint32_t first, std::uint32_t last) {
+BatchAnswer NetfilterSocket::hear_batch(std::uint32_t first, std::uint32_t last) {
   BatchAnswer refusal;
   for (bool done = false; !done;) {
     auto block = receive();
-    if (!block) return std::nullopt;
+    if (!block) return {.lost = errno};
     for_each_message(*block, [&](const nlmsghdr& answer) {
       if (answer.nlmsg_type != NLMSG_ERROR) return true;
       const int number = number_in(answer);

@@ -61,6 +61,7 @@ struct BatchAnswer {
   std::optional<std::uint32_t> offset =
       {};                  ///< from that message's start, of the attribute that the kernel pointed to
   std::string words = {};  ///< the kernel's own on it; mostly empty
+  int lost = 0;            ///< errno with which the answer was lost; the rest is then not known
 };
 
 enum class Commit { yes, no };
@@ -81,10 +82,10 @@ class NetfilterSocket {
 
   /// Sends all messages to nf_tables as one batch, which the kernel takes whole or not at all. With
   /// `generation` (NFTA_GEN_ID) it refuses with ERESTART, and no message, where somebody committed since.
-  /// Commit::no: it checks and answers all the same, and changes nothing. nullopt: sent, but the answer was
-  /// lost. Throws Error where nothing was sent: forbidden, failed. For one batch in the socket's life.
-  std::optional<BatchAnswer> send_batch(const std::vector<Message>& messages,
-                                        std::optional<std::uint32_t> generation, Commit commit);
+  /// Commit::no: it checks and answers all the same, and changes nothing. Throws Error where nothing was
+  /// sent: forbidden, failed. For one batch in the socket's life.
+  BatchAnswer send_batch(const std::vector<Message>& messages, std::optional<std::uint32_t> generation,
+                         Commit commit);
 
  private:
   struct Free {
@@ -100,7 +101,7 @@ class NetfilterSocket {
   static Heard take(const nlmsghdr& answer, nl_msg* request,
                     const std::function<bool(const nlmsghdr&)>& visit);
   /// The answers to a batch, up to that to its first message (the edge, refused with all of it) or its last.
-  std::optional<BatchAnswer> hear_batch(std::uint32_t first, std::uint32_t last);
+  BatchAnswer hear_batch(std::uint32_t first, std::uint32_t last);
 
   std::unique_ptr<nl_sock, Free> socket_;
 };

@@ -193,8 +193,8 @@ constexpr const char* trial_table = "ip-masq-trial";
 // A change that was sent and never answered.
 class Unanswered {
  public:
-  void add(NftablesChange change) {
-    if (++times_ == most_times) throw Error(Kind::failed, text);
+  void add(NftablesChange change, int number) {
+    if (++times_ == most_times) throw Error(Kind::failed, std::string(text) + " (" + text_of(number) + ")");
     if (!first_) first_ = std::move(change);
   }
 
@@ -232,9 +232,13 @@ NftablesChange change_nftables_table(const NftablesTargetFor& target_for) {
     if (edits.empty()) return unanswered.or_nothing(std::move(table));
     const BatchWriter batch(std::string(nat::nftables::table_name), edits);
     const auto answer = NetfilterSocket().send_batch(batch.messages(), generation, Commit::yes);
-    if (answer && answer->number == 0) return {std::move(table), std::move(edits)};
-    if (answer && !is_outrun(*answer)) throw_refusal(*answer, batch);
-    if (!answer) unanswered.add({std::move(table), std::move(edits)});
+    if (answer.lost != 0) {
+      unanswered.add({std::move(table), std::move(edits)}, answer.lost);
+    } else if (answer.number == 0) {
+      return {std::move(table), std::move(edits)};
+    } else if (!is_outrun(answer)) {
+      throw_refusal(answer, batch);
+    }
     tries.again("changed");
   }
 }
@@ -244,11 +248,12 @@ void check_nftables_table(const Table& table) {
   if (edits.empty()) return;
   const BatchWriter batch(trial_table, edits);
   const auto answer = NetfilterSocket().send_batch(batch.messages(), std::nullopt, Commit::no);
-  if (!answer) {
+  if (answer.lost != 0) {
     throw Error(Kind::failed,
-                "whether the kernel takes table inet ip-masq is not known: its answer was lost");
+                "whether the kernel takes table inet ip-masq is not known: its answer was lost (" +
+                    text_of(answer.lost) + ")");
   }
-  if (answer->number != 0) throw_refusal(*answer, batch);
+  if (answer.number != 0) throw_refusal(answer, batch);
 }
 
 }  // namespace ipmasq::netfilter
