@@ -10,6 +10,9 @@ namespace ipmasq::plugin {
 
 namespace {
 
+constexpr auto rules_stay = "rules of pods that are gone stay until a GC can take them along";
+constexpr auto nothing_is_forgotten = "all attachments stay recorded: the next GC tries again";
+
 // Does one thing after the other, and tells of all that failed at the end.
 class Attempts {
  public:
@@ -19,10 +22,12 @@ class Attempts {
       return true;
     } catch (const Error& error) {
       if (messages_.empty()) kind_ = error.kind();
-      messages_ += (messages_.empty() ? "" : "; ") + std::string(error.what());
+      tell(error.what());
       return false;
     }
   }
+
+  void tell(const std::string& message) { messages_ += (messages_.empty() ? "" : "; ") + message; }
 
   void throw_failures() const {
     if (!messages_.empty()) throw Error(kind_, messages_);
@@ -44,18 +49,18 @@ bool are_recorded(const std::vector<cni::AttachmentId>& valid, const state::Netw
 }
 
 // What of `network` is valid; where all of `valid` is recorded, that is all that lives.
-state::Network without_stale(state::Network network, const std::vector<cni::AttachmentId>& valid) {
+state::Network without_stale(const state::Store& store, state::Network network,
+                             const std::vector<cni::AttachmentId>& valid) {
   const auto is_stale = [&valid](const cni::AttachmentId& id) {
     return std::ranges::find(valid, id) == valid.end();
   };
   std::erase_if(network.attachments, [&](const auto& each) { return is_stale(each.id); });
   std::erase_if(network.damaged_ids, is_stale);
-  if (network.damaged_ids.empty()) {
-    network.pod_subnets.clear();
-    network.is_complete = true;
-    for (const auto& attachment : network.attachments)
-      network.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
-  }
+  if (network.damaged_ids.empty()) network.is_complete = true;
+  network.pod_subnets.clear();
+  for (const auto& id : network.damaged_ids) network.pod_subnets.merge(store.marked(network.name, id));
+  for (const auto& attachment : network.attachments)
+    network.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   if (are_recorded(valid, network) && network.record) network.record->unrecorded.clear();
   return network;
 }
@@ -78,6 +83,18 @@ void forget(const Node& node, const std::string& network, const cni::AttachmentI
                     ") stays recorded, though its rules may be gone: the next GC, or its DEL, forgets it",
                 error.details());
   }
+}
+
+// Rules that could not be taken along are known of until a later GC takes them.
+void keep_word_of_rules(const state::Store& store, const state::Network& recorded,
+                        const state::Network& living) {
+  const auto before = store.undamaged_record(recorded.name);
+  if (!before) return;  // the next ADD looks which stand
+  auto record = *before;
+  for (const auto& subnet : recorded.pod_subnets) {
+    if (!living.pod_subnets.contains(subnet)) record.unrecorded.insert(subnet);
+  }
+  if (record != before) store.save(recorded.name, record);
 }
 
 void take_all_rules(const Node& node, const std::string& network) {
@@ -112,7 +129,7 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
 
   auto recorded = store.load(request.network);
   recorded.record = store.undamaged_record(request.network);
-  const auto living = without_stale(recorded, valid);
+  const auto living = without_stale(store, recorded, valid);
   auto stale = ids_in(recorded);
   std::erase_if(stale, [&valid](const auto& id) { return std::ranges::find(valid, id) != valid.end(); });
 
@@ -120,8 +137,11 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
   const bool nothing_is_known = !living.record && !living.has_pods() && !are_recorded(valid, living);
   const bool rules_are_right =
       nothing_is_known || attempts.run([&] { bring_rules_to(node, living, recorded.record, request); });
+  const bool may_forget =
+      rules_are_right || attempts.run([&] { keep_word_of_rules(store, recorded, living); });
+  if (!rules_are_right && !stale.empty()) attempts.tell(may_forget ? rules_stay : nothing_is_forgotten);
   for (const auto& id : stale) {
-    attempts.run([&] { forget(node, request.network, id); });
+    if (may_forget) attempts.run([&] { forget(node, request.network, id); });
   }
   // What is recorded of a network without attachments stays where rules could not be removed: the next call
   // tries again.

@@ -334,8 +334,17 @@ TEST_CASE("GC goes on after an error and reports all of them") {
            container +
            " (eth0) stays recorded, though its rules may be gone: the next GC, or its DEL, forgets it";
   };
-  CHECK(runtime.gc("[]") == "101: the kernel says no" + stays("a") + stays("b"));
-  CHECK(runtime.recorded() == "cbr0 on iptables: (damaged)");
+  CHECK(runtime.gc("[]") ==
+        "101: the kernel says no; rules of pods that are gone stay until a GC can take them along" +
+            stays("a") + stays("b"));
+  CHECK(runtime.recorded() == "cbr0 on iptables: (damaged) +10.1.1.0/24");
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 ");
+
+  runtime.kernel.refuses.clear();
+  for (const auto* const name : {"/a:eth0", "/b:eth0"}) std::filesystem::remove(folder + name);
+  CHECK(runtime.gc("[]").empty());
+  CHECK(runtime.recorded().empty());
+  CHECK(runtime.in_kernel().empty());
 }
 
 TEST_CASE("a record that is damaged is made anew, and its rules go wherever they are") {
