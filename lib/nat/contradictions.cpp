@@ -141,6 +141,7 @@ class Walk {
   struct Step {
     Answer certainty = Answer::yes;  // that the packet comes here
     bool names_destination = false;  // somewhere on the way here
+    bool is_above_ours = false;      // the way here begins before the jump to our chain
   };
 
   static std::string place(const std::string& program, const std::string& family, const std::string& table,
@@ -166,7 +167,7 @@ class Walk {
     if (base.is_nat && untracked_ == Answer::yes) return;
     if (base.is_nat && translated_in_ == base.hook) return;
     const auto certainty = base.is_nat && untracked_ == Answer::may ? Answer::may : Answer::yes;
-    const auto visit = walk(base.program, base.family, base.table, base.chain, {certainty, false});
+    const auto visit = walk(base.program, base.family, base.table, base.chain, {certainty});
     mark_ = visit.mark;
   }
 
@@ -267,8 +268,8 @@ class Walk {
 
   Visit walk(const std::string& program, const std::string& family, const std::string& table,
              const std::string& chain, const Step& step) {
-    const auto key =
-        std::tuple(place(program, family, table, chain), step.certainty, step.names_destination, mark_);
+    const auto key = std::tuple(place(program, family, table, chain), step.certainty, step.names_destination,
+                                step.is_above_ours, mark_);
     const auto [known, is_new] = visits_.try_emplace(key, Visit{Answer::no, mark_});
     if (!is_new) {
       mark_ = known->second.mark;
@@ -283,7 +284,8 @@ class Walk {
       const auto matches = holds(*rule);
       if (matches == Answer::no) continue;
       const Step next{both(step.certainty, both(here, matches)),
-                      step.names_destination || names_destination(*rule)};
+                      step.names_destination || names_destination(*rule),
+                      step.is_above_ours || rule->is_above_ours};
       const auto outcome = apply(*rule, next);
       if (outcome.ends_all != Answer::no) {
         ended = std::max(ended, both(outcome.ends_all, both(here, matches)));
@@ -320,17 +322,30 @@ class Walk {
     if (rule.translates()) return translate(rule, step);
     if (rule.verdicts) return follow_verdicts(rule, step);
     if (rule.is_jump) return follow(rule, rule.target, rule.is_goto, step);
-    return verdict(rule.target, rule);
+    return verdict(rule.target, rule, step);
   }
 
-  Outcome verdict(const std::string& target, const ForeignRule& rule) {
-    if (target == "ACCEPT" || target == "DROP" || target == "REJECT") return {Answer::yes, Answer::yes};
-    if (target == "RETURN") return {Answer::no, Answer::yes};
+  Outcome verdict(const std::string& target, const ForeignRule& rule, const Step& step) {
+    if (target == "ACCEPT" || target == "DROP" || target == "REJECT") {
+      pass_ours_by(rule, step);
+      return {Answer::yes, Answer::yes};
+    }
+    if (target == "RETURN") {
+      if (rule.is_above_ours) pass_ours_by(rule, step);
+      return {Answer::no, Answer::yes};
+    }
     if (target == "QUEUE" || target == "NFQUEUE") {
       report(Kind::handed_over, Answer::may, rule, "hands it to a program, which decides");
       return {Answer::yes, Answer::yes};
     }
     return {};
+  }
+
+  // It leaves POSTROUTING of legacy iptables before it comes to our jump.
+  void pass_ours_by(const ForeignRule& rule, const Step& step) {
+    if (ours_.is_nftables || !step.is_above_ours) return;
+    if (flow_.fate == Fate::kept || flow_.fate == Fate::left_alone) return;
+    report(Kind::passed_by, step.certainty, rule, "lets it go before our rules are asked");
   }
 
   Outcome follow(const ForeignRule& rule, const std::string& chain, bool is_goto, const Step& step) {
@@ -345,9 +360,9 @@ class Walk {
     for (const auto& element : set->elements) {
       const auto is_it = is_element(element, *rule.verdicts);
       if (is_it == Answer::no) continue;
-      const Step next{both(step.certainty, is_it), step.names_destination};
+      const Step next{both(step.certainty, is_it), step.names_destination, step.is_above_ours};
       const auto each = element.is_jump ? follow(rule, element.target, element.is_goto, next)
-                                        : verdict(element.target, rule);
+                                        : verdict(element.target, rule, next);
       outcome.ends_all = std::max(outcome.ends_all, both(each.ends_all, is_it));
       outcome.leaves = std::max(outcome.leaves, both(each.leaves, is_it));
     }
@@ -378,7 +393,7 @@ class Walk {
   Outcome translate(const ForeignRule& rule, const Step& step) {
     const Outcome ends{Answer::yes, Answer::yes};
     if (base_->hook != Hook::postrouting || flow_.fate == Fate::left_alone) return ends;
-    const auto asked = is_asked(rule);
+    const auto asked = is_asked(rule, step);
     if (asked == Answer::no) return ends;
     const auto certainty = both(step.certainty, asked);
     if (certainty == Answer::yes) translated_in_ = Hook::postrouting;
@@ -396,10 +411,10 @@ class Walk {
   }
 
   // Whether a NAT rule on postrouting is asked about what our rules have a fate for.
-  Answer is_asked(const ForeignRule& rule) const {
+  Answer is_asked(const ForeignRule& rule, const Step& step) const {
     const bool is_legacy = rule.program != "nft";
     if (is_legacy) {
-      if (!ours_.is_nftables && rule.is_above_ours) return Answer::yes;
+      if (!ours_.is_nftables && step.is_above_ours) return Answer::yes;
       // Our chain in POSTROUTING hands on what it returns only.
       return ours_.holds || flow_.fate == Fate::masqueraded ? Answer::no : Answer::yes;
     }
@@ -502,7 +517,7 @@ class Walk {
   std::optional<net::Address> destination_;
   std::unordered_map<std::string, std::vector<const ForeignRule*>> chains_;
   std::unordered_map<std::string, const ForeignSet*> sets_;
-  std::map<std::tuple<std::string, Answer, bool, PacketMark>, Visit> visits_;  // of one base chain
+  std::map<std::tuple<std::string, Answer, bool, bool, PacketMark>, Visit> visits_;  // of one base chain
   const ForeignChain* base_ = nullptr;
   bool passed_ours_ = false;
   PacketMark mark_;

@@ -39,6 +39,7 @@ struct Flow {
 struct Contradiction {
   enum class Kind {
     translated_by_others,  ///< its source is another than our rules give
+    passed_by,             ///< our rules are not asked: it stays with what others do
     not_tracked,           ///< nothing translates it: the pod's own address goes out
     yield_mark_set,        ///< our rules leave it alone
     redirected,            ///< it goes elsewhere, where another fate is decided, or ends on this node

@@ -114,6 +114,7 @@ nat::Fate fate_under(nat::Contradiction::Kind kind, nat::Fate ours) {
     case nat::Contradiction::Kind::not_tracked:
       return nat::Fate::kept;
     case nat::Contradiction::Kind::yield_mark_set:
+    case nat::Contradiction::Kind::passed_by:
       return nat::Fate::left_alone;
     case nat::Contradiction::Kind::redirected:
     case nat::Contradiction::Kind::handed_over:

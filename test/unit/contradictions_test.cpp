@@ -115,6 +115,28 @@ TEST_CASE("of legacy iptables only what stands above our jump") {
   CHECK(text({{rule}, legacy_chains(), {}}, in_iptables, flow(Fate::kept)) ==
         "hides it behind the address of the interface by which it leaves\n"
         "  iptables-legacy -t nat -A POSTROUTING -j MASQUERADE\n");
+
+  auto leads = legacy("nat", "POSTROUTING", jump("THEIRS"));
+  const auto in_chain = [](const char* target) {
+    return legacy("nat", "THEIRS", {.program = "", .chain = "", .target = target});
+  };
+  CHECK(text({{leads, in_chain("MASQUERADE")}, legacy_chains(), {}}, in_iptables, flow(Fate::kept)).empty());
+  leads.is_above_ours = true;
+  CHECK(text({{leads, in_chain("MASQUERADE")}, legacy_chains(), {}}, in_iptables, flow(Fate::kept)) ==
+        "hides it behind the address of the interface by which it leaves\n"
+        "  iptables-legacy -t nat -A THEIRS -j MASQUERADE\n");
+  CHECK(text({{leads, in_chain("ACCEPT")}, legacy_chains(), {}}, in_iptables, flow(Fate::masqueraded)) ==
+        "lets it go before our rules are asked\n"
+        "  iptables-legacy -t nat -A THEIRS -j ACCEPT\n");
+  CHECK(text({{leads, in_chain("ACCEPT")}, legacy_chains(), {}}, in_iptables, flow(Fate::kept)).empty());
+  CHECK(
+      text({{leads, in_chain("ACCEPT")}, legacy_chains(), {}}, in_nftables, flow(Fate::masqueraded)).empty());
+  CHECK(
+      text({{leads, in_chain("RETURN")}, legacy_chains(), {}}, in_iptables, flow(Fate::masqueraded)).empty());
+  rule.target = "RETURN";
+  CHECK(text({{rule}, legacy_chains(), {}}, in_iptables, flow(Fate::masqueraded)) ==
+        "lets it go before our rules are asked\n"
+        "  iptables-legacy -t nat -A POSTROUTING -j RETURN\n");
 }
 
 TEST_CASE("NOTRACK matters to what is masqueraded, where something leads to it") {
