@@ -6,11 +6,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <string_view>
-#include <system_error>
 
 #include "netfilter/iptables_entry.hpp"
 #include "netfilter/iptables_size.hpp"
@@ -194,8 +192,7 @@ bool has_table(const char* table) {
 
 template <typename Tables>
 bool has_nat_table() {
-  std::error_code error;
-  if (std::filesystem::exists("/proc/net", error)) return has_table<Tables>(nat_table);
+  if (os::is_there("/proc/net")) return has_table<Tables>(nat_table);
   try {
     static_cast<void>(TableSocket<Tables>().info());
     return true;

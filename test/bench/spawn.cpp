@@ -1,10 +1,11 @@
 // Times a program as whole processes: spawn RUNS one|all INPUT PROGRAM [ARGUMENT...]
 //
 // Starts PROGRAM once per run with CNI_CONTAINERID=bench-N and INPUT as its standard input; "one": one after
-// the other, "all": all at once. Prints the milliseconds of each run (one) or of all together (all), a line
-// each.
+// the other, "all": all at once. Prints the milliseconds of each run and its peak memory in KiB (one), or the
+// milliseconds of all together (all), a line each.
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,10 +34,11 @@ pid_t start(const char* input, char** argv) {
   return pid;
 }
 
-void finish(pid_t pid) {
+rusage finish(pid_t pid) {
   int status = 0;
-  waitpid(pid, &status, 0);
-  if (status == 0) return;
+  rusage used{};
+  wait4(pid, &status, 0, &used);
+  if (status == 0) return used;
   std::cerr << "a run failed with status " << status << '\n';
   std::exit(1);
 }
@@ -54,8 +56,8 @@ int main(int argc, char** argv) {
     const auto began = Clock::now();
     running.push_back(start(argv[3], argv + 4));
     if (all_at_once) continue;
-    finish(running.back());
-    std::cout << milliseconds_since(began) << '\n';
+    const auto used = finish(running.back());
+    std::cout << milliseconds_since(began) << ' ' << used.ru_maxrss << '\n';
   }
   if (all_at_once) {
     for (const auto pid : running) finish(pid);
