@@ -27,23 +27,22 @@ bool has_no_sandbox(const Json& interface) {
   return sandbox.is_null() || (sandbox.is_string() && sandbox.get_ref<const std::string&>().empty());
 }
 
-// One that names no interface is the pod's, as is each where no interfaces are told.
-bool is_of_host(const Json& result, const Json& ip) {
+bool is_called(const Json& interface, const std::string& name) {
+  return interface.is_object() && interface.value("name", Json()) == name;
+}
+
+// One that names no interface that is told is the pod's.
+bool is_of_host(const Json& result, const Json& ip, const std::string& pod_interface) {
   const auto index = ip.find("interface");
   const auto interfaces = result.find("interfaces");
-  const bool are_told = interfaces != result.end() && !interfaces->is_null();
   if (index == ip.end() || index->is_null()) return false;
   if (!index->is_number_unsigned()) {
     refuse("prevResult.ips holds " + excerpt(ip) + ": expected the index of one of prevResult.interfaces");
   }
-  if (!are_told) return false;
   const auto number = index->get<std::uint64_t>();
-  if (!interfaces->is_array() || number >= interfaces->size()) {
-    refuse("prevResult.ips names interface " + std::to_string(number) +
-           ": expected the index of one of the " +
-           std::to_string(interfaces->is_array() ? interfaces->size() : 0) + " in prevResult.interfaces");
-  }
-  return has_no_sandbox((*interfaces)[number]);
+  if (interfaces == result.end() || !interfaces->is_array() || number >= interfaces->size()) return false;
+  const auto& interface = (*interfaces)[number];
+  return has_no_sandbox(interface) && !is_called(interface, pod_interface);
 }
 
 }  // namespace
@@ -60,7 +59,7 @@ const Json& prev_result(const Json& netconf) {
   return *found;
 }
 
-std::vector<net::InterfaceAddress> addresses(const Json& result) {
+std::vector<net::InterfaceAddress> addresses(const Json& result, const std::string& pod_interface) {
   constexpr std::size_t most_addresses = 256;
   const auto ips = result.find("ips");
   if (ips == result.end() || !ips->is_array() || ips->empty()) {
@@ -71,18 +70,13 @@ std::vector<net::InterfaceAddress> addresses(const Json& result) {
     refuse("prevResult.ips has " + std::to_string(ips->size()) + " entries: expected at most " +
            std::to_string(most_addresses));
   }
-  std::vector<net::InterfaceAddress> found;
+  std::vector<net::InterfaceAddress> all;
+  std::vector<net::InterfaceAddress> of_pod;
   for (const auto& ip : *ips) {
-    const auto address = parse_address(ip);
-    if (!is_of_host(result, ip)) found.push_back(address);
+    all.push_back(parse_address(ip));
+    if (!is_of_host(result, ip, pod_interface)) of_pod.push_back(all.back());
   }
-  if (found.empty()) {
-    refuse(
-        "prevResult.ips has addresses of the host alone, whose interface has no sandbox: expected at least "
-        "one "
-        "of the pod");
-  }
-  return found;
+  return of_pod.empty() ? all : of_pod;
 }
 
 bool has_host_interface(const Json& result) {

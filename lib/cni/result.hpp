@@ -13,10 +13,11 @@ namespace ipmasq::cni {
 /// `prevResult` of a netconf. Throws Error{wrong_config} where it is missing or not an object.
 const Json& prev_result(const Json& netconf);
 
-/// `ips[].address` of a result, in its order, at least one and at most 256: those of the pod. An address
-/// whose `interface` is one of `interfaces` without a sandbox is the host's, and left out. Throws
-/// Error{wrong_config}.
-std::vector<net::InterfaceAddress> addresses(const Json& result);
+/// `ips[].address` of a result, in its order, at least one and at most 256: those of the pod, whose interface
+/// is called `pod_interface` there (CNI_IFNAME). An address whose `interface` is another one of `interfaces`,
+/// without a sandbox, is the host's, and left out, but where none were left: plugins are about that
+/// tell no sandbox, or count wrongly. Throws Error{wrong_config}.
+std::vector<net::InterfaceAddress> addresses(const Json& result, const std::string& pod_interface);
 
 /// Whether an interface on the host's side leads to the pod (one of `interfaces` without a sandbox), as a
 /// veth does and a macvlan does not; true where the result does not tell interfaces.

@@ -139,10 +139,12 @@ class Reader {
       refuse_at(name.line, "key " + text + " is not known, and holds " + std::string(*inner) +
                                ": expected it at the top of the file, without indentation");
     }
-    auto warning = place_of(file_.path, name.line) + ": key " + text + " is not known, and left alone";
-    if (const auto meant = meant_by(name.text, KeyHolder::agent_file))
-      warning += ": did you mean \"" + std::string(*meant) + "\"?";
-    file_.warnings.push_back(warning);
+    const auto told = place_of(file_.path, name.line) + ": key " + text + " is not known";
+    if (const auto meant = meant_by(name.text, KeyHolder::agent_file)) {
+      file_.slips.push_back(told + ": did you mean \"" + std::string(*meant) + "\"?");
+    } else {
+      file_.warnings.push_back(told + ", and left alone");
+    }
   }
 
   // As a key or at the start of a line of text; of a map that has a name to be merged by, nothing is meant
@@ -222,10 +224,12 @@ void merge(AgentFile file, AgentFile& into) {
   }
   into.places.merge(file.places);
   std::ranges::move(file.warnings, std::back_inserter(into.warnings));
+  std::ranges::move(file.slips, std::back_inserter(into.slips));
 }
 
 struct Folder {
   std::vector<std::filesystem::path> files;
+  std::set<std::string> others;  ///< names that are not read, but for hidden ones
   std::vector<std::string> warnings;
 };
 
@@ -234,7 +238,11 @@ Folder files_in(const std::filesystem::path& path) {
   Folder folder;
   for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end;
        entry.increment(error)) {
-    if (!entry->path().filename().string().starts_with("ip-masq")) continue;
+    const auto name = entry->path().filename().string();
+    if (!name.starts_with("ip-masq")) {
+      if (!name.starts_with('.') && folder.others.size() < most_files) folder.others.insert(name);
+      continue;
+    }
     std::error_code unknown;  // what cannot be looked at is told when it is read
     const auto type = entry->status(unknown).type();
     if (type == std::filesystem::file_type::regular || type == std::filesystem::file_type::none) {
@@ -254,8 +262,14 @@ Folder files_in(const std::filesystem::path& path) {
 
 std::optional<AgentFile> read_folder(const std::filesystem::path& path) {
   const auto folder = files_in(path);
-  AgentFile all{.path = path, .keys = cni::Json::object(), .places = {}, .warnings = folder.warnings};
-  bool says_something = !all.warnings.empty();
+  AgentFile all{.path = path, .warnings = folder.warnings};
+  if (folder.files.empty() && !folder.others.empty()) {
+    const auto& other = *folder.others.begin();
+    all.slips.push_back(
+        path.string() + " has no file whose name begins with ip-masq, but " + cni::excerpt(other) +
+        ": expected ip-masq-agent (of a ConfigMap: items: [{key: " + "..., path: ip-masq-agent}])");
+  }
+  bool says_something = !all.warnings.empty() || !all.slips.empty();
   std::string problems;
   std::size_t size = 0;
   for (const auto& each : folder.files) {
@@ -286,6 +300,8 @@ std::optional<AgentFile> read_agent_file(const std::filesystem::path& path) {
   std::error_code unknown;  // what cannot be looked at is told when it is read
   const auto type = std::filesystem::status(path, unknown).type();
   if (type == std::filesystem::file_type::directory) return read_folder(path);
+  if (type == std::filesystem::file_type::not_found && os::is_there(path))
+    return AgentFile{.path = path, .slips = {path.string() + " is a link that leads nowhere"}};
   if (type != std::filesystem::file_type::regular && type != std::filesystem::file_type::none &&
       type != std::filesystem::file_type::not_found)
     refuse(path.string() + " is neither a file nor a folder of files");

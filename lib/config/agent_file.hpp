@@ -15,9 +15,12 @@ namespace ipmasq::config {
 struct AgentFile {
   std::filesystem::path path;
   cni::Json keys = cni::Json::object();  ///< those that it may hold, as a netconf would have them
-  std::map<std::string, std::string>
-      places;                         ///< "FILE, line N" of each key, and of item_key of each list's items
-  std::vector<std::string> warnings;  ///< keys that it does not know
+  std::map<std::string, std::string> places =
+      {};  ///< "FILE, line N" of each key, and of item_key of each list's items
+  std::vector<std::string> warnings = {};  ///< keys that it does not know
+  /// What its writer meant otherwise: a key that is misspelt, a file whose name nobody reads, a link that
+  /// leads nowhere.
+  std::vector<std::string> slips = {};
 };
 
 /// "KEY ITEM", the item as text or as JSON: under which AgentFile::places has it.
@@ -32,7 +35,8 @@ std::optional<AgentFile> parse_agent_file(std::string_view text, const std::file
 /// The same of a file, nullopt where it does not exist. Of a folder: all regular files in it whose name
 /// begins with "ip-masq" (64 and 4 MiB at most), as one: lists are united, masqLinkLocal and
 /// masqLinkLocalIPv6 are true where one says so, of other keys the last file's stands. Each is checked by
-/// itself first. Throws Error; what is wrong with several files is told at once.
+/// itself first. A link that leads nowhere is a slip. Throws Error; what is wrong with several files is told
+/// at once.
 std::optional<AgentFile> read_agent_file(const std::filesystem::path& path);
 
 }  // namespace ipmasq::config

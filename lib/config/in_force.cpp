@@ -47,12 +47,22 @@ Configuration under_last_good_file(const Reading& reading, const MadeOf& last_go
   }
 }
 
+bool say_the_same(const std::optional<AgentFile>& left, const std::optional<AgentFile>& right) {
+  return left.has_value() == right.has_value() &&
+         (!left || (left->path == right->path && left->keys == right->keys));
+}
+
+// Whether a change of the file that its writer cannot have meant would take something good out of force.
+bool would_lose_by_a_slip(const Reading& reading, const std::optional<MadeOf>& last_good) {
+  return last_good && reading.with_file && reading.file && !reading.file->slips.empty() &&
+         !say_the_same(reading.file, last_good->file);
+}
+
 }  // namespace
 
 bool MadeOf::operator==(const MadeOf& other) const {
-  const bool same_file = file.has_value() == other.file.has_value() &&
-                         (!file || (file->path == other.file->path && file->keys == other.file->keys));
-  return same_file && netconf == other.netconf && cluster_networks == other.cluster_networks;
+  return say_the_same(file, other.file) && netconf == other.netconf &&
+         cluster_networks == other.cluster_networks;
 }
 
 Reading read_configuration(const cni::Json& netconf) {
@@ -64,11 +74,15 @@ Reading read_configuration(const cni::Json& netconf) {
 
 Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good) {
   if (!reading.problems.empty() && !last_good) throw Error(Kind::wrong_config, joined(reading.problems));
-  auto configuration = reading.with_file ? Configuration{*reading.with_file, {reading.keys, reading.file}}
-                                         : under_last_good_file(reading, *last_good);
+  const bool is_slip = would_lose_by_a_slip(reading, last_good);
+  auto configuration = reading.with_file && !is_slip
+                           ? Configuration{*reading.with_file, {reading.keys, reading.file}}
+                           : under_last_good_file(reading, *last_good);
   configuration.made_of.cluster_networks =
       reading.cluster_networks ? *reading.cluster_networks : last_good->cluster_networks;
-  configuration.problems = reading.problems;
+  if (is_slip) configuration.problems = reading.file->slips;
+  configuration.problems.insert(configuration.problems.end(), reading.problems.begin(),
+                                reading.problems.end());
   return configuration;
 }
 

@@ -44,8 +44,8 @@ struct Configuration {
   std::vector<std::string> problems = {};  ///< of files that are wrong now, and so not in force
 };
 
-/// `last_good`: of the network's record. Throws Error{wrong_config} with all problems where something is
-/// wrong and nothing good is known instead.
+/// `last_good`: of the network's record; it also stays where the file says something else by a slip. Throws
+/// Error{wrong_config} with all problems where something is wrong and nothing good is known instead.
 Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good);
 
 /// What rules were made of, whatever the files say now. Throws Error{wrong_config} for a record that nobody

@@ -16,10 +16,11 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-// In lower case, a letter of another script as one '?'.
+// In lower case, without what stands between words; a letter of another script as one '?'.
 std::string letters(std::string_view text) {
   std::string result;
   for (const char c : text) {
+    if (c == '_' || c == '-' || c == '.' || c == ' ') continue;
     const auto byte = static_cast<unsigned char>(c);
     const bool continues = (byte & 0xc0U) == 0x80U;
     if (!continues) result += byte < 0x80U ? lower(c) : '?';
@@ -47,6 +48,16 @@ std::size_t slips_between(std::string_view left, std::string_view right) {
   return last.back();
 }
 
+// "nonmasqcidrs" of "nonmasqueradecidrs": at least half of its letters, in their order, from the first on.
+bool is_short_for(std::string_view text, std::string_view name) {
+  constexpr std::size_t fewest_letters = 6;
+  if (text.size() < fewest_letters || 2 * text.size() < name.size() || text.front() != name.front())
+    return false;
+  std::size_t met = 0;
+  for (const char c : name) met += met < text.size() && text[met] == c ? 1U : 0U;
+  return met == text.size();
+}
+
 }  // namespace
 
 bool equal_but_for_case(std::string_view left, std::string_view right) {
@@ -59,10 +70,12 @@ std::optional<std::string_view> meant_by(std::string_view text, KeyHolder holder
   auto fewest = most_slips + 1;
   for (const auto& key : key_names) {
     if (holder == KeyHolder::agent_file && !key.in_agent_file) continue;
-    const auto longer = std::max(written.size(), key.name.size());
-    const auto shorter = std::min(written.size(), key.name.size());
+    const auto name = letters(key.name);
+    const auto longer = std::max(written.size(), name.size());
+    const auto shorter = std::min(written.size(), name.size());
+    if (is_short_for(written, name) && !nearest) nearest = key.name;
     if (longer - shorter > most_slips) continue;
-    const auto slips = slips_between(written, letters(key.name));
+    const auto slips = slips_between(written, name);
     if (slips < fewest) {
       fewest = slips;
       nearest = key.name;

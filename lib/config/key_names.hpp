@@ -38,8 +38,9 @@ bool equal_but_for_case(std::string_view left, std::string_view right);
 
 enum class KeyHolder { netconf, agent_file };
 
-/// The key that `text`, which is none, stands for: one written in another case, or with at most two slips
-/// (a letter left out, put in, changed, or swapped with its neighbour). nullopt where none is near.
+/// The key that `text`, which is none, stands for: one written in another case, in other ways of joining
+/// words, with at most two slips (a letter left out, put in, changed, or swapped with its neighbour), or
+/// shortened. nullopt where none is near.
 std::optional<std::string_view> meant_by(std::string_view text, KeyHolder holder);
 
 }  // namespace ipmasq::config

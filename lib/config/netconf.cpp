@@ -325,7 +325,9 @@ Netconf parse_netconf(const cni::Json& json, const AgentFile* file) {
   read_values(keys, netconf);
   throw_problems(keys);
   netconf.warnings = misspelt(json);
-  if (file != nullptr) std::ranges::copy(file->warnings, std::back_inserter(netconf.warnings));
+  if (file == nullptr) return netconf;
+  std::ranges::copy(file->slips, std::back_inserter(netconf.warnings));
+  std::ranges::copy(file->warnings, std::back_inserter(netconf.warnings));
   return netconf;
 }
 

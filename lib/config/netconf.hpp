@@ -48,7 +48,7 @@ struct Netconf {
   std::filesystem::path state_dir = "/run/cni/ip-masq";
   std::chrono::nanoseconds resync_interval = std::chrono::seconds(60);
   std::chrono::nanoseconds lock_timeout = std::chrono::seconds(30);
-  std::vector<std::string> warnings;  ///< keys that are misspelt, and those of the agent's file
+  std::vector<std::string> warnings;  ///< keys that are misspelt, and slips and warnings of the agent's file
 };
 
 /// Every key of ours in a netconf (an object); others are left alone. Throws Error{wrong_config} whose

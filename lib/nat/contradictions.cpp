@@ -29,9 +29,29 @@ Answer inverted_if(bool inverted, Answer answer) {
   return inverted ? opposite(answer) : answer;
 }
 
-// linux/netfilter_ipv4.h: where connections are tracked, and where iptables' nat table translates sources.
+// linux/netfilter_ipv4.h: where connections are tracked, and where NAT is. The nat chains of all, iptables'
+// as well, are asked there whatever priorities they have, which order them among themselves (nf_nat_core.c:
+// nf_nat_register_fn).
 constexpr std::int32_t conntrack_priority = -200;
+constexpr std::int32_t destination_nat_priority = -100;
 constexpr std::int32_t source_nat_priority = 100;
+
+std::int32_t nat_priority(Hook hook) {
+  return hook == Hook::prerouting ? destination_nat_priority : source_nat_priority;
+}
+
+// Where packets meet a base chain: these are in their order. Of a chain beside NAT, nobody can tell: what was
+// registered last comes first.
+using Position = std::tuple<Hook, std::int32_t, bool, std::int32_t>;
+
+Position position_of(const ForeignChain& base) {
+  return base.is_nat ? Position{base.hook, nat_priority(base.hook), true, base.priority}
+                     : Position{base.hook, base.priority, false, 0};
+}
+
+bool is_beside_nat(const ForeignChain& base) {
+  return !base.is_nat && base.priority == nat_priority(base.hook);
+}
 
 // What others do to mark what they masquerade themselves: packets for services, which are told by matches
 // that cannot always be read (ipsets).
@@ -127,10 +147,10 @@ class Walk {
 
   std::vector<Contradiction> run() {
     auto bases = foreign_.chains;
-    std::ranges::stable_sort(bases, {},
-                             [](const ForeignChain& each) { return std::tuple(each.hook, each.priority); });
+    std::ranges::stable_sort(bases, {}, position_of);
+    const Position ours{Hook::postrouting, source_nat_priority, true, our_priority()};
     for (const auto& base : bases) {
-      if (std::tuple(base.hook, base.priority) > std::tuple(Hook::postrouting, our_priority())) ask_ours();
+      if (position_of(base) > ours) ask_ours();
       if (is_of_family(base.program, base.family)) enter(base);
     }
     ask_ours();
@@ -151,6 +171,7 @@ class Walk {
 
   net::Family family() const { return flow_.sources.front().family(); }
 
+  // Among nat chains.
   std::int32_t our_priority() const {
     return ours_.is_nftables ? nftables::base_priority : source_nat_priority;
   }
@@ -164,11 +185,29 @@ class Walk {
   void enter(const ForeignChain& base) {
     base_ = &base;
     visits_.clear();
-    if (base.is_nat && untracked_ == Answer::yes) return;
     if (base.is_nat && translated_in_ == base.hook) return;
-    const auto certainty = base.is_nat && untracked_ == Answer::may ? Answer::may : Answer::yes;
+    const auto is_tracked = base.is_nat ? opposite(untracked_) : Answer::yes;
+    const auto certainty = both(is_tracked, passes_device_of(base));
+    if (certainty == Answer::no) return;
     const auto visit = walk(base.program, base.family, base.table, base.chain, {certainty});
     mark_ = visit.mark;
+  }
+
+  Answer passes_device_of(const ForeignChain& base) const {
+    auto answer = base.devices.empty() ? Answer::yes : Answer::no;
+    for (const auto& device : base.devices) {
+      answer = std::max(answer, base.hook == Hook::ingress ? comes_by(device)
+                                                           : is_interface({device}, flow_.out_interface));
+    }
+    return answer;
+  }
+
+  // By one of several devices is "may"; on a bridge, connections may have been tracked at its port already.
+  Answer comes_by(const std::string& device) const {
+    if (flow_.in_devices.empty()) return Answer::may;
+    auto answer = Answer::no;
+    for (const auto& each : flow_.in_devices) answer = std::max(answer, is_interface({device}, each));
+    return flow_.in_devices.size() > 1 ? both(answer, Answer::may) : answer;
   }
 
   // ---- matches
@@ -373,7 +412,8 @@ class Walk {
 
   void change_mark(const ForeignRule& rule, const Step& step) {
     if (is_of_services(rule) && (!flow_.destination || !step.names_destination)) return;
-    mark_.change(*rule.mark_change, connection_mark_, step.certainty);
+    const auto comes_in_time = is_beside_nat(*base_) ? Answer::may : Answer::yes;
+    mark_.change(*rule.mark_change, connection_mark_, both(step.certainty, comes_in_time));
     if (marked_.insert(&rule).second) markers_.push_back(&rule);
   }
 

@@ -33,7 +33,10 @@ struct Flow {
   std::function<Fate(const net::Address&)> fate_towards = {};
   std::optional<std::string> in_interface = {};   ///< by which they come from the pod, where it is known
   std::optional<std::string> out_interface = {};  ///< by which they leave, where it is known
-  std::set<net::Address> node_addresses = {};     ///< what is for these is not forwarded
+  /// By one of which they come from the pod, and where that is the port of a bridge, by the bridge as well;
+  /// empty where it is not known.
+  std::set<std::string> in_devices = {};
+  std::set<net::Address> node_addresses = {};  ///< what is for these is not forwarded
 };
 
 struct Contradiction {

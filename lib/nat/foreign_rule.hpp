@@ -105,6 +105,8 @@ struct ForeignChain {
   Hook hook = Hook::postrouting;
   bool is_nat = true;  ///< of type nat
   std::string program = "nft";
+  std::vector<std::string> devices =
+      {};  ///< by which they come or leave; empty: any. "eth+": all that begin so
 
   bool operator==(const ForeignChain&) const = default;
 };

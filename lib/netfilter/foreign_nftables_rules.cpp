@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <functional>
 #include <iterator>
 #include <optional>
@@ -81,6 +82,19 @@ std::optional<Hook> hook_of(const std::string& family, std::uint32_t number) {
   }
 }
 
+// What a chain of ingress or egress is bound to.
+std::vector<std::string> devices_in(const Attributes& hook) {
+  std::vector<std::string> devices;
+  if (hook[NFTA_HOOK_DEV] != nullptr) devices.push_back(hook.text(NFTA_HOOK_DEV));
+  if (hook[NFTA_HOOK_DEVS] == nullptr) return devices;
+  for_each(hook[NFTA_HOOK_DEVS], [&devices](const nlattr* item) {
+    const auto* const name = static_cast<const char*>(nla_data(item));
+    const std::string device(name, ::strnlen(name, static_cast<std::size_t>(nla_len(item))));
+    devices.push_back(nla_type(item) == NFTA_DEVICE_NAME ? device : device + "+");
+  });
+  return devices;
+}
+
 std::optional<nat::ForeignChain> base_chain_in(const nlmsghdr& answer) {
   const Attributes attributes(answer);
   const auto family = family_of(answer);
@@ -94,21 +108,41 @@ std::optional<nat::ForeignChain> base_chain_in(const nlmsghdr& answer) {
                            attributes.text(NFTA_CHAIN_NAME),
                            static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)),
                            *met,
-                           attributes.text(NFTA_CHAIN_TYPE) == "nat"};
+                           attributes.text(NFTA_CHAIN_TYPE) == "nat",
+                           "nft",
+                           devices_in(hook)};
 }
 
-// One look, by one socket; nothing where the kernel has no nftables.
+using TableName = std::pair<std::string, std::string>;  // family, table
+
+TableName table_of(const nlmsghdr& answer, int attribute) {
+  return {family_of(answer), Attributes(answer).text(attribute)};
+}
+
+// One look, by one socket; nothing where the kernel has no nftables. What is switched off (a dormant table)
+// is not there.
 class Reader {
  public:
   explicit Reader(nat::Foreign& foreign) : foreign_(foreign) {}
 
   void read() {
+    read_tables();
     read_rules();
     read_chains();
     read_sets();
   }
 
  private:
+  void read_tables() {
+    const auto request = nftables_message(NFT_MSG_GETTABLE, NLM_F_DUMP, NFPROTO_UNSPEC);
+    const auto visit = [this](const nlmsghdr& answer) {
+      if ((Attributes(answer).number(NFTA_TABLE_FLAGS) & NFT_TABLE_F_DORMANT) != 0)
+        dormant_.insert(table_of(answer, NFTA_TABLE_NAME));
+      return true;
+    };
+    socket_.ask(request.get(), visit, [this] { dormant_.clear(); });
+  }
+
   void read_rules() {
     const auto first = foreign_.rules.size();
     const auto request = nftables_message(NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_UNSPEC);
@@ -116,7 +150,7 @@ class Reader {
       const Attributes attributes(answer);
       const auto family = family_of(answer);
       const auto table = attributes.text(NFTA_RULE_TABLE);
-      if (family.empty() || is_ours(family, table)) return true;
+      if (family.empty() || is_ours(family, table) || dormant_.contains({family, table})) return true;
       ForeignRule rule{.program = "nft",
                        .family = family,
                        .table = table,
@@ -134,6 +168,7 @@ class Reader {
     const auto first = foreign_.chains.size();
     const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);
     const auto visit = [this](const nlmsghdr& answer) {
+      if (dormant_.contains(table_of(answer, NFTA_CHAIN_TABLE))) return true;
       if (auto chain = base_chain_in(answer)) foreign_.chains.push_back(std::move(*chain));
       return true;
     };
@@ -248,6 +283,7 @@ class Reader {
 
   nat::Foreign& foreign_;
   NetfilterSocket socket_;
+  std::set<TableName> dormant_;
 };
 
 }  // namespace

@@ -100,4 +100,18 @@ std::optional<std::string> interface_towards(const net::Address& address) {
   return name.data();
 }
 
+std::set<std::string> devices_towards(const net::Address& address) {
+  const auto name = interface_towards(address);
+  if (!name) return {};
+  std::set<std::string> devices{*name};
+  const auto bridge = static_cast<int>(::if_nametoindex(name->c_str()));
+  const ifinfomsg every{};
+  ask(RTM_GETLINK, NLM_F_DUMP, std::as_bytes(std::span(&every, 1)), {}, [&](const nlmsghdr& message) {
+    const auto port = bytes_in(message, sizeof(ifinfomsg), IFLA_IFNAME);
+    if (number_in(bytes_in(message, sizeof(ifinfomsg), IFLA_MASTER)) == bridge)
+      devices.emplace(port.begin(), std::ranges::find(port, std::uint8_t{0}));
+  });
+  return devices;
+}
+
 }  // namespace ipmasq::routing

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 
 #include "net/address.hpp"
@@ -20,5 +21,9 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface);
 /// The name of the interface by which packets to an address leave the node; nullopt where no single one does.
 /// Throws Error{failed}.
 std::optional<std::string> interface_towards(const net::Address& address);
+
+/// The interface and, where it is a bridge, its ports: by one of them packets of that address come.
+/// Throws Error{failed}.
+std::set<std::string> devices_towards(const net::Address& address);
 
 }  // namespace ipmasq::routing

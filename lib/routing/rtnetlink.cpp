@@ -23,6 +23,9 @@ using Message = std::unique_ptr<nl_msg, decltype(&nlmsg_free)>;
   throw Error(Kind::failed, std::string(tried) + ": " + (number != 0 ? text_of(number) : nl_geterror(error)));
 }
 
+// Something changed while a dump was read: it is asked for anew.
+constexpr int most_tries = 20;
+
 // No route (also one that leads nowhere: unreachable, prohibit, blackhole), and no such link.
 bool is_none(int number) {
   constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, ESRCH, ENOENT, ENODEV, EACCES, EINVAL};
@@ -56,12 +59,15 @@ bool ask(int type, int flags, std::span<const std::byte> header, const std::vect
     return NL_STOP;
   };
   nl_socket_modify_err_cb(socket.get(), NL_CB_CUSTOM, refuse, &refusal);
-  nl_complete_msg(socket.get(), question.get());
-  while (const int error = std::min(nl_send(socket.get(), question.get()), 0)) {
-    if (errno != EINTR) throw_failed("cannot ask for routes", error, errno);
+  int error = -NLE_DUMP_INTR;
+  for (int tries = 0; error == -NLE_DUMP_INTR && tries < most_tries; ++tries) {
+    nl_complete_msg(socket.get(), question.get());
+    while (const int unsent = std::min(nl_send(socket.get(), question.get()), 0)) {
+      if (errno != EINTR) throw_failed("cannot ask for routes", unsent, errno);
+    }
+    errno = 0;
+    error = nl_recvmsgs_default(socket.get());
   }
-  errno = 0;
-  const int error = nl_recvmsgs_default(socket.get());
   if (is_none(refusal)) return false;
   if (error < 0) throw_failed("cannot read routes", error, refusal != 0 ? refusal : errno);
   return true;

@@ -20,8 +20,8 @@ struct Attribute {
 };
 
 /// Sends a message of `type` (RTM_GET*) with `header` (rtmsg, ifinfomsg) and calls `visit` with each message
-/// of the answer. False where what was asked for is not there (no such route, no such link). Throws Error: of
-/// any kind but absent.
+/// of the answer (of a dump that a change interrupted some come twice). False where what was asked for is not
+/// there (no such route, no such link). Throws Error: of any kind but absent.
 bool ask(int type, int flags, std::span<const std::byte> header, const std::vector<Attribute>& attributes,
          const std::function<void(const nlmsghdr& answer)>& visit);
 

@@ -216,9 +216,13 @@ std::vector<std::string> Store::networks() const {
   return names;
 }
 
+std::optional<std::string> Store::record_text(const std::string& network) const {
+  return exists() ? os::read_file(network_folder(network) / record_file) : std::nullopt;
+}
+
 std::optional<NetworkRecord> Store::record(const std::string& network) const {
   const auto path = network_folder(network) / record_file;
-  const auto text = exists() ? os::read_file(path) : std::nullopt;
+  const auto text = record_text(network);
   if (!text) return std::nullopt;
   try {
     return parse_network_record(*text);
@@ -338,8 +342,16 @@ void Store::save(const std::string& network, const Attachment& attachment) const
 }
 
 void Store::save(const std::string& network, const NetworkRecord& record) const {
+  save_record_text(network, to_text(record));
+}
+
+void Store::save_record_text(const std::string& network, const std::string& text) const {
   os::make_folder(network_folder(network), owner_only);
-  os::put_file(network_folder(network) / record_file, to_text(record), network_folder(network));
+  os::put_file(network_folder(network) / record_file, text, network_folder(network));
+}
+
+void Store::forget_record(const std::string& network) const {
+  os::remove_file(network_folder(network) / record_file);
 }
 
 // The file goes last: a call that is killed before is repeated by the runtime, or by GC.
@@ -372,7 +384,7 @@ void Store::forget_network(const std::string& network) const {
     remove_folder(folder / kind);
   }
   remove_folder(folder / pods_folder);
-  os::remove_file(folder / record_file);
+  forget_record(network);
   remove_folder(folder);
 }
 

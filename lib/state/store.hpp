@@ -75,6 +75,8 @@ class Store {
   std::optional<NetworkRecord> record(const std::string& network) const;
   /// The same, and nullopt where it is damaged: for calls that make it anew, or do without.
   std::optional<NetworkRecord> undamaged_record(const std::string& network) const;
+  /// The bytes of a record, whatever they are; nullopt where there is none.
+  std::optional<std::string> record_text(const std::string& network) const;
   /// nullopt where there is none, or a damaged one.
   std::optional<Attachment> attachment(const std::string& network, const cni::AttachmentId& id) const;
   /// Whether there is a file of that name, damaged or not.
@@ -98,6 +100,8 @@ class Store {
   void save(const std::string& network, const Attachment& attachment) const;
   /// These need the exclusive lock. What is not there is no error.
   void save(const std::string& network, const NetworkRecord& record) const;
+  void save_record_text(const std::string& network, const std::string& text) const;
+  void forget_record(const std::string& network) const;
   void forget(const std::string& network, const cni::AttachmentId& id) const;
   /// Marks pod subnets for an attachment whose file does not tell them.
   void mark(const std::string& network, const cni::AttachmentId& id,

@@ -135,6 +135,7 @@ nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const
           [&ruleset, source](const net::Address& other) { return nat::explain(ruleset, source, other).fate; },
       .in_interface = routing::interface_towards(source),
       .out_interface = routing::interface_towards(destination),
+      .in_devices = routing::devices_towards(source),
       .node_addresses = {here.begin(), here.end()}};
 }
 

@@ -24,7 +24,7 @@ state::Attachment attachment_of(const cni::Request& request, const config::Netco
   const auto& environment = request.environment;
   const auto& result = cni::prev_result(request.netconf);
   state::Attachment attachment{.id = {environment.container_id, environment.interface},
-                               .addresses = cni::addresses(result),
+                               .addresses = cni::addresses(result, environment.interface),
                                .pod_subnets = {},
                                .pod = pod_name(environment.args)};
   attachment.pod_subnets = config::pod_subnets_of(netconf, attachment.addresses);

@@ -46,7 +46,7 @@ state::NetworkRecord recorded_network(const state::Store& store, const std::stri
 
 void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings) {
   const auto asked = config::parse_netconf(request.netconf);
-  const auto addresses = cni::addresses(cni::prev_result(request.netconf));
+  const auto addresses = cni::addresses(cni::prev_result(request.netconf), request.environment.interface);
   const state::Store store(asked.state_dir);
   if (!store.exists()) {
     throw Error(Kind::not_right, "nothing is recorded: there is no " + asked.state_dir.string(), add_again);

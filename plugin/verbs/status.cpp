@@ -69,8 +69,8 @@ class Asking {
       return !kernel_.open(record->placement.on, std::chrono::nanoseconds{0})
                   ->differences(ruleset_of(plan))
                   .empty();
-    } catch (const Error&) {
-      return true;  // nobody can say that they have them
+    } catch (const Error& error) {
+      return error.kind() == Kind::absent;  // else nobody can say that they lack them
     }
   }
 

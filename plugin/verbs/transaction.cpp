@@ -43,9 +43,10 @@ std::string Transaction::roll_back() {
 void Transaction::save(const std::string& network, const state::NetworkRecord& record,
                        const std::optional<state::NetworkRecord>& before) {
   if (record == before) return;
-  way_back_.emplace_back([this, network, before] {
-    before                          ? node_.store.save(network, *before)
-    : node_.store.has_pods(network) ? void()
+  // A damaged one is put back as it was.
+  way_back_.emplace_back([this, network, before = node_.store.record_text(network)] {
+    before                          ? node_.store.save_record_text(network, *before)
+    : node_.store.has_pods(network) ? node_.store.forget_record(network)
                                     : node_.store.forget_network(network);
   });
   node_.store.save(network, record);

@@ -148,6 +148,60 @@ def test_what_does_nothing_to_pods_is_no_finding(site, case):
     assert findings(site.node) == {}
 
 
+class Anywhere(Site):
+    """The same, where something stands before the first ADD, or comes after it."""
+
+    def __init__(self, node, text, is_first):
+        if is_first:
+            put(node, "nft", text)
+        super().__init__(node)
+        if not is_first:
+            put(node, "nft", text)
+
+    def explained(self):
+        """As seen(), by explain: None where it says that it may be otherwise."""
+        answers = [json.loads(self.node.tool("explain", POD, to, "-o", "json")) for to in (KEPT, MASQUERADED)]
+        may_be_otherwise = [any(each.startswith("it may be that") for each in answer.get("warnings", [])) for answer in answers]
+        return [None if may_be else NODE if answer["fate"] == "masqueraded" else POD for answer, may_be in zip(answers, may_be_otherwise)]
+
+
+# Where in the order of hooks others stand, whether they are switched on, and by which device: name: text, and whether doctor is to
+# name anything. NAT chains are asked together where iptables' nat table is, whatever their own priority.
+PLACES = {
+    "a mark between our priority and NAT's": (table("filter hook postrouting priority 98", 'iifname "cni0" meta mark set 0x4000'), True),
+    "a mark beside NAT": (table("filter hook postrouting priority 100", 'iifname "cni0" meta mark set 0x4000'), True),
+    "a mark behind NAT": (table("filter hook postrouting priority 101", 'iifname "cni0" meta mark set 0x4000'), False),
+    "a mark for a nat chain of a lower priority": (
+        "table inet theirs {\nchain late { type filter hook postrouting priority 50;\nmeta mark set 0x10\n}\n"
+        "chain nat { type nat hook postrouting priority 0;\nmeta mark 0x10 masquerade\n}\n}\n", False),
+    "a mark that is taken away before a nat chain of a lower priority": (
+        'table inet theirs {\nchain early { type filter hook forward priority 0;\niifname "cni0" meta mark set 0x10\n}\n'
+        "chain late { type filter hook postrouting priority 50;\nmeta mark set 0\n}\n"
+        "chain nat { type nat hook postrouting priority 0;\nmeta mark 0x10 masquerade\n}\n}\n", False),
+    "a dormant nat chain": ("table ip theirs {\nflags dormant\nchain nat { type nat hook postrouting priority 0;\nmasquerade\n}\n}\n", False),
+    "a dormant mark": ("table ip theirs {\nflags dormant\nchain early { type filter hook forward priority 0;\nmeta mark set 0x4000\n}\n}\n", False),
+    "a dormant notrack": ("table ip theirs {\nflags dormant\nchain early { type filter hook prerouting priority raw;\nnotrack\n}\n}\n", False),
+    "notrack at the uplink": ("table netdev theirs {\nchain in { type filter hook ingress device uplink0 priority 0;\nnotrack\n}\n}\n", None),
+    "notrack at the pod's port": ("table netdev theirs {\nchain in { type filter hook ingress device v-pod-1 priority 0;\nnotrack\n}\n}\n", True),
+    "notrack at the bridge": ("table netdev theirs {\nchain in { type filter hook ingress device cni0 priority 0;\nnotrack\n}\n}\n", None),
+}
+
+
+@pytest.mark.parametrize("place, is_first", [
+    pytest.param(place, is_first, id=f"{place}, {'before' if is_first else 'after'}")
+    for place, (text, _) in PLACES.items() for is_first in (True, False) if not (is_first and " device " in text)])
+def test_others_are_met_where_the_kernel_meets_them(node, place, is_first):
+    text, is_named = PLACES[place]
+    site = Anywhere(node, text, is_first)
+    try:
+        for said, seen in zip(site.explained(), site.seen()):
+            assert said in (None, seen)
+        if is_named is not None:
+            assert bool(findings(node)) == is_named
+    finally:
+        site.close()
+
+
 @pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
 @pytest.mark.parametrize("name", healthy.IPTABLES)
 def test_healthy_nodes(node, name, program):

@@ -123,10 +123,6 @@ KEYS = [
      "prevResult.ips holds 0.0.0.0/0: expected the address of a pod with the length of its network"),
     ({"prevResult": {"ips": [{"address": "127.0.0.1/8"}]}},
      "prevResult.ips has no address that leaves the node: expected at least one"),
-    ({"prevResult": {"interfaces": [{"name": "cni0"}], "ips": [{"address": "10.1.1.1/24", "interface": 0}]}},
-     "prevResult.ips has addresses of the host alone, whose interface has no sandbox: expected at least one of the pod"),
-    ({"prevResult": {"interfaces": [], "ips": [{"address": "10.1.1.1/24", "interface": 0}]}},
-     "prevResult.ips names interface 0: expected the index of one of the 0 in prevResult.interfaces"),
     ({"prevResult": {"ips": [{"address": "10.1.1.1/24"}] * 257}}, "prevResult.ips has 257 entries: expected at most 256"),
 ]
 

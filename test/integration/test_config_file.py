@@ -84,10 +84,47 @@ def test_everything_that_is_wrong_is_told_at_once(node, config):
            f"{config}, line 1: masqLinkLocal is 7: expected true or false")
 
 
-def test_unknown_keys_are_named_and_left_alone(node, config):
+# What its writer meant otherwise: {path below the configuration file: text, or where a link leads}, and what is said.
+SLIPS = {
+    "a key": ({"": "nonMasqueradeCIDR: [203.0.113.0/24]\n"}, 'FILE, line 1: key "nonMasqueradeCIDR" is not known: did you mean "nonMasqueradeCIDRs"?'),
+    "a key of another fashion": (
+        {"": "non_masquerade_cidrs: [203.0.113.0/24]\n"},
+        'FILE, line 1: key "non_masquerade_cidrs" is not known: did you mean "nonMasqueradeCIDRs"?'),
+    "a key of a ConfigMap's folder": (
+        {"config": "nonMasqueradeCIDRs: [203.0.113.0/24]\n"},
+        'FILE has no file whose name begins with ip-masq, but "config": expected ip-masq-agent (of a ConfigMap: items: [{key: ..., path: ip-masq-agent}])'),
+    "a link": ({"": Path("nowhere")}, "FILE is a link that leads nowhere"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_takes_nothing_good_out_of_force(node, config, slip):
+    files, said = SLIPS[slip]
+    said = said.replace("FILE", str(config))
+    config.write_text("nonMasqueradeCIDRs: [10.9.0.0/16]\n")
+    node.add()
+    good = node.save()
+    config.unlink()
+    for name, text in files.items():
+        path = config / name if name else config
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(text) if isinstance(text, Path) else path.write_text(text)
+    reply = node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"]))
+    assert (reply.status, reply.errors) == (0, f"ip-masq: {said}\n")
+    assert node.save() == good
+    status, output, errors = node.tool_status("sync", "--state-dir", node.state)
+    assert (status, output, errors) == (1, "", f"ip-masq: config-wrong: network cbr0 keeps what was good last: {said}\n")
+    assert node.save() == good
+    # A network of which nothing good is known takes it as it is written.
+    node.add("pod-3", ips=["10.245.1.5/24"], name="other")
+    reply = node.call("STATUS", None, node.netconf(name="other", version="1.1.0"))
+    assert (reply.status, reply.errors) == (0, f"ip-masq: {said}\n")
+
+
+def test_misspelt_keys_are_named(node, config):
     config.write_text("nonMasqueradeCIDRs: [10.0.0.0/8]\nmasqLinkLocals: true\n")
     node.add()
-    warning = f'{config}, line 2: key "masqLinkLocals" is not known, and left alone: did you mean "masqLinkLocal"?'
+    warning = f'{config}, line 2: key "masqLinkLocals" is not known: did you mean "masqLinkLocal"?'
     assert node.tool("sync") == f"all rules are as they should be\nwarning: {warning}\n"
     reply = node.call("STATUS", None, node.netconf(version="1.1.0"))
     assert (reply.status, reply.errors) == (0, f"ip-masq: {warning}\n")

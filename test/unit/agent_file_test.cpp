@@ -21,6 +21,7 @@ std::string parsed(const std::string& text) {
     const auto file = parse_agent_file(text, "F");
     said = file ? cni::to_text(file->keys) : "nothing";
     if (file) {
+      for (const auto& slip : file->slips) said += " " + slip;
       for (const auto& warning : file->warnings) said += " " + warning;
     }
   });
@@ -174,14 +175,18 @@ TEST_CASE("a key that stands twice, a second document, keys within another key")
 TEST_CASE("a key that is misspelt is named with the one that is meant") {
   const auto warned = [](const std::string& key) { return parsed(key + ": 1\n"); };
   const auto told = [](const std::string& key, const std::string& meant) {
-    return "{} F, line 1: key \"" + key + "\" is not known, and left alone" +
-           (meant.empty() ? "" : ": did you mean \"" + meant + "\"?");
+    return "{} F, line 1: key \"" + key + "\" is not known" +
+           (meant.empty() ? ", and left alone" : ": did you mean \"" + meant + "\"?");
   };
   CHECK(warned("nonMasqueradeCIDR") == told("nonMasqueradeCIDR", "nonMasqueradeCIDRs"));
   CHECK(warned("nonmasqeuradecidrs") == told("nonmasqeuradecidrs", "nonMasqueradeCIDRs"));
   CHECK(warned("masqLinkLocals") == told("masqLinkLocals", "masqLinkLocal"));
   CHECK(warned("masqLinkLocalIPv") == told("masqLinkLocalIPv", "masqLinkLocalIPv6"));
   CHECK(warned("\u00a0cidrLimit") == told("\\u00a0cidrLimit", "cidrLimit"));
+  CHECK(warned("non_masquerade_cidrs") == told("non_masquerade_cidrs", "nonMasqueradeCIDRs"));
+  CHECK(warned("Non-Masquerade-CIDR") == told("Non-Masquerade-CIDR", "nonMasqueradeCIDRs"));
+  CHECK(warned("nonMasqCIDRs") == told("nonMasqCIDRs", "nonMasqueradeCIDRs"));
+  CHECK(warned("masquerade") == told("masquerade", "masqueradeCIDRs"));
   CHECK(warned("stateDir") == told("stateDir", ""));
   CHECK(warned("version") == told("version", ""));
 }
