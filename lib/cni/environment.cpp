@@ -56,9 +56,13 @@ bool is_cni_name(std::string_view text) {
 }
 
 bool is_interface_name(std::string_view text) {
+  constexpr auto is_control = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20U || byte == 0x7fU;
+  };
   constexpr std::size_t longest = 15;  // IFNAMSIZ less the terminating zero
   return !text.empty() && text.size() <= longest && text != "." && text != ".." &&
-         text.find_first_of("/: \t\n\v\f\r") == std::string_view::npos;
+         text.find_first_of("/: ") == std::string_view::npos && std::ranges::none_of(text, is_control);
 }
 
 std::optional<std::string> find_arg(const std::string& args, std::string_view key) {
@@ -91,7 +95,8 @@ Environment read_environment(const EnvironmentLookup& lookup) {
   environment.interface = value_of("CNI_IFNAME");
   if (!is_interface_name(environment.interface)) {
     refuse("CNI_IFNAME", environment.interface,
-           "an interface name of 1 to 15 bytes, not '.' or '..', without '/', ':' or white space");
+           "an interface name of 1 to 15 bytes, not '.' or '..', without '/', ':', white space or control "
+           "characters");
   }
   // What a DEL does not need must not keep a pod from ending.
   if (command == Command::del) return environment;

@@ -8,6 +8,33 @@
 
 namespace ipmasq::config {
 
+namespace {
+
+// Without blanks around it, and the '\r' of a line that Windows ended.
+std::string_view trimmed(std::string_view text) {
+  constexpr auto blanks = " \t\r";
+  const auto first = text.find_first_not_of(blanks);
+  return first == std::string_view::npos ? std::string_view{}
+                                         : text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+net::Prefix parse_network(std::string_view value, const std::string& place) {
+  const auto parsed = net::parse_interface_address(value);
+  if (!parsed || parsed->length == 0) {
+    throw Error(Kind::wrong_config, place + " holds " + cni::excerpt(std::string(value)) +
+                                        ": expected a network such as 10.244.0.0/16");
+  }
+  // Of a line that was cut short, the length is what is left of it.
+  const auto network = parsed->network();
+  if (network.address != parsed->address) {
+    throw Error(Kind::wrong_config, place + " holds " + cni::excerpt(std::string(value)) + ": expected " +
+                                        net::to_text(network) + ", if that is what is meant");
+  }
+  return network;
+}
+
+}  // namespace
+
 std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path) {
   std::vector<net::Prefix> networks;
   std::istringstream lines{std::string(text)};
@@ -16,17 +43,16 @@ std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std
     const auto equals = line.find('=');
     const auto key = line.substr(0, equals);
     if (equals == std::string::npos || (key != "FLANNEL_NETWORK" && key != "FLANNEL_IPV6_NETWORK")) continue;
-    std::istringstream values(line.substr(equals + 1));
+    std::istringstream values{std::string(trimmed(std::string_view(line).substr(equals + 1)))};
     std::string value;
-    while (std::getline(values, value, ',')) {
-      const auto parsed = net::parse_interface_address(value);
-      if (!parsed || parsed->length == 0) {
-        throw Error(Kind::wrong_config, path.string() + ", line " + std::to_string(number) + ": " + key +
-                                            " holds " + cni::excerpt(value) +
-                                            ": expected a network such as 10.244.0.0/16");
-      }
-      networks.push_back(parsed->network());
-    }
+    while (std::getline(values, value, ','))
+      networks.push_back(
+          parse_network(trimmed(value), path.string() + ", line " + std::to_string(number) + ": " + key));
+  }
+  if (networks.empty()) {
+    throw Error(Kind::wrong_config, path.string() +
+                                        " names no network: expected lines such as "
+                                        "FLANNEL_NETWORK=10.244.0.0/16");
   }
   return networks;
 }

@@ -38,7 +38,8 @@ std::optional<Mark> parse_mark(std::string_view text) {
   const auto mask = slash == std::string_view::npos ? mark.mask : parse_number(text.substr(slash + 1));
   if (!value || !mask) return std::nullopt;
   mark = {*value, *mask};
-  if (mark.mask == 0 || (mark.value & ~mark.mask) != 0) return std::nullopt;
+  // Of value 0 are all packets that nobody marked.
+  if (mark.value == 0 || (mark.value & ~mark.mask) != 0) return std::nullopt;
   return mark;
 }
 

@@ -23,7 +23,7 @@ class Pass {
       for (const auto& [name, network] : recorded_) settle(name, network);
       settle_together();
     }
-    pass_.uses_iptables = back_ends().contains(config::Backend::iptables);
+    pass_.uses_iptables = is_used(config::Backend::iptables);
     return std::move(pass_);
   }
 
@@ -63,11 +63,19 @@ class Pass {
            choose_backend(node_, *network.plan(), record, netfilter::Tables::stay) == record.placement.on;
   }
 
-  std::set<config::Backend> back_ends() const {
-    std::set<config::Backend> found;
-    for (const auto& [name, network] : recorded_) {
-      if (network.stored.record) found.insert(network.stored.record->placement.on);
-    }
+  bool is_used(config::Backend backend) const {
+    return std::ranges::any_of(recorded_, [backend](const auto& each) {
+      const auto& record = each.second.stored.record;
+      return record && record->placement.on == backend;
+    });
+  }
+
+  // Those that networks are on, and those where somebody may have restored rules of ours.
+  std::vector<config::Backend> back_ends() const {
+    std::vector<config::Backend> found;
+    std::ranges::copy_if(config::all_backends, std::back_inserter(found), [this](auto backend) {
+      return is_used(backend) || node_.open(backend)->may_hold_rules();
+    });
     return found;
   }
 

@@ -57,8 +57,24 @@ class Adding {
   const std::vector<std::string>& problems() const { return problems_; }
 
  private:
+  // What was good last of wrong files, as another network of this node knows it that has the same ones.
+  std::optional<config::MadeOf> known_by_others() const {
+    for (const auto& other : store_.networks()) {
+      const auto record = other == network_ ? std::nullopt : store_.undamaged_record(other);
+      if (!record) continue;
+      const auto theirs = config::parse_netconf(record->made_of.netconf);
+      if (theirs.config_file != reading_.netconf.config_file ||
+          theirs.subnet_file != reading_.netconf.subnet_file)
+        continue;
+      return config::MadeOf{reading_.keys, record->made_of.file, record->made_of.cluster_networks};
+    }
+    return std::nullopt;
+  }
+
   Plan plan_beside(const std::optional<state::NetworkRecord>& before) {
-    auto configuration = config::in_force(reading_, before ? std::optional(before->made_of) : std::nullopt);
+    auto last_good = before ? std::optional(before->made_of) : std::nullopt;
+    if (!last_good && !reading_.problems.empty()) last_good = known_by_others();
+    auto configuration = config::in_force(reading_, last_good);
     problems_ = configuration.problems;
     auto subnets = store_.subnets(network_);
     subnets.insert(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
@@ -80,6 +96,13 @@ class Adding {
     }
   }
 
+  // Rules of ours that somebody restored in nftables come before those in iptables. The other way round ours
+  // come first; and to read iptables' table costs what all have in it.
+  bool is_overtaken(config::Backend on) const {
+    return on == config::Backend::iptables &&
+           !standing_in(node_, config::Backend::nftables, network_).empty();
+  }
+
   // The common case, beside other calls of its kind: nothing to change but the record.
   bool under_shared_lock() {
     const auto lock = store_.lock_shared(node_.lock_timeout);
@@ -91,7 +114,8 @@ class Adding {
     const bool is_settled =
         before->made_of == plan.configuration.made_of &&
         choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
-        node_.open(before->placement.on)->differences(ruleset_of(plan)).empty();
+        node_.open(before->placement.on)->differences(ruleset_of(plan)).empty() &&
+        !is_overtaken(before->placement.on);
     if (!is_settled) return false;
     Transaction transaction(node_);
     transaction.run([&] { transaction.save(network_, attachment_); });

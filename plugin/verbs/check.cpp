@@ -78,6 +78,15 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
                     config::to_text(record.placement.on),
                 mended_by);
   }
+  for (const auto backend : config::all_backends) {
+    if (backend == record.placement.on ||
+        standing_in({kernel, store, asked.lock_timeout}, backend, request.network).empty())
+      continue;
+    throw Error(Kind::not_right,
+                "rules of network " + request.network + " stand in " + config::to_text(backend) +
+                    " as well, though it is on " + config::to_text(record.placement.on),
+                mended_by);
+  }
 }
 
 }  // namespace ipmasq::plugin

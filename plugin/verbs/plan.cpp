@@ -17,17 +17,6 @@ bool chose_by_itself(const config::MadeOf& made_of) {
   return backend == made_of.netconf.end() || *backend == "auto";
 }
 
-// The pod subnets whose rules stand in a back end.
-std::set<net::Prefix> standing_in(const Node& node, Backend backend, const std::string& network) {
-  std::set<net::Prefix> subnets;
-  const auto opened = node.open(backend);
-  if (!opened->may_hold_rules()) return subnets;
-  for (const auto& source : opened->sources()) {
-    if (source.network == network) subnets.insert(source.prefix);
-  }
-  return subnets;
-}
-
 }  // namespace
 
 nat::Ruleset ruleset_of(const Plan& plan) {
@@ -45,6 +34,16 @@ nat::Ruleset nothing_of(const std::string& network) {
   return {.networks = {network}};
 }
 
+std::set<net::Prefix> standing_in(const Node& node, Backend backend, const std::string& network) {
+  std::set<net::Prefix> subnets;
+  const auto opened = node.open(backend);
+  if (!opened->may_hold_rules()) return subnets;
+  for (const auto& source : opened->sources()) {
+    if (source.network == network) subnets.insert(source.prefix);
+  }
+  return subnets;
+}
+
 Backend choose_backend(const Node& node, const Plan& plan, const std::optional<state::NetworkRecord>& before,
                        netfilter::Tables tables) {
   if (const auto& choice = plan.configuration.netconf.backend) return *choice;
@@ -59,14 +58,14 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
   const auto on = choose_backend(node, plan, before, netfilter::Tables::may_be_made);
   const auto other = other_than(on);
   state::NetworkRecord record{.made_of = plan.configuration.made_of, .placement = {.on = on}};
+  const auto elsewhere = standing_in(node, other, plan.network);
+  if (!elsewhere.empty()) record.placement.leaving = other;
   if (before) {
     record.unrecorded = before->unrecorded;
     if (before->placement.on == other || before->placement.leaving == other) record.placement.leaving = other;
     return record;
   }
   record.unrecorded = standing_in(node, on, plan.network);
-  const auto elsewhere = standing_in(node, other, plan.network);
-  if (!elsewhere.empty()) record.placement.leaving = other;
   record.unrecorded.insert(elsewhere.begin(), elsewhere.end());
   return record;
 }

@@ -33,12 +33,16 @@ nat::Ruleset ruleset_of(const Plan& plan);
 /// What is wanted of a back end that carries nothing of the network.
 nat::Ruleset nothing_of(const std::string& network);
 
+/// The pod subnets of a network whose rules stand in a back end, whatever is recorded: somebody restored
+/// them, or a record was lost.
+std::set<net::Prefix> standing_in(const Node& node, config::Backend backend, const std::string& network);
+
 /// The back end that `plan` asks for, now. "auto" stays with nftables once it has picked it. `before`: what
 /// is recorded of the network. Throws Error where the kernel cannot be asked.
 config::Backend choose_backend(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before, netfilter::Tables tables);
 
-/// What is to be recorded of the network while its rules are on their way: both back ends that may have some.
+/// What is to be recorded of the network while its rules are on their way: both back ends that have some.
 /// Where nothing is recorded yet, what stands in the kernel for it is found, and stays wanted.
 state::NetworkRecord record_of(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before);

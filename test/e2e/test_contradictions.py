@@ -195,7 +195,7 @@ def test_others_are_met_where_the_kernel_meets_them(node, place, is_first):
     site = Anywhere(node, text, is_first)
     try:
         for said, seen in zip(site.explained(), site.seen()):
-            assert said in (None, seen)
+            assert said in (None, seen) or seen is None  # an answer that is not tracked does not come back
         if is_named is not None:
             assert bool(findings(node)) == is_named
     finally:

@@ -1,6 +1,7 @@
 """The configuration file of ip-masq-agent: what it says counts for running pods, whatever the conflist says."""
 
 import json
+from pathlib import Path
 
 import pytest
 from harness.config_files import BROKEN, FILES, NETWORKS, REST

@@ -1,6 +1,7 @@
 """backend "auto": the back end whose exemptions hold on the node, and the way from one to the other."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -183,3 +184,39 @@ def test_a_move_that_is_killed_is_finished_by_the_next_call(node):
     assert killed > 10
     node.delete("pod-1")
     assert (node.iptables_save(), node.nft("list", "ruleset")) == (NOTHING, "")
+
+
+def restored(node, backend, text):
+    """An old dump of our rules comes back, by nftables.service or netfilter-persistent."""
+    if backend == "nftables":
+        node.nft("-f", "-", input=text)
+    else:
+        node.restore_beside(text)
+
+
+@pytest.mark.parametrize("verb", ["sync", "ADD", "GC"])
+@pytest.mark.parametrize("on, other", [("iptables", "nftables"), ("nftables", "iptables")])
+def test_old_rules_of_ours_that_somebody_restored_in_the_other_back_end(tmp_path, on, other, verb):
+    node = Node(tmp_path, other)
+    try:
+        node.add(nonMasqueradeCIDRs=["203.0.113.0/24"])
+        dump = node.nft("list", "table", "inet", "ip-masq") if other == "nftables" else node.run("iptables-legacy-save", "-t", "nat", env={**os.environ, **node.env})
+        node.delete()
+        node.backend = on
+        node.add()
+        right = node.iptables_save(), ours_in_nft(node)
+        restored(node, other, dump)
+        assert node.check() == (102, f"rules of network cbr0 stand in {other} as well, though it is on {on}")
+        if verb == "sync":
+            assert "all rules are as they should be" not in node.tool("sync")
+        elif verb == "GC":
+            node.do("GC", None, node.netconf(version="1.1.0", ips=None, **{"cni.dev/valid-attachments": [{"containerID": "pod-1", "ifname": "eth0"}]}))
+        elif on == "iptables":
+            node.add("pod-2", ips=["10.244.1.6/24"])
+        else:  # ours come first: what changes something mends it
+            node.add("pod-2", ips=["10.244.1.6/24"], nonMasqueradeCIDRs=["10.0.0.0/8"])
+            node.add("pod-2", ips=["10.244.1.6/24"])
+        assert (node.iptables_save(), ours_in_nft(node)) == right
+        assert node.check() is None
+    finally:
+        node.close()
