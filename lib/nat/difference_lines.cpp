@@ -4,6 +4,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "nat/foreign_rule.hpp"
+
 namespace ipmasq::nat {
 
 std::vector<std::string> difference_lines(const std::vector<std::string>& missing,
@@ -20,14 +22,14 @@ std::vector<std::string> difference_lines(const std::vector<std::string>& missin
       --found->second;
       ++moved[text];
     }
-    lines.push_back((moves ? "out of place: " : "missing: ") + text);
+    lines.push_back((moves ? "out of place: " : "missing: ") + printable(text));
   }
   for (const auto& text : unwanted) {
     const auto found = moved.find(text);
     if (found != moved.end() && found->second > 0) {
       --found->second;
     } else {
-      lines.push_back("not wanted: " + text);
+      lines.push_back("not wanted: " + printable(text));
     }
   }
   return lines;

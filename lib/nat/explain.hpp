@@ -18,7 +18,8 @@ enum class Fate {
 /// What the rules that stand in the kernel do to a connection.
 struct Standing {
   Fate fate = Fate::left_alone;
-  std::string rule = {};  ///< that decides, as CountedRule::text has it
+  std::string rule = {};   ///< that decides, as CountedRule::text has it
+  bool is_certain = true;  ///< false: `rule` is none that ip-masq makes, and nothing is promised of the fate
 
   bool operator==(const Standing&) const = default;
 };

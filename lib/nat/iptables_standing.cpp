@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 namespace ipmasq::nat::iptables {
@@ -26,19 +28,34 @@ bool has_no_target(const Rule& rule) {
 // nullopt for a target that is none of a network's chain.
 std::optional<Fate> fate_of(const Target& target) {
   if (std::holds_alternative<SourceNat>(target)) return Fate::masqueraded;
-  if (std::holds_alternative<Accept>(target) || std::holds_alternative<Return>(target)) return Fate::kept;
+  if (std::holds_alternative<Accept>(target)) return Fate::kept;
+  if (std::holds_alternative<Return>(target)) return Fate::left_alone;
   return std::nullopt;
 }
 
-// The rule of the main chain that leads to a network's chain.
-const Rule* leading_rule(const std::vector<ObservedRule>& main, const net::Address& source,
-                         const net::Address& destination) {
-  for (const auto& [rule, packets, bytes] : main) {
+Standing uncertain(std::string_view chain, const Rule& rule) {
+  return {Fate::left_alone, to_text(std::string(chain), rule), false};
+}
+
+// Of the network's chain that the main chain's rule `leads` to.
+Standing standing_in(const std::string& name, const std::vector<ObservedRule>& chain, const Rule& leads,
+                     const net::Address& source, const net::Address& destination) {
+  Standing decided{Fate::left_alone, to_text(std::string(main_chain), leads)};
+  std::vector<std::pair<Fate, const Rule*>> possible;
+  for (const auto& [rule, packets, bytes] : chain) {
     const auto match = matches(rule, source, destination);
     if (match == Matches::no || has_no_target(rule)) continue;
-    return match == Matches::yes && source_of(rule, source.family) ? &rule : nullptr;
+    const auto fate = fate_of(rule.target);
+    if (!fate) return uncertain(name, rule);
+    if (match == Matches::yes) {
+      decided = {*fate, to_text(name, rule)};
+      break;
+    }
+    possible.emplace_back(*fate, &rule);
   }
-  return nullptr;
+  const auto other =
+      std::ranges::find_if(possible, [&](const auto& each) { return each.first != decided.fate; });
+  return other == possible.end() ? decided : uncertain(name, *other->second);
 }
 
 }  // namespace
@@ -49,27 +66,16 @@ std::optional<Standing> standing(const ObservedTable& observed, const net::Addre
   const auto main = observed.chains.find(main_name);
   if (observed.hooks.empty() || main == observed.chains.end() || source.family != destination.family)
     return std::nullopt;
-  const auto* const leads = leading_rule(main->second, source, destination);
-  if (leads == nullptr) return std::nullopt;
-  const auto& name = std::get<Goto>(leads->target).chain;
-  const auto chain = observed.chains.find(name);
-  if (chain == observed.chains.end()) return std::nullopt;
-
-  Standing decided{Fate::left_alone, to_text(main_name, *leads)};
-  std::vector<Fate> possible;
-  for (const auto& [rule, packets, bytes] : chain->second) {
+  for (const auto& [rule, packets, bytes] : main->second) {
     const auto match = matches(rule, source, destination);
     if (match == Matches::no || has_no_target(rule)) continue;
-    const auto fate = fate_of(rule.target);
-    if (!fate) return std::nullopt;
-    if (match == Matches::yes) {
-      decided = {*fate, to_text(name, rule)};
-      break;
-    }
-    possible.push_back(*fate);
+    if (match == Matches::maybe || !source_of(rule, source.family)) return uncertain(main_chain, rule);
+    const auto& name = std::get<Goto>(rule.target).chain;
+    const auto chain = observed.chains.find(name);
+    if (chain == observed.chains.end()) return uncertain(main_chain, rule);
+    return standing_in(name, chain->second, rule, source, destination);
   }
-  const bool is_sure = std::ranges::all_of(possible, [&](Fate fate) { return fate == decided.fate; });
-  return is_sure ? std::optional(decided) : std::nullopt;
+  return std::nullopt;
 }
 
 std::vector<Source> sources(const ObservedTable& observed, net::Family family) {

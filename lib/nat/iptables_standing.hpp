@@ -13,10 +13,9 @@ namespace ipmasq::nat::iptables {
 
 /// Of a new connection that carries no mark, that nobody redirected and that leaves the node. nullopt where
 /// our rules are not asked: the jump from POSTROUTING is not there, or none of ours leads on from that
-/// source. nullopt as well where a rule in its way may match or not (one of a protocol, a share, a match that
-/// ip-masq never writes) and would do something else than the rule that decides without it: nothing is
-/// promised then. A RETURN of a network's chain keeps, as far as ours go: it is how an exemption "return" is
-/// written.
+/// source. Not certain where a rule in its way may match or not (one of a protocol, a share, a match that
+/// ip-masq never writes) and would do something else than the rule that decides without it, or is none of
+/// ours.
 std::optional<Standing> standing(const ObservedTable& observed, const net::Address& source,
                                  const net::Address& destination);
 

@@ -79,16 +79,19 @@ class MapLeads {
     }
   }
 
-  void add_to(const std::string& chain, std::set<Prefix>& sources) const {
+  // Beyond its `sources`.
+  std::set<Prefix> towards(const std::string& chain, const std::set<Prefix>& sources) const {
+    std::set<Prefix> beyond;
     const auto found = by_chain_.find(chain);
-    if (found == by_chain_.end()) return;
+    if (found == by_chain_.end()) return beyond;
     std::map<Family, std::vector<std::pair<Prefix, std::string>>> known;
     for (const auto& each : sources) known[each.family()].emplace_back(each, "");
     std::map<Family, Elements> covered;
     for (auto& [family, prefixes] : known) covered[family] = flatten(std::move(prefixes));
     for (const auto& range : found->second) {
-      for (const auto& rest : rest_of(range, covered[range.first.family])) append_prefixes(rest, sources);
+      for (const auto& rest : rest_of(range, covered[range.first.family])) append_prefixes(rest, beyond);
     }
+    return beyond;
   }
 
  private:
@@ -128,9 +131,9 @@ std::vector<Lead> leads_of(const ObservedTable& observed) {
   for (const auto& [name, chain] : observed.chains) {
     const auto network = network_of_chain(name);
     if (!network || chain.is_base) continue;
-    auto sources = sources_in_chain(observed, name);
-    by_maps.add_to(name, sources);
+    const auto sources = sources_in_chain(observed, name);
     for (const auto& each : sources) leads.push_back({{each, *network}, name});
+    for (const auto& each : by_maps.towards(name, sources)) leads.push_back({{each, *network}, name, true});
   }
   std::ranges::sort(leads);
   const auto is_again = [](const Lead& left, const Lead& right) { return left.source == right.source; };

@@ -121,6 +121,7 @@ struct Table {
 struct Lead {
   Source source;
   std::string chain;
+  bool is_guessed = false;  ///< by what a map leads there: it may be many neighbours
 
   auto operator<=>(const Lead&) const = default;
 };

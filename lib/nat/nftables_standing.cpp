@@ -35,15 +35,14 @@ class Walk {
         std::ranges::find_if(rules, [this](const ObservedRule& each) { return leads(each.rule) != nullptr; });
     if (dispatch == rules.end()) return std::nullopt;
 
-    if (!base->second.trouble.empty())
-      return Standing{Fate::left_alone, base_name + " " + base->second.trouble};
+    if (!base->second.trouble.empty()) return uncertain(base_name + " " + base->second.trouble);
     for (auto each = rules.begin(); each != dispatch; ++each) {
       if (decides(base_name, each->rule)) return standing_;
     }
     const auto& chain = leads(dispatch->rule)->value;
     const auto found = table_.chains.find(chain);
     if (found == table_.chains.end() || matches(dispatch->rule) != Match::yes)
-      return Standing{Fate::left_alone, text(base_name, dispatch->rule)};
+      return uncertain(text(base_name, dispatch->rule));
     for (const auto& each : found->second.rules) {
       if (decides(chain, each.rule)) return standing_;
     }
@@ -51,6 +50,7 @@ class Walk {
   }
 
  private:
+  static Standing uncertain(std::string rule) { return {Fate::left_alone, std::move(rule), false}; }
   static std::string text(const std::string& chain, const Rule& rule) { return chain + ": " + to_text(rule); }
 
   // The element by which a rule leads from the source to a chain.
@@ -68,7 +68,7 @@ class Walk {
     const auto fate = fate_of(rule);
     if (match == Match::no || (!fate && rule.other.empty())) return false;
     const Standing here{fate.value_or(Fate::left_alone), text(chain, rule)};
-    if (!rule.other.empty()) return settle({Fate::left_alone, here.rule}), true;
+    if (!rule.other.empty()) return settle(uncertain(here.rule)), true;
     if (match == Match::yes) return settle(here), true;
     for_some_.push_back(here);
     return false;
@@ -77,7 +77,7 @@ class Walk {
   Standing settle(Standing decision) {
     const auto differs =
         std::ranges::find_if(for_some_, [&](const Standing& each) { return each.fate != decision.fate; });
-    if (differs != for_some_.end()) decision = {Fate::left_alone, differs->rule};
+    if (differs != for_some_.end()) decision = uncertain(differs->rule);
     return standing_ = std::move(decision);
   }
 

@@ -14,9 +14,9 @@ namespace ipmasq::nat::nftables {
 /// leads from that source to a chain. Standing::rule is the rule that decides, "CHAIN: RULE"; empty where
 /// none does.
 ///
-/// Careful: a rule that is not read to its end (Rule::other, a set of another type) may do anything, so where
-/// it may match it decides, and leaves the connection alone. So does a rule for some connections only (one
-/// protocol, a share) that would do another thing than the rule behind it that decides for all.
+/// Not certain where a rule that is not read to its end (Rule::other, a set of another type) may match, since
+/// it may do anything, and where a rule for some connections only (one protocol, a share) would do another
+/// thing than the rule behind it that decides for all.
 std::optional<Standing> standing(const ObservedTable& observed, const net::Address& source,
                                  const net::Address& destination);
 

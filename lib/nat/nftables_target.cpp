@@ -13,6 +13,39 @@ namespace {
 
 using ChainKey = std::pair<std::string, net::Family>;  // whose: network and family
 
+// Those of which the ruleset says that they stay or go, by network.
+std::map<std::string, std::set<net::Prefix>> decided_sources(const Ruleset& ruleset) {
+  std::map<std::string, std::set<net::Prefix>> decided;
+  for (const auto& source : ruleset.sources) decided[source.network].insert(source.prefix);
+  for (const auto& source : ruleset.gone) decided[source.network].insert(source.prefix);
+  return decided;
+}
+
+// What of `whole` none of the decided sources of its network holds.
+std::vector<net::Prefix> parts_without(const net::Prefix& whole,
+                                       const std::map<std::string, std::set<net::Prefix>>& decided,
+                                       const std::string& network) {
+  const auto found = decided.find(network);
+  if (found == decided.end()) return {whole};
+  std::vector<net::Prefix> parts;
+  std::vector<net::Prefix> left{whole};
+  while (!left.empty()) {
+    const auto part = left.back();
+    left.pop_back();
+    const auto holds_part = [&part](const net::Prefix& each) { return each.contains(part); };
+    const auto is_in_part = [&part](const net::Prefix& each) { return part.contains(each); };
+    if (std::ranges::any_of(found->second, holds_part)) continue;
+    if (std::ranges::none_of(found->second, is_in_part)) {
+      parts.push_back(part);
+      continue;
+    }
+    const net::Prefix first{part.address, part.length + 1};
+    left.push_back(first);
+    if (const auto behind = net::next(net::range_of(first).last)) left.push_back({*behind, first.length});
+  }
+  return parts;
+}
+
 // All that leads somewhere in the table to come, and where.
 class Leads {
  public:
@@ -21,10 +54,15 @@ class Leads {
     for (const auto& source : ruleset.sources) {
       if (has_wanted_chain(source)) by_source_[source] = wanted_chain(source);
     }
+    const auto decided = decided_sources(ruleset);
     for (const auto& lead : leads_of(observed)) {
-      if (stays(lead.source, ruleset))
-        by_source_.try_emplace(lead.source,
-                               has_wanted_chain(lead.source) ? wanted_chain(lead.source) : lead.chain);
+      if (!stays(lead.source, ruleset)) continue;
+      std::vector<net::Prefix> parts{lead.source.prefix};
+      if (lead.is_guessed) parts = parts_without(lead.source.prefix, decided, lead.source.network);
+      for (const auto& part : parts) {
+        const Source source{part, lead.source.network};
+        by_source_.try_emplace(source, has_wanted_chain(source) ? wanted_chain(source) : lead.chain);
+      }
     }
   }
 

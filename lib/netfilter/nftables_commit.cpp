@@ -2,6 +2,7 @@
 #include <endian.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -186,9 +187,11 @@ bool is_outrun(const BatchAnswer& answer) {
   return answer.number == ERESTART && !answer.message;
 }
 
-// The table of a batch that is checked and never committed: under its own name it has nothing to do with
-// ours.
-constexpr const char* trial_table = "ip-masq-trial";
+// The table of a batch that is checked and never committed: under a name of this process it has nothing to do
+// with ours, or anybody's.
+std::string trial_table() {
+  return "ip-masq-trial-" + std::to_string(::getpid());
+}
 
 // A change that was sent and never answered.
 class Unanswered {
@@ -246,7 +249,7 @@ NftablesChange change_nftables_table(const NftablesTargetFor& target_for) {
 void check_nftables_table(const Table& table) {
   const auto edits = nat::nftables::difference({}, table);
   if (edits.empty()) return;
-  const BatchWriter batch(trial_table, edits);
+  const BatchWriter batch(trial_table(), edits);
   const auto answer = NetfilterSocket().send_batch(batch.messages(), std::nullopt, Commit::no);
   if (answer.lost != 0) {
     throw Error(Kind::failed,

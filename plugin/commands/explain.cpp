@@ -56,6 +56,12 @@ bool is_as_listed(const nat::Explanation& lists, nat::Fate standing) {
 }
 
 void compare_with_kernel(const std::optional<StandingRule>& rule, Answer& answer) {
+  if (rule && !rule->standing.is_certain) {
+    answer.fate = answer.lists.fate;
+    answer.warnings.push_back("it may be that packets meet another fate: somebody changed rules of ours, " +
+                              nat::printable(rule->standing.rule) + ": ip-masq sync puts them right");
+    return;
+  }
   const auto standing = rule ? rule->standing.fate : nat::Fate::left_alone;
   if (is_as_listed(answer.lists, standing)) {
     answer.fate = answer.lists.fate;
@@ -68,10 +74,11 @@ void compare_with_kernel(const std::optional<StandingRule>& rule, Answer& answer
         "its record was lost, or another stateDir has it: an ADD, or GC, puts it right");
     return;
   }
-  answer.warnings.push_back(
-      "not in force: the lists say " + fate_text(answer.lists.fate) + ", " +
-      (rule ? "the rule that stands is " + rule->standing.rule : "no rule of ours is in its way") +
-      ": ip-masq sync brings it in force");
+  answer.warnings.push_back("not in force: the lists say " + fate_text(answer.lists.fate) + ", " +
+                            (rule && !rule->standing.rule.empty()
+                                 ? "the rule that stands is " + rule->standing.rule
+                                 : "no rule of ours decides it") +
+                            ": ip-masq sync brings it in force");
 }
 
 const state::Attachment* attachment_with(const Recorded& recorded, const net::Address& address) {

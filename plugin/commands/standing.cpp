@@ -10,7 +10,8 @@ std::optional<StandingRule> standing_rule(netfilter::Kernel& kernel, const net::
     if (!opened->may_hold_rules()) continue;
     const auto standing = opened->standing(source, destination);
     if (!standing) continue;
-    if (standing->fate != nat::Fate::left_alone) return StandingRule{backend, *standing};
+    if (standing->fate != nat::Fate::left_alone || !standing->is_certain)
+      return StandingRule{backend, *standing};
     if (!found) found = {backend, *standing};
   }
   return found;

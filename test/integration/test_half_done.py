@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 import shutil
 import subprocess
 
@@ -174,3 +175,30 @@ def test_a_state_folder_that_is_not_ours_alone_is_refused(node):
     assert node.tool_status("show", "--state-dir", node.state)[2].startswith(f"ip-masq: {refusal[1]}\n")
     node.state.chmod(0o755)
     assert node.check() is None
+
+
+def test_neighbours_whose_rules_were_flushed_leave_nothing(node):
+    node.add("pod-1", ips=["10.244.0.5/24"])
+    node.add("pod-2", ips=["10.244.1.5/24"])
+    if node.backend == "nftables":
+        node.nft("flush", "table", "inet", "ip-masq")
+    else:
+        node.iptables("-F")
+    node.delete("pod-1", ips=["10.244.0.5/24"])
+    node.delete("pod-2", ips=["10.244.1.5/24"])
+    assert node.save() == node.expected()
+
+
+def test_rules_of_ours_that_somebody_changed_make_explain_careful(node):
+    node.add("pod-1")
+    chain = re.search(r"IP-MASQ-[0-9a-f]{12}|cbr0-[0-9a-f]{12}(?!-)", node.save())[0]
+    if node.backend == "nftables":
+        node.nft("insert", "rule", "inet", "ip-masq", chain, "limit", "rate", "1/second", "log")
+    else:
+        node.iptables("-I", chain, "-p", "tcp", "-j", "MASQUERADE")
+    answer = json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))
+    assert answer["fate"] == "kept"
+    assert answer["warnings"][0].startswith("it may be that packets meet another fate: somebody changed rules of ours, ")
+    assert answer["warnings"][0].endswith(": ip-masq sync puts them right")
+    node.tool("sync")
+    assert "warnings" not in json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))

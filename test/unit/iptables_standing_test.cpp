@@ -26,7 +26,7 @@ std::string told(const Table& table, const char* source, const char* destination
   const auto* const fate = found->fate == Fate::kept          ? "kept: "
                            : found->fate == Fate::masqueraded ? "masqueraded: "
                                                               : "left alone: ";
-  return fate + found->rule;
+  return (found->is_certain ? fate : "perhaps: ") + found->rule;
 }
 
 }  // namespace
@@ -52,7 +52,7 @@ TEST_CASE("source ports change nothing about the fate; what nothing names is lef
       told(table_of(R"("catchAll": false)"), "10.244.1.5", "8.8.8.8") ==
       R"(left alone: -A IP-MASQ-PODS -s 10.244.1.0/24 -m comment --comment "ip-masq: a" -g IP-MASQ-af63dc4c8601)");
   CHECK(told(table_of(R"("exemption": "return")"), "10.244.1.5", "10.9.9.9") ==
-        "kept: -A IP-MASQ-af63dc4c8601 -d 10.0.0.0/8 -j RETURN");
+        "left alone: -A IP-MASQ-af63dc4c8601 -d 10.0.0.0/8 -j RETURN");
   CHECK(told(table_of("", {"fd00::/64"}, net::Family::ipv6), "fd00::5", "fd01::1") ==
         "kept: -A IP-MASQ-af63dc4c8601 -d fc00::/7 -j ACCEPT");
 }
@@ -80,14 +80,15 @@ TEST_CASE("a rule that may match and would do something else makes it uncertain"
   SUBCASE("the same fate") {
     chain.insert(chain.begin(), {.target = Accept{}, .other_matches = "-o eth1"});
     CHECK(told(table, "10.244.1.5", "10.9.9.9") == kept);
-    CHECK(told(table, "10.244.1.5", "8.8.8.8") == "not asked");
+    CHECK(told(table, "10.244.1.5", "8.8.8.8") == "perhaps: -A IP-MASQ-af63dc4c8601 -o eth1 -j ACCEPT");
   }
   SUBCASE("of another destination") {
     chain.insert(
         chain.begin(),
         {.destination = test::prefix("10.8.0.0/16"), .target = SourceNat{}, .other_matches = "-o eth1"});
     CHECK(told(table, "10.244.1.5", "10.9.9.9") == kept);
-    CHECK(told(table, "10.244.1.5", "10.8.9.9") == "not asked");
+    CHECK(told(table, "10.244.1.5", "10.8.9.9") ==
+          "perhaps: -A IP-MASQ-af63dc4c8601 -d 10.8.0.0/16 -o eth1 -j MASQUERADE");
   }
   SUBCASE("without a target it only counts") {
     chain.insert(chain.begin(), {.target = OtherTarget{""}});
@@ -96,15 +97,15 @@ TEST_CASE("a rule that may match and would do something else makes it uncertain"
   }
   SUBCASE("a target that is none of ours") {
     chain.insert(chain.begin(), {.target = OtherTarget{"NETMAP"}});
-    CHECK(told(table, "10.244.1.5", "10.9.9.9") == "not asked");
+    CHECK(told(table, "10.244.1.5", "10.9.9.9") == "perhaps: -A IP-MASQ-af63dc4c8601 -j NETMAP");
   }
   SUBCASE("in the main chain") {
     main.insert(main.begin(), {.target = Return{}, .other_matches = "-o eth1"});
-    CHECK(told(table, "10.244.1.5", "10.9.9.9") == "not asked");
+    CHECK(told(table, "10.244.1.5", "10.9.9.9") == "perhaps: -A IP-MASQ-PODS -o eth1 -j RETURN");
   }
   SUBCASE("a yield rule that unmarked packets match") {
     main.insert(main.begin(), yield_rule({0, 1}));
-    CHECK(told(table, "10.244.1.5", "10.9.9.9") == "not asked");
+    CHECK(told(table, "10.244.1.5", "10.9.9.9") == "perhaps: " + to_text(main_name, yield_rule({0, 1})));
   }
 }
 

@@ -31,7 +31,7 @@ std::string text(const ObservedTable& table, const char* source, const char* des
   const auto* const fate = found->fate == Fate::kept          ? "kept"
                            : found->fate == Fate::masqueraded ? "masqueraded"
                                                               : "left alone";
-  return fate + (" by " + found->rule);
+  return (found->is_certain ? fate : "perhaps") + (" by " + found->rule);
 }
 
 const std::string chain = chain_name("n", net::Family::ipv4);  // NOLINT(cert-err58-cpp)
@@ -102,13 +102,13 @@ TEST_CASE("damage is seen as it is") {
   SUBCASE("the map leads elsewhere") {
     table.sets.at("pod-subnets").set.elements.front().value = "(another verdict)";
     CHECK(text(table, "10.244.1.5", "8.8.8.8") ==
-          "left alone by postrouting: counter ip saddr vmap @pod-subnets");
+          "perhaps by postrouting: counter ip saddr vmap @pod-subnets");
   }
   SUBCASE("a rule that may do anything") {
     rules_in(table).front().rule.other = " (limit)";
     CHECK(text(table, "10.244.1.5", "10.1.2.3") == kept);  // it is about redirected packets
     rules_in(table).front().rule = {.other = " (limit)"};
-    CHECK(text(table, "10.244.1.5", "10.1.2.3") == "left alone by " + chain + ": counter (limit)");
+    CHECK(text(table, "10.244.1.5", "10.1.2.3") == "perhaps by " + chain + ": counter (limit)");
   }
   SUBCASE("a rule before the maps that takes every packet") {
     rules_in(table, "postrouting").front().rule = {.statement = Return{}};
@@ -117,7 +117,7 @@ TEST_CASE("damage is seen as it is") {
   }
   SUBCASE("another priority") {
     table.chains.at("postrouting").trouble = "has another priority";
-    CHECK(text(table, "10.244.1.5", "10.1.2.3") == "left alone by postrouting has another priority");
+    CHECK(text(table, "10.244.1.5", "10.1.2.3") == "perhaps by postrouting has another priority");
   }
   SUBCASE("a dormant table") {
     table.is_dormant = true;

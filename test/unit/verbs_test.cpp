@@ -285,7 +285,22 @@ TEST_CASE("of a wrong file what was good last stays in force, for new pods too")
   runtime.kernel.tables.clear();
   CHECK(runtime.add("c", "10.1.1.7/24").empty());
   CHECK(runtime.kernel.tables[Backend::iptables] == before);
-  CHECK(runtime.add("d", "10.2.1.7/24", "new").starts_with("7: "));
+  CHECK(runtime.add("d", "10.2.1.7/24", "new").empty());  // with what cbr0 knows good
+  Runtime another;
+  std::ofstream(another.folder.path() / ".config") << "nonMasqueradeCIDRs: [10.9.0.1/16]\n";
+  CHECK(another.add("a", "10.1.1.5/24").starts_with("7: "));
+}
+
+TEST_CASE("an ADD that fails beside a damaged record leaves it as it was") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  std::ofstream(runtime.folder.path() / "cbr0/network.json") << "{damaged";
+  runtime.kernel.refuses.emplace(Backend::iptables, Error(Kind::busy, "held"));
+  CHECK_FALSE(runtime.add("b", "10.1.2.6/24").empty());
+  std::ifstream record(runtime.folder.path() / "cbr0/network.json");
+  std::string text;
+  std::getline(record, text);
+  CHECK(text == "{damaged");
 }
 
 TEST_CASE("after the loss of the state the rules of pods that may live stay until GC knows better") {
