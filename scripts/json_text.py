@@ -53,5 +53,5 @@ def put(text, at, key, value):
         at = after_space(text, at) + 1
         return text[:at] + member + text[at:]
     first, end = standing[0][0], standing[-1][3]
-    before = re.search(r"[ \t\r\n]*$", text[:first])[0]
+    before = text[len(text[:first].rstrip(" \t\r\n")):first]
     return f"{text[:end]},{before or ' '}{member}{text[end:]}"
