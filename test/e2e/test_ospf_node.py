@@ -28,6 +28,11 @@ def node_at_a_lan(tmp_path_factory):
     made.run("ip", "address", "add", "10.244.1.1/24", "dev", "cni0")
     made.run("ip", "link", "add", "flannel.1", "type", "vxlan", "id", "1", "dstport", "8472", "dev", "eth0")
     made.run("ip", "address", "add", "10.244.1.0/32", "dev", "flannel.1")
+    made.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth1-end")
+    made.run("ip", "address", "add", "192.168.77.1/24", "dev", "eth1")
+    # As of a pod of the ptp plugin.
+    made.run("ip", "link", "add", "veth1", "type", "veth", "peer", "name", "veth1-end")
+    made.run("ip", "address", "add", "10.244.1.1/32", "dev", "veth1")
     made.run("ip", "link", "add", "docker0", "type", "bridge")
     made.run("ip", "address", "add", "172.17.0.5/16", "dev", "docker0")
     made.run("cp", "-a", "/etc/frr", folder / "frr")
@@ -82,6 +87,7 @@ def shown(node, *argv):
     ("192.168.0.0/16", "192.168.100.1/24", "192.168.100.0/24 is no pod subnet: eth0 has 192.168.100.11/24"),
     ("192.168.0.0/16", "192.168.100.11/24", "192.168.100.0/24 is no pod subnet: eth0 has 192.168.100.11/24"),
     ("192.168.0.0/16", "192.168.100.129/25", "192.168.100.128/25 is no pod subnet: eth0 has 192.168.100.11/24"),
+    ("192.168.0.0/16", "192.168.77.1/24", "192.168.77.0/24 is no pod subnet: eth1 has 192.168.77.1/24"),
     ("172.16.0.0/12", "172.17.0.1/24", "172.17.0.0/24 is no pod subnet: docker0 has 172.17.0.5/16"),
     ("10.244.0.0/16", "10.245.1.1/24", "/run/flannel/subnet.env: FLANNEL_SUBNET 10.245.1.0/24 is outside FLANNEL_NETWORK 10.244.0.0/16"),
     ("10.244.0.0/16", "ten", "/run/flannel/subnet.env: Expected 4 octets in 'ten'"),
