@@ -7,9 +7,14 @@ from pathlib import Path
 
 from files import read
 
-# The first that has a file of a name hides those of the others. What is in OURS is the administrator's to edit.
+# The first that has a file of a name hides those of the others.
 OURS = Path("/etc/systemd/system")
 FOLDERS = [OURS, Path("/run/systemd/system"), Path("/usr/local/lib/systemd/system"), Path("/usr/lib/systemd/system"), Path("/lib/systemd/system")]
+
+
+def is_ours(path):
+    """The administrator's to edit: not a link to what somebody else brought."""
+    return OURS in Path(os.path.realpath(path)).parents
 
 
 def names_like(pattern):

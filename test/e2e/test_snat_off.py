@@ -277,6 +277,18 @@ def test_units_and_drop_ins(flannel_host, before, changed):
     assert (RESTART in undone) == bool(changed)
 
 
+def test_a_linked_unit_is_overridden(flannel_host):
+    unit = "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n"
+    flannel_host.write(f"{VENDOR}/theirs", unit)
+    flannel_host.run("ln", "-s", f"{VENDOR}/theirs", "/etc/systemd/system/flanneld.service")
+    snat_off(flannel_host, "flannel")
+    assert text(flannel_host, f"{VENDOR}/theirs") == unit
+    assert text(flannel_host, "/etc/systemd/system/flanneld.service.d/zz-snat-off.conf") == "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld\n"
+    flannel_host.run("ln", "-sf", "/dev/null", "/etc/systemd/system/flanneld.service")  # masked
+    snat_off(flannel_host, "flannel", "--undo")
+    assert "flannel: no file to change" in snat_off(flannel_host, "flannel")
+
+
 def test_an_environment_file(flannel_host):
     flannel_host.write(f"{VENDOR}/flanneld.service", "[Service]\nEnvironmentFile=-/etc/cni/flanneld*\nExecStart=/usr/bin/flanneld $O\n")
     flannel_host.write("/etc/cni/flanneld-options", '# O="--ip-masq"\nO="--ip-masq"\n')
