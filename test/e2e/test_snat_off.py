@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 
 import pytest
 from harness.daemons import Dockerd, Etcd, Flanneld
@@ -66,7 +67,7 @@ def test_docker(site, daemons, kind):
     assert seen(container.namespace) == Outside.NODE[4]
 
     said = snat_off(site, "docker", "--dry-run")
-    assert '+  "ip-masq": false' in said
+    assert '+{"bip": "172.17.0.1/16", "log-opts": {"max-size": "1m"}, "mtu": 1400, "ip-masq": false}\n' in said
     assert f"would run: iptables-{kind} -w -t nat -D POSTROUTING -s 172.17.0.0/16 '!' -o docker0 -j MASQUERADE" in said
     assert text(site, "/etc/docker/daemon.json") == before
     assert seen(container.namespace) == Outside.NODE[4]
@@ -153,6 +154,18 @@ def test_flannel(site, daemons, kind):
     ('        command: ["flanneld", "--ip-masq", "--kube-subnet-mgr"]\n', '        command: ["flanneld", "--kube-subnet-mgr"]\n'),
     ('        command: [ "/opt/bin/flanneld", "--ip-masq" ]\n', '        command: [ "/opt/bin/flanneld" ]\n'),
     ("        - --ip-masq=false\n", "        - --ip-masq=false\n"),
+    *((f"        - --ip-masq={off}\n", f"        - --ip-masq={off}\n") for off in ("0", "f", "F", "FALSE", "False", "tRUE", "yes")),
+    *((f"        - -ip-masq={on} # as ever\n        - --iface=eth0   \n", "        - --iface=eth0   \n") for on in ("1", "t", "T", "TRUE", "True")),
+    ("        - --ip-masq\n", ""),
+    ("        - --ip-masq", ""),
+    ('        args: ["--ip-masq"]\n', "        args: []\n"),
+    ("        args: [ --ip-masq=1, --kube-subnet-mgr ]\n", "        args: [ --kube-subnet-mgr ]\n"),
+    ('  "args": [\n    "--kube-subnet-mgr",\n    "--ip-masq=T"\n  ],\n', '  "args": [\n    "--kube-subnet-mgr"\n  ],\n'),
+    ('        command: ["sh", "-c", "exec flanneld -ip-masq=\'1\' -v 2; true --ip-masq"]\n', '        command: ["sh", "-c", "exec flanneld -v 2; true "]\n'),
+    ("        # - --ip-masq\n", "        # - --ip-masq\n"),
+    ("        env:\n        - name: FLANNELD_IP_MASQ\n          value: 'True'\n", '        env:\n        - name: FLANNELD_IP_MASQ\n          value: "false"\n'),
+    ("        env:\n        - {name: FLANNELD_IP_MASQ, value: true}\n", '        env:\n        - {name: FLANNELD_IP_MASQ, value: "false"}\n'),
+    ('  {"name": "FLANNELD_IP_MASQ", "value": "true"}\n', '  {"name": "FLANNELD_IP_MASQ", "value": "false"}\n'),
     ("        - --ip-masq-fully-random-ish\n", "        - --ip-masq-fully-random-ish\n"),
 ])
 def test_a_daemonset_manifest(host, args, edited):
@@ -161,7 +174,8 @@ def test_a_daemonset_manifest(host, args, edited):
     snat_off(host, "flannel", "--manifest", path)
     assert path.read_text() == "spec:\n" + edited
     assert "flannel: no file to change" in snat_off(host, "flannel", "--manifest", path)
-    snat_off(host, "flannel", "--manifest", path, "--undo")
+    said = snat_off(host, "flannel", "--manifest", path, "--undo")
+    assert said == (f"put {path} back\n" if edited != args else "flannel: no file to change\n")
     assert path.read_text() == "spec:\n" + args
 
 
@@ -197,3 +211,152 @@ def test_undo_does_not_lose_what_was_written_since(host):
     host.write("/etc/docker/daemon.json", '{"mtu": 1300, "ip-masq": false}')
     assert refused(host, "docker", "--undo").startswith("/etc/docker/daemon.json was changed after snat-off: put it back by hand")
     assert text(host, "/etc/docker/daemon.json") == '{"mtu": 1300, "ip-masq": false}'
+
+
+VENDOR = "/usr/lib/systemd/system"
+RESTART = "systemd and flanneld read their files when told to: systemctl daemon-reload && systemctl restart flanneld.service\n"
+
+
+@pytest.fixture
+def flannel_host(host):
+    """Where what packages bring for systemd is nothing, and flannel's conflist is right."""
+    host.run("mount", "-t", "tmpfs", "private", VENDOR)
+    host.use_conflist("10-flannel-ip-masq.conflist")
+    return host
+
+
+def files_under(host, *folders):
+    """{path: text} of what is there."""
+    paths = host.run("find", *folders, "-type", "f", check=False).splitlines()
+    return {path: text(host, path) for path in sorted(paths)}
+
+
+FOLDERS = ("/etc/systemd/system", VENDOR)
+
+
+@pytest.mark.parametrize("before, changed", [
+    # The administrator's own are edited.
+    ({"/etc/systemd/system/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld -ip-masq=T -v 2\n"},
+     {"/etc/systemd/system/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld -v 2\n"}),
+    ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n",
+      "/etc/systemd/system/flanneld.service.d/10-local.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld \"--ip-masq\" -v 2\n"},
+     {"/etc/systemd/system/flanneld.service.d/10-local.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld -v 2\n"}),
+    ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n",
+      "/etc/systemd/system/flanneld.service.d/10-local.conf": "[Service]\n# --ip-masq\nEnvironment=\"FLANNELD_IP_MASQ=1\" OTHER=1\n"},
+     {"/etc/systemd/system/flanneld.service.d/10-local.conf": "[Service]\n# --ip-masq\nEnvironment=\"FLANNELD_IP_MASQ=false\" OTHER=1\n"}),
+    # What a package brought is overridden.
+    ({f"{VENDOR}/flanneld.service": "[Service]\nType=notify\nExecStart=/usr/bin/flanneld \\\n  --ip-masq=True \\\n  -v 2\n"},
+     {"/etc/systemd/system/flanneld.service.d/zz-snat-off.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld       -v 2\n"}),
+    ({f"{VENDOR}/flanneld.service": "[Service]\nEnvironment=OPTIONS=--ip-masq\nExecStart=/usr/bin/flanneld $OPTIONS\n"},
+     {"/etc/systemd/system/flanneld.service.d/zz-snat-off.conf": "[Service]\nEnvironment=OPTIONS=\n"}),
+    ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n",
+      f"{VENDOR}/flanneld.service.d/50-made.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld -ip-masq\n"},
+     {"/etc/systemd/system/flanneld.service.d/zz-snat-off.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld\n"}),
+    # What is not in force stays.
+    ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n",
+      "/etc/systemd/system/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n"}, {}),
+    ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n",
+      "/etc/systemd/system/flanneld.service.d/10-local.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld -v 2\n"}, {}),
+    ({f"{VENDOR}/flanneld.service.d/10-a.conf": "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n",
+      "/etc/systemd/system/flanneld.service.d/10-a.conf": "[Service]\nExecStart=/usr/bin/flanneld\n"}, {}),
+])
+def test_units_and_drop_ins(flannel_host, before, changed):
+    host = flannel_host
+    for path, unit in before.items():
+        host.run("mkdir", "-p", path.rsplit("/", 1)[0])
+        host.write(path, unit)
+    dry = snat_off(host, "flannel", "--dry-run")
+    assert files_under(host, *FOLDERS) == before
+    said = snat_off(host, "flannel")
+    kept = {path: unit for path, unit in files_under(host, *FOLDERS).items() if "before-snat-off" not in path}
+    assert kept == {**before, **changed}
+    assert (RESTART in said, RESTART in dry) == (bool(changed), bool(changed))
+    assert "flannel: no file to change" in snat_off(host, "flannel")
+    undone = snat_off(host, "flannel", "--undo")
+    assert files_under(host, *FOLDERS) == before
+    assert (RESTART in undone) == bool(changed)
+
+
+def test_a_linked_unit_is_overridden(flannel_host):
+    unit = "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n"
+    flannel_host.write(f"{VENDOR}/theirs", unit)
+    flannel_host.run("ln", "-s", f"{VENDOR}/theirs", "/etc/systemd/system/flanneld.service")
+    snat_off(flannel_host, "flannel")
+    assert text(flannel_host, f"{VENDOR}/theirs") == unit
+    assert text(flannel_host, "/etc/systemd/system/flanneld.service.d/zz-snat-off.conf") == "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld\n"
+    flannel_host.run("ln", "-sf", "/dev/null", "/etc/systemd/system/flanneld.service")  # masked
+    snat_off(flannel_host, "flannel", "--undo")
+    assert "flannel: no file to change" in snat_off(flannel_host, "flannel")
+
+
+def test_an_environment_file(flannel_host):
+    flannel_host.write(f"{VENDOR}/flanneld.service", "[Service]\nEnvironmentFile=-/etc/cni/flanneld*\nExecStart=/usr/bin/flanneld $O\n")
+    flannel_host.write("/etc/cni/flanneld-options", '# O="--ip-masq"\nO="--ip-masq"\n')
+    assert RESTART in snat_off(flannel_host, "flannel")
+    assert text(flannel_host, "/etc/cni/flanneld-options") == '# O="--ip-masq"\nO=""\n'
+    snat_off(flannel_host, "flannel", "--undo")
+    assert text(flannel_host, "/etc/cni/flanneld-options") == '# O="--ip-masq"\nO="--ip-masq"\n'
+
+
+def test_a_drop_in_that_was_changed_is_not_undone(flannel_host):
+    flannel_host.write(f"{VENDOR}/flanneld.service", "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n")
+    snat_off(flannel_host, "flannel")
+    path = "/etc/systemd/system/flanneld.service.d/zz-snat-off.conf"
+    flannel_host.write(path, "[Service]\nNice=5\n")
+    assert refused(flannel_host, "flannel", "--undo").startswith(f"{path} was changed after snat-off")
+    assert text(flannel_host, path) == "[Service]\nNice=5\n"
+
+
+def test_every_other_byte_stays(host):
+    before = '{ "n": [1e3, 1.50, 12345678901234567890123],\r\n\t"ip-masq" :\ttrue , "n": 1e400, "k\\u00e9": "é" } \n'
+    host.write("/etc/docker/daemon.json", before)
+    host.run("chmod", "600", "/etc/docker/daemon.json")
+    snat_off(host, "docker")
+    assert host.run("cat", "/etc/docker/daemon.json", encoding="utf-8", errors="strict") == before.replace("true", "false").replace("\r\n", "\n")
+    assert host.run("stat", "-c", "%a %n", "/etc/docker/daemon.json", "/etc/docker/daemon.json.before-snat-off") == (
+        "600 /etc/docker/daemon.json\n600 /etc/docker/daemon.json.before-snat-off\n")
+    conflist = ('{\n  "name": "cbr0",\n  "plugins": [\n    {"type": "portmap"},\n    {\n      "type": "flannel",\n      "mtu": 1e3\n    },\n'
+                '    {"type": "flannel", "delegate": {"ipMasq": true, "x": 1.0}}\n  ]\n}')
+    host.write("/etc/cni/net.d/10-test.conflist", conflist)
+    snat_off(host, "flannel")
+    assert text(host, "/etc/cni/net.d/10-test.conflist") == conflist.replace(
+        '1e3\n', '1e3,\n      "delegate": {"ipMasq": false}\n').replace('"ipMasq": true', '"ipMasq": false')
+
+
+def test_a_flag_that_docker_has_already(host):
+    host.run("mount", "-t", "tmpfs", "private", VENDOR)
+    host.write(f"{VENDOR}/docker.service", "[Service]\nExecStart=/usr/bin/dockerd --ip-masq=F\n")
+    said = snat_off(host, "docker")
+    assert said == (f"{VENDOR}/docker.service gives docker --ip-masq=F already; docker does not start where /etc/docker/daemon.json says it as well\n"
+                    "docker: no file to change\n")
+    host.write(f"{VENDOR}/docker.service", "[Service]\nExecStart=/usr/bin/dockerd --ip-masq\n")
+    assert refused(host, "docker").startswith(f"{VENDOR}/docker.service gives docker --ip-masq (mk-docker-opts.sh writes such)")
+    assert host.run("ls", "-A", "/etc/docker") == ""
+
+
+@pytest.mark.parametrize("of, prepare, reason", [
+    ("docker", "mkfifo /etc/docker/daemon.json", "cannot read /etc/docker/daemon.json: it is no ordinary file"),
+    ("docker", "truncate -s 1G /etc/docker/daemon.json", "cannot read /etc/docker/daemon.json: it has more than 1 MiB"),
+    ("docker", r"printf '[\377]' > /etc/docker/daemon.json",
+     "cannot read /etc/docker/daemon.json: it is not UTF-8: invalid start byte at byte 1"),
+    ("docker", "head -c 400000 /dev/zero | tr '\\0' '[' > /etc/docker/daemon.json",
+     "/etc/docker/daemon.json is not JSON: maximum recursion depth exceeded while decoding a JSON array from a unicode string; mend it first, nothing was changed"),
+    ("flannel", "mkfifo /etc/cni/net.d/a.conflist", "cannot read /etc/cni/net.d/a.conflist: it is no ordinary file"),
+    ("flannel", "mkdir -p /etc/systemd/system/flanneld.service.d; mkfifo /etc/systemd/system/flanneld.service.d/a.conf",
+     "cannot read /etc/systemd/system/flanneld.service.d/a.conf: it is no ordinary file"),
+    ("flannel", "printf '{\\n' > $(printf '/etc/cni/net.d/a\\033[1m.conflist')",
+     "/etc/cni/net.d/a\\x1b[1m.conflist is not JSON: Expecting property name enclosed in double quotes: line 2 column 1 (char 2); mend it first, nothing was changed"),
+])
+def test_hostile_files_hang_nobody(host, of, prepare, reason):
+    host.run("sh", "-c", prepare)
+    before = host.run("sh", "-c", "ls -laR /etc/docker /etc/cni /etc/systemd/system")
+    assert refused(host, of) == reason
+    assert host.run("sh", "-c", "ls -laR /etc/docker /etc/cni /etc/systemd/system") == before
+
+
+def test_without_iptables(host, tmp_path):
+    host.write("/etc/docker/daemon.json", "{}")
+    with pytest.raises(AssertionError) as failure:
+        host.run("env", f"PATH={tmp_path}", sys.executable, ROOT / "scripts/snat-off", "docker")
+    assert str(failure.value).endswith("snat-off: there is no iptables-nft, which shows and deletes rules: apt install iptables; nothing was changed\n")
+    assert host.run("cat", "/etc/docker/daemon.json") == "{}"

@@ -438,18 +438,8 @@ def in_a_thread(function, *arguments):
         return pool.submit(function, *arguments).result()
 
 
-@pytest.fixture(scope="module")
-def counted(request):
-    """How many points each scenario had; their sum is told in the end."""
-    points = []
-    yield points
-    plugins = request.config.pluginmanager
-    with plugins.get_plugin("capturemanager").global_and_fixture_disabled():
-        plugins.get_plugin("terminalreporter").write_line(f"\n{sum(points)} points in {len(points)} calls of the plugin")
-
-
 @pytest.mark.parametrize("scenario", every_scenario())
-def test_every_system_call(tmp_path, site, counted, record_property, scenario):
+def test_every_system_call(tmp_path, site, record_property, scenario):
     undisturbed = in_a_thread(lambda: Undisturbed(Ground(tmp_path / "undisturbed", scenario.backend), scenario))
     wanted = 1 if scenario.name.startswith("CHECK of damaged") else 0
     assert undisturbed.reply.status == wanted, undisturbed.reply
@@ -462,7 +452,6 @@ def test_every_system_call(tmp_path, site, counted, record_property, scenario):
                    for number in range(WORKERS)]
         for worker in workers:
             worker.result()
-    counted.append(findings.points)
     record_property("points", findings.points)
     assert findings.points >= len(undisturbed.points) * 9 // 10, "most of the points were not met"
     if findings.kinds:

@@ -49,3 +49,5 @@ def test_the_image(podman, tmp_path):
            "ip-masq", "install", "--conf-dir", "/net.d", "--bin-dir", "/bin.d")
     assert [plugin["type"] for plugin in json.loads((net_d / "10-flannel.conflist").read_text())["plugins"]] == ["flannel", "ip-masq"]
     assert (bin_dir / "ip-masq").read_bytes() == STATIC.read_bytes()
+    # By its name, as kubectl exec has it.
+    assert podman("run", "--rm", "--network=none", "--entrypoint", '["ip-masq"]', *limits, "ip-masq", "--version").startswith("ip-masq ")

@@ -175,6 +175,7 @@ class NodeUnderWalk:
     def start(argv, killed_at=None, **options):
         if killed_at:
             syscall, count = killed_at
+            options["env"] = {**options["env"], "ASAN_OPTIONS": "detect_leaks=0"}  # which cannot be traced
             argv = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={syscall}",
                     "-e", f"inject={syscall}:signal=KILL:when={count}", *argv]
         done = subprocess.run([*map(str, argv)], capture_output=True, text=True, timeout=HANGS, **options)

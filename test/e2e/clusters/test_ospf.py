@@ -94,36 +94,6 @@ def test_without_ospf(company):
     assert [sees(first, OUTSIDE), sees(outside, first.address)] == [None, None]
 
 
-@pytest.mark.parametrize("argv, prepare, error", [
-    (["--area", "1.2.3"], "", '--area is "1.2.3": expected four numbers such as 0.0.0.1, or one up to 4294967295'),
-    (["--area", "4294967296"], "", '--area is "4294967296": expected four numbers such as 0.0.0.1, or one up to 4294967295'),
-    (["--interface", "eth7"], "", "there is no interface eth7"),
-    (["--interface", "lo"], "", "lo has no IPv4 address"),
-    (["--dead", "1"], "", "--dead is 1: expected more than --hello, 1"),
-    (["--subnet-file", "/run/none"], "", "there is no /run/none: flanneld writes it when it has a pod subnet for this node"),
-    (["--subnet-file", "/run/cni/bad"], "echo FLANNEL_NETWORK=10.244.0.0/16 > /run/cni/bad",
-     "/run/cni/bad has no FLANNEL_SUBNET: expected flannel's subnet.env"),
-    (["--subnet-file", "/run/cni/bad"], "printf 'FLANNEL_NETWORK=10.244.0.0/16\\nFLANNEL_SUBNET=10.245.1.1/24\\n' > /run/cni/bad",
-     "/run/cni/bad: FLANNEL_SUBNET 10.245.1.0/24 is outside FLANNEL_NETWORK 10.244.0.0/16"),
-    (["--subnet-file", "/run/cni/bad"], "printf 'FLANNEL_NETWORK=10.244.0.0/16\\nFLANNEL_SUBNET=ten\\n' > /run/cni/bad",
-     "/run/cni/bad: Expected 4 octets in 'ten'"),
-    (["--key-file", "/run/cni/keys"], "rm -f /run/cni/keys", "there is no /run/cni/keys"),
-    (["--key-file", "/run/cni/keys"], "echo secret > /run/cni/keys; chmod 640 /run/cni/keys",
-     "/run/cni/keys has mode 0640, others can read the keys: chmod 600 /run/cni/keys"),
-    (["--key-file", "/run/cni/keys"], "echo a-key-that-is-too-long > /run/cni/keys; chmod 600 /run/cni/keys",
-     "/run/cni/keys, line 1: expected an ID (1 to 255, each once) and a key of at most 16 characters, or such a key"),
-    (["--key-file", "/run/cni/keys"], "printf '1 a\\n1 b\\n' > /run/cni/keys; chmod 600 /run/cni/keys",
-     "/run/cni/keys, line 2: expected an ID (1 to 255, each once) and a key of at most 16 characters, or such a key"),
-    (["--key-file", "/run/cni/keys"], ": > /run/cni/keys; chmod 600 /run/cni/keys", "/run/cni/keys has no key"),
-])
-def test_bad_input_changes_nothing(company, argv, prepare, error):
-    node = company.nodes[0]
-    node.run("sh", "-c", f"mkdir -p /run/cni; {prepare}")
-    before = files(node)
-    assert node.ospf_node(*argv) == (1, "", f"ospf-node: {error}\n")
-    assert files(node) == before
-
-
 def test_what_vtysh_does_not_accept_changes_nothing(company):
     node = company.nodes[0]
     kept = node.run("cat", "/etc/frr/frr.conf")
