@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "cni/json.hpp"
-#include "conflist/conflist.hpp"
+#include "conflist/entry.hpp"
 #include "error/error.hpp"
 #include "netfilter/kernel.hpp"
 #include "os/file.hpp"
@@ -170,7 +170,7 @@ void install_when_possible(const InstallTarget& target, std::ostream& output) {
 void uninstall(const InstallTarget& target, std::ostream& output) {
   for (const auto& path : configs_in(target.conf_dir)) {
     const auto config = read_config(path);
-    if (config && conflist::is_list(*config) && conflist::holds(*config, conflist::our_type)) {
+    if (config && conflist::is_list(*config) && conflist::holds(*config, std::string(conflist::our_type))) {
       uninstall_entry(path, *config, output);
     }
   }
