@@ -28,8 +28,8 @@ struct File {
   std::string name;       ///< without the folder
   std::string text = {};  ///< all of it
   bool is_folder = false;
-  std::string trouble =
-      {};  ///< why there is no text: "cannot read /etc/cni/net.d/x.conf: Input/output error"
+  std::string trouble = {};  ///< why there is no text: "it is larger than 1 MiB"
+  bool is_unread = false;    ///< the trouble says nothing of what the file is: reading it failed
 };
 
 enum class Loading {
