@@ -89,19 +89,32 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
   tell("put " + path.string(), doing, output);
 }
 
-std::optional<os::SharedFolder> hold(const fs::path& folder, Doing doing) {
-  std::optional<os::SharedFolder> held;
-  if (doing == Doing::act) held.emplace(folder);
-  return held;
+bool has_steps(const Plan& plan) {
+  return !plan.steps.empty();
+}
+
+bool has_steps(const std::optional<Plan>& plan) {
+  return plan && has_steps(*plan);
+}
+
+// What `make` plans of the folder's files, and the folder held where there is something to do: what was seen
+// before it was held may be no more.
+template <typename Make>
+auto planned(const std::string& folder, Doing doing, std::optional<os::SharedFolder>& held,
+             const Make& make) {
+  auto plan = make(conflist::read_folder(folder));
+  if (doing == Doing::pretend || !has_steps(plan)) return plan;
+  held.emplace(folder);
+  return make(conflist::read_folder(folder));
 }
 
 // nullopt where there was no conflist for it.
 std::optional<Notes> try_to_install(const InstallTarget& target, Doing doing, std::ostream& output) {
   const auto folder = target.conf_dir.string();
-  auto files = conflist::read_folder(folder);  // tells of a folder that is not there
-  const auto held = hold(folder, doing);
-  if (held) files = conflist::read_folder(folder);
-  const auto plan = conflist::plan_install(folder, files, target.after);
+  std::optional<os::SharedFolder> held;
+  const auto plan = planned(folder, doing, held, [&](const std::vector<conflist::File>& files) {
+    return conflist::plan_install(folder, files, target.after);
+  });
   if (!plan) return std::nullopt;
   Notes notes;
   install_program(target.bin_dir, doing, notes, output);
@@ -149,10 +162,10 @@ Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
 
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output) {
   const auto folder = target.conf_dir.string();
-  auto files = conflist::read_folder(folder);
-  const auto held = hold(folder, doing);
-  if (held) files = conflist::read_folder(folder);
-  const auto plan = conflist::plan_uninstall(folder, files);
+  std::optional<os::SharedFolder> held;
+  const auto plan = planned(folder, doing, held, [&](const std::vector<conflist::File>& files) {
+    return conflist::plan_uninstall(folder, files);
+  });
   auto notes = follow(plan, folder, doing, output);
   if (plan.failures.empty()) return notes;
   std::string joined;
