@@ -73,7 +73,7 @@ std::string checked_version(const Json& netconf, Command command) {
 std::string checked_name(const Json& netconf) {
   const auto found = netconf.find("name");
   auto name = string_at(netconf, "name");
-  if (!is_cni_name(name) || name.size() > longest_network_name) {
+  if (!is_network_name(name)) {
     const auto value = found == netconf.end() ? "missing" : excerpt(*found);
     throw Error(Kind::wrong_config, "name is " + value +
                                         ": expected a letter or digit, then letters, digits, '_', '.' or "
@@ -94,6 +94,10 @@ AttachmentId parse_attachment_id(const std::string& key, const Json& value) {
 }
 
 }  // namespace
+
+bool is_network_name(std::string_view text) {
+  return is_cni_name(text) && text.size() <= longest_network_name;
+}
 
 Json read_netconf(std::istream& input) {
   constexpr auto what = "the network configuration on stdin";

@@ -3,6 +3,7 @@
 
 #include <istream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cni/environment.hpp"
@@ -25,6 +26,9 @@ struct AttachmentId {
 
   auto operator<=>(const AttachmentId&) const = default;
 };
+
+/// Whether a network can be called so: as the spec says, and at most 200 bytes.
+bool is_network_name(std::string_view text);
 
 /// Reads all of `input`, at most 4 MiB, as a JSON object. Throws Error{wrong_text}.
 Json read_netconf(std::istream& input);

@@ -1,7 +1,16 @@
 #include "conflist/conflist.hpp"
 
 #include <algorithm>
+#include <array>
+#include <exception>
 #include <iterator>
+#include <memory>
+#include <utility>
+
+#include "cni/request.hpp"
+#include "cni/version.hpp"
+#include "config/netconf.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::conflist {
 
@@ -9,54 +18,224 @@ namespace {
 
 using cni::Json;
 
-bool is_of(const Json& plugin, const std::string& type) {
-  return plugin.is_object() && plugin.contains("type") && plugin.at("type") == type;
+constexpr std::array<std::string_view, 3> extensions{".conf", ".conflist", ".json"};
+
+// Of the plugins that need another before them, those that stand in the lists out there.
+constexpr std::array<std::string_view, 9> chained_types{
+    "bandwidth", "firewall", "ip-masq", "istio-cni", "linkerd-cni", "portmap", "sbr", "tuning", "vrf"};
+
+// As Go's filepath.Ext: also of a name that begins with the dot.
+std::string_view extension_of(std::string_view name) {
+  const auto dot = name.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : name.substr(dot);
 }
 
-Json list_of(const Json& plugin) {
-  auto list = Json::object();
-  auto only = Json::object();
-  for (const auto& [key, value] : plugin.items()) {
-    const bool is_of_the_list = key == "cniVersion" || key == "name";
-    (is_of_the_list ? list : only)[key] = value;
+bool is_list_file(const File& file) {
+  return extension_of(file.name) == ".conflist";
+}
+
+std::string text_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// Why libcni refuses what stands under a key that must be a string; empty where it does not.
+std::string no_string_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || found->is_string()) return {};
+  return "\"" + std::string(key) + "\" is " + cni::excerpt(*found) + ": expected a string";
+}
+
+// libcni 1.3 takes the newest that it knows of `cniVersion` and `cniVersions`.
+std::string version_of(const Json& config) {
+  auto version = text_at(config, "cniVersion");
+  const auto all = config.find("cniVersions");
+  if (all == config.end() || !all->is_array()) return version;
+  for (const auto& other : *all) {
+    if (!other.is_string() || !cni::is_supported(other.get<std::string>())) continue;
+    const auto text = other.get<std::string>();
+    if (!cni::is_supported(version) || cni::is_older(version, text)) version = text;
   }
-  list["plugins"] = Json::array({only});
-  return list;
+  return version;
+}
+
+std::string refusal_of_plugin(const Json& plugin) {
+  if (!plugin.is_object()) return "a plugin in it is " + cni::excerpt(plugin) + ": expected an object";
+  const auto wrong = no_string_at(plugin, "type");
+  if (!wrong.empty()) return wrong;
+  return text_at(plugin, "type").empty() ? "a plugin in it has no \"type\"" : "";
+}
+
+std::string refusal_of_plugins(const Json& plugins) {
+  if (!plugins.is_array()) return "\"plugins\" is " + cni::excerpt(plugins) + ": expected an array";
+  if (plugins.empty()) return "\"plugins\" is empty";
+  for (const auto& plugin : plugins) {
+    if (const auto wrong = refusal_of_plugin(plugin); !wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+// Why libcni does not load the file; empty where it does.
+std::string refusal_of(const File& file, const Json& config) {
+  for (const auto* const key : {"name", "cniVersion"}) {
+    if (const auto wrong = no_string_at(config, key); !wrong.empty()) return wrong;
+  }
+  const bool has_plugins = config.contains("plugins");
+  if (!is_list_file(file)) {
+    if (has_plugins && !config.contains("type"))
+      return "it is a list: a list is loaded from a file whose name ends in .conflist alone";
+    return refusal_of_plugin(config);
+  }
+  if (!config.contains("name")) return "it has no \"name\"";
+  if (!has_plugins) {
+    return "it has no \"plugins\": a single plugin is loaded from a file whose name ends in .conf or .json "
+           "alone";
+  }
+  return refusal_of_plugins(config.at("plugins"));
+}
+
+std::vector<Json> plugins_of(const Json& config) {
+  const auto plugins = config.find("plugins");
+  if (plugins == config.end()) return {config};
+  std::vector<Json> found;
+  if (!plugins->is_array()) return found;
+  std::copy_if(plugins->begin(), plugins->end(), std::back_inserter(found),
+               [](const Json& plugin) { return plugin.is_object(); });
+  return found;
+}
+
+void read_text(Network& network) {
+  constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";  // which Go's parser takes for no JSON
+  const auto& file = network.file;
+  Json config;
+  try {
+    config = cni::parse_json(file.text, "it");
+  } catch (const Error& error) {
+    const bool is_deep = std::string_view(error.what()).find("nested") != std::string_view::npos;
+    network.loading = is_deep ? Loading::unknown : Loading::refused;
+    network.reason = error.what();
+    return;
+  }
+  if (!config.is_object()) {
+    network.reason = "it is " + cni::excerpt(config) + ": expected an object";
+    return;
+  }
+  network.name = text_at(config, "name");
+  network.cni_version = version_of(config);
+  network.is_single = !config.contains("plugins");
+  network.plugins = plugins_of(config);
+  network.reason =
+      file.text.starts_with(byte_order_mark) ? "it begins with a byte order mark" : refusal_of(file, config);
+  if (network.reason.empty()) network.loading = Loading::loaded;
+}
+
+Network read_network(File file) {
+  Network network{.file = std::move(file)};
+  if (network.file.is_folder) {
+    network.loading = Loading::passed;
+    network.reason = "it is a folder";
+  } else if (!network.file.trouble.empty()) {
+    network.loading = Loading::unknown;
+    network.reason = network.file.trouble;
+  } else {
+    read_text(network);
+  }
+  return network;
+}
+
+bool is_of(const Json& plugin, std::string_view type) {
+  return text_at(plugin, "type") == type;
+}
+
+bool is_chained(const Json& plugin) {
+  return std::ranges::find(chained_types, text_at(plugin, "type")) != chained_types.end();
+}
+
+std::string wrong_version(const Network& network) {
+  std::string versions;
+  for (const auto version : cni::supported_versions) {
+    versions += (versions.empty() ? "" : ", ") + std::string(version);
+  }
+  const auto said = network.cni_version.empty()
+                        ? std::string("it has no \"cniVersion\"")
+                        : "\"cniVersion\" is " + cni::excerpt(Json(network.cni_version));
+  return said + ": ip-masq speaks " + versions;
+}
+
+std::string wrong_place(const Network& network, std::size_t place) {
+  const auto begin = network.plugins.begin();
+  const auto ours = begin + static_cast<std::ptrdiff_t>(place);
+  if (!std::all_of(begin, ours, is_chained)) return {};
+  const auto after = std::find_if_not(ours, network.plugins.end(), is_chained);
+  const auto behind = after == network.plugins.end() ? std::string("the plugin that makes the interface")
+                                                     : cni::excerpt(Json(text_at(*after, "type")));
+  return "the entry of ip-masq comes before " + behind +
+         ": it belongs behind it, which hands out the address";
 }
 
 }  // namespace
 
-bool is_list(const Json& config) {
-  return config.is_object() && config.contains("plugins") && config.at("plugins").is_array();
+bool Network::holds(std::string_view type) const {
+  return std::ranges::any_of(plugins, [type](const Json& plugin) { return is_of(plugin, type); });
 }
 
-bool holds(const Json& config, const std::string& type) {
-  if (!is_list(config)) return is_of(config, type);
-  const auto& plugins = config.at("plugins");
-  return std::any_of(plugins.begin(), plugins.end(),
-                     [&type](const Json& plugin) { return is_of(plugin, type); });
+std::optional<std::size_t> Network::our_place() const {
+  const auto found =
+      std::ranges::find_if(plugins, [](const Json& plugin) { return is_of(plugin, our_type); });
+  if (found == plugins.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - plugins.begin());
 }
 
-Json with_our_entry(const Json& config) {
-  auto list = is_list(config) ? config : list_of(config);
-  for (auto& plugin : list["plugins"]) {
-    if (!is_of(plugin, "flannel")) continue;
-    auto& delegate = plugin["delegate"];
-    if (delegate.is_null()) delegate = Json::object();
-    if (delegate.is_object() && !delegate.contains("ipMasq")) delegate["ipMasq"] = false;
+bool is_considered(std::string_view name) {
+  return std::ranges::find(extensions, extension_of(name)) != extensions.end();
+}
+
+std::vector<Network> read_networks(std::vector<File> files) {
+  std::erase_if(files, [](const File& file) { return !is_considered(file.name); });
+  std::ranges::sort(files, {}, &File::name);
+  std::vector<Network> networks;
+  std::ranges::transform(files, std::back_inserter(networks),
+                         [](File& file) { return read_network(std::move(file)); });
+  return networks;
+}
+
+const Network* first_loaded(const std::vector<Network>& networks) {
+  const auto found = std::ranges::find_if(networks, &Network::is_loaded);
+  return found == networks.end() ? nullptr : std::to_address(found);
+}
+
+const Network* first_with(const std::vector<Network>& networks, std::string_view type) {
+  const auto found = std::ranges::find_if(
+      networks, [type](const Network& network) { return network.is_loaded() && network.holds(type); });
+  return found == networks.end() ? nullptr : std::to_address(found);
+}
+
+std::vector<const Network*> in_the_way(const std::vector<Network>& networks, const Network& network) {
+  std::vector<const Network*> found;
+  for (const auto& other : networks) {
+    if (&other == &network) break;
+    if (other.loading == Loading::refused || other.loading == Loading::unknown) found.push_back(&other);
   }
-  if (!holds(list, our_type)) list["plugins"].push_back({{"type", our_type}});
-  return list;
+  return found;
 }
 
-Json without_our_entry(const Json& config) {
-  auto list = config;
-  auto& plugins = list["plugins"];
-  auto kept = Json::array();
-  std::copy_if(plugins.begin(), plugins.end(), std::back_inserter(kept),
-               [](const Json& plugin) { return !is_of(plugin, our_type); });
-  plugins = kept;
-  return list;
+std::vector<std::string> why_add_would_fail(const Network& network) {
+  std::vector<std::string> reasons;
+  if (!cni::is_supported(network.cni_version)) reasons.push_back(wrong_version(network));
+  if (!cni::is_network_name(network.name)) {
+    reasons.push_back((network.name.empty() ? std::string("it has no \"name\"")
+                                            : "\"name\" is " + cni::excerpt(Json(network.name))) +
+                      ": expected a letter or digit, then letters, digits, '_', '.' or '-'");
+  }
+  const auto place = network.our_place();
+  if (!place) return reasons;
+  if (auto wrong = wrong_place(network, *place); !wrong.empty()) reasons.push_back(std::move(wrong));
+  try {
+    config::parse_netconf(network.plugins[*place]);
+  } catch (const Error& error) {
+    reasons.emplace_back(error.what());
+  }
+  return reasons;
 }
 
 }  // namespace ipmasq::conflist

@@ -16,42 +16,6 @@ namespace {
 
 constexpr std::size_t largest_file = std::size_t{1} << 20U;
 
-void write_all(const FileDescriptor& file, std::string_view text, const std::filesystem::path& path) {
-  while (!text.empty()) {
-    const auto written = ::write(file.number(), text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw_errno("cannot write " + path.string());
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
-
-// A file, block by block.
-class Blocks {
- public:
-  explicit Blocks(const std::filesystem::path& path)
-      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (!file_.is_open()) throw_errno("cannot open " + path.string());
-  }
-
-  // Empty at the end; stands until the next call.
-  std::string_view next() {
-    std::size_t used = 0;
-    while (used < block_.size()) {
-      const auto got = ::read(file_.number(), block_.data() + used, block_.size() - used);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) throw_errno("cannot read " + path_.string());
-      if (got == 0) break;
-      used += static_cast<std::size_t>(got);
-    }
-    return {block_.data(), used};
-  }
-
- private:
-  std::filesystem::path path_;
-  FileDescriptor file_;
-  std::string block_ = std::string(std::size_t{1} << 16U, '\0');
-};
-
 // Lets `write` fill a new file in the folder `workshop` that then takes the place of `path`.
 void replace(const std::filesystem::path& path, const std::filesystem::path& workshop, mode_t mode,
              const std::function<void(const FileDescriptor&)>& write) {
@@ -88,6 +52,32 @@ bool give_name(const FileDescriptor& file, const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+Blocks::Blocks(const std::filesystem::path& path)
+    : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (!file_.is_open()) throw_errno("cannot open " + path.string());
+}
+
+std::string_view Blocks::next() {
+  std::size_t used = 0;
+  while (used < block_.size()) {
+    const auto got = ::read(file_.number(), block_.data() + used, block_.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw_errno("cannot read " + path_.string());
+    if (got == 0) break;
+    used += static_cast<std::size_t>(got);
+  }
+  return {block_.data(), used};
+}
+
+void write_all(const FileDescriptor& file, std::string_view text, const std::filesystem::path& path) {
+  while (!text.empty()) {
+    const auto written = ::write(file.number(), text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw_errno("cannot write " + path.string());
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
 
 FileDescriptor::~FileDescriptor() {
   if (is_open()) ::close(number_);
@@ -150,12 +140,10 @@ bool is_there(const std::filesystem::path& path) {
   return false;
 }
 
-void copy_program(const std::filesystem::path& from, const std::filesystem::path& path) {
-  constexpr mode_t everybody_runs = 0755;
-  replace(path, path.parent_path(), everybody_runs, [&](const FileDescriptor& file) {
-    Blocks blocks(from);
-    for (auto block = blocks.next(); !block.empty(); block = blocks.next()) write_all(file, block, path);
-  });
+void write_bytes_of(const std::filesystem::path& from, const FileDescriptor& file,
+                    const std::filesystem::path& path) {
+  Blocks blocks(from);
+  for (auto block = blocks.next(); !block.empty(); block = blocks.next()) write_all(file, block, path);
 }
 
 bool have_the_same_bytes(const std::filesystem::path& left, const std::filesystem::path& right) {

@@ -55,8 +55,26 @@ void put_file(const std::filesystem::path& path, std::string_view text,
 /// Whether a file can be made in a folder and filled. Leaves none. Throws Error{failed} where it cannot.
 void check_writable(const std::filesystem::path& folder);
 
-/// The same with the bytes of another file, of any size, and mode 0755.
-void copy_program(const std::filesystem::path& from, const std::filesystem::path& path);
+/// A file of any size, block by block. Throws Error{failed}.
+class Blocks {
+ public:
+  explicit Blocks(const std::filesystem::path& path);
+
+  /// Empty at the end; stands until the next call.
+  std::string_view next();
+
+ private:
+  std::filesystem::path path_;
+  FileDescriptor file_;
+  std::string block_ = std::string(std::size_t{1} << 16U, '\0');
+};
+
+/// Throws Error{failed} that names `path`.
+void write_all(const FileDescriptor& file, std::string_view text, const std::filesystem::path& path);
+
+/// Writes all bytes of `from`, of any size. Throws Error{failed} that names `from`, or `path`.
+void write_bytes_of(const std::filesystem::path& from, const FileDescriptor& file,
+                    const std::filesystem::path& path);
 
 /// Throws Error{failed} where one cannot be read.
 bool have_the_same_bytes(const std::filesystem::path& left, const std::filesystem::path& right);

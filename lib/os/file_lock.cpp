@@ -85,6 +85,8 @@ bool is_told_to_end() {
 
 FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout)
     : file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR)) {
+  if (!file_.is_open() && errno == EISDIR)
+    file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!file_.is_open()) throw_errno("cannot open the lock " + path.string());
   const int operation = kind == LockKind::shared ? LOCK_SH : LOCK_EX;
   if (::flock(file_.number(), operation | LOCK_NB) == 0) return;

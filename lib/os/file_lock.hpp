@@ -13,7 +13,8 @@ enum class LockKind { shared, exclusive };
 /// Held until the end of its life, or of the process.
 class FileLock {
  public:
-  /// Makes the file (mode 0600) where it is missing, but no folder. Throws Error: busy where somebody else
+  /// Makes the file (mode 0600) where it is missing, but no folder; a folder that is there can be locked as
+  /// well. Throws Error: busy where somebody else
   /// still holds the lock after `timeout` (a day at most), or where SIGTERM or SIGINT is pending, which a
   /// caller that blocks them takes later; failed where the file cannot be opened. Works whatever signals the
   /// caller blocked.

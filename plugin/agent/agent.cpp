@@ -102,7 +102,7 @@ class Agent {
     std::set<std::string> troubles;
     try {
       file_watch_.watch(files_);
-      if (duties_.keep_installed) keep_installed(reason, troubles);
+      if (duties_.keep_installed) keep_installed(reason, warnings, troubles);
       if (duties_.config_copy) copy_config(reason, troubles);
       const auto done = sync_pass(store_, kernel_, config::Netconf{}.lock_timeout);
       for (const auto& change : done.changes) log(change + " (" + reason + ")");
@@ -152,10 +152,12 @@ class Agent {
     told_ = std::move(lines);
   }
 
-  void keep_installed(const std::string& reason, std::set<std::string>& troubles) {
+  void keep_installed(const std::string& reason, std::set<std::string>& warnings,
+                      std::set<std::string>& troubles) {
     std::ostringstream told;
     try {
-      install(*duties_.keep_installed, told);
+      for (const auto& note : install(*duties_.keep_installed, Doing::act, told))
+        warnings.insert("warning: " + note);
     } catch (const Error& error) {
       troubles.insert(std::string("cannot keep the entry installed: ") + error.what());
     }

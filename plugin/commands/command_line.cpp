@@ -16,6 +16,7 @@
 #include "plugin/agent/config_copy.hpp"
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
+#include "plugin/commands/program_version.hpp"
 
 namespace ipmasq::plugin {
 
@@ -49,6 +50,7 @@ Options:
   --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
+  --dry-run                    install, uninstall: say what would be done, and do nothing
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
@@ -100,6 +102,7 @@ struct Call {
   bool has(const char* option) const { return options.count(option) > 0; }
   std::string text(const char* option) const { return options[option].as<std::string>(); }
   std::filesystem::path state_dir() const { return text("state-dir"); }
+  Doing doing() const { return has("dry-run") ? Doing::pretend : Doing::act; }
   OutputFormat format() const { return parse_format(text("output")); }
 };
 
@@ -147,15 +150,27 @@ bool run_agent(const Call& call) {
   return true;
 }
 
+void tell(const Notes& notes) {
+  for (const auto& note : notes) std::cerr << "ip-masq: note: " << note << '\n';
+}
+
 bool run_install(const Call& call) {
-  call.has("wait") ? install_when_possible(install_target(call), std::cout)
-                   : install(install_target(call), std::cout);
+  const auto target = install_target(call);
+  tell(call.has("wait") && call.doing() == Doing::act ? install_when_possible(target, std::cout)
+                                                      : install(target, call.doing(), std::cout));
   return true;
 }
 
+// The node's own folder, not another that somebody prepares.
+bool is_of_this_node(const std::filesystem::path& conf_dir) {
+  return (conf_dir / "").lexically_normal() == (InstallTarget{}.conf_dir / "").lexically_normal();
+}
+
 bool run_uninstall(const Call& call) {
-  uninstall(install_target(call), std::cout);
-  const auto removed = remove_copy(ConfigCopy{}.to);
+  const auto target = install_target(call);
+  tell(uninstall(target, call.doing(), std::cout));
+  if (call.doing() == Doing::pretend) return true;
+  const auto removed = is_of_this_node(target.conf_dir) ? remove_copy(ConfigCopy{}.to) : "";
   if (!removed.empty()) std::cout << removed << '\n';
   if (call.has("rules")) remove_rules(call.state_dir(), std::cout);
   return true;
@@ -184,7 +199,7 @@ int run(int argc, const char* const* argv) {
       "conf-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.conf_dir.string()))(
       "bin-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.bin_dir.string()))(
       "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
-      "keep-installed", "")("wait", "")("listen", "", cxxopts::value<std::string>())(
+      "keep-installed", "")("wait", "")("dry-run", "")("listen", "", cxxopts::value<std::string>())(
       "config-from", "", cxxopts::value<std::vector<std::string>>())(
       "port", "", cxxopts::value<std::string>())("from", "", cxxopts::value<std::string>())(
       "o,output", "", cxxopts::value<std::string>()->default_value("text"))(
@@ -197,7 +212,7 @@ int run(int argc, const char* const* argv) {
     return EXIT_SUCCESS;
   }
   if (parsed.count("version") > 0) {
-    std::cout << "ip-masq " IP_MASQ_VERSION "\n";
+    std::cout << version_line;
     return EXIT_SUCCESS;
   }
   auto operands = parsed.count("operands") > 0 ? parsed["operands"].as<std::vector<std::string>>()

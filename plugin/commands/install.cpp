@@ -1,24 +1,21 @@
 #include "plugin/commands/install.hpp"
 
 #include <poll.h>
-#include <sys/stat.h>
 
-#include <algorithm>
 #include <array>
 #include <csignal>
 #include <optional>
 #include <ostream>
 #include <string_view>
-#include <system_error>
-#include <vector>
+#include <utility>
 
-#include "cni/json.hpp"
-#include "conflist/conflist.hpp"
+#include "conflist/plan.hpp"
+#include "conflist/read_folder.hpp"
 #include "error/error.hpp"
-#include "netfilter/kernel.hpp"
 #include "os/file.hpp"
+#include "os/shared_folder.hpp"
 #include "os/signals.hpp"
-#include "state/store.hpp"
+#include "plugin/commands/program_version.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -26,139 +23,135 @@ namespace ipmasq::plugin {
 namespace {
 
 namespace fs = std::filesystem;
+using conflist::Plan;
+using conflist::Step;
 
-constexpr auto backup_suffix = ".before-ip-masq";
-constexpr mode_t everybody_reads = 0644;
-
-fs::path backup_of(const fs::path& path) {
-  return path.string() + backup_suffix;
-}
-
-// A single plugin's .conf becomes a .conflist beside it.
-fs::path list_path_of(const fs::path& path) {
-  return fs::path(path).replace_extension(".conflist");
-}
-
-// In the order in which a runtime reads them (libcni: ConfFiles).
-std::vector<fs::path> configs_in(const fs::path& folder) {
-  constexpr std::array<std::string_view, 3> extensions{".conf", ".conflist", ".json"};
-  std::error_code error;
-  std::vector<fs::path> paths;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const auto extension = entry->path().extension().string();
-    if (std::ranges::find(extensions, extension) != extensions.end()) paths.push_back(entry->path());
-  }
-  if (error) {
-    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
-  }
-  std::ranges::sort(paths);
-  return paths;
-}
-
-std::optional<cni::Json> read_config(const fs::path& path) {
-  const auto text = os::read_file(path);
-  auto json = cni::Json::parse(text.value_or(""), nullptr, false);
-  return json.is_object() ? std::optional(std::move(json)) : std::nullopt;
-}
-
-mode_t mode_of(const fs::path& path) {
-  struct stat status {};
-  return ::stat(path.c_str(), &status) == 0 ? status.st_mode & 0777U : everybody_reads;
-}
-
-void write_config(const fs::path& path, const cni::Json& config, mode_t mode) {
-  os::replace_file(path, config.dump(2) + "\n", mode);
-}
-
-void move_file(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::rename(from, to, error);
-  if (error) {
-    throw Error(Kind::failed,
-                "cannot rename " + from.string() + " to " + to.string() + ": " + error.message());
+// Told of what was done, or would be.
+void tell(const std::string& done, Doing doing, std::ostream& output) {
+  constexpr std::string_view past = "took";
+  if (done.empty()) return;
+  if (doing == Doing::act) {
+    output << done << '\n';
+  } else {
+    output << "would have " << (done.starts_with(past) ? "taken" + done.substr(past.size()) : done) << '\n';
   }
 }
 
-void install_binary(const fs::path& bin_dir, std::ostream& output) {
+void take(const fs::path& folder, const Step& step) {
+  switch (step.kind) {
+    case Step::Kind::write:
+      return os::write_shared(folder / step.name, step.text, folder / step.other);
+    case Step::Kind::rename:
+      return os::rename_shared(folder / step.other, folder / step.name);
+    case Step::Kind::link:
+      return os::link_shared(folder / step.other, folder / step.name);
+    case Step::Kind::remove:
+      return os::remove_shared(folder / step.name);
+  }
+}
+
+// What could not be done and need not have been.
+Notes follow(const Plan& plan, const fs::path& folder, Doing doing, std::ostream& output) {
+  auto notes = plan.notes;
+  for (const auto& step : plan.steps) {
+    try {
+      if (doing == Doing::act) take(folder, step);
+    } catch (const Error& error) {
+      if (!step.may_fail) throw;
+      notes.emplace_back(error.what());
+    }
+    tell(step.told, doing, output);
+  }
+  return notes;
+}
+
+// Why a program that is there is to stay; empty where it is not.
+std::string why_it_stays(const fs::path& path) {
+  const auto there = program_version(path);
+  const auto ours = parse_version(IP_MASQ_VERSION);
+  if (!there || !ours || *there <= *ours) return {};
+  return path.string() + " was left as it is: it is ip-masq " + to_text(*there) + ", newer than this one, " +
+         to_text(*ours);
+}
+
+void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::ostream& output) {
   const fs::path self = "/proc/self/exe";
   const auto path = bin_dir / conflist::our_type;
-  std::error_code missing;
-  if (fs::exists(path, missing) && os::have_the_same_bytes(self, path)) return;
-  os::make_folder(bin_dir, 0755);
-  os::copy_program(self, path);
-  output << "put " << path.string() << '\n';
-}
-
-void install_entry(const fs::path& path, const cni::Json& config, std::ostream& output) {
-  const auto wanted = conflist::with_our_entry(config);
-  if (wanted == config) return;
-  const auto mode = mode_of(path);
-  std::error_code missing;
-  if (!conflist::is_list(config)) {
-    const auto list = list_path_of(path);
-    write_config(list, wanted, mode);
-    move_file(path, backup_of(path));
-    output << "put the entry into " << list.string() << ", which stands instead of " << path.string() << '\n';
-    return;
+  if (os::is_there(path)) {
+    if (auto why = why_it_stays(path); !why.empty()) return notes.push_back(std::move(why));
+    if (os::have_the_same_bytes(self, path)) return;
   }
-  if (!fs::exists(backup_of(path), missing))
-    os::replace_file(backup_of(path), os::read_file(path).value_or(""), mode);
-  write_config(path, wanted, mode);
-  output << "put the entry into " << path.string() << '\n';
-}
-
-// Whether `path` holds nothing but what install made of its backup.
-bool is_as_installed(const cni::Json& config, const fs::path& backup) {
-  const auto before = read_config(backup);
-  return before && conflist::with_our_entry(*before) == config;
-}
-
-void uninstall_entry(const fs::path& path, const cni::Json& config, std::ostream& output) {
-  const auto single = fs::path(path).replace_extension(".conf");
-  if (is_as_installed(config, backup_of(single)) && single != path) {
-    move_file(backup_of(single), single);
-    os::remove_file(path);
-    output << "put " << single.string() << " back\n";
-  } else if (is_as_installed(config, backup_of(path))) {
-    move_file(backup_of(path), path);
-    output << "put " << path.string() << " back\n";
-  } else {
-    write_config(path, conflist::without_our_entry(config), mode_of(path));
-    output << "took the entry out of " << path.string() << '\n';
+  if (doing == Doing::act) {
+    os::make_folder(bin_dir, 0755);
+    const os::SharedFolder held(bin_dir);
+    os::copy_program_shared(self, path);
   }
+  tell("put " + path.string(), doing, output);
 }
 
-// Whether there was a conflist for it.
-bool try_to_install(const InstallTarget& target, std::ostream& output) {
-  for (const auto& path : configs_in(target.conf_dir)) {
-    const auto config = read_config(path);
-    if (!config || !conflist::holds(*config, target.after)) continue;
-    install_binary(target.bin_dir, output);
-    install_entry(path, *config, output);
-    return true;
-  }
-  return false;
+bool has_steps(const Plan& plan) {
+  return !plan.steps.empty();
+}
+
+bool has_steps(const std::optional<Plan>& plan) {
+  return plan && has_steps(*plan);
+}
+
+// What `make` plans of the folder's files, and the folder held where there is something to do: what was seen
+// before it was held may be no more.
+template <typename Make>
+auto planned(const std::string& folder, Doing doing, std::optional<os::SharedFolder>& held,
+             const Make& make) {
+  auto plan = make(conflist::read_folder(folder));
+  if (doing == Doing::pretend || !has_steps(plan)) return plan;
+  held.emplace(folder);
+  return make(conflist::read_folder(folder));
+}
+
+// nullopt where there was no conflist for it.
+std::optional<Notes> try_to_install(const InstallTarget& target, Doing doing, std::ostream& output) {
+  const auto folder = target.conf_dir.string();
+  std::optional<os::SharedFolder> held;
+  const auto plan = planned(folder, doing, held, [&](const std::vector<conflist::File>& files) {
+    return conflist::plan_install(folder, files, target.after);
+  });
+  if (!plan) return std::nullopt;
+  Notes notes;
+  install_program(target.bin_dir, doing, notes, output);
+  auto more = follow(*plan, folder, doing, output);
+  notes.insert(notes.end(), more.begin(), more.end());
+  return notes;
 }
 
 std::string what_is_missing(const InstallTarget& target) {
   return "no conflist in " + target.conf_dir.string() + " has a plugin of type \"" + target.after + "\"";
 }
 
-}  // namespace
-
-void install(const InstallTarget& target, std::ostream& output) {
-  if (try_to_install(target, output)) return;
-  throw Error(Kind::wrong_config, what_is_missing(target),
-              "install that plugin first, or name another with --after");
+std::string what_is_there(const InstallTarget& target) {
+  const auto folder = target.conf_dir.string();
+  std::string lines;
+  for (const auto& line : conflist::why_not_found(folder, conflist::read_folder(folder), target.after))
+    lines += "\n  " + line;
+  return lines;
 }
 
-void install_when_possible(const InstallTarget& target, std::ostream& output) {
+}  // namespace
+
+Notes install(const InstallTarget& target, Doing doing, std::ostream& output) {
+  if (auto notes = try_to_install(target, doing, output)) return *notes;
+  throw Error(Kind::wrong_config, what_is_missing(target),
+              "install that plugin first, or name another with --after" + what_is_there(target));
+}
+
+Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
   const os::Signals signals{SIGTERM, SIGINT};
   watch::FileWatch file_watch;
   for (bool has_told = false;; has_told = true) {
     file_watch.watch({target.conf_dir / "conflists"});
     std::error_code error;
-    if (fs::exists(target.conf_dir, error) && try_to_install(target, output)) return;
+    if (fs::exists(target.conf_dir, error)) {
+      if (auto notes = try_to_install(target, Doing::act, output)) return *notes;
+    }
     if (!has_told) output << what_is_missing(target) << ": waiting for it" << std::endl;
     std::array<pollfd, 2> waited{{{signals.descriptor(), POLLIN, 0}, {file_watch.descriptor(), POLLIN, 0}}};
     ::poll(waited.data(), waited.size(), -1);
@@ -167,34 +160,17 @@ void install_when_possible(const InstallTarget& target, std::ostream& output) {
   }
 }
 
-void uninstall(const InstallTarget& target, std::ostream& output) {
-  for (const auto& path : configs_in(target.conf_dir)) {
-    const auto config = read_config(path);
-    if (config && conflist::is_list(*config) && conflist::holds(*config, conflist::our_type)) {
-      uninstall_entry(path, *config, output);
-    }
-  }
-}
-
-void remove_rules(const fs::path& state_dir, std::ostream& output) {
-  const state::Store store(state_dir);
-  const auto lock_timeout = config::Netconf{}.lock_timeout;
-  std::optional<os::FileLock> lock;
-  if (store.exists()) lock.emplace(store.lock_exclusive(lock_timeout));
-  netfilter::RealKernel kernel;
-  for (const auto backend : config::all_backends) {
-    const auto opened = kernel.open(backend, lock_timeout);
-    if (!opened->may_hold_rules()) continue;
-    const auto sources = opened->sources();
-    nat::Ruleset nothing{.gone = {sources.begin(), sources.end()}};
-    for (const auto& source : sources) nothing.networks.insert(source.network);
-    for (const auto& change : opened->apply(nothing).lines) output << change << '\n';
-  }
-  for (const auto& [name, network] : store.load()) {
-    for (const auto& attachment : network.attachments) store.forget(name, attachment.id);
-    for (const auto& id : network.damaged_ids) store.forget(name, id);
-    store.forget_network(name);
-  }
+Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output) {
+  const auto folder = target.conf_dir.string();
+  std::optional<os::SharedFolder> held;
+  const auto plan = planned(folder, doing, held, [&](const std::vector<conflist::File>& files) {
+    return conflist::plan_uninstall(folder, files);
+  });
+  auto notes = follow(plan, folder, doing, output);
+  if (plan.failures.empty()) return notes;
+  std::string joined;
+  for (const auto& failure : plan.failures) joined += (joined.empty() ? "" : "; ") + failure;
+  throw Error(Kind::failed, "an entry may be left: " + joined);
 }
 
 }  // namespace ipmasq::plugin

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 namespace ipmasq::plugin {
 
@@ -13,19 +14,26 @@ struct InstallTarget {
   std::string after = "flannel";  ///< the type of a plugin in the conflist that is meant
 };
 
-/// Copies this program, then puts our entry into the first conflist that holds the plugin named; tells what
-/// it changed. Each file is the old one or all of the new one at any time; the conflist as it was stays
-/// beside it as FILE.before-ip-masq. Where all is as it should be nothing is written. Throws Error, and
-/// has then changed no conflist.
-void install(const InstallTarget& target, std::ostream& output);
+/// `pretend`: tells what it would do, and does nothing.
+enum class Doing { act, pretend };
+
+/// What an operator should know, and nothing was done about; a line each.
+using Notes = std::vector<std::string>;
+
+/// Copies this program, unless a newer one is there, then puts our entry into the first conflist that a
+/// runtime loads and that holds the plugin named; tells what it changed. Each file is the old one or all of
+/// the new one at any time; the conflist as it was stays beside it as FILE.before-ip-masq. Where all is as it
+/// should be nothing is written. Throws Error, and has then changed no conflist, or says so.
+Notes install(const InstallTarget& target, Doing doing, std::ostream& output);
 
 /// The same as soon as there is such a conflist; tells that it waits. SIGTERM and SIGINT end it with
 /// Error.
-void install_when_possible(const InstallTarget& target, std::ostream& output);
+Notes install_when_possible(const InstallTarget& target, std::ostream& output);
 
-/// Takes our entry out of every conflist, putting back what was there before where nothing else has changed
-/// since. The binary stays: pods that are there need it for their DEL. Throws Error.
-void uninstall(const InstallTarget& target, std::ostream& output);
+/// Takes our entry, and all that install put in with it, out of every conflist, putting back what was there
+/// before where nothing else has changed since. The binary stays: pods that are there need it for their DEL.
+/// Throws Error, after doing what could be done.
+Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output);
 
 /// Takes away all rules of ours and all records. Throws Error.
 void remove_rules(const std::filesystem::path& state_dir, std::ostream& output);

@@ -233,7 +233,7 @@ def test_it_keeps_trying(node, daemons):
 def test_the_entry_is_kept_installed(node, daemons):
     folder = node.folder / "net.d"
     folder.mkdir()
-    flannels = json.dumps({"name": "cbr0", "plugins": [{"type": "flannel", "delegate": {}}]})
+    flannels = json.dumps({"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel", "delegate": {}}]})
     conflist = folder / "10-flannel.conflist"
     daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", node.folder / "bin"))
     daemons[0].until_it_says("cannot keep the entry installed: no conflist in")
@@ -281,6 +281,9 @@ def test_plugin_calls_read_what_shows_in_the_agents_container_alone(host, daemon
 
     second.write_text("nonMasqueradeCIDRs: []\n")
     agent.until(copy)
+    (host.folder / "elsewhere").mkdir()
+    host.tool("uninstall", "--conf-dir", host.folder / "elsewhere")
+    assert copy() != "", "another folder's uninstall is not this node's"
     host.tool("uninstall")
     assert host.run("find", "/etc/config", "-mindepth", "1") == ""
 

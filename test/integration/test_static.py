@@ -43,7 +43,7 @@ def test_the_image(podman, tmp_path):
     net_d, bin_dir = tmp_path / "net.d", tmp_path / "bin"
     net_d.mkdir()
     bin_dir.mkdir()
-    (net_d / "10-flannel.conflist").write_text('{"name": "cbr0", "plugins": [{"type": "flannel"}]}')
+    (net_d / "10-flannel.conflist").write_text('{"cniVersion": "0.3.1", "name": "cbr0", "plugins": [{"type": "flannel"}]}')
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=100:100"]
     podman("run", "--rm", "--network=none", "--read-only", *limits, "-v", f"{net_d}:/net.d", "-v", f"{bin_dir}:/bin.d",
            "ip-masq", "install", "--conf-dir", "/net.d", "--bin-dir", "/bin.d")

@@ -2,48 +2,136 @@
 
 #include <doctest/doctest.h>
 
+#include "conflist/located.hpp"
+
 namespace ipmasq::conflist {
 
 namespace {
 
-std::string installed(const std::string& text) {
-  return cni::to_text(with_our_entry(cni::Json::parse(text)));
+constexpr auto flannel =
+    R"({"name":"cbr0","cniVersion":"0.3.1","plugins":[{"type":"flannel"},{"type":"portmap"}]})";
+
+std::vector<Network> of(const std::string& name, const std::string& text) {
+  return read_networks({{.name = name, .text = text}});
+}
+
+// What libcni makes of a file: "loaded", or why not.
+std::string loading(const std::string& name, const std::string& text) {
+  const auto networks = of(name, text);
+  return networks.front().is_loaded() ? "loaded" : networks.front().reason;
+}
+
+std::string list(const std::string& keys, const std::string& plugins) {
+  return "{" + keys + R"(,"plugins":[)" + plugins + "]}";
+}
+
+// Why an ADD of ours would fail.
+std::string failure(const std::string& text) {
+  std::string lines;
+  for (const auto& reason : why_add_would_fail(of("x.conflist", text).front())) lines += reason + "\n";
+  return lines;
 }
 
 }  // namespace
 
-TEST_CASE("the entry goes to the end, once, and everything else stays in its order") {
-  CHECK(installed(R"({"z":1,"plugins":[{"type":"bridge","b":2,"a":1}],"a":2})") ==
-        R"({"z":1,"plugins":[{"type":"bridge","b":2,"a":1},{"type":"ip-masq"}],"a":2})");
-  const auto there = R"({"plugins":[{"type":"ip-masq","catchAll":false},{"type":"bridge"}]})";
-  CHECK(installed(there) == there);
-  CHECK(cni::to_text(without_our_entry(cni::Json::parse(there))) == R"({"plugins":[{"type":"bridge"}]})");
-}
-
-TEST_CASE("a single plugin becomes a list") {
+TEST_CASE("lists are loaded from .conflist alone, single plugins from .conf and .json") {
+  CHECK(loading("x.conflist", flannel) == "loaded");
+  CHECK(loading("x.conf", flannel) ==
+        "it is a list: a list is loaded from a file whose name ends in .conflist alone");
+  CHECK(loading("x.json", R"({"type":"bridge"})") == "loaded");
+  CHECK(loading("x.conf", R"({"type":"bridge","plugins":[]})") == "loaded");
   CHECK(
-      installed(R"({"type":"bridge","name":"n","bridge":"cni0","cniVersion":"1.0.0"})") ==
-      R"({"name":"n","cniVersion":"1.0.0","plugins":[{"type":"bridge","bridge":"cni0"},{"type":"ip-masq"}]})");
+      loading("x.conflist", R"({"name":"lo","type":"loopback"})") ==
+      "it has no \"plugins\": a single plugin is loaded from a file whose name ends in .conf or .json alone");
 }
 
-TEST_CASE(
-    "flannel's delegate says that the bridge plugin does not masquerade, unless it says something already") {
-  CHECK(installed(R"({"plugins":[{"type":"flannel"}]})") ==
-        R"({"plugins":[{"type":"flannel","delegate":{"ipMasq":false}},{"type":"ip-masq"}]})");
-  CHECK(installed(R"({"plugins":[{"type":"flannel","delegate":{"ipMasq":true}}]})") ==
-        R"({"plugins":[{"type":"flannel","delegate":{"ipMasq":true}},{"type":"ip-masq"}]})");
-  CHECK(installed(R"({"plugins":[{"type":"flannel","delegate":7}]})") ==
-        R"({"plugins":[{"type":"flannel","delegate":7},{"type":"ip-masq"}]})");
+TEST_CASE("what libcni refuses") {
+  CHECK(loading("x.conf", "") == "it is not JSON: it goes wrong at byte 1");
+  CHECK(loading("x.conf", "[]") == "it is []: expected an object");
+  CHECK(loading("x.conf", "{}") == "a plugin in it has no \"type\"");
+  CHECK(loading("x.conf", R"({"type":7})") == "\"type\" is 7: expected a string");
+  CHECK(loading("x.conf", "\xef\xbb\xbf{\"type\":\"bridge\"}") == "it begins with a byte order mark");
+  CHECK(loading("x.conflist", R"({"plugins":[{"type":"bridge"}]})") == "it has no \"name\"");
+  CHECK(loading("x.conflist", R"({"name":7})") == "\"name\" is 7: expected a string");
+  CHECK(loading("x.conflist", R"({"name":"n","cniVersion":1})") == "\"cniVersion\" is 1: expected a string");
+  CHECK(loading("x.conflist", R"({"name":"n","plugins":{}})") == "\"plugins\" is {}: expected an array");
+  CHECK(loading("x.conflist", R"({"name":"n","plugins":[]})") == "\"plugins\" is empty");
+  CHECK(loading("x.conflist", R"({"name":"n","plugins":["bridge"]})") ==
+        "a plugin in it is \"bridge\": expected an object");
 }
 
-TEST_CASE("what holds a plugin") {
-  CHECK(holds(cni::Json::parse(R"({"type":"bridge"})"), "bridge"));
-  CHECK(holds(cni::Json::parse(R"({"plugins":[{"type":"flannel"},{"type":"bridge"}]})"), "bridge"));
-  for (const auto* const text :
-       {"[]", "7", R"({"plugins":"bridge"})", R"({"plugins":["bridge",{"type":7}]})"}) {
+TEST_CASE("what is beyond us is not refused, but not known") {
+  const auto deep = of("x.conf", std::string(400000, '['));
+  CHECK(deep.front().loading == Loading::unknown);
+  const auto networks = read_networks({{.name = "b.conf", .trouble = "cannot read it: File too large"},
+                                       {.name = "a.conflist", .is_folder = true},
+                                       {.name = "README"},
+                                       {.name = "c.conflist", .text = flannel}});
+  REQUIRE(networks.size() == 3);
+  CHECK(networks[0].loading == Loading::passed);
+  CHECK(networks[1].loading == Loading::unknown);
+  CHECK(first_loaded(networks) == &networks[2]);
+  CHECK(in_the_way(networks, networks[2]) == std::vector{&networks[1]});
+}
+
+TEST_CASE("the order is that of the names, whatever their extension") {
+  const auto networks = read_networks({{.name = "10-flannel.conflist", .text = flannel},
+                                       {.name = "10-flannel.conf", .text = R"({"type":"flannel"})"},
+                                       {.name = "05-other.json", .text = R"({"type":"bridge"})"}});
+  CHECK(first_loaded(networks)->file.name == "05-other.json");
+  CHECK(first_with(networks, "flannel")->file.name == "10-flannel.conf");
+  CHECK(first_with(networks, "portmap")->file.name == "10-flannel.conflist");
+  CHECK(first_with(networks, "ptp") == nullptr);
+}
+
+TEST_CASE("why an ADD would fail") {
+  CHECK(failure(flannel).empty());
+  const auto version = std::string("ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n");
+  const std::string named = R"("name":"n")";
+  const std::string good = R"("name":"n","cniVersion":"1.0.0")";
+  CHECK(failure(list(named, R"({"type":"flannel"})")) == "it has no \"cniVersion\": " + version);
+  CHECK(failure(list(named + R"(,"cniVersion":"0.2.0")", R"({"type":"flannel"})")) ==
+        "\"cniVersion\" is \"0.2.0\": " + version);
+  CHECK(
+      failure(list(named + R"(,"cniVersions":["0.2.0","1.0.0","9.9.9"])", R"({"type":"flannel"})")).empty());
+  CHECK(failure(list(R"("name":"-n","cniVersion":"1.0.0")", R"({"type":"flannel"})")) ==
+        "\"name\" is \"-n\": expected a letter or digit, then letters, digits, '_', '.' or '-'\n");
+  CHECK(failure(list(good, R"({"type":"ip-masq"},{"type":"flannel"})")) ==
+        "the entry of ip-masq comes before \"flannel\": it belongs behind it, which hands out the address\n");
+  CHECK(failure(list(good, R"({"type":"portmap"},{"type":"ip-masq"})")) ==
+        "the entry of ip-masq comes before the plugin that makes the interface: it belongs behind it, which "
+        "hands "
+        "out the address\n");
+  CHECK(failure(list(good, R"({"type":"flannel"},{"type":"ip-masq"},{"type":"portmap"})")).empty());
+  CHECK(failure(list(good, R"({"type":"flannel"},{"type":"ip-masq","catchAll":"no"})")).find("catchAll") !=
+        std::string::npos);
+}
+
+TEST_CASE("edits leave every other byte, and can be taken back") {
+  for (const std::string text :
+       {R"({"plugins":[{"type":"a", "x":1e3}]})", R"({"plugins":[1e3,12345678901234567890123]})",
+        "{\"plugins\": [\n\t{ \"type\" : \"a\" },\n\t[ ]\n  ] , \"z\":\"]}\\\"\"}", "{\"plugins\":[ ]}",
+        R"({"plugins":7,"":{},"plugins":[true , null]})"}) {
     CAPTURE(text);
-    CHECK_FALSE(holds(cni::Json::parse(text), "bridge"));
+    const auto before = locate(text);
+    const auto added = with_last(text, *before.member("plugins"), R"({"b":2})");
+    const auto after = locate(added);
+    const auto& plugins = *after.member("plugins");
+    CHECK(plugins.held.back().in(added) == R"({"b":2})");
+    CHECK(without(added, plugins, plugins.held.size() - 1) == text);
   }
+}
+
+TEST_CASE("an edit goes by the form of what stands there") {
+  const std::string text = "{\n  \"a\": {\n    \"b\": 1\n  },\n  \"c\": 1.50,\n  \"d\": \"\\u00e9\"\n}";
+  const auto root = locate(text);
+  CHECK(with_last(text, *root.member("a"), R"("ipMasq": false)") ==
+        "{\n  \"a\": {\n    \"b\": 1,\n    \"ipMasq\": false\n  },\n  \"c\": 1.50,\n  \"d\": \"\\u00e9\"\n}");
+  CHECK(root.member("c")->in(text) == "1.50");
+  CHECK(root.member("d")->in(text) == "\"\\u00e9\"");
+  CHECK(with_value(text, *root.member("c"), "null") ==
+        "{\n  \"a\": {\n    \"b\": 1\n  },\n  \"c\": null,\n  \"d\": \"\\u00e9\"\n}");
+  CHECK(without(text, root, 0) == "{\n  \"c\": 1.50,\n  \"d\": \"\\u00e9\"\n}");
 }
 
 }  // namespace ipmasq::conflist

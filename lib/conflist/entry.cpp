@@ -1,0 +1,155 @@
+#include "conflist/entry.hpp"
+
+#include <cstddef>
+#include <vector>
+
+#include "cni/json.hpp"
+#include "conflist/conflist.hpp"
+#include "conflist/located.hpp"
+#include "error/error.hpp"
+
+namespace ipmasq::conflist {
+
+namespace {
+
+constexpr std::string_view our_member = R"("ipMasq": false)";
+
+// Of a list; a single plugin has none.
+Located plugins_of(const std::string& list) {
+  const auto root = locate(list);
+  const auto* const plugins = root.member("plugins");
+  return plugins != nullptr ? *plugins : Located();
+}
+
+bool is_of(const std::string& text, const Located& plugin, std::string_view type) {
+  const auto* const said = plugin.member("type");
+  return said != nullptr && cni::Json::parse(said->in(text), nullptr, false) == type;
+}
+
+std::vector<const Located*> flannels_in(const std::string& list, const Located& plugins) {
+  std::vector<const Located*> found;
+  for (const auto& plugin : plugins.held) {
+    if (is_of(list, plugin, flannel_type)) found.push_back(&plugin);
+  }
+  return found;
+}
+
+bool is_object(const std::string& text, const Located& value) {
+  return text[value.begin] == '{';
+}
+
+bool is_null(const std::string& text, const Located& value) {
+  return value.in(text) == "null";
+}
+
+std::string without_masquerade(const std::string& list, const Located& flannel) {
+  const auto* const delegate = flannel.member("delegate");
+  const auto object = "{" + std::string(our_member) + "}";
+  if (delegate == nullptr) return with_last(list, flannel, "\"delegate\": " + object);
+  if (is_null(list, *delegate)) return with_value(list, *delegate, object);
+  if (!is_object(list, *delegate) || delegate->member("ipMasq") != nullptr) return list;
+  return with_last(list, *delegate, our_member);
+}
+
+// Where a value stands in what holds it.
+std::size_t index_of(const Located& container, const Located* value) {
+  return static_cast<std::size_t>(value - container.held.data());
+}
+
+// `flannel` as it was in `old` (of `before`), of ipMasq alone.
+std::string as_before(const std::string& list, const Located& flannel, const std::string& before,
+                      const Located& old) {
+  const auto* const delegate = flannel.member("delegate");
+  if (delegate == nullptr || !is_object(list, *delegate)) return list;
+  const auto* const said = delegate->member("ipMasq");
+  if (said == nullptr || said->in(list) != "false") return list;
+  const auto* const old_delegate = old.member("delegate");
+  const bool was_object = old_delegate != nullptr && is_object(before, *old_delegate);
+  if (was_object && old_delegate->member("ipMasq") != nullptr) return list;
+  if (was_object || delegate->held.size() > 1) return without(list, *delegate, index_of(*delegate, said));
+  if (old_delegate == nullptr) return without(list, flannel, index_of(flannel, delegate));
+  return with_value(list, *delegate, old_delegate->in(before));
+}
+
+std::string with_delegates_as_before(std::string list, const std::string& before) {
+  const auto plugins = plugins_of(list);
+  const auto old_plugins = plugins_of(before);
+  const auto flannels = flannels_in(list, plugins);
+  const auto old = flannels_in(before, old_plugins);
+  for (auto number = std::min(flannels.size(), old.size());
+       number-- > 0;) {  // an edit moves what is behind it
+    list = as_before(list, *flannels[number], before, *old[number]);
+  }
+  return list;
+}
+
+}  // namespace
+
+std::string with_entry(const std::string& list, std::string_view entry) {
+  const auto plugins = plugins_of(list);
+  auto changed = entry_of(list) ? list : with_last(list, plugins, entry);
+  const auto flannels = flannels_in(list, plugins);
+  for (auto flannel = flannels.rbegin(); flannel != flannels.rend();
+       ++flannel)  // an edit moves what is behind it
+    changed = without_masquerade(changed, **flannel);
+  return changed;
+}
+
+std::string without_entry(const std::string& list, const std::optional<std::string>& before) {
+  auto changed = list;
+  const auto plugins = plugins_of(list);
+  for (auto index = plugins.held.size(); index-- > 1;) {  // an edit moves what is behind it
+    if (is_of(list, plugins.held[index], our_type)) changed = without(changed, plugins, index);
+  }
+  if (const auto left = plugins_of(changed);
+      !left.held.empty() && is_of(changed, left.held.front(), our_type))
+    changed = without(changed, left, 0);
+  return before ? with_delegates_as_before(changed, *before) : changed;
+}
+
+std::string as_list(const std::string& single) {
+  const auto root = locate(single);
+  std::string keys;
+  std::string plugin;
+  for (const auto& member : root.held) {
+    const auto text = single.substr(member.key_begin, member.end - member.key_begin);
+    if (member.key == "cniVersion" || member.key == "name") {
+      keys += "  " + text + ",\n";
+    } else {
+      plugin += (plugin.empty() ? "      " : ",\n      ") + text;
+    }
+  }
+  return "{\n" + keys + "  \"plugins\": [\n    {\n" + plugin + "\n    }\n  ]\n}\n";
+}
+
+std::optional<std::string> entry_of(const std::string& list) {
+  for (const auto& plugin : plugins_of(list).held) {
+    if (is_of(list, plugin, our_type)) return std::string(plugin.in(list));
+  }
+  return std::nullopt;
+}
+
+bool has_keys(const std::string& entry) {
+  return locate(entry).held.size() > 1;
+}
+
+bool is_entry(const std::string& text) {
+  try {
+    const auto entry = cni::parse_json(text, "it");
+    return entry.is_object() && entry.contains("type") && entry.at("type") == our_type;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+bool says_no_masquerade(const std::string& list) {
+  const auto plugins = plugins_of(list);
+  for (const auto* const flannel : flannels_in(list, plugins)) {
+    const auto* const delegate = flannel->member("delegate");
+    const auto* const said = delegate != nullptr ? delegate->member("ipMasq") : nullptr;
+    if (said != nullptr && said->in(list) == "false") return true;
+  }
+  return false;
+}
+
+}  // namespace ipmasq::conflist

@@ -1,0 +1,417 @@
+"""Folders of network configurations as they are out there, before and after install, uninstall, a rewrite by who owns the
+file, and again: to the byte, with owner, mode and links."""
+
+import json
+import os
+import re
+import stat
+import subprocess
+
+import pytest
+from harness.node import BINARY
+
+KUBE_FLANNEL = """{
+  "name": "cbr0",
+  "cniVersion": "0.3.1",
+  "plugins": [
+    {
+      "type": "flannel",
+      "delegate": {
+        "hairpinMode": true,
+        "isDefaultGateway": true
+      }
+    },
+    {
+      "type": "portmap",
+      "capabilities": {
+        "portMappings": true
+      }
+    }
+  ]
+}
+"""
+
+# What k3s writes at each start: tabs and blanks as it has them.
+K3S = """{
+  "name":"cbr0",
+  "cniVersion":"1.0.0",
+  "plugins":[
+    {
+      "type":"flannel",
+      "delegate":{
+        "hairpinMode":true,
+        "forceAddress":true,
+        "isDefaultGateway":true
+      }
+    },
+    {
+      "type":"portmap",
+      "capabilities":{
+        "portMappings":true
+      }
+    },
+    {
+      "type":"bandwidth",
+      "capabilities":{
+        "bandwidth":true
+      }
+    }
+  ]
+}
+"""
+
+CANAL = """{
+  "name": "k8s-pod-network", "cniVersion": "0.3.1",
+  "plugins": [
+    { "type": "calico", "log_level": "info", "datastore_type": "kubernetes", "nodename": "node-1", "mtu": 1450,
+      "ipam": { "type": "host-local", "subnet": "usePodCidr" },
+      "policy": { "type": "k8s" },
+      "kubernetes": { "kubeconfig": "/etc/cni/net.d/calico-kubeconfig" } },
+    { "type": "portmap", "snat": true, "capabilities": { "portMappings": true } },
+    { "type": "bandwidth", "capabilities": { "bandwidth": true } }
+  ]
+}"""
+
+MICROK8S = CANAL.replace('"host-local", "subnet": "usePodCidr"', '"calico-ipam"').replace('"mtu": 1450', '"mtu": 0')
+
+KINDNET = """
+{
+\t"cniVersion": "0.3.1",
+\t"name": "kindnet",
+\t"plugins": [
+\t{
+\t\t"type": "ptp",
+\t\t"ipMasq": false,
+\t\t"ipam": {
+\t\t\t"type": "host-local",
+\t\t\t"dataDir": "/run/cni-ipam-state",
+\t\t\t"routes": [
+\t\t\t\t{ "dst": "0.0.0.0/0" }
+\t\t\t],
+\t\t\t"ranges": [
+\t\t\t\t[ { "subnet": "10.244.0.0/24" } ]
+\t\t\t]
+\t\t}
+\t\t,
+\t\t"mtu": 1500
+\t},
+\t{
+\t\t"type": "portmap",
+\t\t"capabilities": {
+\t\t\t"portMappings": true
+\t\t}
+\t}
+\t]
+}
+"""
+
+PODMAN = """{
+  "cniVersion": "0.4.0",
+  "name": "podman",
+  "plugins": [
+    {"type": "bridge", "bridge": "cni-podman0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
+     "ipam": {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}], "ranges": [[{"subnet": "10.88.0.0/16", "gateway": "10.88.0.1"}]]}},
+    {"type": "portmap", "capabilities": {"portMappings": true}},
+    {"type": "firewall"},
+    {"type": "tuning"}
+  ]
+}
+"""
+
+CRIO_LIST = """{
+  "cniVersion": "1.0.0",
+  "name": "crio",
+  "plugins": [
+    {
+      "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
+      "ipam": {"type": "host-local", "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }],
+               "ranges": [[{ "subnet": "10.85.0.0/16" }], [{ "subnet": "1100:200::/24" }]]}
+    }
+  ]
+}
+"""
+
+CRIO_SINGLE = """{
+    "cniVersion": "0.3.1",
+    "name": "crio",
+    "type": "bridge",
+    "bridge": "cni0",
+    "isGateway": true,
+    "ipMasq": true,
+    "hairpinMode": true,
+    "ipam": {
+        "type": "host-local",
+        "routes": [
+            { "dst": "0.0.0.0/0" }
+        ],
+        "ranges": [
+            [{ "subnet": "10.85.0.0/16" }]
+        ]
+    }
+}
+"""
+
+CRIO_LOOPBACK = """{
+    "cniVersion": "1.0.0",
+    "name": "loopback",
+    "type": "loopback"
+}
+"""
+
+EKS = """{
+  "cniVersion": "0.4.0",
+  "name": "aws-cni",
+  "disableCheck": true,
+  "plugins": [
+    {"name": "aws-cni", "type": "aws-cni", "vethPrefix": "eni", "mtu": "9001", "podSGEnforcingMode": "strict",
+     "pluginLogFile": "/var/log/aws-routed-eni/plugin.log", "pluginLogLevel": "DEBUG"},
+    {"name": "egress-cni", "type": "egress-cni", "mtu": "9001", "enabled": "false", "randomizeSNAT": "prng", "nodeIP": "",
+     "ipam": {"type": "host-local", "ranges": [[{"subnet": "fd00::ac:00/118"}]], "routes": [{"dst": "::/0"}], "dataDir": "/run/cni/v4pd/egress-v6-ipam"}},
+    {"type": "portmap", "capabilities": {"portMappings": true}, "snat": true}
+  ]
+}"""
+
+AKS = """{
+   "cniVersion":"0.3.0",
+   "name":"azure",
+   "plugins":[
+      {"type":"azure-vnet","mode":"transparent","ipsToRouteViaHost":["169.254.20.10"],"ipam":{"type":"azure-vnet-ipam"}},
+      {"type":"portmap","capabilities":{"portMappings":true},"snat":true}
+   ]
+}
+"""
+
+GKE = """{"name": "k8s-pod-network", "cniVersion": "0.3.1", "plugins": [{"type": "ptp", "mtu": 1460, "ipam": {"type": "host-local", "subnet": "10.4.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]}}, {"type": "portmap", "capabilities": {"portMappings": true}}]}
+"""
+
+KUBE_ROUTER = """{
+   "cniVersion":"0.3.0",
+   "name":"mynet",
+   "plugins":[
+      {"name":"kubernetes", "type":"bridge", "bridge":"kube-bridge", "isDefaultGateway":true, "hairpinMode":true, "ipam":{"type":"host-local","subnet":"10.4.1.0/24"}},
+      {"type":"portmap", "capabilities":{"snat":true, "portMappings":true}}
+   ]
+}
+"""
+
+MULTUS = """{
+        "cniVersion": "0.3.1",
+        "name": "multus-cni-network",
+        "type": "multus",
+        "kubeconfig": "/etc/cni/net.d/multus.d/multus.kubeconfig",
+        "delegates": [
+                {"cniVersion":"0.3.1","name":"cbr0","plugins":[{"type":"flannel"}]}
+        ]
+}
+"""
+
+ODD = '{"name":"n","cniVersion":"1.0.0","y":1e3,\r\n "x":12345678901234567890123, "plugins":[{"type":"flannel","delegate":{"mtu":1.450e3}}],"é":"\\u00e9"}'
+
+ENTRY = '{"type": "ip-masq"}'
+
+# (folder, the type of --after)
+FOLDERS = {
+    "kube-flannel": ({"10-flannel.conflist": KUBE_FLANNEL}, "flannel"),
+    "k3s": ({"10-flannel.conflist": K3S}, "flannel"),
+    "RKE2": ({"10-canal.conflist": CANAL, "calico-kubeconfig": "apiVersion: v1\n"}, "calico"),
+    "Canal": ({"10-canal.conflist": CANAL}, "calico"),
+    "microk8s": ({"10-calico.conflist": MICROK8S}, "calico"),
+    "kind": ({"10-kindnet.conflist": KINDNET}, "ptp"),
+    "podman": ({"87-podman-bridge.conflist": PODMAN}, "bridge"),
+    "CRI-O": ({"10-crio-bridge.conflist": CRIO_LIST, "99-loopback.conflist": CRIO_LOOPBACK}, "bridge"),
+    "CRI-O, single": ({"100-crio-bridge.conf": CRIO_SINGLE, "200-loopback.conf": CRIO_LOOPBACK}, "bridge"),
+    "EKS": ({"10-aws.conflist": EKS}, "aws-cni"),
+    "AKS": ({"10-azure.conflist": AKS}, "azure-vnet"),
+    "GKE": ({"10-gke-ptp.conflist": GKE}, "ptp"),
+    "kube-router": ({"10-kuberouter.conflist": KUBE_ROUTER}, "bridge"),
+    "multus before flannel": ({"00-multus.conf": MULTUS, "10-flannel.conflist": KUBE_FLANNEL}, "flannel"),
+    "odd numbers, line ends and letters": ({"10-n.conflist": ODD}, "flannel"),
+    "beside files that nobody can load": (
+        {"00-deep.conflist": "[" * 400000, "01-large.conf": " " * 6000000, "02-folder.conflist": None, "03-half.conflist": '{"name": "x", "plu',
+         "04-list.conf": KUBE_FLANNEL, "10-flannel.conflist": KUBE_FLANNEL}, "flannel"),
+    "single beside a list of its name": ({"10-flannel.conf": '{"cniVersion":"0.4.0","name":"cbr0","type":"flannel"}',
+                                          "10-flannel.conflist": KUBE_FLANNEL}, "flannel"),
+}
+
+
+def snapshot(folder):
+    """{name: (bytes or where a link leads, mode, owner)}"""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        status = path.lstat()
+        what = os.readlink(path) if path.is_symlink() else None if path.is_dir() else path.read_bytes()
+        found[path.name] = what, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+    return found
+
+
+def types(text):
+    return [plugin["type"] for plugin in json.loads(text)["plugins"]]
+
+
+class Place:
+    def __init__(self, folder, after="flannel"):
+        self.folder, self.after, self.bin = folder / "net.d", after, folder / "bin"
+        self.folder.mkdir()
+
+    def put(self, files):
+        for name, text in files.items():
+            path = self.folder / name
+            if text is None:
+                path.mkdir()
+            else:
+                path.write_bytes(text.encode())
+                path.chmod(0o640)
+                os.chown(path, 1234, 4321)
+
+    def __call__(self, verb, *options, status=0):
+        install = ["--bin-dir", self.bin, "--after", self.after] if verb == "install" else []
+        done = subprocess.run([BINARY, verb, "--conf-dir", self.folder, *install, *options], capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    def loaded(self):
+        """The name of the first file that libcni takes and that has the plugin."""
+        for path in sorted(self.folder.iterdir()):
+            try:
+                config = json.loads(path.read_text())
+            except (ValueError, OSError, RecursionError):
+                continue
+            plugins = config.get("plugins", []) if path.suffix == ".conflist" else [config] if path.suffix in (".conf", ".json") else []
+            if any(plugin.get("type") == self.after for plugin in plugins):
+                return path
+        return None
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folders_out_there(tmp_path, name):
+    files, after = FOLDERS[name]
+    place = Place(tmp_path, after)
+    place.put(files)
+    before = snapshot(place.folder)
+
+    place("install", "--dry-run")
+    assert snapshot(place.folder) == before and not place.bin.exists()
+    place("install")
+    installed = snapshot(place.folder)
+    loaded = place.loaded()
+    assert types(loaded.read_text())[-1] == "ip-masq"
+    assert installed[loaded.name][1:] == (0o640, 1234, 4321)
+    for path, found in before.items():
+        kept = [installed.get(path), installed.get(f"{path}.before-ip-masq")]
+        assert found in kept, f"{path} is nowhere as it was"
+    place("install")
+    assert snapshot(place.folder) == installed
+
+    place("uninstall")
+    assert snapshot(place.folder) == before
+    place("uninstall")
+    assert snapshot(place.folder) == before
+
+    # Its owner writes the file anew while we are in, and with that our entry and keys are gone.
+    place("install")
+    loaded = place.loaded()
+    loaded.write_bytes(loaded.read_bytes().replace(ENTRY.encode(), b'{"type": "ip-masq", "catchAll": false}'))
+    place("install")
+    with_keys = snapshot(place.folder)
+    place.put({path: text for path, text in files.items() if text is not None})
+    place("install")
+    assert snapshot(place.folder) == with_keys
+    place("uninstall")
+    assert snapshot(place.folder) == before
+
+
+def test_the_text_is_what_it_was_but_for_the_entry(place):
+    place.put({"10-n.conflist": ODD})
+    place("install")
+    assert (place.folder / "10-n.conflist").read_bytes().decode() == ODD.replace(
+        '1.450e3}}', '1.450e3,"ipMasq": false}},' + ENTRY)
+
+
+def test_a_link_stays_one(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    real = place.folder.parent / "real.json"
+    (place.folder / "10-flannel.conflist").rename(real)
+    (place.folder / "10-flannel.conflist").symlink_to("../real.json")
+    before = snapshot(place.folder)
+    place("install")
+    assert os.readlink(place.folder / "10-flannel.conflist") == "../real.json"
+    assert types(real.read_text())[-1] == "ip-masq"
+    place("uninstall")
+    assert snapshot(place.folder) == before and real.read_text() == KUBE_FLANNEL
+    assert (real.stat().st_uid, stat.S_IMODE(real.stat().st_mode)) == (1234, 0o640)
+
+
+@pytest.mark.parametrize("text, why", [
+    (KUBE_FLANNEL.replace("0.3.1", "0.2.0"), '"cniVersion" is "0.2.0": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0'),
+    (KUBE_FLANNEL.replace('"cniVersion": "0.3.1",', ""), 'it has no "cniVersion": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0'),
+    (KUBE_FLANNEL.replace("[\n", f"[ {ENTRY},\n", 1), 'the entry of ip-masq comes before "flannel": it belongs behind it, which hands out the address'),
+    (KUBE_FLANNEL.replace('"cbr0"', '"c b"'), "\"name\" is \"c b\": expected a letter or digit, then letters, digits, '_', '.' or '-'"),
+])
+def test_what_no_pod_could_start_with_is_refused(place, text, why):
+    place.put({"10-flannel.conflist": text})
+    before = snapshot(place.folder)
+    assert place("install", status=1) == (f"ip-masq: {place.folder}/10-flannel.conflist: with ip-masq in it no pod would start: {why}\n"
+                                          "  put that right first; nothing was changed in it\n")
+    assert snapshot(place.folder) == before and not place.bin.exists()
+
+
+def test_ipmasq_goes_whatever_else_was_changed(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    conflist = place.folder / "10-flannel.conflist"
+    place("install")
+    conflist.write_text(conflist.read_text().replace(ENTRY, '{"type": "ip-masq",\n "catchAll": false}').replace('"cbr0"', '"other"'))
+    assert place("uninstall") == f'took the entry out of {conflist}: {{"type":"ip-masq","catchAll":false}}\n'
+    assert conflist.read_text() == KUBE_FLANNEL.replace('"cbr0"', '"other"')
+    assert os.listdir(place.folder) == ["10-flannel.conflist"]
+
+
+def test_ipmasq_that_was_there_before_is_told(place):
+    text = KUBE_FLANNEL.replace('"isDefaultGateway": true', '"ipMasq": false').replace("    }\n  ]", f"    }},\n    {ENTRY}\n  ]")
+    place.put({"10-flannel.conflist": text})
+    told = place("uninstall")
+    assert "took the entry out" in told and 'delegate says "ipMasq": false' in told
+
+
+def test_a_single_plugin_written_anew_beside_a_changed_list(place):
+    place.after = "bridge"
+    place.put({"10-crio.conf": CRIO_SINGLE})
+    place("install")
+    made = place.folder / "10-crio.conflist"
+    made.write_text(made.read_text().replace('"crio"', '"mine"'))
+    place.put({"10-crio.conf": CRIO_SINGLE.replace("10.85", "10.86")})
+    before = snapshot(place.folder)
+    assert "bring the two together" in place("install", status=1)
+    assert snapshot(place.folder) == before
+
+
+def test_a_newer_program_stays(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    place.bin.mkdir()
+    program = place.bin / "ip-masq"
+    program.write_text("...\0ip-masq 99.1.2\n\0...")
+    told = place("install")
+    assert re.search(f"note: {program} was left as it is: it is ip-masq 99.1.2, newer than this one, [0-9.]+\n", told)
+    assert "99.1.2" in program.read_text()
+    assert types((place.folder / "10-flannel.conflist").read_text())[-1] == "ip-masq"
+
+
+def test_a_file_that_is_mounted_by_itself_is_told(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    conflist = place.folder / "10-flannel.conflist"
+    other = place.folder.parent / "other"
+    other.write_text(KUBE_FLANNEL)
+    subprocess.run(["mount", "--bind", other, conflist], check=True)
+    try:
+        told = place("install", status=1)
+        assert f"cannot replace {conflist}: Device or resource busy\n  the file is mounted by itself (a bind mount)" in told
+        assert other.read_text() == KUBE_FLANNEL
+    finally:
+        subprocess.run(["umount", conflist], check=True)
+    place("install")
+    place("uninstall")
+    assert os.listdir(place.folder) == ["10-flannel.conflist"]
