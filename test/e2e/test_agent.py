@@ -137,13 +137,37 @@ def test_what_others_broke_is_mended(node, agent):
 
 
 @pytest.mark.parametrize("backend", ["iptables"], indirect=True)
-def test_the_resync_interval_finds_what_no_size_tells(node, daemons):
-    node.add(resyncInterval="1s")
+def test_what_no_size_tells_is_found_by_looking(node, daemons):
+    """A rule of another text, and a foreign one that takes its place before our jump, long before the next resync."""
+    node.add(resyncInterval="24h")
+    node.iptables("-A", "POSTROUTING", "-d", "10.9.9.9/32", "-j", "MASQUERADE")
     daemons.append(Agent(node))
+    agent = daemons[0]
+    agent.until(lambda: (node.state / ".agent").exists())
+    right = node.save()
     node.iptables("-R", "IP-MASQ-PODS", "1", "-m", "mark", "--mark", "0x4001/0x4001", "-m", "comment", "--comment",
                   "ip-masq: left to kube-proxy", "-j", "RETURN")
-    daemons[0].until(is_right(node, CBR0))
-    assert all(line.endswith("(resync)") or line.endswith("(start)") for line in daemons[0].lines)
+    agent.until(lambda: node.save() == right)
+    swapped = right.splitlines()
+    first = next(number for number, line in enumerate(swapped) if line.startswith("-A POSTROUTING"))
+    swapped[first], swapped[first + 1] = swapped[first + 1], swapped[first]
+    node.restore("\n".join(swapped) + "\n")
+    agent.until(lambda: node.save() == right)
+    assert agent.lines == [
+        'mended: network cbr0: iptables: missing: -A IP-MASQ-PODS -m mark --mark 0x4000/0x4000 -m comment --comment '
+        '"ip-masq: left to kube-proxy" -j RETURN (iptables changed)',
+        'mended: network cbr0: iptables: not wanted: -A IP-MASQ-PODS -m mark --mark 0x4001/0x4001 -m comment --comment '
+        '"ip-masq: left to kube-proxy" -j RETURN (iptables changed)',
+        'mended: network cbr0: iptables: out of place: -A POSTROUTING -m comment --comment "ip-masq: pod egress" -j IP-MASQ-PODS '
+        "(iptables changed)"]
+
+
+@pytest.mark.parametrize("backend", ["iptables"], indirect=True)
+def test_the_resync_interval_is_the_networks(node, daemons):
+    """Also one longer than the default."""
+    node.add(resyncInterval="5m")
+    daemons.append(Agent(node, "--listen", "127.0.0.1:9464"))
+    daemons[0].until(lambda: asked(node, "/healthz"))
 
 
 def test_sighup_syncs_now_and_sigterm_leaves_the_rules(node, daemons):
@@ -207,13 +231,14 @@ def test_probes_and_scrapers(node, config, daemons):
     status, text = page(node, "/metrics")
     assert status == 200
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert abs(int(values.pop("ip_masq_last_pass_timestamp_seconds")) - time.time()) < 60
+    for when in ("ip_masq_last_pass_timestamp_seconds", "ip_masq_last_success_timestamp_seconds"):
+        assert abs(int(values.pop(when)) - time.time()) < 60
     assert int(values.pop("ip_masq_passes_total")) >= 2 and int(values.pop("ip_masq_changes_total")) >= 1
     assert values == {'ip_masq_build_info{version="0.1.0"}': "1", "ip_masq_failed_passes_total": "0", "ip_masq_troubles": "0",
+                      "ip_masq_drift_changes_total": "0", 'ip_masq_config_wrong{network="cbr0"}': "0",
                       'ip_masq_attachments{network="cbr0"}': "2"}
     assert page(node, "/")[0] == 404
-    assert node.tool_status("agent", "--state-dir", node.folder / "other", "--listen", "127.0.0.1:9464") == (
-        1, "", "ip-masq: cannot listen at 127.0.0.1 port 9464: Address already in use\n")
+    assert page(node, "/livez") == (200, "ok\n")
 
 
 def test_it_keeps_trying(node, daemons):
