@@ -27,6 +27,7 @@
 #include "plugin/agent/agent_report.hpp"
 #include "plugin/agent/log.hpp"
 #include "plugin/agent/sync_pass.hpp"
+#include "plugin/verbs/recorded.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -182,6 +183,7 @@ class Agent {
       for (const auto& warning : done.warnings) findings.warnings.insert("warning: " + warning);
       findings.troubles.insert(done.problems.begin(), done.problems.end());
       const bool used_iptables = uses_iptables();
+      find_lost(done, findings);
       take(done);
       return !done.changes.empty() || uses_iptables() != used_iptables;
     } catch (const Error& error) {
@@ -192,6 +194,24 @@ class Agent {
       try_again(error.kind() == Kind::busy ? shortest_retry : retry_);
       return false;
     }
+  }
+
+  // What was recorded and is not, though the rules stand: nobody took them away with the last pod.
+  void find_lost(const SyncPass& done, Findings& findings) {
+    for (const auto& [network, count] : report_.attachments) {
+      if (!done.attachments.contains(network)) lost_.insert(network);
+    }
+    if (lost_.empty()) return;
+    std::set<std::string> still_lost;
+    for (const auto& source : unrecorded_sources(kernel_, read_recorded(store_))) {
+      if (!lost_.contains(source.network)) continue;
+      still_lost.insert(source.network);
+      findings.troubles.insert("state-gone: network " + source.network + ": what was recorded in " +
+                               store_.folder().string() + " is gone: rules of " +
+                               net::to_text(source.prefix) +
+                               " stay as they are, and nobody looks after them");
+    }
+    lost_ = std::move(still_lost);
   }
 
   void take(const SyncPass& done) {
@@ -280,8 +300,7 @@ class Agent {
   void tell_once(std::set<std::string> lines) {
     std::vector<std::string> fresh;
     std::ranges::set_difference(lines, told_, std::back_inserter(fresh));
-    for (const auto& line : first_lines(std::move(fresh), "; /healthz and \"ip-masq doctor\" tell"))
-      log_.say(line);
+    for (const auto& line : first_lines(std::move(fresh))) log_.say(line);
     told_ = std::move(lines);
   }
 
@@ -414,6 +433,7 @@ class Agent {
   std::set<std::filesystem::path> files_;
   std::set<std::string> told_;
   std::set<std::string> chore_troubles_;
+  std::set<std::string> lost_;                      ///< networks, see find_lost
   std::map<config::Backend, nat::Ruleset> wanted_;  ///< by the last pass
   bool is_right_ = true;                            ///< after the last pass
   std::string table_sizes_;

@@ -103,6 +103,8 @@ std::string metrics(const AgentReport& report, const std::string& version) {
   page.metric("ip_masq_last_success_timestamp_seconds", "gauge",
               "When a pass last left all rules as they are wanted.")
       .value(report.last_right_at);
+  page.metric("ip_masq_resync_interval_seconds", "gauge", "How often a pass is made where nothing happens.")
+      .value(std::chrono::floor<std::chrono::seconds>(report.resync_interval).count());
   page.metric("ip_masq_troubles", "gauge", "What is not as it should be; /healthz names it.")
       .value(report.troubles.size());
   page.metric("ip_masq_config_wrong", "gauge",
