@@ -11,7 +11,6 @@
 #include "config/key_names.hpp"
 #include "config/keys.hpp"
 #include "error/error.hpp"
-#include "error/first_lines.hpp"
 
 namespace ipmasq::config {
 
@@ -275,8 +274,13 @@ void read_values(Keys& keys, Netconf& netconf) {
 
 void throw_problems(const Keys& keys) {
   if (keys.problems().empty()) return;
+  constexpr std::size_t most_told = 20;
+  const auto& problems = keys.problems();
   std::string message;
-  for (const auto& problem : first_lines(keys.problems())) message += (message.empty() ? "" : "; ") + problem;
+  for (std::size_t index = 0; index < std::min(problems.size(), most_told); ++index)
+    message += (message.empty() ? "" : "; ") + problems[index];
+  if (problems.size() > most_told)
+    message += "; and " + std::to_string(problems.size() - most_told) + " more";
   throw Error(Kind::wrong_config, message);
 }
 
