@@ -9,6 +9,7 @@
 #include "config/netconf.hpp"
 #include "config/yaml.hpp"
 #include "error/error.hpp"
+#include "error/first_lines.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::config {
@@ -51,6 +52,8 @@ class Reader {
     if (document == nullptr) return std::nullopt;
     if (document->kind != YamlNode::Kind::map) refuse_document(*document);
     for (const auto& entry : entries_of(*document, 0)) read_entry(*entry.key, *entry.value);
+    file_.warnings = first_lines(std::move(file_.warnings),
+                                 " keys of " + file_.path.string() + " are not known, and left alone");
     return std::move(file_);
   }
 
@@ -262,7 +265,16 @@ Folder files_in(const std::filesystem::path& path) {
   if (error) throw Error(Kind::failed, "cannot read the folder " + path.string() + ": " + error.message());
   std::ranges::sort(folder.files);
   std::ranges::sort(folder.warnings);
+  folder.warnings = first_lines(std::move(folder.warnings), " in the folder " + path.string());
   return folder;
+}
+
+[[noreturn]] void refuse_all(std::vector<std::string> problems) {
+  std::string told;
+  for (const auto& problem : first_lines(std::move(problems), " files")) {
+    told += (told.empty() ? "" : "; ") + problem;
+  }
+  refuse(told);
 }
 
 std::optional<AgentFile> read_folder(const std::filesystem::path& path) {
@@ -275,7 +287,7 @@ std::optional<AgentFile> read_folder(const std::filesystem::path& path) {
         ": expected ip-masq-agent (of a ConfigMap: items: [{key: " + "..., path: ip-masq-agent}])");
   }
   bool says_something = !all.warnings.empty() || !all.slips.empty();
-  std::string problems;
+  std::vector<std::string> problems;
   std::size_t size = 0;
   for (const auto& each : folder.files) {
     const auto text = os::read_file(each);
@@ -288,10 +300,11 @@ std::optional<AgentFile> read_folder(const std::filesystem::path& path) {
       says_something = true;
       merge(std::move(*file), all);
     } catch (const Error& error) {
-      problems += (problems.empty() ? "" : "; ") + std::string(error.what());
+      problems.emplace_back(error.what());
     }
   }
-  if (!problems.empty()) refuse(problems);
+  if (!problems.empty()) refuse_all(problems);
+  all.warnings = first_lines(std::move(all.warnings), " in the folder " + path.string());
   return says_something ? std::optional(std::move(all)) : std::nullopt;
 }
 

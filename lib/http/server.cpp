@@ -4,12 +4,17 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <deque>
+#include <exception>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "error/error.hpp"
 
@@ -17,7 +22,12 @@ namespace ipmasq::http {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
 constexpr std::size_t longest_request = 8192;
+// After connections could not be taken, for want of descriptors or memory.
+constexpr auto rest = 100ms;
 constexpr std::string_view end_of_head = "\r\n\r\n";
 
 struct SocketAddress {
@@ -49,9 +59,107 @@ std::string response(std::string_view status, const Page& page) {
          page.body;
 }
 
+// One request and its answer, as far as they have come.
+class Exchange {
+ public:
+  explicit Exchange(os::FileDescriptor socket) : socket_(std::move(socket)) {}
+
+  Clock::time_point deadline() const { return deadline_; }
+
+  pollfd waited() const {
+    const bool is_answered = !answer_.empty();
+    return {socket_.number(), static_cast<short>(is_answered ? POLLOUT : POLLIN), 0};
+  }
+
+  // As far as it can come without waiting; whether there is more to come.
+  bool go_on(const Pages& pages) { return answer_.empty() ? receive(pages) : send(); }
+
+ private:
+  static bool would_wait() { return errno == EAGAIN || errno == EINTR; }
+
+  bool receive(const Pages& pages) {
+    std::array<char, longest_request> block;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    const auto got = ::recv(socket_.number(), block.data(), longest_request - request_.size(), 0);
+    if (got < 0) return would_wait();
+    if (got == 0) return false;
+    request_.append(block.data(), static_cast<std::size_t>(got));
+    if (request_.find(end_of_head) != std::string::npos) {
+      answer_ = answer_to(request_, pages);
+    } else if (request_.size() == longest_request) {
+      answer_ = response("431 Request Header Fields Too Large", {.body = "too long\n"});
+    } else {
+      return true;
+    }
+    return send();
+  }
+
+  bool send() {
+    const auto sent = ::send(socket_.number(), answer_.data() + sent_, answer_.size() - sent_, MSG_NOSIGNAL);
+    if (sent < 0) return would_wait();
+    sent_ += static_cast<std::size_t>(sent);
+    return sent_ < answer_.size();
+  }
+
+  os::FileDescriptor socket_;
+  Clock::time_point deadline_ = Clock::now() + longest_exchange;
+  std::string request_;
+  std::string answer_;
+  std::size_t sent_ = 0;
+};
+
+// All that are under way, the oldest first.
+class Exchanges {
+ public:
+  explicit Exchanges(const Pages& pages) : pages_(pages) {}
+
+  void append_waited(std::vector<pollfd>& waited) const {
+    for (const auto& each : exchanges_) waited.push_back(each.waited());
+  }
+
+  // Until the oldest one's time is over.
+  std::chrono::milliseconds patience() const {
+    if (exchanges_.empty()) return 1h;
+    const auto left = exchanges_.front().deadline() - Clock::now();
+    return std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(left));
+  }
+
+  // `waited`: as append_waited() had it, with what came of it.
+  void go_on(const pollfd* waited) {
+    std::deque<Exchange> left;
+    for (auto& each : exchanges_) {
+      const bool is_ready = (waited++)->revents != 0;
+      const bool goes_on = Clock::now() < each.deadline() && (!is_ready || go_on(each));
+      if (goes_on) left.push_back(std::move(each));
+    }
+    exchanges_ = std::move(left);
+  }
+
+  // False where that is not possible now, though somebody waits.
+  bool accept_from(const os::FileDescriptor& listener) {
+    os::FileDescriptor socket(::accept4(listener.number(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.is_open()) return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+    if (exchanges_.size() == most_connections) exchanges_.pop_front();
+    exchanges_.emplace_back(std::move(socket));
+    return true;
+  }
+
+ private:
+  // A page that cannot be made is nobody else's trouble.
+  bool go_on(Exchange& exchange) const {
+    try {
+      return exchange.go_on(pages_);
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
+  const Pages& pages_;
+  std::deque<Exchange> exchanges_;
+};
+
 }  // namespace
 
-std::string answer_to(std::string_view request, const std::map<std::string, Page>& pages) {
+std::string answer_to(std::string_view request, const Pages& pages) {
   const auto line = request.substr(0, request.find("\r\n"));
   const auto after_method = line.find(' ');
   const auto after_target = line.rfind(' ');
@@ -63,24 +171,31 @@ std::string answer_to(std::string_view request, const std::map<std::string, Page
   const auto target = line.substr(after_method + 1, after_target - after_method - 1);
   const auto page = pages.find(std::string(target.substr(0, target.find('?'))));
   if (page == pages.end()) return response("404 Not Found", {.body = "no such page\n"});
-  return response(page->second.status == 200 ? "200 OK" : "503 Service Unavailable", page->second);
+  const auto made = page->second();
+  return response(made.status == 200 ? "200 OK" : "503 Service Unavailable", made);
 }
 
-Server::Server(const net::Address& address, std::uint16_t port)
-    : listener_(
-          ::socket(address.family == net::Family::ipv4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)),
-      end_(::eventfd(0, EFD_CLOEXEC)) {
+Server::Server(const net::Address& address, std::uint16_t port, Pages pages)
+    : listener_(::socket(address.family == net::Family::ipv4 ? AF_INET : AF_INET6,
+                         SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)),
+      end_(::eventfd(0, EFD_CLOEXEC)),
+      pages_(std::move(pages)) {
+  const auto tried = "cannot listen at " + net::to_text(address) + " port " + std::to_string(port);
   const int on = 1;
   const auto at = socket_address(address, port);
   ::setsockopt(listener_.number(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): how sockaddr is meant
   const auto* const place = reinterpret_cast<const sockaddr*>(&at.storage);
-  constexpr int waiting = 16;
+  constexpr int waiting = 128;
   if (!end_.is_open() || ::bind(listener_.number(), place, at.size) != 0 ||
       ::listen(listener_.number(), waiting) != 0) {
-    throw_errno("cannot listen at " + net::to_text(address) + " port " + std::to_string(port));
+    throw_errno(tried);
   }
-  thread_ = std::thread([this] { serve(); });
+  try {
+    thread_ = std::thread([this] { serve(); });
+  } catch (const std::system_error& error) {
+    throw Error(Kind::failed, tried + ": " + error.code().message());
+  }
 }
 
 Server::~Server() {
@@ -88,35 +203,21 @@ Server::~Server() {
   thread_.join();
 }
 
-void Server::put(const std::string& path, Page page) {
-  const std::lock_guard guard(mutex_);
-  pages_[path] = std::move(page);
-}
-
-void Server::serve() {
+void Server::serve() const {
+  Exchanges exchanges(pages_);
+  bool rests = false;
   for (;;) {
-    std::array<pollfd, 2> waited{{{listener_.number(), POLLIN, 0}, {end_.number(), POLLIN, 0}}};
-    ::poll(waited.data(), waited.size(), -1);
-    if (waited[1].revents != 0) return;
-    const os::FileDescriptor connection(::accept4(listener_.number(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (connection.is_open()) answer(connection);
+    std::vector<pollfd> waited{{end_.number(), POLLIN, 0}, {rests ? -1 : listener_.number(), POLLIN, 0}};
+    exchanges.append_waited(waited);
+    const auto patience = rests ? std::min(exchanges.patience(), rest) : exchanges.patience();
+    if (::poll(waited.data(), waited.size(), static_cast<int>(patience.count())) < 0) {
+      std::this_thread::sleep_for(rest);
+      continue;
+    }
+    if (waited[0].revents != 0) return;
+    exchanges.go_on(waited.data() + 2);
+    rests = waited[1].revents != 0 && !exchanges.accept_from(listener_);
   }
-}
-
-void Server::answer(const os::FileDescriptor& connection) {
-  constexpr timeval patience{.tv_sec = 1, .tv_usec = 0};
-  ::setsockopt(connection.number(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  ::setsockopt(connection.number(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  std::string request(longest_request, '\0');
-  std::size_t used = 0;
-  while (std::string_view(request.data(), used).find(end_of_head) == std::string_view::npos) {
-    const auto got = ::recv(connection.number(), request.data() + used, request.size() - used, 0);
-    if (got <= 0) return;
-    used += static_cast<std::size_t>(got);
-  }
-  const std::unique_lock guard(mutex_);
-  const auto text = answer_to(std::string_view(request.data(), used), pages_);
-  ::send(connection.number(), text.data(), text.size(), MSG_NOSIGNAL);
 }
 
 }  // namespace ipmasq::http

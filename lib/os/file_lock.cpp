@@ -89,9 +89,16 @@ FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono
     file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!file_.is_open()) throw_errno("cannot open the lock " + path.string());
   const int operation = kind == LockKind::shared ? LOCK_SH : LOCK_EX;
-  if (::flock(file_.number(), operation | LOCK_NB) == 0) return;
-  if (errno != EWOULDBLOCK && errno != EINTR) throw_errno("cannot lock " + path.string());
+  while (::flock(file_.number(), operation | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) throw_errno("cannot lock " + path.string());
+    wait_for(path, operation, timeout);
+    return;
+  }
+}
 
+void FileLock::wait_for(const std::filesystem::path& path, int operation,
+                        std::chrono::nanoseconds timeout) const {
   const auto deadline = Clock::now() + std::min<std::chrono::nanoseconds>(timeout, longest_wait);
   const Ticks ticks;
   do {

@@ -21,6 +21,8 @@ class FileLock {
   FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout);
 
  private:
+  void wait_for(const std::filesystem::path& path, int operation, std::chrono::nanoseconds timeout) const;
+
   FileDescriptor file_;
 };
 

@@ -7,15 +7,17 @@
 #include <array>
 #include <csignal>
 #include <ctime>
-#include <ostream>
+#include <iterator>
+#include <map>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
-#include <system_error>
 #include <utility>
+#include <vector>
 
-#include "config/netconf.hpp"
 #include "error/error.hpp"
+#include "error/first_lines.hpp"
 #include "http/server.hpp"
 #include "netfilter/iptables_size.hpp"
 #include "netfilter/nftables_events.hpp"
@@ -23,7 +25,9 @@
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "plugin/agent/agent_report.hpp"
+#include "plugin/agent/log.hpp"
 #include "plugin/agent/sync_pass.hpp"
+#include "plugin/verbs/recorded.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -35,17 +39,31 @@ using namespace std::chrono_literals;
 
 constexpr auto shortest_retry = 1s;
 constexpr auto longest_retry = 60s;
+// Somebody who holds a lock for longer is told of, and asked again: meanwhile the loop comes round.
+constexpr auto lock_patience = 5s;
+constexpr auto listen_retry = 5s;
 constexpr auto at_start = "start";
 constexpr auto at_resync = "resync";
+constexpr auto nftables_changed = "nftables changed";
+constexpr auto iptables_changed = "iptables changed";
 // Between two passes, however many changes there are.
 constexpr auto shortest_rest = 20ms;
+// Where nothing tells of changes they are looked for. A look at a table costs what the table is long, hence
+// 0.5% of a core.
+constexpr auto shortest_look = 1s;
+constexpr int look_share = 200;
+// Though there is nothing to do.
+constexpr auto longest_wait = 10s;
 
-std::optional<netfilter::NftablesEvents> nftables_events() {
-  try {
-    return std::optional<netfilter::NftablesEvents>(std::in_place);
-  } catch (const Error&) {
-    return std::nullopt;  // the resync interval is left
-  }
+bool is_drift(const std::string& reason) {
+  return reason == nftables_changed || reason == iptables_changed;
+}
+
+// Of this thread.
+std::chrono::nanoseconds cpu_time() {
+  timespec used{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
 // A folder that somebody else has a hand in is refused; its mode is its owner's business.
@@ -59,29 +77,47 @@ os::FileLock lock_out_others(const state::Store& store) {
   }
 }
 
+http::Page page_of(const Health& health) {
+  return {.status = health.is_well ? 200 : 503, .body = health.text};
+}
+
+http::Pages pages_of(const ReportBoard& board) {
+  return {{"/healthz", [&board] { return page_of(health(board.get(), Clock::now())); }},
+          {"/livez", [&board] { return page_of(liveness(board.get(), Clock::now())); }},
+          {"/metrics", [&board] {
+             return http::Page{.type = "text/plain; version=0.0.4; charset=utf-8",
+                               .body = metrics(board.get(), IP_MASQ_VERSION)};
+           }}};
+}
+
+std::string text_of(const KernelChange& change) {
+  const std::string what = change.cause == Cause::drift ? "mended: " : "configured: ";
+  return what + (change.network.empty() ? "" : "network " + change.network + ": ") + change.line;
+}
+
 class Agent {
  public:
-  Agent(std::filesystem::path state_dir, AgentDuties duties, std::ostream& log)
+  Agent(std::filesystem::path state_dir, AgentDuties duties, int log)
       : store_(std::move(state_dir)), duties_(std::move(duties)), log_(log) {
-    if (duties_.listen) server_.emplace(duties_.listen->address, duties_.listen->port);
+    report_.state_dir = store_.folder();
   }
 
   void run() {
-    const auto lock = lock_out_others(store_);
+    lock_.emplace(lock_out_others(store_));
+    listen();
     pass(at_start);
     os::tell_service_manager("READY=1");
     for (;;) {
       const auto reason = wait();
       if (!reason) break;
+      listen();
       if (!reason->empty()) pass(*reason);
     }
     os::tell_service_manager("STOPPING=1");
-    log("stopped; the rules stay");
+    log_.say("stopped; the rules stay");
   }
 
  private:
-  void log(const std::string& line) { log_ << "ip-masq agent: " << line << std::endl; }
-
   // Until a pass finds nothing to do: what it compares with later was then asked for before it looked, so
   // that nothing that changes meanwhile goes unnoticed. Somebody who changes the rules all the time does not
   // hold it here.
@@ -97,123 +133,287 @@ class Agent {
 
   // Whether it changed anything.
   bool pass_once(const std::string& reason) {
-    bool has_changed = false;
-    std::set<std::string> warnings;
-    std::set<std::string> troubles;
-    try {
-      file_watch_.watch(files_);
-      if (duties_.keep_installed) keep_installed(reason, warnings, troubles);
-      if (duties_.config_copy) copy_config(reason, troubles);
-      const auto done = sync_pass(store_, kernel_, config::Netconf{}.lock_timeout);
-      for (const auto& change : done.changes) log(change + " (" + reason + ")");
-      for (const auto& warning : done.warnings) warnings.insert("warning: " + warning);
-      troubles.insert(done.problems.begin(), done.problems.end());
-      count(done);
-      files_ = done.files;
-      has_changed = !done.changes.empty() || uses_iptables_ != done.uses_iptables;
-      uses_iptables_ = done.uses_iptables;
-      retry_ = shortest_retry;
-      next_resync_ = Clock::now() + done.resync_interval;
-    } catch (const Error& error) {
-      troubles.insert(std::string("cannot sync: ") + error.what());
-      ++report_.failed_passes;
-      next_resync_ = Clock::now() + retry_;
-      retry_ = std::min<Clock::duration>(retry_ * 2, longest_retry);
-    }
-    files_.insert(store_.folder() / "lock");
-    if (duties_.keep_installed) files_.insert(duties_.keep_installed->conf_dir / "conflists");
-    if (duties_.config_copy) {
-      files_.insert(duties_.config_copy->from.begin(), duties_.config_copy->from.end());
-      files_.insert(duties_.config_copy->to);
-    }
-    tell(warnings, troubles);
+    report_.pass_began = Clock::now();
+    publish();
+    Findings findings;
+    watch(findings);
+    const auto cpu_before = cpu_time();
+    bool has_changed = sync(findings);
+    // What cannot be mended now would be found by each look.
+    if (!is_right_) rest_from_looking(cpu_time() - cpu_before);
+    if (!is_drift(reason)) has_changed = do_chores(reason, findings) || has_changed;
+    follow_more_files();
+    report_.pass_began.reset();
+    tell(findings, reason);
     return has_changed;
   }
 
-  void count(const SyncPass& done) {
+  // A line each.
+  struct Findings {
+    std::vector<std::string> changes = {};
+    std::set<std::string> warnings = {};
+    std::set<std::string> troubles = {};
+  };
+
+  // What cannot be watched is looked at, or found at the next resync: the rules are looked after all the
+  // same.
+  void watch(Findings& findings) {
+    file_watch_.watch(files_);
+    if (!file_watch_.problem().empty()) findings.warnings.insert("warning: " + file_watch_.problem());
+    if (events_) return;
+    try {
+      events_.emplace();
+    } catch (const Error& error) {
+      if (error.kind() != Kind::absent)
+        findings.warnings.insert(std::string("warning: ") + error.what() + ": its rules are looked at");
+    }
+  }
+
+  // Whether it changed anything.
+  bool sync(Findings& findings) {
+    try {
+      if (!store_.exists()) {
+        throw Error(Kind::failed, store_.folder().string() +
+                                      " is gone, and with it what was recorded of pods: rules that stand "
+                                      "stay as they are, and nobody looks after them");
+      }
+      if (!os::is_there(store_.folder() / ".agent")) lock_.emplace(lock_out_others(store_));
+      const auto done = sync_pass(store_, kernel_, lock_patience);
+      for (const auto& change : done.changes) findings.changes.push_back(text_of(change));
+      for (const auto& warning : done.warnings) findings.warnings.insert("warning: " + warning);
+      findings.troubles.insert(done.problems.begin(), done.problems.end());
+      const bool used_iptables = uses_iptables();
+      find_lost(done, findings);
+      take(done);
+      return !done.changes.empty() || uses_iptables() != used_iptables;
+    } catch (const Error& error) {
+      findings.troubles.insert(std::string("cannot sync: ") + error.what());
+      ++report_.failed_passes;
+      is_right_ = false;
+      // Who holds a lock gives it back at any time.
+      try_again(error.kind() == Kind::busy ? shortest_retry : retry_);
+      return false;
+    }
+  }
+
+  // What was recorded and is not, though the rules stand: nobody took them away with the last pod.
+  void find_lost(const SyncPass& done, Findings& findings) {
+    for (const auto& [network, count] : report_.attachments) {
+      if (!done.attachments.contains(network)) lost_.insert(network);
+    }
+    if (lost_.empty()) return;
+    std::set<std::string> still_lost;
+    for (const auto& source : unrecorded_sources(kernel_, read_recorded(store_))) {
+      if (!lost_.contains(source.network)) continue;
+      still_lost.insert(source.network);
+      findings.troubles.insert("state-gone: network " + source.network + ": what was recorded in " +
+                               store_.folder().string() + " is gone: rules of " +
+                               net::to_text(source.prefix) +
+                               " stay as they are, and nobody looks after them");
+    }
+    lost_ = std::move(still_lost);
+  }
+
+  void take(const SyncPass& done) {
     ++report_.passes;
     report_.changes += done.changes.size();
+    report_.drift_changes +=
+        static_cast<std::uint64_t>(std::ranges::count(done.changes, Cause::drift, &KernelChange::cause));
     report_.last_pass_at = std::time(nullptr);
+    report_.last_pass = Clock::now();
     report_.attachments = done.attachments;
+    report_.has_wrong_config = done.has_wrong_config;
+    report_.resync_interval = done.resync_interval.value_or(60s);
+    files_ = done.files;
+    wanted_ = done.wanted;
+    next_resync_ = Clock::now() + report_.resync_interval;
+    is_right_ = done.is_right;
+    if (is_right_) {
+      report_.last_right_at = report_.last_pass_at;
+      retry_ = shortest_retry;
+    } else {
+      ++report_.failed_passes;
+      try_again(retry_);
+    }
   }
 
-  // In the log each thing once, until it is gone.
-  void tell(std::set<std::string> lines, const std::set<std::string>& troubles) {
-    report_.troubles = troubles;
-    if (server_) {
-      server_->put("/healthz", {.status = troubles.empty() ? 200 : 503, .body = health(report_)});
-      server_->put("/metrics", {.type = "text/plain; version=0.0.4; charset=utf-8",
-                                .body = metrics(report_, IP_MASQ_VERSION)});
-    }
-    lines.insert(troubles.begin(), troubles.end());
-    for (const auto& line : lines) {
-      if (!told_.contains(line)) log(line);
-    }
-    told_ = std::move(lines);
+  void try_again(Clock::duration after) {
+    next_resync_ = std::min(Clock::now() + after, Clock::now() + report_.resync_interval);
+    retry_ = std::min<Clock::duration>(after * 2, longest_retry);
   }
 
-  void keep_installed(const std::string& reason, std::set<std::string>& warnings,
-                      std::set<std::string>& troubles) {
+  // What is looked after beside the rules, once they are right. Whether any of it may make another pass.
+  bool do_chores(const std::string& reason, Findings& findings) {
+    const auto before = findings.changes.size();
+    chore_troubles_.clear();
+    if (duties_.keep_installed) keep_installed(findings);
+    if (duties_.config_copy) copy_config(reason, findings);
+    return findings.changes.size() > before;
+  }
+
+  void keep_installed(Findings& findings) {
     std::ostringstream told;
     try {
       for (const auto& note : install(*duties_.keep_installed, Doing::act, told))
-        warnings.insert("warning: " + note);
+        findings.warnings.insert("warning: " + note);
     } catch (const Error& error) {
-      troubles.insert(std::string("cannot keep the entry installed: ") + error.what());
+      chore_troubles_.insert(std::string("cannot keep the entry installed: ") + error.what());
     }
     std::istringstream lines(told.str());
-    for (std::string line; std::getline(lines, line);) log(line + " (" + reason + ")");
+    for (std::string line; std::getline(lines, line);) findings.changes.push_back(line);
   }
 
   // A ConfigMap that goes together with the agent's DaemonSet is gone before the agent is: the rules of
   // running pods are not to change by that.
-  void copy_config(const std::string& reason, std::set<std::string>& troubles) {
+  void copy_config(const std::string& reason, Findings& findings) {
+    report_.has_wrong_copy = false;
     try {
       const bool is_routine = reason == at_start || reason == at_resync;
       const auto done = follow(*duties_.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
-      if (!done.empty()) log(done + " (" + reason + ")");
+      if (!done.empty()) findings.changes.push_back(done);
     } catch (const Error& error) {
-      const std::string tried =
-          error.kind() == Kind::wrong_config ? "" : "cannot copy the configuration file: ";
-      troubles.insert(tried + error.what());
+      report_.has_wrong_copy = error.kind() == Kind::wrong_config;
+      const std::string tried = *report_.has_wrong_copy ? "" : "cannot copy the configuration file: ";
+      chore_troubles_.insert(tried + error.what());
     }
   }
 
+  void follow_more_files() {
+    files_.insert(store_.folder() / "lock");
+    if (duties_.keep_installed) files_.insert(duties_.keep_installed->conf_dir / "conflists");
+    if (!duties_.config_copy) return;
+    files_.insert(duties_.config_copy->from.begin(), duties_.config_copy->from.end());
+    files_.insert(duties_.config_copy->to);
+  }
+
+  // Changes as they come; all else once, until it is gone.
+  void tell(Findings& findings, const std::string& reason) {
+    for (const auto& line : first_lines(std::move(findings.changes), " changes"))
+      log_.say(line + " (" + reason + ")");
+    report_.troubles = std::move(findings.troubles);
+    report_.troubles.insert(chore_troubles_.begin(), chore_troubles_.end());
+    publish();
+    auto lines = std::move(findings.warnings);
+    lines.insert(report_.troubles.begin(), report_.troubles.end());
+    tell_once(std::move(lines));
+  }
+
+  void tell_once(std::set<std::string> lines) {
+    std::vector<std::string> fresh;
+    std::ranges::set_difference(lines, told_, std::back_inserter(fresh));
+    for (const auto& line : first_lines(std::move(fresh))) log_.say(line);
+    told_ = std::move(lines);
+  }
+
+  void publish() {
+    report_.last_round = Clock::now();
+    board_.put(report_);
+  }
+
+  // A port that somebody else has is no reason to leave the rules alone.
+  void listen() {
+    if (!wants_to_listen() || Clock::now() < next_listen_) return;
+    const auto& [address, port] = *duties_.listen;
+    try {
+      server_.emplace(address, port, pages_of(board_));
+      if (could_not_listen_)
+        log_.say("listens at " + net::to_text(address) + " port " + std::to_string(port));
+    } catch (const Error& error) {
+      if (!could_not_listen_)
+        log_.say(std::string(error.what()) + "; tried again each " + std::to_string(listen_retry.count()) +
+                 " s, and the rules are looked after all the same");
+      could_not_listen_ = true;
+      next_listen_ = Clock::now() + listen_retry;
+    }
+  }
+
+  bool wants_to_listen() const { return duties_.listen && !server_; }
+
   // Why to make a pass, empty for no reason; nullopt when it is time to end.
   std::optional<std::string> wait() {
+    board_.come_round();
+    const bool looks_at_files = file_watch_.descriptor() < 0;
     std::array<pollfd, 3> waited{{{signals_.descriptor(), POLLIN, 0},
                                   {file_watch_.descriptor(), POLLIN, 0},
                                   {events_ ? events_->descriptor() : -1, POLLIN, 0}}};
-    auto until = next_resync_;
-    if (uses_iptables_) until = std::min(until, Clock::now() + 1s);
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_due() - Clock::now()).count();
     ::poll(waited.data(), waited.size(), static_cast<int>(std::max<long>(left, 0)));
+    board_.come_round();
 
     const int signal = signals_.drain();
     if (signal == SIGTERM || signal == SIGINT) return std::nullopt;
     if (signal == SIGHUP) return "SIGHUP";
-    if (waited[1].revents != 0) {
+    if (looks_at_files ? do_files_differ() : waited[1].revents != 0 && file_watch_.has_changed()) {
       rest();
-      file_watch_.drain();
+      static_cast<void>(file_watch_.has_changed());
       return "a file changed";
     }
-    if (waited[2].revents != 0) {
-      if (events_->drain()) {
-        rest();
-        events_->drain();
-        return "nftables changed";
-      }
-      return "";
+    if (waited[2].revents != 0 && events_->drain()) {
+      rest();
+      events_->drain();
+      return nftables_changed;
     }
     if (Clock::now() >= next_resync_) return at_resync;
-    if (table_sizes() != table_sizes_) return "iptables changed";
+    if (do_rules_differ()) return uses_iptables() ? iptables_changed : nftables_changed;
     return "";
   }
+
+  Clock::time_point next_due() const {
+    auto due = std::min<Clock::time_point>(next_resync_, Clock::now() + longest_wait);
+    if (wants_to_listen()) due = std::min(due, next_listen_);
+    if (file_watch_.descriptor() < 0) due = std::min(due, next_file_look_);
+    if (uses_iptables()) due = std::min<Clock::time_point>(due, Clock::now() + shortest_look);
+    if (must_look()) due = std::min(due, next_look_);
+    return due;
+  }
+
+  bool do_files_differ() {
+    if (Clock::now() < next_file_look_) return false;
+    next_file_look_ = Clock::now() + std::chrono::milliseconds(watch::FileWatch::look_interval);
+    return file_watch_.has_changed();
+  }
+
+  // The size of a table is cheap to ask for; where it changed, the look does not wait for its turn.
+  bool do_rules_differ() {
+    if (!must_look()) return false;
+    const auto sizes = table_sizes();
+    if (std::exchange(table_sizes_, sizes) == sizes && Clock::now() < next_look_) return false;
+    const auto before = cpu_time();
+    const bool differ = std::ranges::any_of(wanted_, [this](const auto& wanted) {
+      return !tells(wanted.first) && differs(wanted.first, wanted.second);
+    });
+    rest_from_looking(cpu_time() - before);
+    return differ;
+  }
+
+  // Where it cannot be known a pass tells why.
+  bool differs(config::Backend backend, const nat::Ruleset& wanted) {
+    try {
+      return !kernel_.open(backend, 0s)->differences(wanted).empty();
+    } catch (const Error&) {
+      return true;
+    }
+  }
+
+  // Whether somebody says so when its rules change.
+  bool tells(config::Backend backend) const {
+    return backend == config::Backend::nftables && events_.has_value();
+  }
+
+  bool must_look() const {
+    return std::ranges::any_of(wanted_, [this](const auto& wanted) { return !tells(wanted.first); });
+  }
+
+  void rest_from_looking(std::chrono::nanoseconds used) {
+    next_look_ = Clock::now() + std::max<Clock::duration>(shortest_look, used * look_share);
+  }
+
+  bool uses_iptables() const { return wanted_.contains(config::Backend::iptables); }
 
   // Empty where they do not matter, or cannot be asked for: a pass then tells why.
   std::string table_sizes() const {
     try {
-      return uses_iptables_ ? netfilter::nat_table_sizes() : "";
+      return uses_iptables() ? netfilter::nat_table_sizes() : "";
     } catch (const Error&) {
       return "";
     }
@@ -225,24 +425,33 @@ class Agent {
 
   state::Store store_;
   AgentDuties duties_;
-  std::ostream& log_;
+  Log log_;
   netfilter::RealKernel kernel_;
   os::Signals signals_{SIGTERM, SIGINT, SIGHUP};
+  std::optional<os::FileLock> lock_;  ///< that no other agent runs
   watch::FileWatch file_watch_;
-  std::optional<netfilter::NftablesEvents> events_ = nftables_events();
+  std::optional<netfilter::NftablesEvents> events_;
   std::set<std::filesystem::path> files_;
   std::set<std::string> told_;
+  std::set<std::string> chore_troubles_;
+  std::set<std::string> lost_;                      ///< networks, see find_lost
+  std::map<config::Backend, nat::Ruleset> wanted_;  ///< by the last pass
+  bool is_right_ = true;                            ///< after the last pass
+  std::string table_sizes_;
   Clock::duration retry_ = shortest_retry;
   Clock::time_point next_resync_;
-  bool uses_iptables_ = false;
-  std::string table_sizes_;
+  Clock::time_point next_look_;
+  Clock::time_point next_file_look_;
+  Clock::time_point next_listen_;
+  bool could_not_listen_ = false;
   AgentReport report_;
+  ReportBoard board_;
   std::optional<http::Server> server_;
 };
 
 }  // namespace
 
-void run_agent(const std::filesystem::path& state_dir, const AgentDuties& duties, std::ostream& log) {
+void run_agent(const std::filesystem::path& state_dir, const AgentDuties& duties, int log) {
   Agent(state_dir, duties, log).run();
 }
 

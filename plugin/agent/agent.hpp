@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <iosfwd>
 #include <optional>
 
 #include "net/address.hpp"
@@ -20,15 +19,20 @@ struct ListenAddress {
 /// What an agent looks after beside the rules.
 struct AgentDuties {
   std::optional<InstallTarget> keep_installed = {};  ///< puts the entry back when somebody has taken it out
-  std::optional<ConfigCopy> config_copy = {};        ///< follows the file, before the pass that reads it
-  std::optional<ListenAddress> listen = {};          ///< answers /healthz and /metrics there
+  std::optional<ConfigCopy> config_copy = {};        ///< follows the file, and makes a pass then
+  std::optional<ListenAddress> listen = {};          ///< answers /healthz, /livez and /metrics there
 };
 
 /// Makes a pass (see sync_pass.hpp) at once, on each change of the networks' configuration files and of
-/// nftables, when the size of a legacy nat table changed (asked for each second), on SIGHUP, and every
-/// resyncInterval; until SIGTERM or SIGINT, which leave the rules in place. A pass that fails is tried again,
-/// after 1 s at first and a minute at last. `log` gets a line for each change of the kernel, with what it
-/// followed, and for what could not be done. Throws Error where another agent runs on this state.
-void run_agent(const std::filesystem::path& state_dir, const AgentDuties& duties, std::ostream& log);
+/// nftables, where legacy iptables' rules are not as the last pass left them (its table's size is asked for
+/// each second, its rules as often as 0.5% of a core allows), on SIGHUP, and every resyncInterval; until
+/// SIGTERM or SIGINT, which leave the rules in place. A pass that fails is tried again, after 1 s at first
+/// and a minute at last.
+///
+/// Lines on the descriptor `log`: "WHAT: network NAME: RULE (WHY)", where WHAT is "configured" for what
+/// follows the configuration and "mended" for what somebody else had changed; and what could not be done,
+/// once until it is gone. Of more than ten of a kind the first ten. Throws Error where another agent runs on
+/// this state.
+void run_agent(const std::filesystem::path& state_dir, const AgentDuties& duties, int log);
 
 }  // namespace ipmasq::plugin

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <functional>
-#include <iterator>
-#include <set>
+#include <string>
+#include <utility>
 
 #include "error/error.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -23,7 +23,9 @@ class Pass {
       for (const auto& [name, network] : recorded_) settle(name, network);
       settle_together();
     }
-    pass_.uses_iptables = is_used(config::Backend::iptables);
+    for (const auto backend : config::all_backends) {
+      if (is_used(backend)) pass_.wanted[backend] = ruleset_of(recorded_, backend);
+    }
     return std::move(pass_);
   }
 
@@ -31,15 +33,18 @@ class Pass {
   void describe(const std::string& name, const RecordedNetwork& network) {
     for (const auto& problem : network.problems)
       pass_.problems.push_back("record-damaged: network " + name + ": " + problem);
+    pass_.is_right = pass_.is_right && network.problems.empty();
     pass_.attachments[name] = network.stored.attachments.size();
     if (!network.configuration) return;
+    pass_.has_wrong_config[name] = !network.configuration->problems.empty();
     for (const auto& problem : network.configuration->problems) {
       pass_.problems.push_back("config-wrong: network " + name + " keeps what was good last: " + problem);
     }
     const auto& netconf = network.configuration->netconf;
     pass_.warnings.insert(netconf.warnings.begin(), netconf.warnings.end());
     pass_.files.insert({netconf.config_file, netconf.subnet_file});
-    pass_.resync_interval = std::min(pass_.resync_interval, netconf.resync_interval);
+    pass_.resync_interval =
+        std::min(pass_.resync_interval.value_or(netconf.resync_interval), netconf.resync_interval);
   }
 
   // The usual case: one look at each back end, and nothing to do.
@@ -87,22 +92,24 @@ class Pass {
     try {
       node_.store.put_in_order(name);
       transaction.run([&] { transaction.settle(*plan, network.stored.record); });
-      std::ranges::copy(transaction.changes(), std::back_inserter(pass_.changes));
+      const bool is_as_made = network.stored.record->made_of == network.configuration->made_of;
+      append(is_as_made ? Cause::drift : Cause::configuration, name, transaction);
     } catch (const std::exception& error) {
-      failed_.insert(name);
+      pass_.is_right = false;
+      has_failed_ = true;
       pass_.problems.push_back("network " + name + ": " + error.what());
     }
   }
 
   // What all networks of a back end have in common: the order, and marks that none has any more.
   void settle_together() {
-    if (!failed_.empty()) return;
+    if (has_failed_) return;
     attempt([this] { recorded_ = read_recorded(node_.store); });
     for (const auto backend : back_ends()) {
       attempt([this, backend] {
         Transaction transaction(node_);
         transaction.run([&] { transaction.apply(backend, ruleset_of(recorded_, backend)); });
-        std::ranges::copy(transaction.changes(), std::back_inserter(pass_.changes));
+        append(was_configured_ ? Cause::configuration : Cause::drift, "", transaction);
       });
     }
   }
@@ -112,14 +119,21 @@ class Pass {
     try {
       step();
     } catch (const std::exception& error) {
+      pass_.is_right = false;
       pass_.problems.emplace_back(error.what());
     }
+  }
+
+  void append(Cause cause, const std::string& network, const Transaction& transaction) {
+    was_configured_ = was_configured_ || cause == Cause::configuration;
+    for (const auto& line : transaction.changes()) pass_.changes.push_back({cause, network, line});
   }
 
   Node node_;
   Recorded recorded_;
   SyncPass pass_;
-  std::set<std::string> failed_;
+  bool was_configured_ = false;  ///< the configuration of a network had changed
+  bool has_failed_ = false;      ///< a network could not be settled
 };
 
 }  // namespace

@@ -4,24 +4,39 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "config/backend.hpp"
+#include "nat/ruleset.hpp"
 #include "netfilter/kernel.hpp"
 #include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
+/// Why rules were not as they are wanted: the wish had changed, or somebody had changed them.
+enum class Cause { configuration, drift };
+
+/// Of the kernel.
+struct KernelChange {
+  Cause cause = Cause::drift;
+  std::string network;  ///< empty for what all have in common
+  std::string line;
+};
+
 struct SyncPass {
-  std::vector<std::string> changes;       ///< of the kernel, a line each
+  std::vector<KernelChange> changes;
   std::set<std::string> warnings;         ///< what of configuration files is left alone
   std::vector<std::string> problems;      ///< what is not as it should be, or stays as it was, a line each
   std::set<std::filesystem::path> files;  ///< that the networks' configuration comes from
-  std::chrono::nanoseconds resync_interval{
-      std::chrono::seconds(60)};  ///< the shortest that a network asks for
-  bool uses_iptables = false;
+  std::optional<std::chrono::nanoseconds> resync_interval;  ///< the shortest that a network asks for
+  /// By the back ends that networks are recorded on: what is wanted there.
+  std::map<config::Backend, nat::Ruleset> wanted;
   std::map<std::string, std::size_t> attachments;  ///< how many, by network
+  std::map<std::string, bool> has_wrong_config;    ///< by network
+  bool is_right = true;  ///< all that is wanted of the kernel stands there, as far as it is known
 };
 
 /// Brings the kernel to what is wanted. Makes no state folder. Throws Error where nothing could be done.

@@ -1,5 +1,7 @@
 #include "plugin/commands/command_line.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -12,6 +14,7 @@
 #include "config/netconf.hpp"
 #include "config/port_range.hpp"
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "plugin/agent/agent.hpp"
 #include "plugin/agent/config_copy.hpp"
 #include "plugin/commands/install.hpp"
@@ -45,7 +48,7 @@ Options:
   --keep-installed             agent: install again whenever the entry or the program is gone
   --config-from FILE           agent: keep a copy of FILE at /etc/config/ip-masq-agent; given more than
                                once: of the first that exists
-  --listen ADDRESS:PORT        agent: answer /healthz and /metrics there by HTTP (default: nowhere)
+  --listen ADDRESS:PORT        agent: answer /healthz, /livez and /metrics there by HTTP (default: nowhere)
   --conf-dir DIR               agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
   --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
@@ -146,7 +149,7 @@ bool run_agent(const Call& call) {
     duties.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
   }
   if (call.has("listen")) duties.listen = parse_listen_address(call.text("listen"));
-  run_agent(call.state_dir(), duties, std::cout);
+  run_agent(call.state_dir(), duties, STDOUT_FILENO);
   return true;
 }
 
@@ -238,8 +241,8 @@ int run_command_line(int argc, const char* const* argv) {
     if (!std::cout) throw_errno("cannot write to stdout");
     return status;
   } catch (const Error& error) {
-    std::cerr << "ip-masq: " << error.what() << '\n';
-    if (!error.details().empty()) std::cerr << "  " << error.details() << '\n';
+    std::cerr << "ip-masq: " << nat::printable(error.what()) << '\n';
+    if (!error.details().empty()) std::cerr << "  " << nat::printable(error.details()) << '\n';
     return EXIT_FAILURE;
   } catch (const std::exception& error) {  // UsageError, or what cxxopts says of the options
     std::cerr << "ip-masq: " << error.what() << "; see ip-masq --help\n";

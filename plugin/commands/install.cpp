@@ -154,9 +154,8 @@ Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
     }
     if (!has_told) output << what_is_missing(target) << ": waiting for it" << std::endl;
     std::array<pollfd, 2> waited{{{signals.descriptor(), POLLIN, 0}, {file_watch.descriptor(), POLLIN, 0}}};
-    ::poll(waited.data(), waited.size(), -1);
+    ::poll(waited.data(), waited.size(), file_watch.timeout());
     if (signals.drain() != 0) throw Error(Kind::wrong_config, what_is_missing(target));
-    file_watch.drain();
   }
 }
 

@@ -1,7 +1,10 @@
 #include <ostream>
+#include <string>
+#include <vector>
 
 #include "config/netconf.hpp"
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "plugin/agent/sync_pass.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -11,11 +14,17 @@ namespace ipmasq::plugin {
 namespace {
 
 // Rules that no record needs are not sync's to remove: their pods may live.
-void tell_unrecorded(const state::Store& store, netfilter::Kernel& kernel, std::ostream& output) {
+std::vector<std::string> left_alone(const state::Store& store, netfilter::Kernel& kernel) {
+  std::vector<std::string> lines;
   for (const auto& source : unrecorded_sources(kernel, read_recorded(store))) {
-    output << "left alone: rules of " << net::to_text(source.prefix) << ", network " << source.network
-           << ", of which nothing is recorded here\n";
+    lines.push_back("left alone: rules of " + net::to_text(source.prefix) + ", network " + source.network +
+                    ", of which nothing is recorded here");
   }
+  return lines;
+}
+
+void print(const std::vector<std::string>& lines, std::ostream& output) {
+  for (const auto& line : lines) output << nat::printable(line) << '\n';
 }
 
 }  // namespace
@@ -25,17 +34,24 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   netfilter::RealKernel kernel;
   if (!store.exists()) {
     output << "nothing is recorded in " << state_dir.string() << '\n';
-    return tell_unrecorded(store, kernel, output);
+    return print(left_alone(store, kernel), output);
   }
   const auto pass = sync_pass(store, kernel, config::Netconf{}.lock_timeout);
-  for (const auto& change : pass.changes) output << change << '\n';
-  if (pass.changes.empty() && pass.problems.empty()) output << "all rules are as they should be\n";
-  for (const auto& warning : pass.warnings) output << "warning: " << warning << '\n';
-  tell_unrecorded(store, kernel, output);
+  auto problems = pass.problems;
+  std::vector<std::string> unrecorded;
+  try {
+    unrecorded = left_alone(store, kernel);
+  } catch (const Error& error) {
+    problems.emplace_back(error.what());
+  }
+  for (const auto& change : pass.changes) output << nat::printable(change.line) << '\n';
+  if (pass.changes.empty() && problems.empty()) output << "all rules are as they should be\n";
+  for (const auto& warning : pass.warnings) output << "warning: " << nat::printable(warning) << '\n';
+  print(unrecorded, output);
 
-  std::string problems;
-  for (const auto& problem : pass.problems) problems += (problems.empty() ? "" : "; ") + problem;
-  if (!problems.empty()) throw Error(Kind::wrong_config, problems);
+  std::string told;
+  for (const auto& problem : problems) told += (told.empty() ? "" : "; ") + problem;
+  if (!told.empty()) throw Error(Kind::wrong_config, told);
 }
 
 }  // namespace ipmasq::plugin

@@ -4,6 +4,7 @@
 
 #include "cni/result.hpp"
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "plugin/verbs/others.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/transaction.hpp"
@@ -151,7 +152,7 @@ void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& o
   }
   Adding adding(request, kernel);
   adding.run();
-  for (const auto& problem : adding.problems()) warnings << "ip-masq: " << problem << '\n';
+  for (const auto& problem : adding.problems()) warnings << "ip-masq: " << nat::printable(problem) << '\n';
   output << cni::result_json(cni::prev_result(request.netconf), request.cni_version) << std::endl;
   if (!output) throw_errno("cannot write the result to stdout");
 }

@@ -2,6 +2,7 @@
 
 #include "cni/result.hpp"
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
 
@@ -60,7 +61,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
             store.subnets(request.network), false};
   plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   plan.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
-  for (const auto& problem : plan.configuration.problems) warnings << "ip-masq: " << problem << '\n';
+  for (const auto& problem : plan.configuration.problems)
+    warnings << "ip-masq: " << nat::printable(problem) << '\n';
 
   const auto differences =
       kernel.open(record.placement.on, asked.lock_timeout)->differences(ruleset_of(plan));

@@ -13,6 +13,7 @@
 #include "cni/result.hpp"
 #include "cni/version.hpp"
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "netfilter/kernel.hpp"
 #include "plugin/verbs/error_codes.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -52,7 +53,7 @@ void serve(const cni::Request& request) {
 
 int report(const std::string& version, const Error& error) {
   std::cout << cni::error_json(version, cni_code(error.kind()), error.what(), error.details()) << std::endl;
-  std::cerr << "ip-masq: " << error.what() << std::endl;
+  std::cerr << "ip-masq: " << nat::printable(error.what()) << std::endl;
   return EXIT_FAILURE;
 }
 

@@ -1,6 +1,7 @@
 #include <ostream>
 
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -74,7 +75,7 @@ class Asking {
     }
   }
 
-  void warn(const std::string& warning) { warnings_ << "ip-masq: " << warning << '\n'; }
+  void warn(const std::string& warning) { warnings_ << "ip-masq: " << nat::printable(warning) << '\n'; }
 
   const cni::Request& request_;
   netfilter::Kernel& kernel_;

@@ -1,5 +1,6 @@
 """ip-masq agent: what operators change reaches running pods, and what others break is mended."""
 
+import fcntl
 import json
 import os
 import random
@@ -11,40 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+from harness.agents import BLOWS, Agent, is_right, page
 from harness.config_files import BROKEN, REST
 from harness.daemons import PATIENCE, wait_until
 from harness.masquerades import HIDING, PLACES, put
 from harness.network import Outside, Pod, ask, make_bridge
 from harness.node import BINARY, ROOT
 from harness.texts import CBR0
-
-
-class Agent:
-    """Runs on a node until ended; `lines`: what it has logged."""
-
-    def __init__(self, node, *flags, **variables):
-        self.node = node
-        self.path = node.folder / "agent.log"
-        self.log = open(self.path, "w")
-        self.process = subprocess.Popen(node.inside(BINARY, "agent", "--state-dir", node.state, *flags), stdout=self.log,
-                                        stderr=subprocess.STDOUT,
-                                        env={**os.environ, **node.env, "ASAN_OPTIONS": "quarantine_size_mb=1", **variables})
-
-    @property
-    def lines(self):
-        return [line.removeprefix("ip-masq agent: ") for line in self.path.read_text().splitlines()]
-
-    def until(self, condition, pause=0.05):
-        wait_until(condition, self.process, "the agent", pause)
-
-    def until_it_says(self, text):
-        self.until(lambda: any(text in line for line in self.lines))
-
-    def end(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        status = self.process.wait()
-        self.log.close()
-        return status
 
 
 @pytest.fixture
@@ -70,10 +44,6 @@ def config(node):
 def agent(node, daemons):
     daemons.append(Agent(node))
     return daemons[0]
-
-
-def is_right(node, *subnets):
-    return lambda: node.save() == node.expected(*subnets)
 
 
 def add(node, config, container="pod-1", **keys):
@@ -123,7 +93,6 @@ def test_broken_files_are_named_and_change_nothing(node, config, agent):
     assert node.save() == node.expected(CBR0.but(kept=("10.0.0.0/8", *REST)))
 
 
-BLOWS = {"iptables": lambda node: node.iptables("-F", "IP-MASQ-PODS"), "nftables": lambda node: node.nft("flush", "ruleset")}
 REASON = {"iptables": "(iptables changed)", "nftables": "(nftables changed)"}
 
 
@@ -137,13 +106,29 @@ def test_what_others_broke_is_mended(node, agent):
 
 
 @pytest.mark.parametrize("backend", ["iptables"], indirect=True)
-def test_the_resync_interval_finds_what_no_size_tells(node, daemons):
-    node.add(resyncInterval="1s")
+def test_what_no_size_tells_is_found_by_looking(node, daemons):
+    """A rule of another text, and a foreign one that takes its place before our jump, long before the next resync."""
+    node.add(resyncInterval="24h")
+    node.iptables("-A", "POSTROUTING", "-d", "10.9.9.9/32", "-j", "MASQUERADE")
     daemons.append(Agent(node))
+    agent = daemons[0]
+    agent.until(lambda: (node.state / ".agent").exists())
+    right = node.save()
     node.iptables("-R", "IP-MASQ-PODS", "1", "-m", "mark", "--mark", "0x4001/0x4001", "-m", "comment", "--comment",
                   "ip-masq: left to kube-proxy", "-j", "RETURN")
-    daemons[0].until(is_right(node, CBR0))
-    assert all(line.endswith("(resync)") or line.endswith("(start)") for line in daemons[0].lines)
+    agent.until(lambda: node.save() == right)
+    swapped = right.splitlines()
+    first = next(number for number, line in enumerate(swapped) if line.startswith("-A POSTROUTING"))
+    swapped[first], swapped[first + 1] = swapped[first + 1], swapped[first]
+    node.restore("\n".join(swapped) + "\n")
+    agent.until(lambda: node.save() == right)
+    assert agent.lines == [
+        'mended: network cbr0: iptables: missing: -A IP-MASQ-PODS -m mark --mark 0x4000/0x4000 -m comment --comment '
+        '"ip-masq: left to kube-proxy" -j RETURN (iptables changed)',
+        'mended: network cbr0: iptables: not wanted: -A IP-MASQ-PODS -m mark --mark 0x4001/0x4001 -m comment --comment '
+        '"ip-masq: left to kube-proxy" -j RETURN (iptables changed)',
+        'mended: network cbr0: iptables: out of place: -A POSTROUTING -m comment --comment "ip-masq: pod egress" -j IP-MASQ-PODS '
+        "(iptables changed)"]
 
 
 def test_sighup_syncs_now_and_sigterm_leaves_the_rules(node, daemons):
@@ -180,16 +165,6 @@ def test_systemd_is_told(node, daemons):
     listener.close()
 
 
-def page(node, path):
-    """(status, body) of what the agent answers at 127.0.0.1:9464."""
-    script = f"""import urllib.error, urllib.request
-try: answer = urllib.request.urlopen("http://127.0.0.1:9464{path}")
-except urllib.error.HTTPError as error: answer = error
-print(answer.status, answer.read().decode(), end="")"""
-    status, body = node.run(sys.executable, "-c", script).split(" ", 1)
-    return int(status), body
-
-
 def test_probes_and_scrapers(node, config, daemons):
     for pod in ("pod-1", "pod-2"):
         add(node, config, pod, ips=[f"10.244.1.{pod[-1]}/24"])
@@ -207,13 +182,212 @@ def test_probes_and_scrapers(node, config, daemons):
     status, text = page(node, "/metrics")
     assert status == 200
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert abs(int(values.pop("ip_masq_last_pass_timestamp_seconds")) - time.time()) < 60
+    for when in ("ip_masq_last_pass_timestamp_seconds", "ip_masq_last_success_timestamp_seconds"):
+        assert abs(int(values.pop(when)) - time.time()) < 60
     assert int(values.pop("ip_masq_passes_total")) >= 2 and int(values.pop("ip_masq_changes_total")) >= 1
     assert values == {'ip_masq_build_info{version="0.1.0"}': "1", "ip_masq_failed_passes_total": "0", "ip_masq_troubles": "0",
+                      "ip_masq_drift_changes_total": "0", "ip_masq_resync_interval_seconds": "60", 'ip_masq_config_wrong{network="cbr0"}': "0",
                       'ip_masq_attachments{network="cbr0"}': "2"}
     assert page(node, "/")[0] == 404
-    assert node.tool_status("agent", "--state-dir", node.folder / "other", "--listen", "127.0.0.1:9464") == (
-        1, "", "ip-masq: cannot listen at 127.0.0.1 port 9464: Address already in use\n")
+    assert page(node, "/livez") == (200, "ok\n")
+
+
+def metrics(node):
+    """{name with labels: value}"""
+    return dict(line.rsplit(" ", 1) for line in page(node, "/metrics")[1].splitlines() if not line.startswith("#"))
+
+
+LISTEN = ("--listen", "127.0.0.1:9464")
+
+
+def test_a_lock_that_somebody_keeps_is_told(node, daemons):
+    node.add()
+    daemons.append(Agent(node, *LISTEN))
+    agent = daemons[0]
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    with open(node.state / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        BLOWS[node.backend](node)
+        told = f"cannot sync: the lock {node.state}/lock is still held by another process"
+        agent.until(lambda: page(node, "/healthz") == (503, told + "\n"))
+        assert page(node, "/livez") == (200, "ok\n")
+        assert int(metrics(node)["ip_masq_failed_passes_total"]) > 0
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n") and is_right(node, CBR0)())
+    assert agent.lines.count(told) == 1
+
+
+def test_a_lock_that_somebody_keeps_does_not_hold_up_the_end(node, daemons):
+    node.add()
+    agent = Agent(node)
+    daemons.append(agent)
+    agent.until(lambda: (node.state / ".agent").exists())
+    with open(node.state / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        agent.process.send_signal(signal.SIGHUP)
+        daemons.clear()
+        assert agent.end() == 0
+
+
+def test_a_state_that_is_gone_is_told(node, daemons):
+    node.add()
+    daemons.append(Agent(node, *LISTEN))
+    agent = daemons[0]
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    node.state.rename(node.folder / "elsewhere")
+    agent.until(lambda: page(node, "/healthz") == (
+        503, f"cannot sync: {node.state} is gone, and with it what was recorded of pods: rules that stand stay as they are, and nobody "
+             "looks after them\n"))
+    assert is_right(node, CBR0)()
+    node.add()
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    BLOWS[node.backend](node)
+    agent.until(is_right(node, CBR0))
+    agent.until(lambda: node.tool_status("agent", "--state-dir", node.state) == (
+        1, "", f"ip-masq: another agent runs on {node.state}\n"))
+
+
+def test_a_record_that_is_gone_is_told(node, daemons):
+    """Though its folder is there; not where the last pod has gone."""
+    node.add()
+    node.add("pod-2", name="other", ips=["10.3.0.5/24"])
+    daemons.append(Agent(node, *LISTEN))
+    agent = daemons[0]
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    node.delete("pod-2", name="other")
+    (node.state / "cbr0").rename(node.folder / "elsewhere")
+    agent.process.send_signal(signal.SIGHUP)
+    agent.until(lambda: page(node, "/healthz") == (
+        503, f"state-gone: network cbr0: what was recorded in {node.state} is gone: rules of 10.244.1.0/24 stay as they are, and nobody "
+             "looks after them\n"))
+    node.add()
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+
+
+def test_a_broken_file_has_a_metric_of_its_own(node, config, daemons):
+    """The rules are right all the same."""
+    add(node, config)
+    node.add("pod-2", name="other", ips=["10.3.0.5/24"])
+    config("nonMasqueradeCIDRs: [ten]\n")
+    daemons.append(Agent(node, *LISTEN))
+    daemons[0].until_it_says("config-wrong")
+    daemons[0].until(lambda: page(node, "/healthz")[0] == 503)
+    values = metrics(node)
+    assert {name: value for name, value in values.items() if "config_wrong" in name} == {
+        'ip_masq_config_wrong{network="cbr0"}': "1", 'ip_masq_config_wrong{network="other"}': "0"}
+    assert values["ip_masq_last_success_timestamp_seconds"] == values["ip_masq_last_pass_timestamp_seconds"] != "0"
+    assert values["ip_masq_troubles"] == "1" and values["ip_masq_failed_passes_total"] == "0"
+
+
+@pytest.mark.parametrize("interval", ["5m", "1s"])
+def test_the_resync_interval_is_the_networks(node, config, daemons, interval):
+    """Of a netconf and of the file alike, also one longer than the default."""
+    add(node, config, resyncInterval=interval)
+    daemons.append(Agent(node, *LISTEN))
+    seconds = {"5m": "300", "1s": "1"}[interval]
+    daemons[0].until(lambda: page(node, "/healthz")[0] == 200)
+    assert metrics(node)["ip_masq_resync_interval_seconds"] == seconds
+    config("resyncInterval: 1h30m\n")
+    daemons[0].until(lambda: metrics(node)["ip_masq_resync_interval_seconds"] == "5400")
+    config("resyncInterval: 300\n")
+    daemons[0].until(lambda: page(node, "/healthz") == (
+        503, f"config-wrong: network cbr0 keeps what was good last: {config.path}, line 1: resyncInterval is 300: expected a duration from "
+             '1s to 24h, such as "1m30s"\n'))
+
+
+def test_a_port_that_is_taken(node, daemons):
+    """Rules are mended all the same, and it listens as soon as it can."""
+    node.add()
+    taken = node.inside(sys.executable, "-c", "import socket, time; s = socket.create_server(('127.0.0.1', 9464)); print(flush=True); time.sleep(100)")
+    with subprocess.Popen(taken, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        daemons.append(Agent(node, *LISTEN))
+        daemons[0].until_it_says("cannot listen at 127.0.0.1 port 9464: Address already in use; tried again each 5 s")
+        BLOWS[node.backend](node)
+        daemons[0].until(is_right(node, CBR0))
+        other.kill()
+    daemons[0].until_it_says("listens at 127.0.0.1 port 9464")
+    assert page(node, "/healthz") == (200, "ok\n")
+
+
+def without_inotify(when):
+    return ["strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=inotify_init1", "-e", f"inject=inotify_init1:error=EMFILE:when={when}"]
+
+
+def test_no_inotify_instance_is_left(node, config, daemons):
+    """Files are looked at instead, until there is one again."""
+    config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    add(node, config)
+    daemons.append(Agent(node, through=without_inotify("1..3"), ASAN_OPTIONS="detect_leaks=0"))
+    agent = daemons[0]
+    warning = ("warning: the kernel does not tell of changed files (Too many open files): they are looked at each second (sysctl "
+               "fs.inotify.max_user_instances and fs.inotify.max_user_watches say how many may be watched)")
+    agent.until_it_says(warning)
+    for number in range(6):
+        config(f"nonMasqueradeCIDRs: [10.0.0.0/8, {20 + number}.0.0.0/8]\n")
+        agent.until(is_right(node, CBR0.but(kept=("10.0.0.0/8", f"{20 + number}.0.0.0/8", *REST))))
+    BLOWS[node.backend](node)
+    agent.until(is_right(node, CBR0.but(kept=("10.0.0.0/8", "25.0.0.0/8", *REST))))
+    assert agent.lines.count(warning) == 1
+    links = (os.readlink(path) for path in Path(f"/proc/{agent.process.pid}/fd").iterdir() if path.exists())
+    assert any("inotify" in link for link in links)
+
+
+FORGED = "ip-masq agent: stopped; the rules stay"
+
+
+def test_no_line_of_the_log_is_forged(node, daemons):
+    """By the keys of a file, or the names of files."""
+    folder = node.folder / "config"
+    folder.mkdir()
+    (folder / "ip-masq-1").write_text(f'"a\\n{FORGED}\\e[31m": 1\n"nonMasqueradeCIDR\\n{FORGED}": []\nnonMasqueradeCIDRs: [10.0.0.0/8]\n')
+    node.add(configFile=str(folder))
+    (folder / f"ip-masq-2\n{FORGED}\x1b[31m\x7f").write_text(f'nonMasqueradeCIDRs: ["ten\\n{FORGED}\\e[31m"]\n')
+    daemons.append(Agent(node, *LISTEN))
+    agent = daemons[0]
+    agent.until(lambda: page(node, "/healthz")[0] == 503)
+    texts = [agent.path.read_text(), page(node, "/healthz")[1], node.tool_status("sync", "--state-dir", node.state)[2],
+             node.call("ADD", "pod-2", node.netconf(configFile=str(folder), ips=["10.244.1.6/24"])).errors]
+    for text in texts:
+        assert FORGED in text and all(line and not line.startswith(FORGED) for line in text.splitlines())
+        assert all(character.isprintable() for line in text.split("\n") for character in line)
+
+
+HUGE = {"networks": "nonMasqueradeCIDRs:\n" + "".join(f"- ten-{number:030}\n" for number in range(26_000)),
+        "more networks than are read": "nonMasqueradeCIDRs:\n" + "- x\n" * 260_000,
+        "keys": "".join(f"key-{number:030}: 1\n" for number in range(24_000)), "one key": f'"{"k" * 1_000_000}": 1\n'}
+
+
+@pytest.mark.parametrize("text", HUGE.values(), ids=HUGE)
+def test_a_huge_file_makes_few_words(node, config, daemons, text):
+    config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    add(node, config)
+    daemons.append(Agent(node, *LISTEN))
+    agent = daemons[0]
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    config(text)
+    agent.until_it_says(str(config.path))
+    status, output, errors = node.tool_status("sync", "--state-dir", node.state)
+    reply = node.call("ADD", "pod-2", node.netconf(configFile=str(config.path), ips=["10.244.1.6/24"]))
+    assert reply.status == 0 and status == (1 if errors else 0)
+    for told in (agent.path.read_text(), page(node, "/healthz")[1], output, errors, reply.errors):
+        assert len(told) < 6_000 and told.count("\n") <= 16
+
+
+def test_nobody_reads_the_log(node, config):
+    """Then it is lost, and the rules are looked after."""
+    add(node, config)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(node.inside(BINARY, "agent", "--state-dir", node.state), stdout=writer, env={**os.environ, **node.env}) as process:
+        os.close(writer)
+        for number in range(60):
+            config(f"nonMasqueradeCIDRs: [{20 + number}.0.0.0/8]\n")
+            wait_until(is_right(node, CBR0.but(kept=(f"{20 + number}.0.0.0/8", "10.244.1.0/24", *REST))), process, "the agent")
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    with open(reader) as log:
+        lines = log.read().splitlines()
+    assert all(line.startswith("ip-masq agent: ") for line in lines)
 
 
 def test_it_keeps_trying(node, daemons):

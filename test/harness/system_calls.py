@@ -137,7 +137,7 @@ def without_looks_at_memory(calls):
 
 @dataclass(frozen=True)
 class State:
-    """What stands on a node: both back ends without counters, and what is under the state directory but the lock.
+    """What stands on a node: both back ends without counters, and what is under the state directory but the locks.
     `legacy`: the families whose legacy nat table there is; `is_new`: there is no state directory."""
 
     nft: str = ""
@@ -215,7 +215,7 @@ class Ground(Node):
         found = []
         for path in sorted(self.state.rglob("*")):
             name = str(path.relative_to(self.state))
-            if name == "lock":
+            if name in ("lock", ".agent"):
                 continue
             text = "a folder" if path.is_dir() else path.read_text().replace(str(self.folder), "FOLDER")
             found.append((name.replace(self.pid, "PID"), f"{path.stat().st_mode & 0o7777:o} {text}"))

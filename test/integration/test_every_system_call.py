@@ -35,9 +35,13 @@ IPTABLES_TEXTS = {"ENOMEM": ["Memory allocation problem"], "EPERM": ["Permission
 
 # ---- what happens
 
+# And what runs them. An agent that was told to end before it begins makes the one round of its start.
+COMMANDS = {"sync": [], "agent": ["env", "--block-signal=TERM", "sh", "-c", 'kill -TERM $$; exec "$0" "$@"']}
+
+
 @dataclass(frozen=True)
 class Call:
-    """Of the plugin. `keys`: of the netconf; the verb "sync" is the command."""
+    """Of the plugin. `keys`: of the netconf; the verbs of COMMANDS are the program's commands."""
 
     verb: str
     pod: str = None
@@ -46,8 +50,8 @@ class Call:
 
     def of(self, ground):
         """(argv, environment, standard input)"""
-        if self.verb == "sync":
-            return [BINARY, "sync", "--state-dir", ground.state], {**os.environ, **ground.env}, ""
+        if self.verb in COMMANDS:
+            return [*COMMANDS[self.verb], BINARY, self.verb, "--state-dir", ground.state], {**os.environ, **ground.env}, ""
         keys = {"lockTimeout": "3s", "backend": ground.backend, **self.keys}
         netconf = ground.netconf(ips=self.ips, version="1.1.0", **keys)
         return [BINARY], ground.environment(self.verb, self.pod, ASAN_OPTIONS="detect_leaks=0"), json.dumps(netconf)
@@ -128,6 +132,8 @@ def scenarios_of(is_dual):
         Scenario("STATUS", (one,), Call("STATUS"), (one,)),
         Scenario("sync with a changed list", (one, two, Configure(OTHER_LIST)), Call("sync"), (one, two)),
         Scenario("sync of damaged rules", (one, DAMAGE), Call("sync"), (one,)),
+        Scenario("agent, one round with a changed list", (one, two, Configure(OTHER_LIST)), Call("agent"), (one, two)),
+        Scenario("agent, one round over damaged rules", (one, DAMAGE), Call("agent"), (one,)),
     ]
 
 
@@ -294,8 +300,17 @@ class Judge:
     def succeeded(self, point, reply, state):
         if self.undisturbed.reply.status != 0:
             self.findings.add("returned 0, which it does not undisturbed", point)
-        elif state != self.after and not self.keeps_last_good(point, reply, state):
+        elif self.scenario.call.verb == "agent" and state != self.after and not self.agent_tells(point, reply):
+            self.findings.add("the agent does not say what came back", f"{point}: {reply.output}")
+        elif self.scenario.call.verb == "agent" and state.rules not in (self.before.rules, self.after.rules):
+            for kind in self.between(state):
+                self.findings.add(kind, point)
+        elif self.scenario.call.verb != "agent" and state != self.after and not self.keeps_last_good(point, reply, state):
             self.findings.add(f"returned 0, but it is not as it should be: {state.difference(self.after)}", point)
+
+    def agent_tells(self, point, reply):
+        """It lives on, and tries again what it could not do."""
+        return not point.call.must_be_repeated(point.error) and any(text in reply.output for text in self.texts_of(point))
 
     def keeps_last_good(self, point, reply, state):
         """A configuration file that cannot be read is told of, and the last good one stays in force; the pods are the new ones."""
@@ -310,6 +325,8 @@ class Judge:
         said = self.said(point, reply)
         if not said:
             self.findings.add("failed without an answer", f"{point}: {reply.output!r} {reply.errors!r}")
+            return
+        if point.error == "EAGAIN" and said.startswith("ip-masq: another agent runs on "):
             return
         if "unexpected: " in said:
             self.findings.add("an error that it does not know", f"{point}: {said}")
@@ -326,8 +343,8 @@ class Judge:
                     self.findings.add(kind, point)
 
     def lists_changes(self, point, reply):
-        """sync does what it can, prints what it changed, and fails where anything is wrong."""
-        return self.scenario.call.verb == "sync" and (point.call.writes_answer or reply.output)
+        """A command does what it can, prints what it changed, and fails where anything is wrong."""
+        return self.scenario.call.verb in COMMANDS and (point.call.writes_answer or reply.output)
 
     @staticmethod
     def texts_of(point):
@@ -339,7 +356,7 @@ class Judge:
     def said(self, point, reply):
         """What it said of its failure, in the form that it must have; None where it has not."""
         errors = " ".join(reply.errors.split())
-        if self.scenario.call.verb == "sync":
+        if self.scenario.call.verb in COMMANDS:
             return errors or ("nowhere to say it" if point.call.writes_answer else None)
         try:
             return "{code}: {msg} ".format(**reply.json) + reply.json.get("details", "")

@@ -1,0 +1,96 @@
+#include "watch/file_watch.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "temporary_folder.hpp"
+
+namespace ipmasq::watch {
+
+namespace {
+
+// This process gets no descriptor any more while it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none{0, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+  NoDescriptors(NoDescriptors&&) = delete;
+  NoDescriptors& operator=(NoDescriptors&&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+void write(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
+
+// What each of these shows, by whichever way it is found out.
+void check_what_shows(FileWatch& watch, const std::filesystem::path& folder) {
+  const auto file = folder / "config" / "file";
+  watch.watch({file});
+  CHECK(!watch.has_changed());
+  std::filesystem::create_directory(folder / "config");
+  CHECK(watch.has_changed());
+  watch.watch({file});
+  CHECK(!watch.has_changed());
+  write(file, "text");
+  CHECK(watch.has_changed());
+  CHECK(!watch.has_changed());
+  write(file, "another");
+  CHECK(watch.has_changed());
+  std::filesystem::remove(file);
+  write(folder / "target", "text");
+  std::filesystem::create_symlink("../target", file);
+  CHECK(watch.has_changed());
+  watch.watch({file});
+  write(folder / "target", "another");
+  CHECK(watch.has_changed());
+  std::filesystem::remove_all(folder / "config");
+  CHECK(watch.has_changed());
+  std::filesystem::create_directory(folder / "config");
+  watch.watch({file});
+  write(file, "a folder made anew is watched");
+  CHECK(watch.has_changed());
+}
+
+}  // namespace
+
+TEST_CASE("what happens to files shows") {
+  const test::TemporaryFolder folder;
+  FileWatch watch;
+  check_what_shows(watch, folder.path());
+  CHECK(watch.problem().empty());
+  CHECK(watch.descriptor() >= 0);
+  CHECK(watch.timeout() == -1);
+}
+
+TEST_CASE("where the kernel has no watch left files are looked at, until it has one") {
+  const test::TemporaryFolder folder;
+  FileWatch watch;
+  {
+    const NoDescriptors none;
+    watch.watch({folder.path() / "file"});
+  }
+  CHECK(watch.problem().starts_with("the kernel does not tell of changed files (Too many open files): "));
+  CHECK(watch.descriptor() == -1);
+  CHECK(watch.timeout() > 0);
+  write(folder.path() / "file", "text");
+  CHECK(watch.has_changed());
+  CHECK(!watch.has_changed());
+  write(folder.path() / "file", "another");
+  CHECK(watch.has_changed());
+  check_what_shows(watch, folder.path());
+  CHECK(watch.problem().empty());
+}
+
+}  // namespace ipmasq::watch
