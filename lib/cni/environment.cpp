@@ -55,6 +55,10 @@ bool is_cni_name(std::string_view text) {
   });
 }
 
+bool is_container_id(std::string_view text) {
+  return is_cni_name(text) && text.size() <= longest_container_id;
+}
+
 bool is_interface_name(std::string_view text) {
   constexpr std::size_t longest = 15;  // IFNAMSIZ less the terminating zero
   return !text.empty() && text.size() <= longest && text != "." && text != ".." &&
@@ -83,7 +87,7 @@ Environment read_environment(const EnvironmentLookup& lookup) {
   if (command != Command::add && command != Command::del && command != Command::check) return environment;
 
   environment.container_id = value_of("CNI_CONTAINERID");
-  if (!is_cni_name(environment.container_id) || environment.container_id.size() > longest_container_id) {
+  if (!is_container_id(environment.container_id)) {
     refuse("CNI_CONTAINERID", environment.container_id,
            "a letter or digit, then letters, digits, '_', '.' or '-', at most " +
                std::to_string(longest_container_id) + " bytes");

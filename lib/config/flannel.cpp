@@ -8,14 +8,18 @@
 
 namespace ipmasq::config {
 
-std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path) {
-  std::vector<net::Prefix> networks;
+namespace {
+
+// What the file lists under either key. Throws Error{wrong_config} for what is none, or of length 0.
+std::vector<net::InterfaceAddress> listed_in(std::string_view text, const std::filesystem::path& path,
+                                             std::string_view ipv4_key, std::string_view ipv6_key) {
+  std::vector<net::InterfaceAddress> listed;
   std::istringstream lines{std::string(text)};
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
     const auto equals = line.find('=');
     const auto key = line.substr(0, equals);
-    if (equals == std::string::npos || (key != "FLANNEL_NETWORK" && key != "FLANNEL_IPV6_NETWORK")) continue;
+    if (equals == std::string::npos || (key != ipv4_key && key != ipv6_key)) continue;
     std::istringstream values(line.substr(equals + 1));
     std::string value;
     while (std::getline(values, value, ',')) {
@@ -25,10 +29,23 @@ std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std
                                             " holds " + cni::excerpt(value) +
                                             ": expected a network such as 10.244.0.0/16");
       }
-      networks.push_back(parsed->network());
+      listed.push_back(*parsed);
     }
   }
+  return listed;
+}
+
+}  // namespace
+
+std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path) {
+  std::vector<net::Prefix> networks;
+  for (const auto& listed : listed_in(text, path, "FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK"))
+    networks.push_back(listed.network());
   return networks;
+}
+
+std::vector<net::InterfaceAddress> read_own_subnets(const std::filesystem::path& path) {
+  return listed_in(os::read_file(path).value_or(""), path, "FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET");
 }
 
 std::optional<bool> read_flannel_masquerades(const std::filesystem::path& path) {

@@ -22,6 +22,7 @@
 #include "os/file_lock.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
+#include "plugin/agent/adopt_pass.hpp"
 #include "plugin/agent/agent_report.hpp"
 #include "plugin/agent/sync_pass.hpp"
 #include "watch/file_watch.hpp"
@@ -37,6 +38,8 @@ constexpr auto shortest_retry = 1s;
 constexpr auto longest_retry = 60s;
 constexpr auto at_start = "start";
 constexpr auto at_resync = "resync";
+constexpr auto nftables_changed = "nftables changed";
+constexpr auto iptables_changed = "iptables changed";
 // Between two passes, however many changes there are.
 constexpr auto shortest_rest = 20ms;
 
@@ -104,6 +107,7 @@ class Agent {
       file_watch_.watch(files_);
       if (duties_.keep_installed) keep_installed(reason, troubles);
       if (duties_.config_copy) copy_config(reason, troubles);
+      if (reason != nftables_changed && reason != iptables_changed) adopt(reason, warnings, troubles);
       const auto done = sync_pass(store_, kernel_, config::Netconf{}.lock_timeout);
       for (const auto& change : done.changes) log(change + " (" + reason + ")");
       for (const auto& warning : done.warnings) warnings.insert("warning: " + warning);
@@ -163,6 +167,22 @@ class Agent {
     for (std::string line; std::getline(lines, line);) log(line + " (" + reason + ")");
   }
 
+  // Pods that were there before, or whose record was lost.
+  void adopt(const std::string& reason, std::set<std::string>& warnings, std::set<std::string>& troubles) {
+    try {
+      const auto done = adopt_pass(store_, kernel_, duties_.conf_dir, config::Netconf{}.lock_timeout);
+      for (const auto& network : done.networks) {
+        for (const auto& line : texts_of(network)) log("adopted " + line + " (" + reason + ")");
+      }
+      for (const auto& change : done.changes) log(change + " (" + reason + ")");
+      report_.changes += done.changes.size();
+      for (const auto& warning : done.warnings) warnings.insert("warning: not adopted: " + warning);
+      for (const auto& problem : done.problems) troubles.insert("cannot adopt: " + problem);
+    } catch (const Error& error) {
+      troubles.insert(std::string("cannot adopt: ") + error.what());
+    }
+  }
+
   // A ConfigMap that goes together with the agent's DaemonSet is gone before the agent is: the rules of
   // running pods are not to change by that.
   void copy_config(const std::string& reason, std::set<std::string>& troubles) {
@@ -199,12 +219,12 @@ class Agent {
       if (events_->drain()) {
         rest();
         events_->drain();
-        return "nftables changed";
+        return nftables_changed;
       }
       return "";
     }
     if (Clock::now() >= next_resync_) return at_resync;
-    if (table_sizes() != table_sizes_) return "iptables changed";
+    if (table_sizes() != table_sizes_) return iptables_changed;
     return "";
   }
 

@@ -19,6 +19,7 @@ struct ListenAddress {
 
 /// What an agent looks after beside the rules.
 struct AgentDuties {
+  std::filesystem::path conf_dir = InstallTarget{}.conf_dir;  ///< whose conflists say which pods are ours
   std::optional<InstallTarget> keep_installed = {};  ///< puts the entry back when somebody has taken it out
   std::optional<ConfigCopy> config_copy = {};        ///< follows the file, before the pass that reads it
   std::optional<ListenAddress> listen = {};          ///< answers /healthz and /metrics there

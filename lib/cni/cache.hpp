@@ -1,0 +1,54 @@
+// libcni's cache: what it recorded of each attachment that its runtime made and has not ended (libcni/api.go:
+// cachedInfo, cacheAdd). containerd, CRI-O, podman and cnitool keep it at the same place.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cni/json.hpp"
+#include "cni/request.hpp"
+
+namespace ipmasq::cni {
+
+inline constexpr auto cache_folder = "/var/lib/cni/results";
+
+struct CachedAttachment {
+  std::string network;
+  AttachmentId id;
+  std::string args;     ///< as in CNI_ARGS
+  Json result;          ///< of the whole chain, an object
+  std::string netns;    ///< the path of the pod's network namespace
+  Json list = nullptr;  ///< the conflist as it was; null where that is not told
+};
+
+struct Cache {
+  bool is_there = false;                      ///< whether there is such a folder
+  std::vector<CachedAttachment> living = {};  ///< by file name: those whose network namespace is there
+  std::vector<std::string> problems = {};     ///< files that could not be read, or of whose pods nobody can
+                                              ///< tell whether they live, a line each, and not many
+};
+
+/// Which attachments are asked for.
+struct CacheFilter {
+  std::set<std::string> networks;
+  std::set<std::string> known = {};  ///< not these, by file name
+  /// Of other networks: those whose conflist, as it was, is wanted. None: their files are not read.
+  std::function<bool(const Json& list)> wants_list = {};
+};
+
+/// NETWORK-CONTAINER-INTERFACE, by which libcni names a file.
+std::string cache_name(const std::string& network, const AttachmentId& id);
+
+/// Whether a network namespace of a pod is at `path`. Throws Error{failed} where that cannot be seen from here,
+/// as in a container that has no such folder.
+bool is_namespace_there(const std::string& path);
+
+/// Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni before 0.8. What is
+/// wrong is told and stepped over, whatever it is; names are checked, files are bounded in
+/// number and size, and must be nobody else's. Never throws Error.
+Cache read_cache(const std::filesystem::path& folder, const CacheFilter& filter);
+
+}  // namespace ipmasq::cni
