@@ -90,12 +90,10 @@ CachedAttachment cached_info(const Json& json) {
   if (string_at(json, "kind") != "cniCacheV1") {
     refuse("its kind is " + excerpt(value_at(json, "kind")) + ": expected cniCacheV1");
   }
-  CachedAttachment cached{string_at(json, "networkName"),
-                          {string_at(json, "containerId"), string_at(json, "ifName")},
-                          args_of(value_at(json, "cniArgs")),
-                          value_at(json, "result"),
-                          string_at(json, "netns"),
-                          list_of(json)};
+  CachedAttachment cached{
+      string_at(json, "networkName"),     {string_at(json, "containerId"), string_at(json, "ifName")},
+      args_of(value_at(json, "cniArgs")), value_at(json, "result"),
+      string_at(json, "netns"),           list_of(json)};
   // libcni before 1.2 tells it in the result alone.
   if (cached.netns.empty()) cached.netns = string_at(pod_interface(cached.result), "sandbox");
   return cached;
@@ -141,7 +139,8 @@ class Reader {
       auto name = entry->path().filename().string();
       if (filter_.known.contains(name) || !is_wanted(name)) continue;
       if (names.size() == most_files) {
-        tell(folder_.string() + " has more than " + std::to_string(most_files) + " files: the others are left");
+        tell(folder_.string() + " has more than " + std::to_string(most_files) +
+             " files: the others are left");
         break;
       }
       names.push_back(std::move(name));
@@ -152,9 +151,7 @@ class Reader {
     return names;
   }
 
-  bool is_wanted(const std::string& name) const {
-    return filter_.wants_list || !network_in(name).empty();
-  }
+  bool is_wanted(const std::string& name) const { return filter_.wants_list || !network_in(name).empty(); }
 
   void read_file(const std::string& name) {
     const auto text = os::read_trusted_file(folder_ / name);
@@ -171,7 +168,8 @@ class Reader {
   }
 
   bool is_asked_for(const CachedAttachment& cached) const {
-    return filter_.networks.contains(cached.network) || (filter_.wants_list && filter_.wants_list(cached.list));
+    return filter_.networks.contains(cached.network) ||
+           (filter_.wants_list && filter_.wants_list(cached.list));
   }
 
   // The longest of the networks named that the name can begin with; empty for none.

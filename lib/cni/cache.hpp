@@ -42,13 +42,13 @@ struct CacheFilter {
 /// NETWORK-CONTAINER-INTERFACE, by which libcni names a file.
 std::string cache_name(const std::string& network, const AttachmentId& id);
 
-/// Whether a network namespace of a pod is at `path`. Throws Error{failed} where that cannot be seen from here,
-/// as in a container that has no such folder.
+/// Whether a network namespace of a pod is at `path`. Throws Error{failed} where that cannot be seen from
+/// here, as in a container that has no such folder.
 bool is_namespace_there(const std::string& path);
 
-/// Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni before 0.8. What is
-/// wrong is told and stepped over, whatever it is; names are checked, files are bounded in
-/// number and size, and must be nobody else's. Never throws Error.
+/// Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni before 0.8. What
+/// is wrong is told and stepped over, whatever it is; names are checked, files are bounded in number and
+/// size, and must be nobody else's. Never throws Error.
 Cache read_cache(const std::filesystem::path& folder, const CacheFilter& filter);
 
 }  // namespace ipmasq::cni

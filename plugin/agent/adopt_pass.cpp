@@ -150,8 +150,8 @@ class Pass {
       task.network.without_pods = plan.without_pods;
     }
     const bool lacks_record = !before && store_.has_pods(name);
-    task.is_needed = lacks_record || tells_of_unrecorded(task) || !plan.attachments.empty() ||
-                     !plan.without_pods.empty();
+    task.is_needed =
+        lacks_record || tells_of_unrecorded(task) || !plan.attachments.empty() || !plan.without_pods.empty();
     return task;
   }
 

@@ -27,10 +27,11 @@ struct AdoptPass {
 };
 
 /// Records every attachment of libcni's cache that lives and whose network has our entry, by the conflist of
-/// its name in `conf_dir`, or, where none has that name, by the one that it was made of; and sets their rules.
-/// Where there is no cache, flannel's own subnet, if the network is flannel's and nothing is recorded of it.
-/// Forgets what was adopted and is gone. Networks of another stateDir are left. One network's trouble is its
-/// own. Where there is nothing to do nothing is written. Throws Error where the store cannot be read or locked.
+/// its name in `conf_dir`, or, where none has that name, by the one that it was made of; and sets their
+/// rules. Where there is no cache, flannel's own subnet, if the network is flannel's and nothing is recorded
+/// of it. Forgets what was adopted and is gone. Networks of another stateDir are left. One network's trouble
+/// is its own. Where there is nothing to do nothing is written. Throws Error where the store cannot be read
+/// or locked.
 AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel,
                      const std::filesystem::path& conf_dir, std::chrono::nanoseconds lock_timeout);
 

@@ -21,10 +21,8 @@ std::string pod_name(const std::string& args) {
 
 state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
                                 const config::Netconf& netconf) {
-  state::Attachment attachment{.id = std::move(id),
-                               .addresses = cni::addresses(result),
-                               .pod_subnets = {},
-                               .pod = pod_name(args)};
+  state::Attachment attachment{
+      .id = std::move(id), .addresses = cni::addresses(result), .pod_subnets = {}, .pod = pod_name(args)};
   attachment.pod_subnets = config::pod_subnets_of(netconf, attachment.addresses);
   // Where a pod's network is a LAN that this node itself is on, the LAN's other hosts are no pods.
   for (const auto& pod : attachment.addresses) {

@@ -22,12 +22,12 @@ inline constexpr auto undone_by_nftables =
 struct Plan {
   std::string network;
   config::Configuration configuration;
-  std::set<net::Prefix> pod_subnets;                 ///< that need rules
-  bool has_all_subnets = true;                       ///< false: the network may have more, which stay
-  std::set<net::Prefix> gone = {};                   ///< that need none any more
-  std::vector<state::Attachment> attachments = {};   ///< to be recorded
-  std::set<net::Prefix> without_pods = {};           ///< whose pods may live, though nothing tells of them
-  bool has_all_pods = false;  ///< nobody lives but who is recorded, or to be recorded
+  std::set<net::Prefix> pod_subnets;                ///< that need rules
+  bool has_all_subnets = true;                      ///< false: the network may have more, which stay
+  std::set<net::Prefix> gone = {};                  ///< that need none any more
+  std::vector<state::Attachment> attachments = {};  ///< to be recorded
+  std::set<net::Prefix> without_pods = {};          ///< whose pods may live, though nothing tells of them
+  bool has_all_pods = false;                        ///< nobody lives but who is recorded, or to be recorded
 };
 
 /// What is wanted of the back end that carries the network.
