@@ -34,6 +34,10 @@ std::string string_at(const Json& json, const char* key) {
   return value.is_string() ? value.get<std::string>() : "";
 }
 
+bool is_printable(const std::string& text) {
+  return std::ranges::all_of(text, [](char letter) { return letter > ' ' && letter <= '~'; });
+}
+
 [[noreturn]] void refuse(const std::string& why) {
   throw Error(Kind::wrong_text, why);
 }
@@ -124,7 +128,7 @@ class Reader {
       try {
         read_file(name);
       } catch (const Error& error) {
-        tell(excerpt((folder_ / name).string()) + ": " + error.what());
+        tell((folder_ / (is_printable(name) ? name : excerpt(name))).string() + ": " + error.what());
       }
     }
     if (untold_ > 0) cache_.problems.push_back("and " + std::to_string(untold_) + " more");
@@ -154,6 +158,7 @@ class Reader {
   bool is_wanted(const std::string& name) const { return filter_.wants_list || !network_in(name).empty(); }
 
   void read_file(const std::string& name) {
+    if (!is_printable(name)) refuse("libcni gives a file no such name");
     const auto text = os::read_trusted_file(folder_ / name);
     if (!text) return;  // its pod has just ended
     read_ += text->size();
