@@ -75,6 +75,22 @@ void find_wrong_rules(const Ours& ours, Findings& findings) {
   append(std::move(finding), findings);
 }
 
+void find_unadopted_pods(const Ours& ours, Findings& findings) {
+  append({"pods-not-adopted",
+          ours.not_adopted,
+          "these pods were there before ip-masq, or their record was lost: no rule is kept for them, and "
+          "others' "
+          "decide",
+          {"ip-masq adopt"}},
+         findings);
+  append({"pods-not-told",
+          ours.not_told,
+          "nobody can tell whether more pods live that are not recorded",
+          {"mend what is named, then ip-masq adopt; a pod that is started anew is recorded as well"},
+          Weight::note},
+         findings);
+}
+
 void find_pods_elsewhere(const Ours& ours, Findings& findings) {
   append({"pod-bypasses-node",
           ours.bypassing,
@@ -90,9 +106,22 @@ void find_pods_elsewhere(const Ours& ours, Findings& findings) {
 }  // namespace
 
 void find_own_findings(const Facts& facts, Findings& findings) {
-  for (const auto find :
-       {find_what_an_add_lacks, find_wrong_files, find_lost_records, find_wrong_rules, find_pods_elsewhere}) {
+  for (const auto find : {find_what_an_add_lacks, find_wrong_files, find_lost_records, find_unadopted_pods,
+                          find_wrong_rules, find_pods_elsewhere}) {
     find(facts.ours, findings);
+  }
+}
+
+void adopt_before_removing(const Ours& ours, Findings& findings) {
+  if (ours.not_adopted.empty()) return;
+  for (auto& finding : findings) {
+    const bool is_of_others = finding.name.starts_with("ip-masq-agent-") ||
+                              finding.name.starts_with("bridge-masquerade") ||
+                              finding.name == "flannel-masquerade" || finding.name == "docker-masquerade";
+    if (is_of_others)
+      finding.fix = {
+          "ip-masq adopt comes first, or pods lose what these rules do for them (pods-not-adopted); then "
+          "ask doctor again"};
   }
 }
 

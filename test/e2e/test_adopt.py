@@ -97,6 +97,18 @@ def test_pods_that_were_there_before(site):
     assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
 
 
+def test_doctor_says_what_comes_first(site):
+    site.use_conflist(WITH)
+    found = {finding["name"]: finding for finding in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
+    assert found["pods-not-adopted"]["where"] == adopted(site)
+    first, = found["ip-masq-agent-leftover"]["fix"]
+    assert first.startswith("ip-masq adopt comes first")
+    site.tool(*found["pods-not-adopted"]["fix"][0].split()[1:])
+    found = {finding["name"]: finding for finding in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
+    assert "pods-not-adopted" not in found
+    assert "IP-MASQ-AGENT" in found["ip-masq-agent-leftover"]["fix"][-1]
+
+
 def test_json(site):
     site.use_conflist(WITH)
     told = json.loads(site.tool("adopt", "--dry-run", "-o", "json"))
