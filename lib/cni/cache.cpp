@@ -124,6 +124,7 @@ class Reader {
   Reader(fs::path folder, const CacheFilter& filter) : folder_(std::move(folder)), filter_(filter) {}
 
   Cache read() {
+    cache_.is_complete = true;
     for (const auto& name : names()) {
       try {
         read_file(name);
@@ -149,8 +150,10 @@ class Reader {
       }
       names.push_back(std::move(name));
     }
-    cache_.is_there = error != std::errc::no_such_file_or_directory;
-    if (error && cache_.is_there) tell("cannot read the folder " + folder_.string() + ": " + error.message());
+    cache_.is_listed = !error;
+    if (error) cache_.is_complete = false;
+    if (error && error != std::errc::no_such_file_or_directory)
+      tell("cannot read the folder " + folder_.string() + ": " + error.message());
     std::ranges::sort(names);
     return names;
   }
@@ -169,7 +172,9 @@ class Reader {
     auto cached = is_plain(json) ? plain_result(name, network, json) : cached_info(json);
     if (!is_asked_for(cached)) return;
     check(cached, name);
-    if (is_namespace_there(cached.netns)) cache_.living.push_back(std::move(cached));
+    const auto its = look_at_namespace(cached.netns);
+    if (its == Namespace::there) cache_.living.push_back(std::move(cached));
+    if (its == Namespace::hidden) cache_.is_complete = false;
   }
 
   bool is_asked_for(const CachedAttachment& cached) const {
@@ -187,6 +192,7 @@ class Reader {
   }
 
   void tell(const std::string& problem) {
+    cache_.is_complete = false;
     if (cache_.problems.size() < most_problems) return cache_.problems.push_back(problem);
     ++untold_;
   }
@@ -200,15 +206,17 @@ class Reader {
 
 }  // namespace
 
-// The name of a namespace is a mount of nsfs, or a link to it in /proc; what is left of it once it is gone is
-// a plain file at most.
-bool is_namespace_there(const std::string& path) {
+// The name of a namespace is a mount of nsfs on a plain file, or a link to it in /proc.
+Namespace look_at_namespace(const std::string& path) {
   struct statfs status {};
-  if (::statfs(path.c_str(), &status) == 0) return status.f_type == NSFS_MAGIC && !is_our_own(path);
+  if (::statfs(path.c_str(), &status) == 0) {
+    if (status.f_type != NSFS_MAGIC) return Namespace::hidden;
+    return is_our_own(path) ? Namespace::gone : Namespace::there;
+  }
   const int number = errno;
   const auto folder = fs::path(path).parent_path();
   const bool is_missing = number == ENOENT || number == ENOTDIR;
-  if (is_missing && os::is_there(folder)) return false;
+  if (is_missing && os::is_there(folder)) return Namespace::gone;
   throw Error(Kind::failed, "whether its pod lives cannot be told: " +
                                 (is_missing ? "there is no folder " + excerpt(folder.string()) + " here"
                                             : excerpt(path) + ": " + text_of(number)));

@@ -25,10 +25,11 @@ struct CachedAttachment {
 };
 
 struct Cache {
-  bool is_there = false;                      ///< whether there is such a folder
   std::vector<CachedAttachment> living = {};  ///< by file name: those whose network namespace is there
   std::vector<std::string> problems = {};     ///< files that could not be read, or of whose pods nobody can
                                               ///< tell whether they live, a line each, and not many
+  bool is_listed = false;                     ///< false where there is no such folder, or none to be read
+  bool is_complete = false;                   ///< every file was read, and each pod is known to live or not
 };
 
 /// Which attachments are asked for.
@@ -42,9 +43,15 @@ struct CacheFilter {
 /// NETWORK-CONTAINER-INTERFACE, by which libcni names a file.
 std::string cache_name(const std::string& network, const AttachmentId& id);
 
-/// Whether a network namespace of a pod is at `path`. Throws Error{failed} where that cannot be seen from
-/// here, as in a container that has no such folder.
-bool is_namespace_there(const std::string& path);
+enum class Namespace {
+  there,
+  gone,    ///< nothing has that name
+  hidden,  ///< something has, but no namespace: it is gone, or its mount is not seen in this container
+};
+
+/// A pod's network namespace, by its path. The one that this process is in is none. Throws Error{failed}
+/// where nobody can tell from here, as in a container that has no such folder.
+Namespace look_at_namespace(const std::string& path);
 
 /// Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni before 0.8. What
 /// is wrong is told and stepped over, whatever it is; names are checked, files are bounded in number and

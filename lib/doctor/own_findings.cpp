@@ -43,13 +43,14 @@ void find_lost_records(const Ours& ours, Findings& findings) {
           "the rules of these networks stay as they are; what was recorded in the file is lost",
           {"let the runtime's GC, or the next ADD or DEL of that pod, put it right"}},
          findings);
-  append({"rules-without-record",
-          ours.unrecorded,
-          "rules stand for pods that are not recorded here: the record was lost, or another stateDir has it",
-          {"where these pods live: let them be; their next ADD, or the runtime's GC, puts it right",
-           "where they do not: ip-masq uninstall --rules takes away all rules and records, also those of "
-           "pods that live"}},
-         findings);
+  append(
+      {"rules-without-record",
+       ours.unrecorded,
+       "rules stand for pods that are not recorded here: the record was lost, or another stateDir has it",
+       {"where these pods live: ip-masq adopt records those that the runtime knows; so does their next ADD",
+        "where they do not: ip-masq uninstall --rules takes away all rules and records, also those of "
+        "pods that live"}},
+      findings);
 }
 
 void find_wrong_rules(const Ours& ours, Findings& findings) {

@@ -145,7 +145,7 @@ class Pass {
                           unadopted.problems.end());
     task.network.attachments = unadopted.attachments;
     adopt(std::move(unadopted), plan);
-    if (!before && !cache_.is_there && candidate.is_flannels && !store_.has_pods(name)) {
+    if (!before && !cache_.is_listed && candidate.is_flannels && !store_.has_pods(name)) {
       plan.without_pods = own_subnets_of_flannel(plan.configuration.netconf);
       task.network.without_pods = plan.without_pods;
     }
@@ -181,7 +181,8 @@ std::vector<std::pair<std::string, cni::AttachmentId>> gone_since(const state::S
   for (const auto& [name, network] : store.load()) {
     for (const auto& attachment : network.attachments) {
       try {
-        if (!attachment.adopted_from.empty() && !cni::is_namespace_there(attachment.adopted_from))
+        if (!attachment.adopted_from.empty() &&
+            cni::look_at_namespace(attachment.adopted_from) == cni::Namespace::gone)
           gone.emplace_back(name, attachment.id);
       } catch (const Error&) {  // NOLINT(bugprone-empty-catch): nobody can tell that it is gone
       }

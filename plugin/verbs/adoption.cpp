@@ -22,7 +22,7 @@ Unadopted find_unadopted(const state::Store& store, const std::string& network,
                                    cached.id.interface + "): " + error.what());
     }
   }
-  unadopted.is_all = cache.is_there && unadopted.problems.empty();
+  unadopted.is_all = cache.is_complete && unadopted.problems.empty();
   return unadopted;
 }
 

@@ -77,7 +77,7 @@ TEST_CASE("an attachment of the cache") {
   const Folder folder;
   folder.put("cbr0-a-eth0", cached("a"));
   const auto cache = folder.read();
-  CHECK(cache.is_there);
+  CHECK(cache.is_complete);
   CHECK(cache.problems.empty());
   REQUIRE(cache.living.size() == 1);
   const auto& found = cache.living.front();
@@ -91,16 +91,18 @@ TEST_CASE("an attachment of the cache") {
 
 TEST_CASE("a cache that is not there, and one that is empty") {
   const Folder folder;
-  CHECK(folder.read().is_there);
+  CHECK(folder.read().is_listed);
+  CHECK(folder.read().is_complete);
   const auto missing = read_cache(folder.path() / "results", {});
-  CHECK_FALSE(missing.is_there);
+  CHECK_FALSE(missing.is_listed);
+  CHECK_FALSE(missing.is_complete);
   CHECK(missing.problems.empty());
 }
 
-TEST_CASE("a cache that cannot be listed is told, and is there") {
+TEST_CASE("a cache that cannot be listed is told") {
   const Folder folder;
   const auto cache = read_cache(folder.put("results", "a file"), {});
-  CHECK(cache.is_there);
+  CHECK_FALSE(cache.is_listed);
   CHECK(cache.problems.size() == 1);
 }
 
@@ -131,6 +133,9 @@ TEST_CASE("who lives") {
   folder.put("cbr0-d-eth0", cached("d", "", ""));  // by the result's sandbox
   CHECK(folder.living() == "cbr0/d/eth0");
   CHECK(folder.read().problems.empty());
+  CHECK_FALSE(folder.read().is_complete);  // a's mount may be hidden from here
+  std::filesystem::remove(folder.path() / "cbr0-a-eth0");
+  CHECK(folder.read().is_complete);
   folder.put("cbr0-e-eth0", cached("e", "", "/nowhere/here/e"));
   CHECK(folder.problem() ==
         R"(whether its pod lives cannot be told: there is no folder "/nowhere/here" here)");
