@@ -119,6 +119,19 @@ bool is_our_own(const std::string& path) {
          its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
 }
 
+bool is_asked_for(const CachedAttachment& cached, const CacheFilter& filter) {
+  return filter.networks.contains(cached.network) || (filter.wants_list && filter.wants_list(cached.list));
+}
+
+// The longest of the networks named that the name can begin with; empty for none.
+std::string network_in(const std::string& name, const CacheFilter& filter) {
+  std::string longest;
+  for (const auto& network : filter.networks) {
+    if (name.starts_with(network + "-") && network.size() > longest.size()) longest = network;
+  }
+  return longest;
+}
+
 class Reader {
  public:
   Reader(fs::path folder, const CacheFilter& filter) : folder_(std::move(folder)), filter_(filter) {}
@@ -158,7 +171,9 @@ class Reader {
     return names;
   }
 
-  bool is_wanted(const std::string& name) const { return filter_.wants_list || !network_in(name).empty(); }
+  bool is_wanted(const std::string& name) const {
+    return filter_.wants_list || !network_in(name, filter_).empty();
+  }
 
   void read_file(const std::string& name) {
     if (!is_printable(name)) refuse("libcni gives a file no such name");
@@ -166,29 +181,11 @@ class Reader {
     if (!text) return;  // its pod has just ended
     read_ += text->size();
     if (read_ > most_bytes) refuse("more than 32 MiB were read: it is left");
-    const auto json = parse_json(*text, "it");
-    const auto network = network_in(name);
-    if (is_plain(json) && network.empty()) return;
-    auto cached = is_plain(json) ? plain_result(name, network, json) : cached_info(json);
-    if (!is_asked_for(cached)) return;
-    check(cached, name);
-    const auto its = look_at_namespace(cached.netns);
-    if (its == Namespace::there) cache_.living.push_back(std::move(cached));
+    auto cached = parse_cached(name, *text, filter_);
+    if (!cached) return;
+    const auto its = look_at_namespace(cached->netns);
+    if (its == Namespace::there) cache_.living.push_back(*std::move(cached));
     if (its == Namespace::hidden) cache_.is_complete = false;
-  }
-
-  bool is_asked_for(const CachedAttachment& cached) const {
-    return filter_.networks.contains(cached.network) ||
-           (filter_.wants_list && filter_.wants_list(cached.list));
-  }
-
-  // The longest of the networks named that the name can begin with; empty for none.
-  std::string network_in(const std::string& name) const {
-    std::string longest;
-    for (const auto& network : filter_.networks) {
-      if (name.starts_with(network + "-") && network.size() > longest.size()) longest = network;
-    }
-    return longest;
   }
 
   void tell(const std::string& problem) {
@@ -224,6 +221,17 @@ Namespace look_at_namespace(const std::string& path) {
 
 std::string cache_name(const std::string& network, const AttachmentId& id) {
   return network + "-" + id.container_id + "-" + id.interface;
+}
+
+std::optional<CachedAttachment> parse_cached(const std::string& name, std::string_view text,
+                                             const CacheFilter& filter) {
+  const auto json = parse_json(text, "it");
+  const auto network = network_in(name, filter);
+  if (is_plain(json) && network.empty()) return std::nullopt;
+  auto cached = is_plain(json) ? plain_result(name, network, json) : cached_info(json);
+  if (!is_asked_for(cached, filter)) return std::nullopt;
+  check(cached, name);
+  return cached;
 }
 
 Cache read_cache(const fs::path& folder, const CacheFilter& filter) {

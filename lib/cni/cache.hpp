@@ -4,8 +4,10 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cni/json.hpp"
@@ -52,6 +54,11 @@ enum class Namespace {
 /// A pod's network namespace, by its path. The one that this process is in is none. Throws Error{failed}
 /// where nobody can tell from here, as in a container that has no such folder.
 Namespace look_at_namespace(const std::string& path);
+
+/// The text of the file of that name; nullopt for an attachment that is not asked for. Throws
+/// Error{wrong_text}.
+std::optional<CachedAttachment> parse_cached(const std::string& name, std::string_view text,
+                                             const CacheFilter& filter);
 
 /// Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni before 0.8. What
 /// is wrong is told and stepped over, whatever it is; names are checked, files are bounded in number and
