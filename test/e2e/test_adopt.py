@@ -221,6 +221,20 @@ def test_what_gc_and_a_second_add_make_of_them(site):
     assert records(site) == "/run/cni/ip-masq/lock\n"
 
 
+def test_gc_forgets_those_that_the_runtime_does_not_list(site):
+    site.use_conflist(WITH)
+    site.tool("adopt")
+    first, second = site.pods
+    netconf = {**WITH["plugins"][-1], "name": "bridge-net", "cniVersion": "1.1.0",
+               "cni.dev/valid-attachments": [{"containerID": second.id, "ifname": "eth0"}]}
+    site.run(BINARY, env={**site.env, "CNI_COMMAND": "GC"}, input=json.dumps(netconf))
+    assert first.id not in state(site)
+    assert is_carried(site, second)
+    site.run(BINARY, env={**site.env, "CNI_COMMAND": "GC"}, input=json.dumps({**netconf, "cni.dev/valid-attachments": []}))
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+    assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
+
+
 HOSTILE = {
     "a link": lambda site, path: site.run("ln", "-sf", "/etc/passwd", path),
     "a pipe": lambda site, path: site.run("mkfifo", path),
