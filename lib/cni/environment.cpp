@@ -55,6 +55,10 @@ bool is_cni_name(std::string_view text) {
   });
 }
 
+bool is_container_id(std::string_view text) {
+  return is_cni_name(text) && text.size() <= longest_container_id;
+}
+
 bool is_interface_name(std::string_view text) {
   constexpr auto is_control = [](char c) {
     const auto byte = static_cast<unsigned char>(c);
@@ -87,7 +91,7 @@ Environment read_environment(const EnvironmentLookup& lookup) {
   if (command != Command::add && command != Command::del && command != Command::check) return environment;
 
   environment.container_id = value_of("CNI_CONTAINERID");
-  if (!is_cni_name(environment.container_id) || environment.container_id.size() > longest_container_id) {
+  if (!is_container_id(environment.container_id)) {
     refuse("CNI_CONTAINERID", environment.container_id,
            "a letter or digit, then letters, digits, '_', '.' or '-', at most " +
                std::to_string(longest_container_id) + " bytes");

@@ -27,6 +27,9 @@ Environment read_environment(const EnvironmentLookup& lookup);
 /// container IDs.
 bool is_cni_name(std::string_view text);
 
+/// The same, short enough to be part of a file's name beside an interface's.
+bool is_container_id(std::string_view text);
+
 /// As the kernel takes it: 1 to 15 bytes, not "." or "..", without '/', ':' or white space.
 bool is_interface_name(std::string_view text);
 

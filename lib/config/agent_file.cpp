@@ -52,6 +52,7 @@ class Reader {
     if (document == nullptr) return std::nullopt;
     if (document->kind != YamlNode::Kind::map) refuse_document(*document);
     for (const auto& entry : entries_of(*document, 0)) read_entry(*entry.key, *entry.value);
+    file_.slips = first_lines(std::move(file_.slips), " keys of " + file_.path.string() + " are misspelt");
     file_.warnings = first_lines(std::move(file_.warnings),
                                  " keys of " + file_.path.string() + " are not known, and left alone");
     return std::move(file_);

@@ -18,36 +18,49 @@ std::string_view trimmed(std::string_view text) {
                                          : text.substr(first, text.find_last_not_of(blanks) - first + 1);
 }
 
-net::Prefix parse_network(std::string_view value, const std::string& place) {
+struct Listed {
+  net::InterfaceAddress address;
+  std::string place;  // "FILE, line 1: KEY holds "10.244.0.0/16""
+};
+
+Listed parse_listed(std::string_view value, const std::string& place) {
+  const auto told = place + " holds " + cni::excerpt(std::string(value));
   const auto parsed = net::parse_interface_address(value);
-  if (!parsed || parsed->length == 0) {
-    throw Error(Kind::wrong_config, place + " holds " + cni::excerpt(std::string(value)) +
-                                        ": expected a network such as 10.244.0.0/16");
+  if (!parsed || parsed->length == 0)
+    throw Error(Kind::wrong_config, told + ": expected a network such as 10.244.0.0/16");
+  return {*parsed, told};
+}
+
+// What the file lists under either key. Throws Error{wrong_config} for what is none, or of length 0.
+std::vector<Listed> listed_in(std::string_view text, const std::filesystem::path& path,
+                              std::string_view ipv4_key, std::string_view ipv6_key) {
+  std::vector<Listed> listed;
+  std::istringstream lines{std::string(text)};
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    const auto equals = line.find('=');
+    const auto key = line.substr(0, equals);
+    if (equals == std::string::npos || (key != ipv4_key && key != ipv6_key)) continue;
+    std::istringstream values{std::string(trimmed(std::string_view(line).substr(equals + 1)))};
+    std::string value;
+    while (std::getline(values, value, ','))
+      listed.push_back(
+          parse_listed(trimmed(value), path.string() + ", line " + std::to_string(number) + ": " + key));
   }
-  // Of a line that was cut short, the length is what is left of it.
-  const auto network = parsed->network();
-  if (network.address != parsed->address) {
-    throw Error(Kind::wrong_config, place + " holds " + cni::excerpt(std::string(value)) + ": expected " +
-                                        net::to_text(network) + ", if that is what is meant");
-  }
-  return network;
+  return listed;
 }
 
 }  // namespace
 
 std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path) {
   std::vector<net::Prefix> networks;
-  std::istringstream lines{std::string(text)};
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    const auto equals = line.find('=');
-    const auto key = line.substr(0, equals);
-    if (equals == std::string::npos || (key != "FLANNEL_NETWORK" && key != "FLANNEL_IPV6_NETWORK")) continue;
-    std::istringstream values{std::string(trimmed(std::string_view(line).substr(equals + 1)))};
-    std::string value;
-    while (std::getline(values, value, ','))
-      networks.push_back(
-          parse_network(trimmed(value), path.string() + ", line " + std::to_string(number) + ": " + key));
+  for (const auto& [address, place] : listed_in(text, path, "FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK")) {
+    // Of a line that was cut short, the length is what is left of it.
+    networks.push_back(address.network());
+    if (networks.back().address != address.address) {
+      throw Error(Kind::wrong_config,
+                  place + ": expected " + net::to_text(networks.back()) + ", if that is what is meant");
+    }
   }
   if (networks.empty()) {
     throw Error(Kind::wrong_config, path.string() +
@@ -55,6 +68,14 @@ std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std
                                         "FLANNEL_NETWORK=10.244.0.0/16");
   }
   return networks;
+}
+
+std::vector<net::InterfaceAddress> read_own_subnets(const std::filesystem::path& path) {
+  std::vector<net::InterfaceAddress> subnets;
+  for (const auto& [address, place] :
+       listed_in(os::read_file(path).value_or(""), path, "FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET"))
+    subnets.push_back(address);
+  return subnets;
 }
 
 std::optional<bool> read_flannel_masquerades(const std::filesystem::path& path) {

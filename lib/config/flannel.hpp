@@ -16,6 +16,10 @@ namespace ipmasq::config {
 /// line.
 std::vector<net::Prefix> parse_cluster_networks(std::string_view text, const std::filesystem::path& path);
 
+/// FLANNEL_SUBNET and FLANNEL_IPV6_SUBNET: the pod subnets of this node, by the gateway's address in each;
+/// none where the file does not exist. Throws Error like that.
+std::vector<net::InterfaceAddress> read_own_subnets(const std::filesystem::path& path);
+
 /// FLANNEL_IPMASQ of the file: whether flanneld masquerades; nullopt where the file does not exist or does
 /// not say. Throws Error{failed}.
 std::optional<bool> read_flannel_masquerades(const std::filesystem::path& path);

@@ -41,6 +41,8 @@ struct Ours {
   std::vector<std::string> unavailable = {};  ///< why the kernel's NAT cannot be used
   std::vector<std::string> bypassing = {};    ///< pods whose packets do not pass this node
   std::set<std::string> containers = {};      ///< IDs of all attachments
+  std::vector<std::string> not_adopted = {};  ///< pods of our networks that live and are not recorded
+  std::vector<std::string> not_told = {};     ///< why it cannot be told of some pods
 };
 
 /// The node beside ip-masq.

@@ -403,6 +403,7 @@ std::vector<Finding> examine(const Facts& facts) {
                           find_flannel, find_bridge, find_agent, find_kube_proxy, find_ospf, find_sysctls}) {
     find(facts, findings);
   }
+  adopt_before_removing(facts.ours, findings);
   // Others' rules, files and names can hold anything.
   for (auto& finding : findings) {
     for (auto* const lines : {&finding.where, &finding.fix}) {

@@ -43,13 +43,14 @@ void find_lost_records(const Ours& ours, Findings& findings) {
           "the rules of these networks stay as they are; what was recorded in the file is lost",
           {"let the runtime's GC, or the next ADD or DEL of that pod, put it right"}},
          findings);
-  append({"rules-without-record",
-          ours.unrecorded,
-          "rules stand for pods that are not recorded here: the record was lost, or another stateDir has it",
-          {"where these pods live: let them be; their next ADD, or the runtime's GC, puts it right",
-           "where they do not: ip-masq uninstall --rules takes away all rules and records, also those of "
-           "pods that live"}},
-         findings);
+  append(
+      {"rules-without-record",
+       ours.unrecorded,
+       "rules stand for pods that are not recorded here: the record was lost, or another stateDir has it",
+       {"where these pods live: ip-masq adopt records those that the runtime knows; so does their next ADD",
+        "where they do not: ip-masq uninstall --rules takes away all rules and records, also those of "
+        "pods that live"}},
+      findings);
 }
 
 void find_wrong_rules(const Ours& ours, Findings& findings) {
@@ -75,6 +76,22 @@ void find_wrong_rules(const Ours& ours, Findings& findings) {
   append(std::move(finding), findings);
 }
 
+void find_unadopted_pods(const Ours& ours, Findings& findings) {
+  append({"pods-not-adopted",
+          ours.not_adopted,
+          "these pods were there before ip-masq, or their record was lost: no rule is kept for them, and "
+          "others' "
+          "decide",
+          {"ip-masq adopt"}},
+         findings);
+  append({"pods-not-told",
+          ours.not_told,
+          "nobody can tell whether more pods live that are not recorded",
+          {"mend what is named, then ip-masq adopt; a pod that is started anew is recorded as well"},
+          Weight::note},
+         findings);
+}
+
 void find_pods_elsewhere(const Ours& ours, Findings& findings) {
   append({"pod-bypasses-node",
           ours.bypassing,
@@ -90,9 +107,22 @@ void find_pods_elsewhere(const Ours& ours, Findings& findings) {
 }  // namespace
 
 void find_own_findings(const Facts& facts, Findings& findings) {
-  for (const auto find :
-       {find_what_an_add_lacks, find_wrong_files, find_lost_records, find_wrong_rules, find_pods_elsewhere}) {
+  for (const auto find : {find_what_an_add_lacks, find_wrong_files, find_lost_records, find_unadopted_pods,
+                          find_wrong_rules, find_pods_elsewhere}) {
     find(facts.ours, findings);
+  }
+}
+
+void adopt_before_removing(const Ours& ours, Findings& findings) {
+  if (ours.not_adopted.empty()) return;
+  for (auto& finding : findings) {
+    const bool is_of_others = finding.name.starts_with("ip-masq-agent-") ||
+                              finding.name.starts_with("bridge-masquerade") ||
+                              finding.name == "flannel-masquerade" || finding.name == "docker-masquerade";
+    if (is_of_others)
+      finding.fix = {
+          "ip-masq adopt comes first, or pods lose what these rules do for them (pods-not-adopted); then "
+          "ask doctor again"};
   }
 }
 

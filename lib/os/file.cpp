@@ -16,6 +16,32 @@ namespace {
 
 constexpr std::size_t largest_file = std::size_t{1} << 20U;
 
+// Closed where the file does not exist.
+FileDescriptor open_to_read(const std::filesystem::path& path, int more_flags) {
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | more_flags));
+  if (!file.is_open() && errno != ENOENT && errno != ENOTDIR) throw_errno("cannot open " + path.string());
+  return file;
+}
+
+std::string read_all(const FileDescriptor& file, const std::filesystem::path& path) {
+  std::string text;
+  std::size_t used = 0;
+  for (;;) {
+    if (used == text.size()) text.resize(used == 0 ? 4096 : used * 2);
+    const auto got = ::read(file.number(), text.data() + used, text.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw_errno("cannot read " + path.string());
+    if (got == 0) break;
+    used += static_cast<std::size_t>(got);
+    if (used > largest_file) {
+      errno = EFBIG;
+      throw_errno("cannot read " + path.string());
+    }
+  }
+  text.resize(used);
+  return text;
+}
+
 // Lets `write` fill a new file in the folder `workshop` that then takes the place of `path`.
 void replace(const std::filesystem::path& path, const std::filesystem::path& workshop, mode_t mode,
              const std::function<void(const FileDescriptor&)>& write) {
@@ -84,27 +110,20 @@ FileDescriptor::~FileDescriptor() {
 }
 
 std::optional<std::string> read_file(const std::filesystem::path& path) {
-  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file.is_open()) {
-    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-    throw_errno("cannot open " + path.string());
-  }
-  std::string text;
-  std::size_t used = 0;
-  for (;;) {
-    if (used == text.size()) text.resize(used == 0 ? 4096 : used * 2);
-    const auto got = ::read(file.number(), text.data() + used, text.size() - used);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw_errno("cannot read " + path.string());
-    if (got == 0) break;
-    used += static_cast<std::size_t>(got);
-    if (used > largest_file) {
-      errno = EFBIG;
-      throw_errno("cannot read " + path.string());
-    }
-  }
-  text.resize(used);
-  return text;
+  const auto file = open_to_read(path, 0);
+  return file.is_open() ? std::optional(read_all(file, path)) : std::nullopt;
+}
+
+std::optional<std::string> read_trusted_file(const std::filesystem::path& path) {
+  const auto file = open_to_read(path, O_NOFOLLOW);
+  if (!file.is_open()) return std::nullopt;
+  struct stat status {};
+  if (::fstat(file.number(), &status) != 0) throw_errno("cannot look at " + path.string());
+  const auto refuse = [&path](const char* why) { throw Error(Kind::failed, path.string() + " " + why); };
+  if (!S_ISREG(status.st_mode)) refuse("is no regular file");
+  if (status.st_uid != 0 && status.st_uid != ::geteuid()) refuse("belongs to somebody else");
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) refuse("can be written to by others");
+  return read_all(file, path);
 }
 
 void replace_file(const std::filesystem::path& path, std::string_view text, mode_t mode) {

@@ -38,6 +38,10 @@ bool is_there(const std::filesystem::path& path);
 /// All of a file; nullopt where it does not exist. Throws Error{failed}, also for a file over 1 MiB.
 std::optional<std::string> read_file(const std::filesystem::path& path);
 
+/// The same of a file that nobody else can have a hand in: throws Error{failed} for a link, for what is no
+/// regular file, and for one that another user than root or this one owns, or others can write to.
+std::optional<std::string> read_trusted_file(const std::filesystem::path& path);
+
 inline constexpr mode_t owner_reads = 0600;
 
 /// With which the name of a file begins that is being written, or was cut short.

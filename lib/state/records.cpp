@@ -82,6 +82,7 @@ std::string to_text(const Attachment& attachment) {
             {"podSubnets", texts_of(attachment.pod_subnets)}};
   if (!attachment.pod.empty()) json["pod"] = attachment.pod;
   if (attachment.bypasses_node) json["bypassesNode"] = true;
+  if (!attachment.adopted_from.empty()) json["adoptedFrom"] = attachment.adopted_from;
   return cni::to_text(json) + "\n";
 }
 
@@ -104,7 +105,8 @@ Attachment parse_attachment(std::string_view text, const cni::AttachmentId& id) 
       .addresses = addresses_at(json, "addresses"),
       .pod_subnets = prefixes_at(json, "podSubnets"),
       .pod = json.value("pod", ""),
-      .bypasses_node = json.value("bypassesNode", false)};
+      .bypasses_node = json.value("bypassesNode", false),
+      .adopted_from = json.value("adoptedFrom", "")};
   if (attachment.id != id) throw Error(Kind::wrong_text, "it is the record of another attachment");
   if (attachment.pod_subnets.empty()) throw Error(Kind::wrong_text, "it names no pod subnet");
   return attachment;

@@ -23,6 +23,8 @@ struct Attachment {
   std::string pod = {};  ///< "namespace/name", empty where the runtime did not say
   bool bypasses_node =
       false;  ///< its packets do not pass this node's NAT: macvlan, a device moved into the pod
+  std::string adopted_from =
+      {};  ///< the network namespace of a pod that no ADD recorded, and that no DEL may tell of; else empty
 
   bool operator==(const Attachment&) const = default;
 };

@@ -24,6 +24,7 @@
 #include "os/file_lock.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
+#include "plugin/agent/adopt_pass.hpp"
 #include "plugin/agent/agent_report.hpp"
 #include "plugin/agent/log.hpp"
 #include "plugin/agent/sync_pass.hpp"
@@ -138,6 +139,7 @@ class Agent {
     Findings findings;
     watch(findings);
     const auto cpu_before = cpu_time();
+    if (!is_drift(reason)) adopt(findings);
     bool has_changed = sync(findings);
     // What cannot be mended now would be found by each look.
     if (!is_right_) rest_from_looking(cpu_time() - cpu_before);
@@ -261,6 +263,22 @@ class Agent {
     }
     std::istringstream lines(told.str());
     for (std::string line; std::getline(lines, line);) findings.changes.push_back(line);
+  }
+
+  // Pods that were there before, or whose record was lost.
+  void adopt(Findings& findings) {
+    try {
+      const auto done = adopt_pass(store_, kernel_, duties_.conf_dir, lock_patience);
+      for (const auto& network : done.networks) {
+        for (const auto& line : texts_of(network)) findings.changes.push_back("adopted " + line);
+      }
+      findings.changes.insert(findings.changes.end(), done.changes.begin(), done.changes.end());
+      report_.changes += done.changes.size();
+      for (const auto& warning : done.warnings) findings.warnings.insert("warning: not adopted: " + warning);
+      for (const auto& problem : done.problems) findings.troubles.insert("cannot adopt: " + problem);
+    } catch (const Error& error) {
+      findings.troubles.insert(std::string("cannot adopt: ") + error.what());
+    }
   }
 
   // A ConfigMap that goes together with the agent's DaemonSet is gone before the agent is: the rules of

@@ -18,6 +18,7 @@ struct ListenAddress {
 
 /// What an agent looks after beside the rules.
 struct AgentDuties {
+  std::filesystem::path conf_dir = InstallTarget{}.conf_dir;  ///< whose conflists say which pods are ours
   std::optional<InstallTarget> keep_installed = {};  ///< puts the entry back when somebody has taken it out
   std::optional<ConfigCopy> config_copy = {};        ///< follows the file, and makes a pass then
   std::optional<ListenAddress> listen = {};          ///< answers /healthz, /livez and /metrics there

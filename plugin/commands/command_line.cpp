@@ -17,6 +17,7 @@
 #include "nat/foreign_rule.hpp"
 #include "plugin/agent/agent.hpp"
 #include "plugin/agent/config_copy.hpp"
+#include "plugin/commands/adopt.hpp"
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/program_version.hpp"
@@ -37,6 +38,7 @@ configuration on stdin. By hand:
   ip-masq probe HOST           does HOST answer what pods send, and which source does it see
   ip-masq doctor               what on this node hides pods or can undo an exemption, and the fix
   ip-masq sync                 bring the kernel's rules to what is wanted, now
+  ip-masq adopt                record pods that were there before, or whose record was lost
   ip-masq agent                sync at each change of configuration or rules, until SIGTERM
   ip-masq install              put this program and its entry into the conflist where they belong
   ip-masq uninstall            take the entry out again
@@ -49,7 +51,7 @@ Options:
   --config-from FILE           agent: keep a copy of FILE at /etc/config/ip-masq-agent; given more than
                                once: of the first that exists
   --listen ADDRESS:PORT        agent: answer /healthz, /livez and /metrics there by HTTP (default: nowhere)
-  --conf-dir DIR               agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
+  --conf-dir DIR               adopt, agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
   --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
@@ -57,7 +59,7 @@ Options:
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
-  -o, --output text|json       show, explain, probe, doctor: how to print (default text)
+  -o, --output text|json       show, explain, probe, doctor, adopt: how to print (default text)
 
 Exit status: 0 done, 1 not (with why on stderr) or, of doctor and probe, something to do, 2 wrong usage.
 )";
@@ -141,8 +143,14 @@ bool run_sync(const Call& call) {
   return true;
 }
 
+bool run_adopt(const Call& call) {
+  adopt(call.state_dir(), call.text("conf-dir"), call.has("dry-run") ? DryRun::yes : DryRun::no,
+        call.format(), std::cout);
+  return true;
+}
+
 bool run_agent(const Call& call) {
-  AgentDuties duties;
+  AgentDuties duties{.conf_dir = call.text("conf-dir")};
   if (call.has("keep-installed")) duties.keep_installed = install_target(call);
   if (call.has("config-from")) {
     const auto from = call.options["config-from"].as<std::vector<std::string>>();
@@ -161,6 +169,7 @@ bool run_install(const Call& call) {
   const auto target = install_target(call);
   tell(call.has("wait") && call.doing() == Doing::act ? install_when_possible(target, std::cout)
                                                       : install(target, call.doing(), std::cout));
+  if (call.doing() == Doing::act) adopt_after_install(call.state_dir(), call.text("conf-dir"), std::cout);
   return true;
 }
 
@@ -185,11 +194,12 @@ struct Command {
   bool (*run)(const Call& call);
 };
 
-constexpr std::array<Command, 8> commands{{{"show", 0, run_show},
+constexpr std::array<Command, 9> commands{{{"show", 0, run_show},
                                            {"explain", 2, run_explain},
                                            {"probe", 1, run_probe},
                                            {"doctor", 0, run_doctor},
                                            {"sync", 0, run_sync},
+                                           {"adopt", 0, run_adopt},
                                            {"agent", 0, run_agent},
                                            {"install", 0, run_install},
                                            {"uninstall", 0, run_uninstall}}};

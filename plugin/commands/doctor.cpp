@@ -4,6 +4,7 @@
 #include "doctor/findings.hpp"
 #include "error/error.hpp"
 #include "netfilter/foreign_rules.hpp"
+#include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -17,10 +18,12 @@ namespace {
 // Fills in what doctor is to know of ourselves.
 class OurSide {
  public:
-  explicit OurSide(const Recorded& recorded) : recorded_(recorded) {}
+  OurSide(const state::Store& store, const Recorded& recorded, const std::filesystem::path& conf_dir)
+      : store_(store), recorded_(recorded), conf_dir_(conf_dir) {}
 
   doctor::Ours look() {
     for (const auto& [name, network] : recorded_) describe(name, network);
+    find_unadopted();
     ours_.wanted = ruleset_of(recorded_);
     try {
       ask_kernel();
@@ -57,6 +60,20 @@ class OurSide {
     ours_.bypassing.push_back(line);
   }
 
+  void find_unadopted() {
+    try {
+      const auto found = look_for_unadopted(store_, conf_dir_);
+      for (const auto& network : found.networks) {
+        if (!network.attachments.empty())
+          std::ranges::copy(texts_of(network), std::back_inserter(ours_.not_adopted));
+      }
+      ours_.not_told = found.warnings;
+      std::ranges::copy(found.problems, std::back_inserter(ours_.not_told));
+    } catch (const Error& error) {
+      ours_.not_told.emplace_back(error.what());
+    }
+  }
+
   void ask_kernel() {
     for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
       ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
@@ -74,7 +91,9 @@ class OurSide {
     if (recorded_.empty()) check_first_pod(kernel_);
   }
 
+  const state::Store& store_;
   const Recorded& recorded_;
+  const std::filesystem::path& conf_dir_;
   netfilter::RealKernel kernel_;
   doctor::Ours ours_;
 };
@@ -117,8 +136,9 @@ void print(const std::vector<doctor::Finding>& findings, std::ostream& output) {
 
 bool diagnose(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
               OutputFormat format, std::ostream& output) {
-  const auto recorded = read_recorded(state::Store(state_dir));
-  doctor::Facts facts{OurSide(recorded).look(),
+  const state::Store store(state_dir);
+  const auto recorded = read_recorded(store);
+  doctor::Facts facts{OurSide(store, recorded, conf_dir).look(),
                       doctor::read_surroundings(conf_dir, subnet_file_of(recorded))};
   facts.node.foreign = netfilter::foreign_rules();
   for (const auto& address : routing::node_addresses()) facts.node.addresses.insert(address);

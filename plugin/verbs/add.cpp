@@ -2,44 +2,22 @@
 #include <iostream>
 #include <ostream>
 
+#include "cni/cache.hpp"
 #include "cni/result.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
+#include "plugin/verbs/adoption.hpp"
+#include "plugin/verbs/attachment.hpp"
 #include "plugin/verbs/others.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
-#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
 
-std::string pod_name(const std::string& args) {
-  const auto space = cni::find_arg(args, "K8S_POD_NAMESPACE");
-  const auto name = cni::find_arg(args, "K8S_POD_NAME");
-  return space && name && cni::is_cni_name(*space) && cni::is_cni_name(*name) ? *space + "/" + *name : "";
-}
-
-state::Attachment attachment_of(const cni::Request& request, const config::Netconf& netconf) {
-  const auto& environment = request.environment;
-  const auto& result = cni::prev_result(request.netconf);
-  state::Attachment attachment{.id = {environment.container_id, environment.interface},
-                               .addresses = cni::addresses(result, environment.interface),
-                               .pod_subnets = {},
-                               .pod = pod_name(environment.args)};
-  attachment.pod_subnets = config::pod_subnets_of(netconf, attachment.addresses);
-  // Where a pod's network is a LAN that this node itself is on, the LAN's other hosts are no pods.
-  for (const auto& pod : attachment.addresses) {
-    const auto subnet = std::ranges::find(attachment.pod_subnets, pod.network());
-    if (subnet == attachment.pod_subnets.end() ||
-        !routing::is_on_an_uplink(pod, cni::has_host_interface(result)))
-      continue;
-    *subnet = net::network_of(pod.address, net::bits(pod.address.family));
-    attachment.bypasses_node = true;
-  }
-  return attachment;
-}
+constexpr auto could_not_adopt = "pods that were there before could not be adopted: ";
 
 // One ADD, from the request to the record.
 class Adding {
@@ -49,7 +27,9 @@ class Adding {
         store_(reading_.netconf.state_dir),
         node_{kernel, store_, reading_.netconf.lock_timeout},
         network_(request.network),
-        attachment_(attachment_of(request, reading_.netconf)) {}
+        attachment_(attachment_of({request.environment.container_id, request.environment.interface},
+                                  request.environment.args, cni::prev_result(request.netconf),
+                                  reading_.netconf)) {}
 
   void run() {
     if (!under_shared_lock()) under_exclusive_lock();
@@ -80,7 +60,7 @@ class Adding {
     auto subnets = store_.subnets(network_);
     subnets.insert(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
     if (before) subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
-    return {network_, std::move(configuration), std::move(subnets), false, {}, attachment_};
+    return {network_, std::move(configuration), std::move(subnets), false, {}, {attachment_}};
   }
 
   // Where the same container was in other pod subnets before, those that nobody else is in.
@@ -108,7 +88,7 @@ class Adding {
   bool under_shared_lock() {
     const auto lock = store_.lock_shared(node_.lock_timeout);
     const auto before = store_.undamaged_record(network_);
-    if (!before || before->is_carried_over || before->placement.leaving) return false;
+    if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before)) return false;
     const auto same = store_.attachment(network_, attachment_.id);
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
@@ -129,9 +109,35 @@ class Adding {
     const auto before = store_.undamaged_record(network_);
     auto plan = plan_beside(before);
     leave_earlier_subnets(before, plan);
+    if (!is_the_first(before) || !settle_with_others(plan, before)) settle(plan, before);
+    for (auto& problem : settle_others(node_, network_)) problems_.push_back(std::move(problem));
+  }
+
+  void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) const {
     Transaction transaction(node_);
     transaction.run([&] { transaction.settle(plan, before); });
-    for (auto& problem : settle_others(node_, network_)) problems_.push_back(std::move(problem));
+  }
+
+  // Others may have been there before us, or their record may be lost.
+  bool is_the_first(const std::optional<state::NetworkRecord>& before) const {
+    return !before || (!before->unrecorded.empty() && !store_.has_pods(network_));
+  }
+
+  // Whether it was done. What is wrong with others must not keep this pod from its start.
+  bool settle_with_others(Plan plan, const std::optional<state::NetworkRecord>& before) {
+    const auto cache = cni::read_cache(
+        cni::cache_folder, {.networks = {network_}, .known = {cni::cache_name(network_, attachment_.id)}});
+    auto unadopted = find_unadopted(store_, network_, plan.configuration.netconf, cache);
+    for (auto& problem : unadopted.problems) problems_.push_back(could_not_adopt + problem);
+    adopt(std::move(unadopted), plan);
+    if (plan.attachments.size() == 1 && !plan.has_all_pods) return false;
+    try {
+      settle(plan, before);
+      return true;
+    } catch (const Error& error) {
+      problems_.push_back(std::string(could_not_adopt) + error.what());
+      return false;
+    }
   }
 
   config::Reading reading_;

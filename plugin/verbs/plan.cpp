@@ -63,11 +63,24 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
   if (before) {
     record.unrecorded = before->unrecorded;
     if (before->placement.on == other || before->placement.leaving == other) record.placement.leaving = other;
-    return record;
+  } else {
+    record.unrecorded = standing_in(node, on, plan.network);
+    record.unrecorded.insert(elsewhere.begin(), elsewhere.end());
   }
-  record.unrecorded = standing_in(node, on, plan.network);
-  record.unrecorded.insert(elsewhere.begin(), elsewhere.end());
+  record.unrecorded.insert(plan.without_pods.begin(), plan.without_pods.end());
+  if (plan.has_all_pods) {
+    const auto told = subnets_with_pods(node.store, plan);
+    std::erase_if(record.unrecorded, [&told](const auto& subnet) { return told.contains(subnet); });
+  }
   return record;
+}
+
+std::set<net::Prefix> subnets_with_pods(const state::Store& store, const Plan& plan) {
+  auto subnets = store.subnets(plan.network);
+  subnets.merge(store.hosts(plan.network));
+  for (const auto& attachment : plan.attachments)
+    subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+  return subnets;
 }
 
 }  // namespace ipmasq::plugin

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "config/in_force.hpp"
 #include "nat/ruleset.hpp"
@@ -21,10 +22,12 @@ inline constexpr auto undone_by_nftables =
 struct Plan {
   std::string network;
   config::Configuration configuration;
-  std::set<net::Prefix> pod_subnets;                 ///< that need rules
-  bool has_all_subnets = true;                       ///< false: the network may have more, which stay
-  std::set<net::Prefix> gone = {};                   ///< that need none any more
-  std::optional<state::Attachment> attachment = {};  ///< to be recorded
+  std::set<net::Prefix> pod_subnets;                ///< that need rules
+  bool has_all_subnets = true;                      ///< false: the network may have more, which stay
+  std::set<net::Prefix> gone = {};                  ///< that need none any more
+  std::vector<state::Attachment> attachments = {};  ///< to be recorded
+  std::set<net::Prefix> without_pods = {};          ///< whose pods may live, though nothing tells of them
+  bool has_all_pods = false;                        ///< nobody lives but who is recorded, or to be recorded
 };
 
 /// What is wanted of the back end that carries the network.
@@ -41,6 +44,9 @@ std::set<net::Prefix> standing_in(const Node& node, config::Backend backend, con
 /// is recorded of the network. Throws Error where the kernel cannot be asked.
 config::Backend choose_backend(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before, netfilter::Tables tables);
+
+/// The pod subnets of attachments that are recorded, or to be recorded.
+std::set<net::Prefix> subnets_with_pods(const state::Store& store, const Plan& plan);
 
 /// What is to be recorded of the network while its rules are on their way: both back ends that have some.
 /// Where nothing is recorded yet, what stands in the kernel for it is found, and stays wanted.

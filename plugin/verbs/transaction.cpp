@@ -77,7 +77,7 @@ void Transaction::apply(config::Backend backend, const nat::Ruleset& ruleset) {
 void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) {
   auto record = record_of(node_, plan, before);
   save(plan.network, record, before);
-  if (plan.attachment) save(plan.network, *plan.attachment);
+  for (const auto& attachment : plan.attachments) save(plan.network, attachment);
 
   auto wanted = plan;
   wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());

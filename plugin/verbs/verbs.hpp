@@ -7,6 +7,7 @@
 #include "cni/request.hpp"
 #include "error/error.hpp"
 #include "netfilter/kernel.hpp"
+#include "plugin/verbs/node.hpp"
 
 namespace ipmasq::plugin {
 
@@ -18,6 +19,9 @@ void add(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& o
 
 /// Forgets the attachment, and takes the rules of its pod subnets along where no other attachment needs them.
 void del(const cni::Request& request, netfilter::Kernel& kernel);
+
+/// The same of an attachment that no DEL came for, under the exclusive lock.
+void forget_attachment(const Node& node, const std::string& network, const cni::AttachmentId& id);
 
 /// Throws Error{not_right} unless the attachment is recorded and every rule that its packets meet is right
 /// and in order.

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string>
 
+#include "cni/cache.hpp"
 #include "cni/environment.hpp"
 #include "cni/request.hpp"
 #include "cni/result.hpp"
@@ -78,6 +79,16 @@ void read_conflist(const std::string& text) {
   expect(!conflist::holds(conflist::without_our_entry(installed), conflist::our_type));
 }
 
+// Whatever the file is called, names that come out of it can be parts of a path.
+void read_cached(const std::string& text) {
+  const auto end = text.find('\n');
+  const auto rest = end == std::string::npos ? "" : text.substr(end + 1);
+  const auto cached = cni::parse_cached(text.substr(0, end), rest, {.networks = {"cbr0"}});
+  if (!cached) return;
+  expect(cni::is_container_id(cached->id.container_id) && cni::is_interface_name(cached->id.interface));
+  static_cast<void>(cni::addresses(cached->result));
+}
+
 }  // namespace
 
 // NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
@@ -85,7 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);  // NOLINT: bytes as text
   try {
-    switch (data[0] % 7) {  // NOLINT: what libFuzzer gives
+    switch (data[0] % 8) {  // NOLINT: what libFuzzer gives
       case 0:
         read_call(text);
         break;
@@ -103,6 +114,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 5:
         static_cast<void>(config::parse_cluster_networks(text, "/subnet.env"));
+        break;
+      case 6:
+        read_cached(text);
         break;
       default:
         expect(http::answer_to(text, {{"/healthz", [] { return http::Page{.body = "ok"}; }}}).starts_with("HTTP/1.1 "));

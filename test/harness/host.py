@@ -37,7 +37,7 @@ class Host(Namespace):
         self.use_iptables("legacy")
         for path in self.PRIVATE:
             os.makedirs(path, exist_ok=True)
-        mounts = "; ".join(f"mount -t tmpfs private {path}" for path in self.PRIVATE)
+        mounts = "mount --make-rshared /; " + "; ".join(f"mount -t tmpfs private {path}" for path in self.PRIVATE)
         self.holder = subprocess.Popen(
             ["unshare", "-m", "--propagation", "slave", "nsenter", f"--net={self.path}", "sh", "-c", f"{mounts}; echo ready; exec sleep infinity"],
             stdout=subprocess.PIPE, text=True)

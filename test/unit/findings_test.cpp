@@ -50,6 +50,22 @@ TEST_CASE("a rule of somebody else, and the command that deletes it") {
   CHECK(nat::delete_command(rule) == "nft delete rule ip nat POSTROUTING handle 7");
 }
 
+TEST_CASE("what others left is not offered for removal while pods have nothing else") {
+  Facts facts;
+  nat::ForeignRule jump{.program = "iptables-legacy", .chain = "POSTROUTING", .target = "IP-MASQ-AGENT"};
+  facts.node.foreign.rules = {jump};
+  CHECK(text(facts).starts_with(
+      "ip-masq-agent-leftover\n  found: iptables-legacy -t nat -A POSTROUTING -j IP-MASQ-AGENT\n"
+      "  fix: iptables-legacy -t nat -D POSTROUTING -j IP-MASQ-AGENT\n"));
+  facts.ours.not_adopted = {"cbr0: default/web 10.244.1.7/24 (0123 eth0)"};
+  CHECK(text(facts) ==
+        "pods-not-adopted\n  found: cbr0: default/web 10.244.1.7/24 (0123 eth0)\n  fix: ip-masq adopt\n"
+        "ip-masq-agent-leftover\n  found: iptables-legacy -t nat -A POSTROUTING -j IP-MASQ-AGENT\n"
+        "  fix: ip-masq adopt comes first, or pods lose what these rules do for them (pods-not-adopted); "
+        "then ask "
+        "doctor again\n");
+}
+
 TEST_CASE("nothing is found where there is nothing") {
   CHECK(text({}).empty());
   Facts facts;

@@ -4,7 +4,8 @@ import json
 
 import pytest
 from harness.daemons import wait_until
-from harness.kubernetes import EXEMPT, FLANNELS_CONFLIST, MASQUERADED, pod_manifest
+from harness.kubernetes import BUSYBOX, EXEMPT, FLANNELS_CONFLIST, MASQUERADED, pod_manifest
+from harness.masquerades import ip_masq_agent
 from harness.network import Watch, ask
 from harness.node import ROOT, STATIC
 
@@ -136,3 +137,64 @@ def test_the_configmap_of_ip_masq_agent_is_kept(running):
     assert seen_from(pod) == (pod.node.address, pod.address)
     cluster.kubectl("delete", "configmap", "ip-masq-agent", "--namespace=kube-system")
     until(cluster, lambda: seen_from(pod) == (pod.address, pod.node.address))
+
+
+def start_with_ip_masq_agent(cluster):
+    """Its ConfigMap, its DaemonSet, and the rules that it has set on each node; flanneld leaves the rest to it."""
+    flannel, portmap = FLANNELS_CONFLIST["plugins"]
+    cluster.start(flannel_flags=(), conflist={
+        **FLANNELS_CONFLIST, "plugins": [{**flannel, "delegate": {**flannel["delegate"], "ipMasq": False}}, portmap]})
+    labels = {"k8s-app": "ip-masq-agent"}
+    meta = {"name": "ip-masq-agent", "namespace": "kube-system"}
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config": "nonMasqueradeCIDRs: [10.0.0.0/8]\n"}},
+                  {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta, "spec": {
+                      "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
+                          "hostNetwork": True, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0,
+                          "containers": [{"name": "ip-masq-agent", "image": BUSYBOX, "imagePullPolicy": "Never"}]}}}})
+    rules = [rule.replace("192.168.0.0/16", "10.0.0.0/8") for rule in ip_masq_agent(4)]
+    for node in cluster.nodes:
+        node.restore_beside("\n".join(["*nat", *rules, "COMMIT", ""]), program="iptables-nft")
+
+
+def doctor(node):
+    return json.loads(node.run("/opt/cni/bin/ip-masq", "doctor", "-o", "json", check=False))["findings"]
+
+
+def records(node):
+    return node.run("find", "/run/cni/ip-masq/cbr0/pods", "-type", "f", check=False).split()
+
+
+def test_no_pod_notices_the_migration_from_ip_masq_agent(cluster, versions):
+    """README's, to the letter, what doctor prints pasted at once; then the records are lost."""
+    cluster.images += versions.values()
+    start_with_ip_masq_agent(cluster)
+    pods = cluster.run_pods(*(pod_manifest(f"{name}-on-{node.node_name}", node) for node in cluster.nodes for name in ("early", "other")))
+    watches = [Watch(pod, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}") for pod in pods]
+
+    cluster.kubectl("delete", "daemonset", "ip-masq-agent", "--namespace=kube-system")
+    install(cluster)
+    for node in cluster.nodes:
+        found = {finding["name"]: finding["fix"] for finding in doctor(node)}
+        for fix in found["ip-masq-agent-leftover"]:
+            node.run("sh", "-c", fix, env=node.env)
+        assert "IP-MASQ-AGENT" not in node.run("nft", "list", "ruleset")
+        assert doctor(node) == []
+        assert len(records(node)) == 2
+    for pod in pods:
+        assert seen_from(pod) == (pod.address, pod.node.address)
+
+    for node in cluster.nodes:
+        node.run("sh", "-c", "rm -r /run/cni/ip-masq/cbr0 /run/cni/ip-masq/lock")
+    for node in cluster.nodes:
+        until(cluster, lambda node=node: len(records(node)) == 2)
+    late, = cluster.run_pods(pod_manifest("late", cluster.nodes[0]))
+    for pod, watch in zip(pods, watches):
+        assert seen_from(pod) == (pod.address, pod.node.address)
+        seen = watch.end()
+        assert seen.pop("rounds") > 10
+        assert list(seen.values()) == [[pod.address], [pod.node.address]]
+
+    cluster.kubectl("delete", "pod", "--all")
+    until(cluster, lambda: tables(cluster) == ["", ""])
+    for node in cluster.nodes:
+        assert records(node) == []

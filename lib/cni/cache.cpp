@@ -1,0 +1,241 @@
+#include "cni/cache.hpp"
+
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "cni/base64.hpp"
+#include "cni/environment.hpp"
+#include "error/error.hpp"
+#include "os/file.hpp"
+
+namespace ipmasq::cni {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t most_files = 4096;
+constexpr std::size_t most_bytes = std::size_t{32} << 20U;
+constexpr std::size_t most_problems = 8;
+
+Json value_at(const Json& json, const char* key) {
+  const auto found = json.is_object() ? json.find(key) : json.end();
+  return found == json.end() ? Json() : *found;
+}
+
+std::string string_at(const Json& json, const char* key) {
+  const auto value = value_at(json, key);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+bool is_printable(const std::string& text) {
+  return std::ranges::all_of(text, [](char letter) { return letter > ' ' && letter <= '~'; });
+}
+
+[[noreturn]] void refuse(const std::string& why) {
+  throw Error(Kind::wrong_text, why);
+}
+
+// [["K8S_POD_NAME", "web"], …] as K8S_POD_NAME=web;…; a text that would be taken for more than one is left
+// out.
+std::string args_of(const Json& pairs) {
+  std::string args;
+  for (const auto& pair : pairs.is_array() ? pairs : Json::array()) {
+    const bool is_pair =
+        pair.is_array() && pair.size() == 2 && std::ranges::all_of(pair, [](const Json& text) {
+          return text.is_string() && text.get_ref<const std::string&>().find(';') == std::string::npos;
+        });
+    if (!is_pair) continue;
+    args += (args.empty() ? "" : ";") + pair[0].get<std::string>() + "=" + pair[1].get<std::string>();
+  }
+  return args;
+}
+
+Json list_of(const Json& cached) {
+  const auto text = decode_base64(string_at(cached, "config"));
+  if (!text || text->empty()) return nullptr;
+  try {
+    return parse_json(*text, "its config");
+  } catch (const Error&) {
+    return nullptr;  // one of now may be there
+  }
+}
+
+// The pod's end: the first interface in a sandbox.
+Json pod_interface(const Json& result) {
+  for (const auto& interface : value_at(result, "interfaces")) {
+    if (!string_at(interface, "sandbox").empty()) return interface;
+  }
+  return nullptr;
+}
+
+// A plain result says whose it is by the name of its file alone.
+CachedAttachment plain_result(const std::string& name, const std::string& network, const Json& result) {
+  const auto interface = string_at(pod_interface(result), "name");
+  const auto end = "-" + interface;
+  auto rest = name.substr(std::min(name.size(), network.size() + 1));
+  if (interface.empty() || !rest.ends_with(end)) refuse("it does not say which container it is of");
+  rest.resize(rest.size() - end.size());
+  return {network, {std::move(rest), interface}, "", result, string_at(pod_interface(result), "sandbox")};
+}
+
+bool is_plain(const Json& json) {
+  return json.is_object() && !json.contains("kind") && json.contains("ips");
+}
+
+CachedAttachment cached_info(const Json& json) {
+  if (!json.is_object()) refuse("it is no JSON object");
+  if (string_at(json, "kind") != "cniCacheV1") {
+    refuse("its kind is " + excerpt(value_at(json, "kind")) + ": expected cniCacheV1");
+  }
+  CachedAttachment cached{
+      string_at(json, "networkName"),     {string_at(json, "containerId"), string_at(json, "ifName")},
+      args_of(value_at(json, "cniArgs")), value_at(json, "result"),
+      string_at(json, "netns"),           list_of(json)};
+  // libcni before 1.2 tells it in the result alone.
+  if (cached.netns.empty()) cached.netns = string_at(pod_interface(cached.result), "sandbox");
+  return cached;
+}
+
+void check(const CachedAttachment& cached, const std::string& name) {
+  const bool are_names = is_cni_name(cached.network) && is_container_id(cached.id.container_id) &&
+                         is_interface_name(cached.id.interface);
+  if (!are_names) refuse("it does not name a network, a container and an interface");
+  if (cache_name(cached.network, cached.id) != name) refuse("it is of another attachment than its name says");
+  if (!cached.result.is_object()) refuse("it has no result");
+  if (!cached.netns.starts_with('/')) refuse("it does not say which network namespace is the pod's");
+}
+
+bool is_our_own(const std::string& path) {
+  struct stat its {};
+  struct stat ours {};
+  return ::stat(path.c_str(), &its) == 0 && ::stat("/proc/self/ns/net", &ours) == 0 &&
+         its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
+}
+
+bool is_asked_for(const CachedAttachment& cached, const CacheFilter& filter) {
+  return filter.networks.contains(cached.network) || (filter.wants_list && filter.wants_list(cached.list));
+}
+
+// The longest of the networks named that the name can begin with; empty for none.
+std::string network_in(const std::string& name, const CacheFilter& filter) {
+  std::string longest;
+  for (const auto& network : filter.networks) {
+    if (name.starts_with(network + "-") && network.size() > longest.size()) longest = network;
+  }
+  return longest;
+}
+
+class Reader {
+ public:
+  Reader(fs::path folder, const CacheFilter& filter) : folder_(std::move(folder)), filter_(filter) {}
+
+  Cache read() {
+    cache_.is_complete = true;
+    for (const auto& name : names()) {
+      try {
+        read_file(name);
+      } catch (const Error& error) {
+        tell((folder_ / (is_printable(name) ? name : excerpt(name))).string() + ": " + error.what());
+      }
+    }
+    if (untold_ > 0) cache_.problems.push_back("and " + std::to_string(untold_) + " more");
+    return std::move(cache_);
+  }
+
+ private:
+  std::vector<std::string> names() {
+    std::error_code error;
+    std::vector<std::string> names;
+    for (fs::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
+      auto name = entry->path().filename().string();
+      if (filter_.known.contains(name) || !is_wanted(name)) continue;
+      if (names.size() == most_files) {
+        tell(folder_.string() + " has more than " + std::to_string(most_files) +
+             " files: the others are left");
+        break;
+      }
+      names.push_back(std::move(name));
+    }
+    cache_.is_listed = !error;
+    if (error) cache_.is_complete = false;
+    if (error && error != std::errc::no_such_file_or_directory)
+      tell("cannot read the folder " + folder_.string() + ": " + error.message());
+    std::ranges::sort(names);
+    return names;
+  }
+
+  bool is_wanted(const std::string& name) const {
+    return filter_.wants_list || !network_in(name, filter_).empty();
+  }
+
+  void read_file(const std::string& name) {
+    if (!is_printable(name)) refuse("libcni gives a file no such name");
+    const auto text = os::read_trusted_file(folder_ / name);
+    if (!text) return;  // its pod has just ended
+    read_ += text->size();
+    if (read_ > most_bytes) refuse("more than 32 MiB were read: it is left");
+    auto cached = parse_cached(name, *text, filter_);
+    if (!cached) return;
+    const auto its = look_at_namespace(cached->netns);
+    if (its == Namespace::there) cache_.living.push_back(*std::move(cached));
+    if (its == Namespace::hidden) cache_.is_complete = false;
+  }
+
+  void tell(const std::string& problem) {
+    cache_.is_complete = false;
+    if (cache_.problems.size() < most_problems) return cache_.problems.push_back(problem);
+    ++untold_;
+  }
+
+  fs::path folder_;
+  const CacheFilter& filter_;
+  Cache cache_;
+  std::size_t read_ = 0;
+  std::size_t untold_ = 0;
+};
+
+}  // namespace
+
+// The name of a namespace is a mount of nsfs on a plain file, or a link to it in /proc.
+Namespace look_at_namespace(const std::string& path) {
+  struct statfs status {};
+  if (::statfs(path.c_str(), &status) == 0) {
+    if (status.f_type != NSFS_MAGIC) return Namespace::hidden;
+    return is_our_own(path) ? Namespace::gone : Namespace::there;
+  }
+  const int number = errno;
+  const auto folder = fs::path(path).parent_path();
+  const bool is_missing = number == ENOENT || number == ENOTDIR;
+  if (is_missing && os::is_there(folder)) return Namespace::gone;
+  throw Error(Kind::failed, "whether its pod lives cannot be told: " +
+                                (is_missing ? "there is no folder " + excerpt(folder.string()) + " here"
+                                            : excerpt(path) + ": " + text_of(number)));
+}
+
+std::string cache_name(const std::string& network, const AttachmentId& id) {
+  return network + "-" + id.container_id + "-" + id.interface;
+}
+
+std::optional<CachedAttachment> parse_cached(const std::string& name, std::string_view text,
+                                             const CacheFilter& filter) {
+  const auto json = parse_json(text, "it");
+  const auto network = network_in(name, filter);
+  if (is_plain(json) && network.empty()) return std::nullopt;
+  auto cached = is_plain(json) ? plain_result(name, network, json) : cached_info(json);
+  if (!is_asked_for(cached, filter)) return std::nullopt;
+  check(cached, name);
+  return cached;
+}
+
+Cache read_cache(const fs::path& folder, const CacheFilter& filter) {
+  return Reader(folder, filter).read();
+}
+
+}  // namespace ipmasq::cni

@@ -1,0 +1,68 @@
+// libcni's cache: what it recorded of each attachment that its runtime made and has not ended (libcni/api.go:
+// cachedInfo, cacheAdd). containerd, CRI-O, podman and cnitool keep it at the same place.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cni/json.hpp"
+#include "cni/request.hpp"
+
+namespace ipmasq::cni {
+
+inline constexpr auto cache_folder = "/var/lib/cni/results";
+
+struct CachedAttachment {
+  std::string network;
+  AttachmentId id;
+  std::string args;     ///< as in CNI_ARGS
+  Json result;          ///< of the whole chain, an object
+  std::string netns;    ///< the path of the pod's network namespace
+  Json list = nullptr;  ///< the conflist as it was; null where that is not told
+};
+
+struct Cache {
+  std::vector<CachedAttachment> living = {};  ///< by file name: those whose network namespace is there
+  std::vector<std::string> problems = {};     ///< files that could not be read, or of whose pods nobody can
+                                              ///< tell whether they live, a line each, and not many
+  bool is_listed = false;                     ///< false where there is no such folder, or none to be read
+  bool is_complete = false;                   ///< every file was read, and each pod is known to live or not
+};
+
+/// Which attachments are asked for.
+struct CacheFilter {
+  std::set<std::string> networks;
+  std::set<std::string> known = {};  ///< not these, by file name
+  /// Of other networks: those whose conflist, as it was, is wanted. None: their files are not read.
+  std::function<bool(const Json& list)> wants_list = {};
+};
+
+/// NETWORK-CONTAINER-INTERFACE, by which libcni names a file.
+std::string cache_name(const std::string& network, const AttachmentId& id);
+
+enum class Namespace {
+  there,
+  gone,    ///< nothing has that name
+  hidden,  ///< something has, but no namespace: it is gone, or its mount is not seen in this container
+};
+
+/// A pod's network namespace, by its path. The one that this process is in is none. Throws Error{failed}
+/// where nobody can tell from here, as in a container that has no such folder.
+Namespace look_at_namespace(const std::string& path);
+
+/// The text of the file of that name; nullopt for an attachment that is not asked for. Throws
+/// Error{wrong_text}.
+std::optional<CachedAttachment> parse_cached(const std::string& name, std::string_view text,
+                                             const CacheFilter& filter);
+
+/// Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni before 0.8. What
+/// is wrong is told and stepped over, whatever it is; names are checked, files are bounded in number and
+/// size, and must be nobody else's. Never throws Error.
+Cache read_cache(const std::filesystem::path& folder, const CacheFilter& filter);
+
+}  // namespace ipmasq::cni

@@ -1,0 +1,227 @@
+#include "plugin/agent/adopt_pass.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "cni/cache.hpp"
+#include "cni/environment.hpp"
+#include "config/flannel.hpp"
+#include "conflist/conflist.hpp"
+#include "conflist/read_folder.hpp"
+#include "error/error.hpp"
+#include "os/file.hpp"
+#include "plugin/verbs/adoption.hpp"
+#include "plugin/verbs/transaction.hpp"
+#include "plugin/verbs/verbs.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// A network that is ours to carry.
+struct Candidate {
+  cni::Json netconf;  ///< our entry, with the network's name
+  bool is_flannels = false;
+};
+
+using Candidates = std::map<std::string, std::optional<Candidate>>;  ///< none for a list without our entry
+
+// None for a list without our entry.
+std::optional<Candidate> candidate_of(const conflist::Network& network) {
+  const auto place = network.our_place();
+  if (!place) return std::nullopt;
+  Candidate candidate{.netconf = network.plugins.at(*place),
+                      .is_flannels = network.holds(conflist::flannel_type)};
+  candidate.netconf["name"] = network.name;
+  return candidate;
+}
+
+bool may_be_a_network_of_ours(const conflist::Network& network) {
+  return network.is_loaded() && !network.is_single && cni::is_cni_name(network.name) &&
+         state::Store::is_network_name(network.name);
+}
+
+// By name, the first list that has it, as libcni takes it (LoadConfList).
+Candidates lists_in(const fs::path& folder) {
+  Candidates candidates;
+  if (!os::is_there(folder)) return candidates;
+  for (const auto& network : conflist::read_networks(conflist::read_folder(folder))) {
+    if (may_be_a_network_of_ours(network)) candidates.emplace(network.name, candidate_of(network));
+  }
+  return candidates;
+}
+
+// The list that an attachment was made of.
+conflist::Network as_cached(const cni::Json& list) {
+  return conflist::read_networks({{.name = "cached.conflist", .text = cni::to_text(list)}}).front();
+}
+
+// What is to be done of one network.
+struct Task {
+  Plan plan;
+  std::optional<state::NetworkRecord> before;
+  UnadoptedNetwork network;
+  bool is_needed = false;
+};
+
+class Pass {
+ public:
+  Pass(const state::Store& store, const fs::path& conf_dir) : store_(store), candidates_(lists_in(conf_dir)) {
+    read_cache();
+  }
+
+  // Each network that something is to be done of.
+  void for_each_task(const std::function<void(Task&)>& visit) {
+    for (const auto& [name, candidate] : candidates_) {
+      if (!candidate) continue;
+      try {
+        if (config::parse_state_dir(candidate->netconf) != store_.folder()) continue;
+        auto task = task_of(name, *candidate);
+        if (task.is_needed) visit(task);
+      } catch (const Error& error) {
+        pass_.problems.push_back("network " + name + ": " + error.what());
+      }
+    }
+  }
+
+  AdoptPass& result() { return pass_; }
+
+ private:
+  void read_cache() {
+    cni::CacheFilter filter{.networks = {}, .known = {}, .wants_list = [](const cni::Json& list) {
+                              return list.is_object() && as_cached(list).our_place().has_value();
+                            }};
+    for (const auto& [name, candidate] : candidates_) {
+      if (candidate) filter.networks.insert(name);
+    }
+    for (const auto& [name, network] : store_.load()) {
+      for (const auto& attachment : network.attachments)
+        filter.known.insert(cni::cache_name(name, attachment.id));
+    }
+    cache_ = cni::read_cache(cni::cache_folder, filter);
+    pass_.warnings = cache_.problems;
+    for (const auto& cached : cache_.living) {
+      if (candidates_.contains(cached.network) || !cached.list.is_object()) continue;
+      const auto network = as_cached(cached.list);
+      if (may_be_a_network_of_ours(network) && network.name == cached.network)
+        candidates_.emplace(network.name, candidate_of(network));
+    }
+  }
+
+  Task task_of(const std::string& name, const Candidate& candidate) {
+    const auto before = store_.undamaged_record(name);
+    const auto last_good = before ? std::optional(before->made_of) : std::nullopt;
+    const auto& netconf = last_good ? last_good->netconf : candidate.netconf;
+    Task task{.plan = {name, config::in_force(config::read_configuration(netconf), last_good),
+                       store_.subnets(name), false},
+              .before = before,
+              .network = {.name = name}};
+    auto& plan = task.plan;
+    if (before) plan.pod_subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
+
+    auto unadopted = find_unadopted(store_, name, plan.configuration.netconf, cache_);
+    pass_.warnings.insert(pass_.warnings.end(),
+                          unadopted.problems.begin() + static_cast<std::ptrdiff_t>(cache_.problems.size()),
+                          unadopted.problems.end());
+    task.network.attachments = unadopted.attachments;
+    adopt(std::move(unadopted), plan);
+    if (!before && !cache_.is_listed && candidate.is_flannels && !store_.has_pods(name)) {
+      plan.without_pods = own_subnets_of_flannel(plan.configuration.netconf);
+      task.network.without_pods = plan.without_pods;
+    }
+    const bool lacks_record = !before && store_.has_pods(name);
+    task.is_needed =
+        lacks_record || tells_of_unrecorded(task) || !plan.attachments.empty() || !plan.without_pods.empty();
+    return task;
+  }
+
+  static std::set<net::Prefix> own_subnets_of_flannel(const config::Netconf& netconf) {
+    const auto gateways = config::read_own_subnets(netconf.subnet_file);
+    if (gateways.empty()) return {};
+    const auto subnets = config::pod_subnets_of(netconf, gateways);
+    return {subnets.begin(), subnets.end()};
+  }
+
+  bool tells_of_unrecorded(const Task& task) const {
+    if (!task.before || !task.plan.has_all_pods) return false;
+    const auto told = subnets_with_pods(store_, task.plan);
+    return std::ranges::any_of(task.before->unrecorded,
+                               [&told](const auto& subnet) { return told.contains(subnet); });
+  }
+
+  const state::Store& store_;
+  Candidates candidates_;
+  cni::Cache cache_;
+  AdoptPass pass_;
+};
+
+// Attachments that were adopted and are gone: whoever made them may know nothing of us, and so send no DEL.
+std::vector<std::pair<std::string, cni::AttachmentId>> gone_since(const state::Store& store) {
+  std::vector<std::pair<std::string, cni::AttachmentId>> gone;
+  for (const auto& [name, network] : store.load()) {
+    for (const auto& attachment : network.attachments) {
+      try {
+        if (!attachment.adopted_from.empty() &&
+            cni::look_at_namespace(attachment.adopted_from) == cni::Namespace::gone)
+          gone.emplace_back(name, attachment.id);
+      } catch (const Error&) {  // NOLINT(bugprone-empty-catch): nobody can tell that it is gone
+      }
+    }
+  }
+  return gone;
+}
+
+void carry_out(const Node& node, Task& task, AdoptPass& pass) {
+  Transaction transaction(node);
+  transaction.run([&] { transaction.settle(task.plan, task.before); });
+  std::ranges::copy(transaction.changes(), std::back_inserter(pass.changes));
+  pass.networks.push_back(std::move(task.network));
+}
+
+}  // namespace
+
+AdoptPass look_for_unadopted(const state::Store& store, const fs::path& conf_dir) {
+  Pass pass(store, conf_dir);
+  pass.for_each_task([&pass](Task& task) {
+    const bool is_seen = !task.network.attachments.empty() || !task.network.without_pods.empty();
+    if (is_seen) pass.result().networks.push_back(std::move(task.network));
+  });
+  return std::move(pass.result());
+}
+
+AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel, const fs::path& conf_dir,
+                     std::chrono::nanoseconds lock_timeout) {
+  bool has_tasks = false;
+  Pass look(store, conf_dir);
+  look.for_each_task([&has_tasks](const Task&) { has_tasks = true; });
+  if (!has_tasks && gone_since(store).empty()) return std::move(look.result());
+
+  // Once more, since pods end meanwhile.
+  const auto lock = store.lock_exclusive(lock_timeout);
+  const Node node{kernel, store, lock_timeout};
+  for (const auto& [network, id] : gone_since(store)) forget_attachment(node, network, id);
+  for (const auto& network : store.networks()) store.put_in_order(network);
+  Pass pass(store, conf_dir);
+  pass.for_each_task([&](Task& task) { carry_out(node, task, pass.result()); });
+  return std::move(pass.result());
+}
+
+std::vector<std::string> texts_of(const UnadoptedNetwork& network) {
+  std::vector<std::string> lines;
+  for (const auto& attachment : network.attachments) {
+    auto line = network.name + ":";
+    if (!attachment.pod.empty()) line += " " + attachment.pod;
+    for (const auto& address : attachment.addresses) line += " " + net::to_text(address);
+    lines.push_back(line + " (" + attachment.id.container_id + " " + attachment.id.interface + ")");
+  }
+  for (const auto& subnet : network.without_pods) lines.push_back(network.name + ": " + net::to_text(subnet));
+  return lines;
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,85 @@
+#include "plugin/commands/adopt.hpp"
+
+#include <ostream>
+#include <string>
+
+#include "cni/json.hpp"
+#include "config/netconf.hpp"
+#include "error/error.hpp"
+#include "plugin/agent/adopt_pass.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+AdoptPass run(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir, DryRun dry_run) {
+  const state::Store store(state_dir);
+  if (dry_run == DryRun::yes) return look_for_unadopted(store, conf_dir);
+  netfilter::RealKernel kernel;
+  return adopt_pass(store, kernel, conf_dir, config::Netconf{}.lock_timeout);
+}
+
+void print(const AdoptPass& pass, const std::string& done, std::ostream& output) {
+  for (const auto& network : pass.networks) {
+    for (const auto& line : texts_of(network)) output << done << line << '\n';
+  }
+  for (const auto& change : pass.changes) output << change << '\n';
+}
+
+template <typename Items>
+cni::Json texts(const Items& items) {
+  auto list = cni::Json::array();
+  for (const auto& item : items) list.push_back(net::to_text(item));
+  return list;
+}
+
+cni::Json to_json(const UnadoptedNetwork& network) {
+  auto attachments = cni::Json::array();
+  for (const auto& attachment : network.attachments) {
+    attachments.push_back({{"containerID", attachment.id.container_id},
+                           {"ifname", attachment.id.interface},
+                           {"pod", attachment.pod},
+                           {"addresses", texts(attachment.addresses)},
+                           {"podSubnets", texts(attachment.pod_subnets)}});
+  }
+  return {{"name", network.name}, {"adopted", attachments}, {"withoutPods", texts(network.without_pods)}};
+}
+
+cni::Json to_json(const AdoptPass& pass) {
+  auto networks = cni::Json::array();
+  for (const auto& network : pass.networks) networks.push_back(to_json(network));
+  return {{"networks", networks}, {"changes", pass.changes}};
+}
+
+void throw_what_is_left(const AdoptPass& pass) {
+  std::string left;
+  for (const auto* const lines : {&pass.problems, &pass.warnings}) {
+    for (const auto& line : *lines) left += (left.empty() ? "" : "; ") + line;
+  }
+  if (!left.empty()) throw Error(Kind::failed, "pods may be left that are not adopted: " + left);
+}
+
+}  // namespace
+
+void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir, DryRun dry_run,
+           OutputFormat format, std::ostream& output) {
+  const auto pass = run(state_dir, conf_dir, dry_run);
+  const bool is_dry = dry_run == DryRun::yes;
+  if (format == OutputFormat::json) {
+    output << to_json(pass).dump(2, ' ', false, cni::Json::error_handler_t::replace) << '\n';
+  } else {
+    print(pass, is_dry ? "would adopt " : "adopted ", output);
+    if (pass.networks.empty() && pass.problems.empty() && pass.warnings.empty())
+      output << "every pod that lives is recorded\n";
+  }
+  throw_what_is_left(pass);
+}
+
+void adopt_after_install(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
+                         std::ostream& output) {
+  const auto pass = run(state_dir, conf_dir, DryRun::no);
+  print(pass, "adopted ", output);
+  throw_what_is_left(pass);
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,36 @@
+#include "plugin/verbs/adoption.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include "error/error.hpp"
+#include "plugin/verbs/attachment.hpp"
+
+namespace ipmasq::plugin {
+
+Unadopted find_unadopted(const state::Store& store, const std::string& network,
+                         const config::Netconf& netconf, const cni::Cache& cache) {
+  Unadopted unadopted{.problems = cache.problems};
+  for (const auto& cached : cache.living) {
+    if (cached.network != network || store.attachment(network, cached.id)) continue;
+    try {
+      auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf);
+      attachment.adopted_from = cached.netns;
+      unadopted.attachments.push_back(std::move(attachment));
+    } catch (const Error& error) {
+      unadopted.problems.push_back("network " + network + ": " + cached.id.container_id + " (" +
+                                   cached.id.interface + "): " + error.what());
+    }
+  }
+  unadopted.is_all = cache.is_complete && unadopted.problems.empty();
+  return unadopted;
+}
+
+void adopt(Unadopted unadopted, Plan& plan) {
+  for (const auto& attachment : unadopted.attachments)
+    plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+  std::ranges::move(unadopted.attachments, std::back_inserter(plan.attachments));
+  plan.has_all_pods = unadopted.is_all;
+}
+
+}  // namespace ipmasq::plugin

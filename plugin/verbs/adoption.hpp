@@ -1,0 +1,28 @@
+// Pods that live and are not recorded: they were there before us, or their record was lost.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cni/cache.hpp"
+#include "config/netconf.hpp"
+#include "plugin/verbs/plan.hpp"
+#include "state/store.hpp"
+
+namespace ipmasq::plugin {
+
+/// Of one network.
+struct Unadopted {
+  std::vector<state::Attachment> attachments = {};  ///< as they are to be recorded
+  std::vector<std::string> problems = {};           ///< pods that cannot be, or not told, a line each
+  bool is_all = false;                              ///< the cache tells of every pod that lives
+};
+
+/// What of `cache` is in the network and has no record. Throws Error where the store cannot be read.
+Unadopted find_unadopted(const state::Store& store, const std::string& network,
+                         const config::Netconf& netconf, const cni::Cache& cache);
+
+/// Plans them beside what is planned already.
+void adopt(Unadopted unadopted, Plan& plan);
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,40 @@
+#include "plugin/verbs/attachment.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "cni/environment.hpp"
+#include "cni/result.hpp"
+#include "routing/pod_route.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+std::string pod_name(const std::string& args) {
+  const auto space = cni::find_arg(args, "K8S_POD_NAMESPACE");
+  const auto name = cni::find_arg(args, "K8S_POD_NAME");
+  return space && name && cni::is_cni_name(*space) && cni::is_cni_name(*name) ? *space + "/" + *name : "";
+}
+
+}  // namespace
+
+state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
+                                const config::Netconf& netconf) {
+  auto addresses = cni::addresses(result, id.interface);
+  state::Attachment attachment{
+      .id = std::move(id), .addresses = std::move(addresses), .pod_subnets = {}, .pod = pod_name(args)};
+  attachment.pod_subnets = config::pod_subnets_of(netconf, attachment.addresses);
+  // Where a pod's network is a LAN that this node itself is on, the LAN's other hosts are no pods.
+  for (const auto& pod : attachment.addresses) {
+    const auto subnet = std::ranges::find(attachment.pod_subnets, pod.network());
+    if (subnet == attachment.pod_subnets.end() ||
+        !routing::is_on_an_uplink(pod, cni::has_host_interface(result)))
+      continue;
+    *subnet = net::network_of(pod.address, net::bits(pod.address.family));
+    attachment.bypasses_node = true;
+  }
+  return attachment;
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,357 @@
+"""ip-masq adopt: pods that were there before us, or whose record was lost, with the real plugins through cnitool."""
+
+import json
+import subprocess
+
+import pytest
+from harness.daemons import wait_until
+from harness.host import ROOT
+from harness.masquerades import ip_masq_agent, put
+from harness.network import Outside, Watch, ask
+from harness.node import BINARY, Namespace
+
+WITH = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
+WITHOUT = {**WITH, "plugins": WITH["plugins"][:-1]}
+KEPT, MASQUERADED = "tcp:10.9.9.9", "tcp:203.0.113.9"
+CACHE = "/var/lib/cni/results"
+
+
+@pytest.fixture
+def site(host, backend):
+    """A host, the world outside, and two pods that bridge alone has attached, beside the rules of ip-masq-agent."""
+    host.backend = backend
+    host.use_conflist(WITHOUT)
+    put(host, ip_masq_agent, places=["iptables-legacy" if backend == "iptables" else "iptables-nft"])
+    outside = Outside(host, ["10.9.9.9", "203.0.113.9"], ["10.22.0.0/24"])
+    host.pods = [Namespace("pod-a"), Namespace("pod-b")]
+    for pod in host.pods:
+        attach(host, pod)
+    yield host
+    for pod in host.pods:
+        pod.close()
+    outside.close()
+
+
+def attach(host, pod):
+    result = json.loads(host.cnitool("add", "bridge-net", pod))
+    pod.address = result["ips"][0]["address"]
+    pod.both = " ".join(ip["address"] for ip in result["ips"])
+    pod.file = host.run("grep", "-rl", f"{pod.path}\"", CACHE).split()[0].rpartition("/")[2]
+    pod.id = json.loads(host.run("cat", f"{CACHE}/{pod.file}"))["containerId"]
+
+
+def seen_from(pod):
+    return tuple(ask(pod, KEPT, MASQUERADED).values())
+
+
+def expected_of(pod):
+    return pod.address.split("/")[0], Outside.NODE[4]
+
+
+def is_carried(site, pod):
+    site.cnitool("check", "bridge-net", pod)
+    return seen_from(pod) == expected_of(pod)
+
+
+def line_of(pod):
+    return f"bridge-net: {pod.both} ({pod.id} eth0)"
+
+
+def adopted(site):
+    """The lines of adopt that name pods, in the cache's order."""
+    return [line for pod in sorted(site.pods, key=lambda pod: pod.file) for line in [line_of(pod)]]
+
+
+def state(site):
+    return site.run("sh", "-c", "cd /run/cni/ip-masq 2>/dev/null && find . -type f -exec grep -H '' {} + || true")
+
+
+def everything(site):
+    return [site.save(4), site.save(6), site.run("nft", "-s", "list", "ruleset"), state(site), site.run("ls", "-lR", "/run/cni")]
+
+
+def records(site):
+    return site.run("find", "/run/cni/ip-masq", "-type", "f")
+
+
+def test_pods_that_were_there_before(site):
+    before = everything(site)
+    for pod in site.pods:
+        assert seen_from(pod) == (Outside.NODE[4], Outside.NODE[4])  # ip-masq-agent's list has 192.168.0.0/16 alone
+    assert site.tool("adopt") == "every pod that lives is recorded\n"  # of our networks: there is none
+    site.use_conflist(WITH)
+    assert site.tool("adopt", "--dry-run").splitlines() == [f"would adopt {line}" for line in adopted(site)]
+    assert everything(site) == before
+
+    lines = site.tool("adopt").splitlines()
+    assert lines[:2] == [f"adopted {line}" for line in adopted(site)]
+    assert all(line.startswith(("iptables: ", "ip6tables: ", "nft: ")) for line in lines[2:]) and lines[2:]
+    for pod in site.pods:
+        assert is_carried(site, pod)
+    assert site.tool("adopt") == "every pod that lives is recorded\n"
+
+    # They end as if an ADD of ours had been there.
+    for pod in site.pods:
+        site.cnitool("del", "bridge-net", pod)
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+    assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
+
+
+def test_doctor_says_what_comes_first(site):
+    site.use_conflist(WITH)
+    found = {finding["name"]: finding for finding in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
+    assert found["pods-not-adopted"]["where"] == adopted(site)
+    first, = found["ip-masq-agent-leftover"]["fix"]
+    assert first.startswith("ip-masq adopt comes first")
+    site.tool(*found["pods-not-adopted"]["fix"][0].split()[1:])
+    found = {finding["name"]: finding for finding in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
+    assert "pods-not-adopted" not in found
+    assert "IP-MASQ-AGENT" in found["ip-masq-agent-leftover"]["fix"][-1]
+
+
+def test_json(site):
+    site.use_conflist(WITH)
+    told = json.loads(site.tool("adopt", "--dry-run", "-o", "json"))
+    pods = sorted(site.pods, key=lambda pod: pod.file)
+    assert told == {"networks": [{"name": "bridge-net", "adopted": [
+        {"containerID": pod.id, "ifname": "eth0", "pod": "", "addresses": pod.both.split(), "podSubnets": ["10.22.0.0/24", "fd00:22::/64"]}
+        for pod in pods], "withoutPods": []}], "changes": []}
+
+
+def test_no_wrong_source_through_the_whole_migration(site):
+    """From ip-masq-agent's list, which keeps what ours does: installed, its rules removed as doctor says."""
+    chain = "iptables" if site.backend == "nftables" else "iptables-legacy"
+    site.run(chain, "-t", "nat", "-I", "IP-MASQ-AGENT", "-d", "10.0.0.0/8", "-j", "RETURN")
+    watches = [Watch(pod, KEPT, MASQUERADED) for pod in site.pods]
+    site.tool("install", "--after", "bridge", "--bin-dir", site.bin)
+    fixes = next(finding["fix"] for finding in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]
+                 if finding["name"] == "ip-masq-agent-leftover")
+    for fix in fixes:
+        site.run("sh", "-c", fix, env=site.env)
+    assert "IP-MASQ-AGENT" not in site.save() + site.run("nft", "list", "ruleset")
+    for pod, watch in zip(site.pods, watches):
+        assert seen_from(pod) == expected_of(pod)
+        seen = watch.end()
+        assert seen.pop("rounds") > 0
+        assert seen == {KEPT: [pod.address.split("/")[0]], MASQUERADED: [Outside.NODE[4]]}
+
+
+def test_install_adopts(site):
+    told = site.tool("install", "--after", "bridge", "--bin-dir", site.bin).splitlines()
+    assert told[0] == "put the entry into /etc/cni/net.d/10-test.conflist"
+    assert told[1:3] == [f"adopted {line}" for line in adopted(site)]
+    for pod in site.pods:
+        assert is_carried(site, pod)
+
+
+def test_an_add_adopts(site):
+    site.use_conflist(WITH)
+    third = Namespace("pod-c")
+    site.pods.append(third)
+    attach(site, third)
+    for pod in site.pods:
+        assert is_carried(site, pod)
+    assert site.tool("adopt") == "every pod that lives is recorded\n"
+    for pod in reversed(site.pods):  # the one that recorded them ends first
+        site.cnitool("del", "bridge-net", pod)
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+
+
+@pytest.mark.parametrize("lost", ["/run/cni/ip-masq", "/run/cni/ip-masq/bridge-net", "/run/cni/ip-masq/bridge-net/network.json",
+                                  "/run/cni/ip-masq/bridge-net/pods"])
+def test_records_that_are_lost(site, lost):
+    site.use_conflist(WITH)
+    site.tool("adopt")
+    before = state(site)
+    site.run("rm", "-r", lost)
+    site.tool("adopt")
+    assert sorted(state(site).splitlines()) == sorted(before.splitlines())
+    for pod in site.pods:
+        assert is_carried(site, pod)
+    for pod in site.pods:
+        site.cnitool("del", "bridge-net", pod)
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+    assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
+
+
+def test_the_dead_are_not_adopted(site):
+    """One whose namespace is gone, one whose name is a plain file now, and one that takes the node's own for its own."""
+    site.use_conflist(WITH)
+    first, second = site.pods
+    first.close()
+    cached = json.loads(site.run("cat", f"{CACHE}/{second.file}"))
+    for name, netns in (("plain", f"{site.folder}/plain"), ("node", "/proc/self/ns/net"), ("node-2", site.path)):
+        (site.folder / "plain").touch()
+        site.write(f"{CACHE}/bridge-net-{name}-eth0", json.dumps({**cached, "containerId": name, "netns": netns}))
+        site.run("chmod", "600", f"{CACHE}/bridge-net-{name}-eth0")
+    assert site.tool("adopt").splitlines()[0] == f"adopted {line_of(second)}"
+    assert [line for line in state(site).splitlines() if "/pods/" in line] == [
+        line for line in state(site).splitlines() if f"/pods/{second.id}:eth0:" in line] != []
+    assert is_carried(site, second)
+
+
+def test_one_that_ends_without_a_del_is_forgotten(site):
+    """As with a runtime that ends a pod by the list that it was made of."""
+    site.use_conflist(WITH)
+    site.tool("adopt")
+    site.use_conflist(WITHOUT)
+    first, second = site.pods
+    site.cnitool("del", "bridge-net", first)
+    first.close()
+    site.use_conflist(WITH)
+    assert site.tool("adopt") == "every pod that lives is recorded\n"
+    assert first.id not in state(site)
+    assert is_carried(site, second)
+    site.use_conflist(WITHOUT)
+    site.cnitool("del", "bridge-net", second)
+    second.close()
+    site.tool("adopt")
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+    assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
+
+
+def test_what_gc_and_a_second_add_make_of_them(site):
+    site.use_conflist(WITH)
+    site.tool("adopt")
+    site.cnitool("del", "bridge-net", site.pods[0])
+    attach(site, site.pods[0])
+    for pod in site.pods:
+        assert is_carried(site, pod)
+    site.cnitool("gc", "bridge-net", check=False)  # after a DEL of each that libcni knows
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+
+
+def test_gc_forgets_those_that_the_runtime_does_not_list(site):
+    site.use_conflist(WITH)
+    site.tool("adopt")
+    first, second = site.pods
+    netconf = {**WITH["plugins"][-1], "name": "bridge-net", "cniVersion": "1.1.0",
+               "cni.dev/valid-attachments": [{"containerID": second.id, "ifname": "eth0"}]}
+    site.run(BINARY, env={**site.env, "CNI_COMMAND": "GC"}, input=json.dumps(netconf))
+    assert first.id not in state(site)
+    assert is_carried(site, second)
+    site.run(BINARY, env={**site.env, "CNI_COMMAND": "GC"}, input=json.dumps({**netconf, "cni.dev/valid-attachments": []}))
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+    assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
+
+
+HOSTILE = {
+    "a link": lambda site, path: site.run("ln", "-sf", "/etc/passwd", path),
+    "a pipe": lambda site, path: site.run("mkfifo", path),
+    "a folder": lambda site, path: site.run("mkdir", path),
+    "no JSON": lambda site, path: write(site, path, "{"),
+    "an array": lambda site, path: write(site, path, "[]"),
+    "another kind": lambda site, path: write(site, path, '{"kind": "cniCacheV2"}'),
+    "too deep": lambda site, path: write(site, path, "[" * 400_000),
+    "too large": lambda site, path: write(site, path, " " * 1_100_000),
+    "others can write": lambda site, path: (write(site, path, "{}"), site.run("chmod", "666", path)),
+    "no names": lambda site, path: write(site, path, '{"kind": "cniCacheV1", "networkName": "bridge-net", "containerId": "../../x", "ifName": 7}'),
+    "no addresses": lambda site, path: write(site, path, json.dumps(
+        {"kind": "cniCacheV1", "networkName": "bridge-net", "containerId": "wrong", "ifName": "eth0", "netns": site.pods[0].path,
+         "result": {"ips": [{"address": "\u001b[31m"}]}})),
+    "a namespace that cannot be seen": lambda site, path: write(site, path, json.dumps(
+        {"kind": "cniCacheV1", "networkName": "bridge-net", "containerId": "wrong", "ifName": "eth0", "netns": "/nowhere/at/all",
+         "result": {"ips": [{"address": "10.22.0.77/24"}]}})),
+}
+
+
+def write(site, path, text):
+    site.write(path, text)
+    site.run("chmod", "600", path)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_wrong_file_is_told_and_stepped_over(site, kind):
+    site.use_conflist(WITH)
+    HOSTILE[kind](site, f"{CACHE}/bridge-net-wrong-eth0")
+    done = subprocess.run(site.inside(BINARY, "adopt"), capture_output=True, text=True, env=site.env)
+    assert done.stdout.splitlines()[:2] == [f"adopted {line}" for line in adopted(site)]
+    assert done.returncode == 1
+    assert done.stderr.startswith("ip-masq: pods may be left that are not adopted: ") and "wrong" in done.stderr
+    assert done.stderr.removesuffix("\n").isprintable()
+    for pod in site.pods:
+        assert is_carried(site, pod)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_wrong_file_fails_no_add(site, kind):
+    site.use_conflist(WITH)
+    HOSTILE[kind](site, f"{CACHE}/bridge-net-wrong-eth0")
+    third = Namespace("pod-c")
+    site.pods.append(third)
+    json.loads(site.cnitool("add", "bridge-net", third))
+    for pod in site.pods[:2]:
+        assert is_carried(site, pod)
+
+
+def test_plain_results_of_an_older_libcni(site):
+    site.use_conflist(WITH)
+    for pod in site.pods:
+        cached = json.loads(site.run("cat", f"{CACHE}/{pod.file}"))
+        write(site, f"{CACHE}/{pod.file}", json.dumps(cached["result"]))
+    assert site.tool("adopt").splitlines()[:2] == [f"adopted {line}" for line in adopted(site)]
+    for pod in site.pods:
+        assert is_carried(site, pod)
+
+
+def test_a_list_that_is_nowhere_any_more(site):
+    """cnitool, or podman, with a folder of its own: what the attachment was made of has our entry."""
+    site.use_conflist(WITH)
+    third = Namespace("pod-c")
+    site.pods.append(third)
+    attach(site, third)
+    site.run("rm", "-r", "/run/cni/ip-masq")
+    site.run("mkdir", "/etc/cni/elsewhere")
+    site.run("mv", "/etc/cni/net.d/10-test.conflist", "/etc/cni/elsewhere")
+    assert site.tool("adopt").splitlines()[0] == f"adopted {line_of(third)}"
+
+
+def test_pods_of_others_are_left(site):
+    """Of a network without our entry, though one of the same name before had it; and of one with another stateDir."""
+    site.use_conflist(WITH)
+    third = Namespace("pod-c")
+    site.pods.append(third)
+    attach(site, third)
+    site.tool("uninstall", "--rules")
+    site.use_conflist(WITHOUT)
+    assert site.tool("adopt", "--dry-run") == "every pod that lives is recorded\n"
+    site.use_conflist({**WITH, "plugins": [*WITHOUT["plugins"], {"type": "ip-masq", "stateDir": "/run/cni/another"}]})
+    assert site.tool("adopt", "--dry-run") == "every pod that lives is recorded\n"
+    assert len(site.tool("adopt", "--dry-run", "--state-dir", "/run/cni/another").splitlines()) == 3
+
+
+def test_flannels_own_subnet_where_there_is_no_cache(host):
+    host.write("/run/flannel/subnet.env", "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n")
+    host.use_conflist("10-flannel-ip-masq.conflist")
+    host.pods = []
+    assert host.tool("adopt").splitlines()[0] == "adopted cbr0: 10.244.1.0/24"
+    assert "-s 10.244.1.0/24" in host.save()
+    assert host.tool("adopt") == "every pod that lives is recorded\n"
+    first, second = Namespace("pod-a"), Namespace("pod-b")
+    try:
+        host.cnitool("add", "cbr0", first)
+        host.cnitool("add", "cbr0", second)
+        host.tool("adopt")  # as the agent does again and again
+        for pod in (first, second):
+            host.cnitool("check", "cbr0", pod)
+            host.cnitool("del", "cbr0", pod)
+        assert host.run("find", "/run/cni/ip-masq", "-type", "f") == "/run/cni/ip-masq/lock\n"
+        assert "IP-MASQ" not in host.save()
+    finally:
+        first.close()
+        second.close()
+
+
+def test_the_agent_adopts(site, daemons):
+    site.use_conflist(WITH)
+    log = site.folder / "agent.log"
+    with open(log, "w") as output:
+        process = subprocess.Popen(site.inside(BINARY, "agent"), stdout=output, stderr=subprocess.STDOUT, env=site.env)
+    try:
+        for pod in site.pods:
+            wait_until(lambda: f"ip-masq agent: adopted {line_of(pod)} (start)" in log.read_text(), process, "the agent")
+            wait_until(lambda: seen_from(pod) == expected_of(pod), process, "the agent")
+            site.cnitool("check", "bridge-net", pod)
+    finally:
+        process.terminate()
+        assert process.wait() == 0
