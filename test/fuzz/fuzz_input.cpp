@@ -119,7 +119,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         read_cached(text);
         break;
       default:
-        expect(http::answer_to(text, {{"/healthz", [] { return http::Page{.body = "ok"}; }}}).starts_with("HTTP/1.1 "));
+        expect(http::answer_to(text, {{"/healthz", [] { return http::Page{.body = "ok"}; }}})
+                   .starts_with("HTTP/1.1 "));
     }
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): refused, as it should be
   }
