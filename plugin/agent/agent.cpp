@@ -139,7 +139,6 @@ class Agent {
     Findings findings;
     watch(findings);
     const auto cpu_before = cpu_time();
-    if (!is_drift(reason)) adopt(findings);
     bool has_changed = sync(findings);
     // What cannot be mended now would be found by each look.
     if (!is_right_) rest_from_looking(cpu_time() - cpu_before);
@@ -249,6 +248,7 @@ class Agent {
     const auto before = findings.changes.size();
     chore_troubles_.clear();
     if (duties_.keep_installed) keep_installed(findings);
+    adopt(findings);
     if (duties_.config_copy) copy_config(reason, findings);
     return findings.changes.size() > before;
   }
@@ -275,9 +275,9 @@ class Agent {
       findings.changes.insert(findings.changes.end(), done.changes.begin(), done.changes.end());
       report_.changes += done.changes.size();
       for (const auto& warning : done.warnings) findings.warnings.insert("warning: not adopted: " + warning);
-      for (const auto& problem : done.problems) findings.troubles.insert("cannot adopt: " + problem);
+      for (const auto& problem : done.problems) chore_troubles_.insert("cannot adopt: " + problem);
     } catch (const Error& error) {
-      findings.troubles.insert(std::string("cannot adopt: ") + error.what());
+      chore_troubles_.insert(std::string("cannot adopt: ") + error.what());
     }
   }
 
