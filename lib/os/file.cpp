@@ -14,8 +14,6 @@ namespace ipmasq::os {
 
 namespace {
 
-constexpr std::size_t largest_file = std::size_t{1} << 20U;
-
 void write_all(const FileDescriptor& file, std::string_view text, const std::filesystem::path& path) {
   while (!text.empty()) {
     const auto written = ::write(file.number(), text.data(), text.size());
@@ -108,10 +106,8 @@ std::optional<std::string> read_file(const std::filesystem::path& path) {
     if (got < 0) throw_errno("cannot read " + path.string());
     if (got == 0) break;
     used += static_cast<std::size_t>(got);
-    if (used > largest_file) {
-      errno = EFBIG;
-      throw_errno("cannot read " + path.string());
-    }
+    if (used > largest_file)
+      throw Error(Kind::wrong_text, "cannot read " + path.string() + ": " + text_of(EFBIG));
   }
   text.resize(used);
   return text;
