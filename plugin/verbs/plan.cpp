@@ -17,15 +17,11 @@ bool chose_by_itself(const config::MadeOf& made_of) {
   return backend == made_of.netconf.end() || *backend == "auto";
 }
 
-// The pod subnets whose rules stand in a back end.
-std::set<net::Prefix> standing_in(const Node& node, Backend backend, const std::string& network) {
-  std::set<net::Prefix> subnets;
+bool stands_in(const Node& node, Backend backend, const std::string& network) {
   const auto opened = node.open(backend);
-  if (!opened->may_hold_rules()) return subnets;
-  for (const auto& source : opened->sources()) {
-    if (source.network == network) subnets.insert(source.prefix);
-  }
-  return subnets;
+  if (!opened->may_hold_rules()) return false;
+  const auto sources = opened->sources();
+  return std::ranges::find(sources, network, &nat::Source::network) != sources.end();
 }
 
 }  // namespace
@@ -64,10 +60,7 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
     if (before->placement.on == other || before->placement.leaving == other) record.placement.leaving = other;
     return record;
   }
-  record.unrecorded = standing_in(node, on, plan.network);
-  const auto elsewhere = standing_in(node, other, plan.network);
-  if (!elsewhere.empty()) record.placement.leaving = other;
-  record.unrecorded.insert(elsewhere.begin(), elsewhere.end());
+  if (stands_in(node, other, plan.network)) record.placement.leaving = other;
   return record;
 }
 

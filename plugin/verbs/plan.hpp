@@ -38,8 +38,8 @@ nat::Ruleset nothing_of(const std::string& network);
 config::Backend choose_backend(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before, netfilter::Tables tables);
 
-/// What is to be recorded of the network while its rules are on their way: both back ends that may have some.
-/// Where nothing is recorded yet, what stands in the kernel for it is found, and stays wanted.
+/// What is to be recorded of the network while its rules are on their way: both back ends that may have some,
+/// which the kernel says where nothing is recorded yet.
 state::NetworkRecord record_of(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before);
 
