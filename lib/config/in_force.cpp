@@ -1,5 +1,6 @@
 #include "config/in_force.hpp"
 
+#include <set>
 #include <utility>
 
 #include "config/flannel.hpp"
@@ -19,9 +20,25 @@ const AgentFile* pointer_to(const std::optional<AgentFile>& file) {
   return file ? &*file : nullptr;
 }
 
+// What is recorded is no longer than what it says.
+cni::Json without_doubles(const cni::Json& keys) {
+  auto shortened = keys;
+  for (auto& value : shortened) {
+    if (!value.is_array()) continue;
+    auto items = cni::Json::array();
+    std::set<cni::Json> seen;
+    for (auto& item : value) {
+      if (seen.insert(item).second) items.push_back(std::move(item));
+    }
+    value = std::move(items);
+  }
+  return shortened;
+}
+
 void read_file(Reading& reading) {
   try {
     reading.file = read_agent_file(reading.netconf.config_file);
+    if (reading.file) reading.file->keys = without_doubles(reading.file->keys);
     reading.with_file = reading.file ? parse_netconf(reading.keys, &*reading.file) : reading.netconf;
   } catch (const Error& error) {
     reading.file.reset();
@@ -66,7 +83,7 @@ bool MadeOf::operator==(const MadeOf& other) const {
 }
 
 Reading read_configuration(const cni::Json& netconf) {
-  Reading reading{.keys = known_keys(netconf), .netconf = parse_netconf(netconf)};
+  Reading reading{.keys = without_doubles(known_keys(netconf)), .netconf = parse_netconf(netconf)};
   read_file(reading);
   read_networks(reading);
   return reading;

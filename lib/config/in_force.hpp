@@ -26,7 +26,7 @@ struct MadeOf {
 
 /// What netconf and files say now.
 struct Reading {
-  cni::Json keys;   ///< of the netconf, those that are ours
+  cni::Json keys;   ///< of the netconf, those that are ours; like the file's, without doubles in their lists
   Netconf netconf;  ///< of the netconf alone
   std::optional<AgentFile> file = {};
   std::optional<Netconf> with_file = {};                          ///< none where the file is wrong

@@ -348,7 +348,8 @@ std::filesystem::path parse_state_dir(const cni::Json& json) {
 
 cni::Json known_keys(const cni::Json& netconf) {
   cni::Json::object_t known;
-  for (const auto& key : keys_of_ours(netconf)) known.emplace_back(key.written, key.value);
+  for (const auto& key : keys_of_ours(netconf))
+    known.emplace_back(key.written, key.meant ? cni::Json() : key.value);
   return known;
 }
 

@@ -63,7 +63,8 @@ void check_values(const AgentFile& file);
 /// Error{wrong_config}.
 std::filesystem::path parse_state_dir(const cni::Json& json);
 
-/// The entries of `netconf` that parse_netconf reads or warns of, as they are: what is recorded of a network.
+/// The entries of `netconf` that parse_netconf reads, as they are, and with no value those that it warns of:
+/// what is recorded of a network.
 cni::Json known_keys(const cni::Json& netconf);
 
 /// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each

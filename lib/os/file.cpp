@@ -14,8 +14,6 @@ namespace ipmasq::os {
 
 namespace {
 
-constexpr std::size_t largest_file = std::size_t{1} << 20U;
-
 // Closed where the file does not exist.
 FileDescriptor open_to_read(const std::filesystem::path& path, int more_flags) {
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | more_flags));
@@ -33,10 +31,8 @@ std::string read_all(const FileDescriptor& file, const std::filesystem::path& pa
     if (got < 0) throw_errno("cannot read " + path.string());
     if (got == 0) break;
     used += static_cast<std::size_t>(got);
-    if (used > largest_file) {
-      errno = EFBIG;
-      throw_errno("cannot read " + path.string());
-    }
+    if (used > largest_file)
+      throw Error(Kind::wrong_text, "cannot read " + path.string() + ": " + text_of(EFBIG));
   }
   text.resize(used);
   return text;

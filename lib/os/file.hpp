@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -35,7 +36,11 @@ class FileDescriptor {
 /// Whether there is anything of this name, a link that leads nowhere as well. Throws Error{failed}.
 bool is_there(const std::filesystem::path& path);
 
-/// All of a file; nullopt where it does not exist. Throws Error{failed}, also for a file over 1 MiB.
+/// Bytes of a file that is read whole; what is longer is nobody's text.
+inline constexpr std::size_t largest_file = std::size_t{1} << 20U;
+
+/// All of a file; nullopt where it does not exist. Throws Error: failed, wrong_text for one over
+/// largest_file.
 std::optional<std::string> read_file(const std::filesystem::path& path);
 
 /// The same of a file that nobody else can have a hand in: throws Error{failed} for a link, for what is no

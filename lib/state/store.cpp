@@ -57,6 +57,21 @@ std::optional<net::Prefix> parse_marker_name(std::string name) {
   return parsed ? std::optional(parsed->network()) : std::nullopt;
 }
 
+// With those above it, up to `top`, nobody else's to read.
+void make_folder(const fs::path& top, const fs::path& path) {
+  if (path != top && !os::is_there(path.parent_path())) make_folder(top, path.parent_path());
+  os::make_folder(path, owner_only);
+}
+
+// What is written must be readable.
+void check_length(const std::string& text, const std::string& what) {
+  if (text.size() <= os::largest_file) return;
+  throw Error(Kind::wrong_config,
+              "what is to be recorded of " + what + " has " + std::to_string(text.size()) +
+                  " bytes: expected at most " + std::to_string(os::largest_file),
+              "write shorter lists");
+}
+
 void remove_folder(const fs::path& path) {
   if (::rmdir(path.c_str()) == 0 || errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) return;
   const int number = errno;
@@ -65,7 +80,7 @@ void remove_folder(const fs::path& path) {
   throw_errno("cannot remove the folder " + path.string());
 }
 
-void make_marker(const fs::path& path) {
+void make_marker(const fs::path& top, const fs::path& path) {
   if (os::is_there(path)) return;
   const auto make = [&path] {
     return os::FileDescriptor(
@@ -73,7 +88,7 @@ void make_marker(const fs::path& path) {
   };
   auto file = make();
   if (!file.is_open() && errno == ENOENT) {
-    os::make_folder(path.parent_path(), owner_only);
+    make_folder(top, path.parent_path());
     file = make();
   }
   if (!file.is_open()) throw_errno("cannot create " + path.string());
@@ -101,6 +116,11 @@ class Loader {
     for (const auto& attachment : network_.attachments) {
       network_.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
     }
+    network_.lacks_markers = std::ranges::any_of(network_.attachments, [this](const Attachment& each) {
+      return std::ranges::any_of(each.pod_subnets, [&](const net::Prefix& subnet) {
+        return !markers_.contains({subnet, each.id});
+      });
+    });
     for (const auto& id : network_.damaged_ids)
       network_.is_complete = network_.is_complete && marked_.contains(id);
     return std::move(network_);
@@ -141,7 +161,9 @@ class Loader {
     if (!subnet) return network_.strays.push_back(folder);
     for (const auto& name : names_in(folder)) {
       const auto id = parse_file_name(name);
-      if (!id || network_.find(*id) != nullptr) continue;
+      if (!id) continue;
+      markers_.insert({*subnet, *id});
+      if (network_.find(*id) != nullptr) continue;
       network_.pod_subnets.insert(*subnet);
       marked_.insert(*id);
       if (std::ranges::find(network_.damaged_ids, *id) != network_.damaged_ids.end()) continue;
@@ -154,6 +176,7 @@ class Loader {
   fs::path folder_;
   Network network_;
   std::set<cni::AttachmentId> marked_;
+  std::set<std::pair<net::Prefix, cni::AttachmentId>> markers_;
 };
 
 }  // namespace
@@ -175,14 +198,18 @@ bool Store::exists() const {
     if (errno == ENOENT || errno == ENOTDIR) return false;
     throw_errno("cannot look at " + folder_.string());
   }
-  const auto refuse = [this](const char* why) {
+  const auto refuse = [this](const char* why, const std::string& what_to_do) {
     throw Error(Kind::failed, "stateDir " + folder_.string() + " " + why,
-                "nothing in it can be believed: remove it, or name another stateDir");
+                "nothing in it can be believed: " + what_to_do);
   };
-  if (S_ISLNK(status.st_mode)) refuse("is a link");
-  if (!S_ISDIR(status.st_mode)) refuse("is no folder");
-  if (status.st_uid != ::geteuid()) refuse("belongs to somebody else");
-  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) refuse("can be written to by others");
+  constexpr auto aside = "move it aside, or name another stateDir";
+  if (S_ISLNK(status.st_mode)) refuse("is a link", aside);
+  if (!S_ISDIR(status.st_mode)) refuse("is no folder", aside);
+  if (status.st_uid != ::geteuid()) refuse("belongs to somebody else", aside);
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    refuse("can be written to by others",
+           "look whether all in it is your own; then chmod go-w " + folder_.string());
+  }
   return true;
 }
 
@@ -217,16 +244,21 @@ std::vector<std::string> Store::networks() const {
 }
 
 std::optional<std::string> Store::record_text(const std::string& network) const {
-  return exists() ? os::read_file(network_folder(network) / record_file) : std::nullopt;
+  try {
+    return exists() ? os::read_file(record_path(network)) : std::nullopt;
+  } catch (const Error& error) {
+    if (error.kind() == Kind::wrong_text) return std::nullopt;
+    throw;
+  }
 }
 
 std::optional<NetworkRecord> Store::record(const std::string& network) const {
-  const auto path = network_folder(network) / record_file;
-  const auto text = record_text(network);
-  if (!text) return std::nullopt;
+  const auto path = record_path(network);
   try {
-    return parse_network_record(*text);
+    const auto text = exists() ? os::read_file(path) : std::nullopt;
+    return text ? std::optional(parse_network_record(*text)) : std::nullopt;
   } catch (const Error& error) {
+    if (error.kind() == Kind::failed) throw;
     throw Error(error.kind(), path.string() + " is damaged: " + error.what());
   }
 }
@@ -242,11 +274,10 @@ std::optional<NetworkRecord> Store::undamaged_record(const std::string& network)
 
 std::optional<Attachment> Store::attachment(const std::string& network, const cni::AttachmentId& id) const {
   for (const auto& path : {attachment_file(network, id), network_folder(network) / file_name(id)}) {
-    const auto text = exists() ? os::read_file(path) : std::nullopt;
-    if (!text) continue;
     try {
-      return parse_attachment(*text, id);
-    } catch (const Error&) {
+      if (const auto text = exists() ? os::read_file(path) : std::nullopt) return parse_attachment(*text, id);
+    } catch (const Error& error) {
+      if (error.kind() != Kind::wrong_text) throw;
       return std::nullopt;
     } catch (const cni::Json::exception&) {
       return std::nullopt;
@@ -314,6 +345,10 @@ std::map<std::string, Network> Store::load() const {
   return loaded;
 }
 
+fs::path Store::record_path(const std::string& network) const {
+  return network_folder(network) / record_file;
+}
+
 fs::path Store::attachment_file(const std::string& network, const cni::AttachmentId& id) const {
   return network_folder(network) / pods_folder / file_name(id);
 }
@@ -326,6 +361,9 @@ fs::path Store::marker_folder(const std::string& network, const net::Prefix& sub
 // Hence those of an earlier attachment go first, and the new ones come last.
 void Store::save(const std::string& network, const Attachment& attachment) const {
   const auto name = file_name(attachment.id);
+  const auto text = to_text(attachment);
+  check_length(text, "the attachment of " + attachment.id.container_id + " (" + attachment.id.interface +
+                         ") to network " + network);
   const auto before = this->attachment(network, attachment.id);
   if (before) {
     for (const auto& subnet : before->pod_subnets) {
@@ -335,23 +373,25 @@ void Store::save(const std::string& network, const Attachment& attachment) const
     }
   }
   const auto path = attachment_file(network, attachment.id);
-  os::make_folder(path.parent_path(), owner_only);
+  make_folder(folder_, path.parent_path());
   if (before != attachment || !has_attachment(network, attachment.id))
-    os::put_file(path, to_text(attachment), network_folder(network));
-  for (const auto& subnet : attachment.pod_subnets) make_marker(marker_folder(network, subnet) / name);
+    os::put_file(path, text, network_folder(network));
+  mark(network, attachment.id, {attachment.pod_subnets.begin(), attachment.pod_subnets.end()});
 }
 
 void Store::save(const std::string& network, const NetworkRecord& record) const {
-  save_record_text(network, to_text(record));
+  const auto text = to_text(record);
+  check_length(text, "network " + network);
+  save_record_text(network, text);
 }
 
 void Store::save_record_text(const std::string& network, const std::string& text) const {
-  os::make_folder(network_folder(network), owner_only);
-  os::put_file(network_folder(network) / record_file, text, network_folder(network));
+  make_folder(folder_, network_folder(network));
+  os::put_file(record_path(network), text, network_folder(network));
 }
 
 void Store::forget_record(const std::string& network) const {
-  os::remove_file(network_folder(network) / record_file);
+  os::remove_file(record_path(network));
 }
 
 // The file goes last: a call that is killed before is repeated by the runtime, or by GC.
@@ -369,7 +409,12 @@ void Store::forget(const std::string& network, const cni::AttachmentId& id) cons
 
 void Store::mark(const std::string& network, const cni::AttachmentId& id,
                  const std::set<net::Prefix>& subnets) const {
-  for (const auto& subnet : subnets) make_marker(marker_folder(network, subnet) / file_name(id));
+  for (const auto& subnet : subnets) make_marker(folder_, marker_folder(network, subnet) / file_name(id));
+}
+
+void Store::restore_markers(const std::string& network) const {
+  for (const auto& [id, addresses, pod_subnets, pod, bypasses_node] : load(network).attachments)
+    mark(network, id, {pod_subnets.begin(), pod_subnets.end()});
 }
 
 void Store::forget_network(const std::string& network) const {
@@ -402,7 +447,9 @@ void Store::put_in_order(const std::string& network) const {
 }
 
 void Store::check_writable() const {
-  os::check_writable(folder_);
+  auto nearest = folder_;
+  while (!os::is_there(nearest) && nearest != nearest.root_path()) nearest = nearest.parent_path();
+  os::check_writable(nearest);
 }
 
 }  // namespace ipmasq::state

@@ -43,6 +43,7 @@ struct Network {
       {};                                  ///< of the attachments among them, or of a marker without a file
   std::set<net::Prefix> pod_subnets = {};  ///< of all attachments, also of damaged ones where markers tell
   bool is_complete = true;                 ///< false where an attachment's pod subnets are not known
+  bool lacks_markers = false;              ///< that an attachment's file tells of
   std::vector<std::filesystem::path> strays = {};  ///< that ip-masq did not write
 
   const Attachment* find(const cni::AttachmentId& id) const;
@@ -75,7 +76,7 @@ class Store {
   std::optional<NetworkRecord> record(const std::string& network) const;
   /// The same, and nullopt where it is damaged: for calls that make it anew, or do without.
   std::optional<NetworkRecord> undamaged_record(const std::string& network) const;
-  /// The bytes of a record, whatever they are; nullopt where there is none.
+  /// The bytes of a record, whatever they are; nullopt where there is none, or one too large to be ours.
   std::optional<std::string> record_text(const std::string& network) const;
   /// nullopt where there is none, or a damaged one.
   std::optional<Attachment> attachment(const std::string& network, const cni::AttachmentId& id) const;
@@ -96,7 +97,8 @@ class Store {
   Network load(const std::string& network) const;
   std::map<std::string, Network> load() const;
 
-  /// Under the shared lock only where no other call can save the same attachment.
+  /// Saving throws Error{wrong_config}, before anything is written, for what would be too large to be read
+  /// again. Under the shared lock only where no other call can save the same attachment.
   void save(const std::string& network, const Attachment& attachment) const;
   /// These need the exclusive lock. What is not there is no error.
   void save(const std::string& network, const NetworkRecord& record) const;
@@ -106,6 +108,8 @@ class Store {
   /// Marks pod subnets for an attachment whose file does not tell them.
   void mark(const std::string& network, const cni::AttachmentId& id,
             const std::set<net::Prefix>& subnets) const;
+  /// Makes the markers that are missing of attachments whose files tell their pod subnets. Reads every file.
+  void restore_markers(const std::string& network) const;
   /// The network must have no attachments. Also takes along what writes that were cut short left behind; what
   /// somebody else put there stays.
   void forget_network(const std::string& network) const;
@@ -113,7 +117,8 @@ class Store {
   /// short left behind.
   void put_in_order(const std::string& network) const;
 
-  /// Throws Error{failed} where nothing can be written here. Leaves nothing.
+  /// Throws Error{failed} where nothing can be written here, or where the folder would be made. Leaves
+  /// nothing.
   void check_writable() const;
 
   /// Whether a network may have this name here: "lock" is taken.
@@ -121,6 +126,7 @@ class Store {
 
  private:
   std::filesystem::path network_folder(const std::string& network) const { return folder_ / network; }
+  std::filesystem::path record_path(const std::string& network) const;
   std::filesystem::path attachment_file(const std::string& network, const cni::AttachmentId& id) const;
   std::filesystem::path marker_folder(const std::string& network, const net::Prefix& subnet) const;
   os::FileLock lock(os::LockKind kind, std::chrono::nanoseconds timeout) const;

@@ -18,8 +18,9 @@ class Pass {
   explicit Pass(const Node& node) : node_(node), recorded_(read_recorded(node.store)) {}
 
   SyncPass run() {
+    for (auto& [name, network] : recorded_) keep_what_nobody_tells(name, network.stored);
     for (const auto& [name, network] : recorded_) describe(name, network);
-    if (!is_all_right()) {
+    if (!failed_.empty() || !is_all_right()) {
       for (const auto& [name, network] : recorded_) settle(name, network);
       settle_together();
     }
@@ -30,6 +31,25 @@ class Pass {
   }
 
  private:
+  // Markers that were lost, and rules that stand for pods whose files were.
+  void keep_what_nobody_tells(const std::string& name, state::Network& network) {
+    try {
+      if (network.lacks_markers) node_.store.restore_markers(name);
+      if (!network.record || !network.is_complete) return;
+      auto unrecorded = standing_beside(network.wanted_subnets(), name, node_);
+      if (unrecorded.empty()) return;
+      for (const auto& subnet : unrecorded) {
+        pass_.warnings.insert("rules of " + net::to_text(subnet) + ", network " + name +
+                              ", stand of whose pods nothing is recorded here: they stay until a GC");
+      }
+      network.record->unrecorded.merge(unrecorded);
+      node_.store.save(name, *network.record);
+    } catch (const std::exception& error) {
+      failed_.insert(name);
+      pass_.problems.push_back("network " + name + ": " + error.what());
+    }
+  }
+
   void describe(const std::string& name, const RecordedNetwork& network) {
     for (const auto& problem : network.problems)
       pass_.problems.push_back("record-damaged: network " + name + ": " + problem);
@@ -87,7 +107,7 @@ class Pass {
   // One network's trouble is its own.
   void settle(const std::string& name, const RecordedNetwork& network) {
     const auto plan = network.plan();
-    if (!plan) return;
+    if (!plan || failed_.contains(name)) return;
     Transaction transaction(node_);
     try {
       node_.store.put_in_order(name);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <ostream>
+#include <utility>
 
 #include "doctor/findings.hpp"
 #include "error/error.hpp"
@@ -18,8 +19,8 @@ namespace {
 // Fills in what doctor is to know of ourselves.
 class OurSide {
  public:
-  OurSide(const state::Store& store, const Recorded& recorded, const std::filesystem::path& conf_dir)
-      : store_(store), recorded_(recorded), conf_dir_(conf_dir) {}
+  OurSide(const state::Store& store, Recorded recorded, const std::filesystem::path& conf_dir)
+      : store_(store), recorded_(std::move(recorded)), conf_dir_(conf_dir) {}
 
   doctor::Ours look() {
     for (const auto& [name, network] : recorded_) describe(name, network);
@@ -40,6 +41,10 @@ class OurSide {
     ours_.networks.push_back({name, network.backend(), {subnets.begin(), subnets.end()}});
     for (const auto& problem : network.problems) ours_.damaged_records.push_back(name + ": " + problem);
     for (const auto& attachment : network.stored.attachments) describe(name, attachment);
+    if (network.stored.record) {
+      for (const auto& subnet : network.stored.record->unrecorded)
+        ours_.unrecorded.push_back(net::to_text(subnet) + ", network " + name);
+    }
     if (network.stored.record && network.stored.record->placement.leaving) {
       ours_.on_their_way.push_back(name + ": from " +
                                    config::to_text(*network.stored.record->placement.leaving) + " to " +
@@ -77,6 +82,9 @@ class OurSide {
   void ask_kernel() {
     for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
       ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
+      const auto network = recorded_.find(source.network);
+      if (network != recorded_.end() && network->second.stored.record)
+        network->second.stored.record->unrecorded.insert(source.prefix);  // they stay
     }
     for (const auto backend : config::all_backends) {
       const auto is_on = [backend](const auto& network) {
@@ -92,7 +100,7 @@ class OurSide {
   }
 
   const state::Store& store_;
-  const Recorded& recorded_;
+  Recorded recorded_;
   const std::filesystem::path& conf_dir_;
   netfilter::RealKernel kernel_;
   doctor::Ours ours_;

@@ -66,7 +66,8 @@ class Adding {
   // Where the same container was in other pod subnets before, those that nobody else is in.
   void leave_earlier_subnets(const std::optional<state::NetworkRecord>& before, Plan& plan) const {
     const auto same = store_.attachment(network_, attachment_.id);
-    if (!same) return;
+    if (!same || same->pod_subnets == attachment_.pod_subnets) return;
+    store_.restore_markers(network_);
     for (const auto& subnet : same->pod_subnets) {
       const bool stays =
           std::ranges::find(attachment_.pod_subnets, subnet) != attachment_.pod_subnets.end() ||

@@ -18,8 +18,7 @@ std::chrono::nanoseconds lock_timeout_of(const cni::Json& netconf) {
   }
 }
 
-// One DEL. Asks the kernel for nothing, and reads no record but its own, unless it is the last of a pod
-// subnet.
+// One DEL. Asks the kernel for nothing, and reads no file but its own, unless it is the last of a pod subnet.
 class Deleting {
  public:
   Deleting(const Node& node, std::string network, cni::AttachmentId id)
@@ -28,19 +27,14 @@ class Deleting {
   void run() {
     node_.store.put_in_order(network_);
     const auto unused = subnets_that_go();
-    // A damaged one must not keep a pod from ending either: its rules may then be anywhere.
-    const auto record = node_.store.undamaged_record(network_);
-    std::set<net::Prefix> gone;
-    std::ranges::copy_if(unused, std::inserter(gone, gone.end()), [&](const net::Prefix& subnet) {
-      return !record || !record->unrecorded.contains(subnet);
-    });
+    bool is_needed = true;
     Transaction transaction(node_);
     transaction.run([&] {
-      if (!gone.empty()) take_rules_along(transaction, gone, record);
+      if (!unused.empty()) take_rules_along(transaction, unused);
       transaction.forget(network_, id_);
+      is_needed = node_.store.has_pods(network_) || has_unrecorded_pods();
     });
-    const bool keeps_rules = record && !record->unrecorded.empty();
-    if (!keeps_rules) forget_network_without_pods(node_.store, network_);
+    if (!is_needed) forget_network_without_pods(node_.store, network_);
   }
 
  private:
@@ -52,24 +46,45 @@ class Deleting {
     } else {
       for (const auto& subnet : node_.store.marked(network_, id_)) subnets.push_back(subnet);
     }
-    std::erase_if(subnets, [this](const auto& subnet) { return node_.store.is_used(network_, subnet, id_); });
+    const auto erase_used = [&] {
+      std::erase_if(subnets, [this](const auto& each) { return node_.store.is_used(network_, each, id_); });
+    };
+    erase_used();
+    // A marker too few must cost no neighbour its rules; an address of its own has no neighbours.
+    if (std::ranges::all_of(subnets, is_host)) return subnets;
+    node_.store.restore_markers(network_);
+    erase_used();
     return subnets;
   }
 
-  void take_rules_along(Transaction& transaction, const std::set<net::Prefix>& gone,
-                        const std::optional<state::NetworkRecord>& record) const {
+  bool has_unrecorded_pods() const {
+    const auto record = node_.store.undamaged_record(network_);
+    return record && !record->unrecorded.empty();
+  }
+
+  static bool is_host(const net::Prefix& subnet) { return subnet.length == net::bits(subnet.family()); }
+
+  void take_rules_along(Transaction& transaction, const std::vector<net::Prefix>& unused) const {
+    // A damaged one must not keep a pod from ending either: its rules may then be anywhere.
+    const auto record = node_.store.undamaged_record(network_);
+    std::set<net::Prefix> gone(unused.begin(), unused.end());
+    if (record) {
+      for (const auto& subnet : record->unrecorded) gone.erase(subnet);
+    }
+    if (gone.empty()) return;
     for (const auto backend : config::all_backends) {
       const bool is_on = record && record->placement.on == backend;
       const bool is_left = record && record->placement.leaving == backend;
       if (record ? is_on || is_left : node_.open(backend)->may_hold_rules())
-        transaction.apply(backend, is_left ? nothing_of(network_) : ruleset_without(gone, record));
+        transaction.apply(backend, is_left ? nothing_of(network_) : ruleset_without(gone, record, backend));
     }
   }
 
   // The chain as it was made, less what it kept for the pod subnets that go; where nobody knows, as it
   // stands.
   nat::Ruleset ruleset_without(const std::set<net::Prefix>& gone,
-                               const std::optional<state::NetworkRecord>& record) const {
+                               const std::optional<state::NetworkRecord>& record,
+                               config::Backend backend) const {
     nat::Ruleset ruleset;
     auto staying = node_.store.subnets(network_);
     for (const auto& subnet : gone) staying.erase(subnet);
@@ -81,7 +96,36 @@ class Deleting {
       }
     }
     for (const auto& subnet : gone) ruleset.gone.insert({subnet, network_});
+    const auto hosts = node_.store.hosts(network_);
+    const bool is_last = record && staying.empty() && std::ranges::includes(gone, hosts);
+    if (const auto marks = is_last ? marks_of_others(gone, backend) : std::nullopt) {
+      ruleset.yield_marks = *marks;
+      ruleset.has_all_marks = true;
+    }
     return ruleset;
+  }
+
+  // Of the other networks in a back end; nullopt where nobody knows them all, or `gone` is not all that this
+  // network has.
+  std::optional<std::vector<config::Mark>> marks_of_others(const std::set<net::Prefix>& gone,
+                                                           config::Backend backend) const {
+    std::vector<nat::Network> others;
+    std::set<std::string> names;
+    try {
+      for (const auto& source : node_.open(backend)->sources()) {
+        if (source.network != network_) names.insert(source.network);
+        if (source.network == network_ && !gone.contains(source.prefix)) return std::nullopt;
+      }
+      for (const auto& name : names) {
+        const auto record = node_.store.record(name);
+        if (!record) return std::nullopt;
+        others.push_back(
+            {.name = name, .netconf = config::as_made(record->made_of).netconf, .has_more = true});
+      }
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+    return nat::wanted_ruleset(others).yield_marks;
   }
 
   Node node_;

@@ -128,15 +128,19 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
   store.put_in_order(request.network);
 
   auto recorded = store.load(request.network);
+  if (recorded.lacks_markers) store.restore_markers(request.network);
   recorded.record = store.undamaged_record(request.network);
-  const auto living = without_stale(store, recorded, valid);
+  auto living = without_stale(store, recorded, valid);
   auto stale = ids_in(recorded);
   std::erase_if(stale, [&valid](const auto& id) { return std::ranges::find(valid, id) != valid.end(); });
 
   Attempts attempts;
   const bool nothing_is_known = !living.record && !living.has_pods() && !are_recorded(valid, living);
-  const bool rules_are_right =
-      nothing_is_known || attempts.run([&] { bring_rules_to(node, living, recorded.record, request); });
+  const bool rules_are_right = nothing_is_known || attempts.run([&] {
+    if (living.record && !are_recorded(valid, living))
+      living.record->unrecorded.merge(standing_beside(recorded.wanted_subnets(), request.network, node));
+    bring_rules_to(node, living, recorded.record, request);
+  });
   const bool may_forget =
       rules_are_right || attempts.run([&] { keep_word_of_rules(store, recorded, living); });
   if (!rules_are_right && !stale.empty()) attempts.tell(may_forget ? rules_stay : nothing_is_forgotten);

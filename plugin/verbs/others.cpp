@@ -11,7 +11,7 @@ namespace {
 void settle_where_it_moves(const Node& node, const std::string& network) {
   const auto before = node.store.record(network);
   if (!before) return;
-  Plan plan{network, config::as_made(before->made_of), node.store.subnets(network)};
+  Plan plan{network, config::as_made(before->made_of), node.store.subnets(network), false};
   for (const auto& host : node.store.hosts(network)) plan.pod_subnets.insert(host);
   if (plan.pod_subnets.empty()) return;
   const bool is_settled = !before->placement.leaving &&

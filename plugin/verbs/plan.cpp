@@ -58,20 +58,10 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
   const auto on = choose_backend(node, plan, before, netfilter::Tables::may_be_made);
   const auto other = other_than(on);
   state::NetworkRecord record{.made_of = plan.configuration.made_of, .placement = {.on = on}};
-  const auto elsewhere = standing_in(node, other, plan.network);
-  if (!elsewhere.empty()) record.placement.leaving = other;
-  if (before) {
-    record.unrecorded = before->unrecorded;
-    if (before->placement.on == other || before->placement.leaving == other) record.placement.leaving = other;
-  } else {
-    record.unrecorded = standing_in(node, on, plan.network);
-    record.unrecorded.insert(elsewhere.begin(), elsewhere.end());
-  }
-  record.unrecorded.insert(plan.without_pods.begin(), plan.without_pods.end());
-  if (plan.has_all_pods) {
-    const auto told = subnets_with_pods(node.store, plan);
-    std::erase_if(record.unrecorded, [&told](const auto& subnet) { return told.contains(subnet); });
-  }
+  const bool was_there =
+      before && (before->placement.on == other || before->placement.leaving == other);
+  if (was_there || !standing_in(node, other, plan.network).empty()) record.placement.leaving = other;
+  if (before) record.unrecorded = before->unrecorded;
   return record;
 }
 

@@ -48,8 +48,8 @@ config::Backend choose_backend(const Node& node, const Plan& plan,
 /// The pod subnets of attachments that are recorded, or to be recorded.
 std::set<net::Prefix> subnets_with_pods(const state::Store& store, const Plan& plan);
 
-/// What is to be recorded of the network while its rules are on their way: both back ends that have some.
-/// Where nothing is recorded yet, what stands in the kernel for it is found, and stays wanted.
+/// What is to be recorded of the network while its rules are on their way: both back ends that have some, as
+/// is recorded, or as the kernel says.
 state::NetworkRecord record_of(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before);
 

@@ -1,6 +1,8 @@
 #include "plugin/verbs/recorded.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 
 #include "error/error.hpp"
 
@@ -24,6 +26,34 @@ RecordedNetwork with_configuration(state::Network stored) {
     network.problems.emplace_back(error.what());
   }
   return network;
+}
+
+// What of `prefix` none of `within` covers, which lie in it.
+void add_rest(const net::Prefix& prefix, const std::vector<net::Prefix>& within,
+              std::set<net::Prefix>& rest) {
+  if (within.empty()) {
+    rest.insert(prefix);
+    return;
+  }
+  if (std::ranges::find(within, prefix) != within.end()) return;
+  auto second = prefix.address;
+  second.bytes.at(prefix.length / 8) |= static_cast<std::uint8_t>(0x80U >> prefix.length % 8);
+  for (const auto& half :
+       {net::network_of(prefix.address, prefix.length + 1), net::network_of(second, prefix.length + 1)}) {
+    std::vector<net::Prefix> within_half;
+    std::ranges::copy_if(within, std::back_inserter(within_half),
+                         [&half](const auto& each) { return half.contains(each); });
+    add_rest(half, within_half, rest);
+  }
+}
+
+void add_rest(const net::Prefix& prefix, const std::set<net::Prefix>& known, std::set<net::Prefix>& rest) {
+  const auto holds = [&prefix](const auto& each) { return each.contains(prefix); };
+  if (known.contains(prefix) || std::ranges::any_of(known, holds)) return;
+  std::vector<net::Prefix> within;
+  std::ranges::copy_if(known, std::back_inserter(within),
+                       [&prefix](const auto& each) { return prefix.contains(each); });
+  add_rest(prefix, within, rest);
 }
 
 nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend> backend) {
@@ -62,13 +92,31 @@ Recorded read_recorded(const state::Store& store) {
   return recorded;
 }
 
+std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const std::string& network,
+                                      const Node& node) {
+  std::set<net::Prefix> found;
+  for (const auto backend : config::all_backends) {
+    const auto opened = node.open(backend);
+    if (!opened->may_hold_rules()) continue;
+    for (const auto& source : opened->sources()) {
+      if (source.network == network) add_rest(source.prefix, known, found);
+    }
+  }
+  return found;
+}
+
 std::vector<nat::Source> unrecorded_sources(netfilter::Kernel& kernel, const Recorded& recorded) {
+  std::map<std::string, std::set<net::Prefix>> known;
+  for (const auto& [name, network] : recorded) known[name] = network.stored.wanted_subnets();
   std::vector<nat::Source> found;
   for (const auto backend : config::all_backends) {
     const auto opened = kernel.open(backend, std::chrono::nanoseconds{0});
     if (!opened->may_hold_rules()) continue;
-    std::ranges::copy_if(opened->sources(), std::back_inserter(found),
-                         [&recorded](const nat::Source& each) { return !recorded.contains(each.network); });
+    for (const auto& source : opened->sources()) {
+      std::set<net::Prefix> rest;
+      add_rest(source.prefix, known[source.network], rest);
+      for (const auto& prefix : rest) found.push_back({prefix, source.network});
+    }
   }
   return found;
 }

@@ -35,8 +35,12 @@ nat::Ruleset ruleset_of(const Recorded& recorded);
 /// is on it.
 nat::Ruleset ruleset_of(const Recorded& recorded, config::Backend backend);
 
-/// Sources of ours that stand in the kernel for networks that nothing is recorded of: pods whose record was
-/// lost, or those of another stateDir. Makes no table. Throws Error.
+/// Pod subnets of `network` whose rules stand in the kernel, less what of them `known` covers: of pods whose
+/// record was lost, or those of another stateDir. Makes no table. Throws Error.
+std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const std::string& network,
+                                      const Node& node);
+
+/// Sources of ours that stand in the kernel and that nothing is recorded of. Makes no table. Throws Error.
 std::vector<nat::Source> unrecorded_sources(netfilter::Kernel& kernel, const Recorded& recorded);
 
 }  // namespace ipmasq::plugin

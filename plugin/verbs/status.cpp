@@ -49,7 +49,8 @@ class Asking {
     const Node node{kernel_, store_, reading.netconf.lock_timeout};
     const auto backend = choose_backend(node, plan, record, Tables::stay);
     check_that_kernel_takes(*node.open(backend), plan);
-    const auto lock = store_.lock_shared(reading.netconf.lock_timeout);
+    std::optional<os::FileLock> lock;
+    if (store_.exists()) lock.emplace(store_.lock_shared(reading.netconf.lock_timeout));
     store_.check_writable();
     const bool is_undone = backend == config::Backend::iptables && plan.configuration.netconf.backend &&
                            kernel_.preferred(ruleset_of(plan), Tables::stay) == config::Backend::nftables;

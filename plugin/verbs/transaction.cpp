@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "error/error.hpp"
+#include "plugin/verbs/recorded.hpp"
 
 namespace ipmasq::plugin {
 
@@ -74,19 +75,42 @@ void Transaction::apply(config::Backend backend, const nat::Ruleset& ruleset) {
   way_back_.push_back(std::move(change.undo));
 }
 
+// By files and markers alike.
+std::set<net::Prefix> Transaction::subnets_told(const std::string& network) const {
+  node_.store.restore_markers(network);
+  auto subnets = node_.store.subnets(network);
+  subnets.merge(node_.store.hosts(network));
+  return subnets;
+}
+
+// A back end that the network leaves, or comes to, gets all that it has: what stands and nobody tells of is
+// of pods that may live.
 void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) {
   auto record = record_of(node_, plan, before);
+  auto wanted = plan;
+  const bool moves = !before || before->placement.on != record.placement.on || record.placement.leaving;
+  if (moves) {
+    auto told = subnets_told(plan.network);
+    auto known = told;
+    known.insert(plan.gone.begin(), plan.gone.end());
+    if (before) known.insert(before->unrecorded.begin(), before->unrecorded.end());
+    if (!before || !plan.has_all_subnets)
+      record.unrecorded.merge(standing_beside(known, plan.network, node_));
+    if (!plan.has_all_subnets) {
+      for (const auto& subnet : plan.gone) told.erase(subnet);
+      wanted.pod_subnets.merge(told);
+      wanted.has_all_subnets = true;
+    }
+  }
+  record.unrecorded.insert(plan.without_pods.begin(), plan.without_pods.end());
+  if (plan.has_all_pods) {
+    const auto with_pods = subnets_with_pods(node_.store, plan);
+    std::erase_if(record.unrecorded, [&](const auto& subnet) { return with_pods.contains(subnet); });
+  }
+  wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
+
   save(plan.network, record, before);
   for (const auto& attachment : plan.attachments) save(plan.network, attachment);
-
-  auto wanted = plan;
-  wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
-  const bool moves = !before || before->placement.on != record.placement.on;
-  if (moves && !plan.has_all_subnets) {
-    const auto hosts = node_.store.hosts(plan.network);
-    wanted.pod_subnets.insert(hosts.begin(), hosts.end());
-    wanted.has_all_subnets = true;
-  }
   apply(record.placement.on, ruleset_of(wanted));
   if (!record.placement.leaving) return;
   apply(*record.placement.leaving, nothing_of(plan.network));

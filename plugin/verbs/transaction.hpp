@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ class Transaction {
 
  private:
   std::string roll_back();
+  std::set<net::Prefix> subnets_told(const std::string& network) const;
 
   Node node_;
   std::vector<std::function<void()>> way_back_;

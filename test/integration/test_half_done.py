@@ -202,3 +202,79 @@ def test_rules_of_ours_that_somebody_changed_make_explain_careful(node):
     assert answer["warnings"][0].endswith(": ip-masq sync puts them right")
     node.tool("sync")
     assert "warnings" not in json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))
+
+
+def collect_garbage(node, *valid):
+    attachments = [{"containerID": container, "ifname": "eth0"} for container in valid]
+    node.do("GC", None, node.netconf(version="1.1.0", ips=None, **{"cni.dev/valid-attachments": attachments}))
+
+
+def findings(node):
+    node.sysctl(net__ipv4__ip_forward=1)
+    found = json.loads(node.tool("doctor", "-o", "json", check=False))["findings"]
+    return [(finding["name"], finding["where"]) for finding in found]
+
+
+def test_markers_that_are_lost_come_back_and_cost_no_pod_its_rules(node):
+    node.add("pod-1")
+    node.add("pod-2", ips=["10.244.1.6/24"])
+    before = node.files()
+    shutil.rmtree(node.state / "cbr0/subnets")
+    assert node.tool("sync") == "all rules are as they should be\n"
+    assert node.files() == before
+    shutil.rmtree(node.state / "cbr0/subnets")
+    node.delete("pod-2")
+    assert node.save() == node.expected(CBR0)
+    node.delete("pod-1")
+    assert (node.save(), list(node.files())) == (node.expected(), ["lock"])
+
+
+def test_rules_of_pods_whose_files_are_lost_stay_and_are_told_until_a_gc_knows_better(node):
+    node.add("pod-1")
+    for kind in ("pods", "subnets"):
+        shutil.rmtree(node.state / "cbr0" / kind)
+    told = [("rules-without-record", ["10.244.1.0/24, network cbr0"])]
+    assert findings(node) == told
+    assert node.tool("sync") == ("all rules are as they should be\n"
+                                 "warning: rules of 10.244.1.0/24, network cbr0, stand of whose pods nothing is recorded here: "
+                                 "they stay until a GC\n")
+    assert (node.save(), findings(node)) == (node.expected(CBR0), told)
+    node.add("pod-2", ips=["10.244.2.5/24"])
+    node.delete("pod-2")
+    collect_garbage(node, "pod-1")
+    assert (node.save(), findings(node)) == (node.expected(CBR0), told)
+    node.add("pod-1")
+    collect_garbage(node, "pod-1")
+    assert (node.save(), findings(node)) == (node.expected(CBR0), [])
+    node.delete("pod-1")
+    assert (node.save(), list(node.files())) == (node.expected(), ["lock"])
+
+
+def test_the_marks_of_a_network_go_with_its_last_pod(node):
+    node.add("pod-1")
+    node.add("pod-2", name="other", ips=["10.3.0.5/24"], yieldMarks=["0x100/0x100", "0x2000/0x2000"])
+    node.delete("pod-2", name="other")
+    assert (node.save(), node.check("pod-1")) == (node.expected(CBR0), None)
+    node.add("pod-2", name="other", ips=["10.3.0.5/24"], yieldMarks=["0x100/0x100"])
+    node.delete("pod-1")
+    assert node.check("pod-2", name="other", ips=["10.3.0.5/24"], yieldMarks=["0x100/0x100"]) is None
+    node.delete("pod-2", name="other")
+    assert node.save() == node.expected()
+
+
+def test_a_record_too_large_to_be_read_is_told_and_written_anew(node):
+    node.add("pod-1")
+    path = node.state / "cbr0/network.json"
+    path.write_text(" " * 2_000_000)
+    assert [name for name, _ in findings(node)] == ["record-damaged"]
+    node.add("pod-2", ips=["10.244.1.6/24"])
+    assert (findings(node), node.save()) == ([], node.expected(CBR0))
+    path.write_text(" " * 2_000_000)
+    node.delete("pod-1")
+    node.delete("pod-2")
+    assert (node.save(), list(node.files())) == (node.expected(), ["lock"])
+
+
+def test_status_makes_nothing_on_a_node_without_pods(node):
+    assert node.call("STATUS", None, node.netconf(version="1.1.0")).error is None
+    assert not node.state.exists()

@@ -183,7 +183,7 @@ TEST_CASE("what is recorded of a netconf is what is ours") {
   CHECK(known_keys(
             cni::Json::parse(
                 R"({"name":"n","catchAll":false,"prevResult":{},"lockTimeout":"1s","x":1,"catchALL":true})"))
-            .dump() == R"({"catchAll":false,"lockTimeout":"1s","catchALL":true})");
+            .dump() == R"({"catchAll":false,"lockTimeout":"1s","catchALL":null})");
 }
 
 }  // namespace ipmasq::config

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "error/error.hpp"
 #include "os/file.hpp"
 #include "temporary_folder.hpp"
 #include "texts.hpp"
@@ -81,7 +82,9 @@ TEST_CASE("what is saved is loaded, in files that only root reads") {
 
   const auto state = folder.path() / "deep" / "state";
   CHECK(mode(state) == fs::perms::owner_all);
-  CHECK(mode(state / "cbr0") == fs::perms::owner_all);
+  for (const auto* const inside :
+       {"cbr0", "cbr0/pods", "cbr0/subnets", "cbr0/subnets/10.244.1.0_24", "cbr0/hosts"})
+    CHECK(mode(state / inside) == fs::perms::owner_all);
   CHECK(mode(state / "cbr0/pods/a:eth0") == (fs::perms::owner_read | fs::perms::owner_write));
   CHECK(tree(state) == R"(cbr0/
 cbr0/hosts/
@@ -125,6 +128,22 @@ TEST_CASE("a damaged attachment is named with the reason, and its pod subnet is 
 
   write(pods / "unmarked:eth0", "");
   CHECK_FALSE(store.load("n").is_complete);
+}
+
+TEST_CASE("markers that are lost are told, and made again") {
+  const test::TemporaryFolder folder;
+  const Store store(folder.path());
+  for (const auto* const container : {"a", "b"}) store.save("n", attachment(container, "10.244.1.5/24"));
+  const auto before = tree(folder.path());
+  CHECK_FALSE(store.load("n").lacks_markers);
+  fs::remove(folder.path() / "n/subnets/10.244.1.0_24/b:eth0");
+  CHECK(store.load("n").lacks_markers);
+  store.restore_markers("n");
+  CHECK(tree(folder.path()) == before);
+  fs::remove_all(folder.path() / "n/subnets");
+  store.restore_markers("n");
+  CHECK(tree(folder.path()) == before);
+  CHECK(mode(folder.path() / "n/subnets") == fs::perms::owner_all);
 }
 
 TEST_CASE("a network that is forgotten leaves nothing behind but what is somebody else's") {
@@ -205,8 +224,18 @@ TEST_CASE("a state folder that somebody else can have a hand in is not believed"
   fs::create_directory(state);
   CHECK(store.exists());
   const auto said = [&] { return test::error_of([&] { store.load(); }); };
+  const auto advice = [&]() -> std::string {
+    try {
+      store.exists();
+      return "";
+    } catch (const Error& error) {
+      return error.details();
+    }
+  };
   fs::permissions(state, fs::perms::owner_all | fs::perms::group_write);
   CHECK(said() == "5: stateDir " + state.string() + " can be written to by others");
+  CHECK(advice() == "nothing in it can be believed: look whether all in it is your own; then chmod go-w " +
+                        state.string());
   fs::permissions(state, fs::perms::owner_all | fs::perms::others_write);
   CHECK(said() == "5: stateDir " + state.string() + " can be written to by others");
   fs::permissions(state, fs::perms::owner_all | fs::perms::group_read | fs::perms::others_read);
@@ -219,6 +248,7 @@ TEST_CASE("a state folder that somebody else can have a hand in is not believed"
   fs::remove(state);
   fs::create_directory_symlink(folder.path(), state);
   CHECK(said() == "5: stateDir " + state.string() + " is a link");
+  CHECK(advice() == "nothing in it can be believed: move it aside, or name another stateDir");
   CHECK(test::error_of([&] { store.lock_exclusive(std::chrono::seconds(0)); }) ==
         "5: stateDir " + state.string() + " is a link");
 }
@@ -238,7 +268,7 @@ TEST_CASE("a lock that is held is waited for, and given up") {
 }
 
 TEST_CASE("a file too large to be ours is an error, not a read without end") {
-  CHECK(test::error_of([] { os::read_file("/dev/zero"); }) == "5: cannot read /dev/zero: File too large");
+  CHECK(test::error_of([] { os::read_file("/dev/zero"); }) == "6: cannot read /dev/zero: File too large");
 }
 
 }  // namespace ipmasq::state

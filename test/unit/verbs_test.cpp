@@ -380,6 +380,126 @@ TEST_CASE("a record that is damaged is made anew, and its rules go wherever they
   }
 }
 
+TEST_CASE("a marker that is lost costs no pod its rules") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  CHECK(runtime.add("b", "10.1.2.5/24").empty());
+  CHECK(runtime.add("c", "10.1.2.6/24").empty());
+  CHECK(runtime.add("d", "10.9.1.5/24", "other").empty());
+  for (const auto* const network : {"cbr0", "other"})
+    std::filesystem::remove_all(runtime.folder.path() / network / "subnets");
+  SUBCASE("by a DEL") {
+    CHECK(runtime.del("c").empty());
+    CHECK(runtime.in_kernel() == "10.1.1.0/24 10.1.2.0/24 10.9.1.0/24 ");
+    CHECK(runtime.del("b").empty());
+    CHECK(runtime.del("a").empty());
+    CHECK(runtime.in_kernel() == "10.9.1.0/24 ");
+  }
+  SUBCASE("by an ADD of the same container elsewhere") {
+    CHECK(runtime.add("c", "10.1.3.6/24").empty());
+    CHECK(runtime.in_kernel() == "10.1.1.0/24 10.1.2.0/24 10.1.3.0/24 10.9.1.0/24 ");
+  }
+  SUBCASE("by a GC") {
+    CHECK(runtime.gc(R"([{"containerID":"b","ifname":"eth0"}])").empty());
+    CHECK(runtime.in_kernel() == "10.1.2.0/24 10.9.1.0/24 ");
+    CHECK(runtime.del("b").empty());
+    CHECK(runtime.in_kernel() == "10.9.1.0/24 ");
+  }
+  SUBCASE("by a move") {
+    runtime.kernel.prefers = Backend::nftables;
+    CHECK(runtime.add("e", "10.1.4.5/24").empty());
+    CHECK(runtime.in(Backend::nftables) == "10.1.1.0/24 10.1.2.0/24 10.1.4.0/24 ");
+    CHECK(runtime.add("f", "10.9.1.6/24", "other").empty());
+    CHECK(runtime.in(Backend::nftables) == "10.1.1.0/24 10.1.2.0/24 10.1.4.0/24 10.9.1.0/24 ");
+    CHECK(runtime.in(Backend::iptables).empty());
+  }
+}
+
+TEST_CASE("after the loss of pods' files their rules stay until a GC whose pods are all recorded") {
+  Runtime runtime;
+  for (const auto* const number : {"1", "2"})
+    CHECK(runtime.add(number, std::string("10.1.") + number + ".5/24").empty());
+  for (const auto* const kind : {"pods", "subnets"})
+    std::filesystem::remove_all(runtime.folder.path() / "cbr0" / kind);
+  constexpr auto first = R"([{"containerID":"1","ifname":"eth0"}])";
+  SUBCASE("whatever GC it is") {
+    CHECK(runtime.gc(first).empty());
+    CHECK(runtime.in_kernel() == "10.1.1.0/24 10.1.2.0/24 ");
+    CHECK(runtime.recorded() == "cbr0 on iptables: +10.1.1.0/24 +10.1.2.0/24");
+  }
+  SUBCASE("though the network moves") {
+    runtime.kernel.prefers = Backend::nftables;
+    CHECK(runtime.add("3", "10.1.3.5/24").empty());
+    CHECK(runtime.in(Backend::iptables).empty());
+    CHECK(runtime.in_kernel() == "10.1.1.0/24 10.1.2.0/24 10.1.3.0/24 ");
+    CHECK(runtime.recorded() == "cbr0 on nftables: 3 +10.1.1.0/24 +10.1.2.0/24");
+    CHECK(runtime.del("3").empty());
+    CHECK(runtime.recorded() == "cbr0 on nftables: +10.1.1.0/24 +10.1.2.0/24");
+  }
+  CHECK(runtime.add("1", "10.1.1.5/24").empty());
+  CHECK(runtime.gc(first).empty());
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 ");
+  CHECK(runtime.del("1").empty());
+  CHECK(runtime.in_kernel().empty());
+}
+
+TEST_CASE("after the loss of a network's record nothing stays of the pods whose files tell of them") {
+  Runtime runtime;
+  for (const auto* const number : {"1", "2"})
+    CHECK(runtime.add(number, std::string("10.1.") + number + ".5/24").empty());
+  std::filesystem::remove(runtime.folder.path() / "cbr0/network.json");
+  CHECK(runtime.add("3", "10.1.3.5/24").empty());
+  CHECK(runtime.recorded() == "cbr0 on iptables: 1 2 3");
+  for (const auto* const number : {"1", "2", "3"}) CHECK(runtime.del(number).empty());
+  CHECK(runtime.in_kernel().empty());
+}
+
+TEST_CASE("what is recorded can be read again, or is refused before anything is written") {
+  Runtime runtime;
+  const auto with_list = [](const std::string& items) { return R"(,"nonMasqueradeCIDRs":[)" + items + "]"; };
+  std::string doubles = "\"10.0.0.0/8\"";
+  for (int count = 0; count < 100'000; ++count) doubles += ",\"10.0.0.0/8\"";
+  CHECK(runtime
+            .add("a", "10.1.1.5/24", "cbr0",
+                 with_list(doubles) + R"(,"catchALL":")" + std::string(2'000'000, 'x') + "\"")
+            .empty());
+  CHECK(std::filesystem::file_size(runtime.folder.path() / "cbr0/network.json") < 1000);
+  CHECK(runtime.del("a").empty());
+
+  std::string spellings;
+  for (unsigned count = 0; count < 60'000; ++count) {
+    std::string text = "abcd:efab:cdef:abcd:efab::/80";
+    unsigned letter = 0;
+    for (auto& each : text) {
+      const bool is_letter = each >= 'a' && each <= 'f';
+      if (is_letter && (count >> letter++ % 16 & 1U) != 0) each = static_cast<char>(each - 'a' + 'A');
+    }
+    spellings += (count == 0 ? "\"" : ",\"") + text + "\"";
+  }
+  CHECK(runtime.add("a", "10.1.1.5/24", "cbr0", with_list(spellings))
+            .starts_with("7: what is to be recorded of network cbr0 has "));
+  CHECK(runtime.recorded().empty());
+  CHECK_FALSE(std::filesystem::exists(runtime.folder.path() / "cbr0"));
+}
+
+TEST_CASE("a record too large to be read keeps no pod from starting or ending") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  CHECK(runtime.add("b", "10.1.1.6/24").empty());
+  const auto path = runtime.folder.path() / "cbr0/network.json";
+  std::ofstream(path) << std::string(2'000'000, ' ');
+  SUBCASE("an ADD writes it anew") {
+    CHECK(runtime.add("c", "10.1.1.7/24").empty());
+    CHECK(runtime.recorded() == "cbr0 on iptables: a b c");
+    CHECK(runtime.del("c").empty());
+  }
+  CHECK(runtime.del("b").empty());
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 ");
+  CHECK(runtime.del("a").empty());
+  CHECK(runtime.in_kernel().empty());
+  CHECK(runtime.recorded().empty());
+}
+
 TEST_CASE("a network cannot have the name of the lock") {
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24", "lock") ==
