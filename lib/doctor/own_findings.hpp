@@ -11,8 +11,8 @@ namespace ipmasq::doctor {
 /// Appends them in the order in which one would mend them.
 void find_own_findings(const Facts& facts, std::vector<Finding>& findings);
 
-/// While pods are not adopted others' rules are all that they have: the findings about those say so instead of
-/// how to remove them.
+/// While pods are not adopted others' rules are all that they have: the findings about those say so instead
+/// of how to remove them.
 void adopt_before_removing(const Ours& ours, std::vector<Finding>& findings);
 
 }  // namespace ipmasq::doctor

@@ -3,55 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 #include <utility>
 
+#include "nat/hook_order.hpp"
 #include "nat/nftables_rules.hpp"
+#include "nat/packet.hpp"
 
 namespace ipmasq::nat {
 
 namespace {
 
 using Kind = Contradiction::Kind;
-
-enum class Answer { no, may, yes };
-
-Answer opposite(Answer answer) {
-  return answer == Answer::yes ? Answer::no : answer == Answer::no ? Answer::yes : Answer::may;
-}
-
-Answer both(Answer left, Answer right) {
-  return std::min(left, right);
-}
-
-Answer inverted_if(bool inverted, Answer answer) {
-  return inverted ? opposite(answer) : answer;
-}
-
-// linux/netfilter_ipv4.h: where connections are tracked, and where NAT is. The nat chains of all, iptables'
-// as well, are asked there whatever priorities they have, which order them among themselves (nf_nat_core.c:
-// nf_nat_register_fn).
-constexpr std::int32_t conntrack_priority = -200;
-constexpr std::int32_t destination_nat_priority = -100;
-constexpr std::int32_t source_nat_priority = 100;
-
-std::int32_t nat_priority(Hook hook) {
-  return hook == Hook::prerouting ? destination_nat_priority : source_nat_priority;
-}
-
-// Where packets meet a base chain: these are in their order. Of a chain beside NAT, nobody can tell: what was
-// registered last comes first.
-using Position = std::tuple<Hook, std::int32_t, bool, std::int32_t>;
-
-Position position_of(const ForeignChain& base) {
-  return base.is_nat ? Position{base.hook, nat_priority(base.hook), true, base.priority}
-                     : Position{base.hook, base.priority, false, 0};
-}
-
-bool is_beside_nat(const ForeignChain& base) {
-  return !base.is_nat && base.priority == nat_priority(base.hook);
-}
 
 // What others do to mark what they masquerade themselves: packets for services, which are told by matches
 // that cannot always be read (ipsets).
@@ -62,71 +27,11 @@ bool is_of_services(const ForeignRule& rule) {
   return std::ranges::find(chains_of_services, rule.chain) != chains_of_services.end();
 }
 
-// ---- addresses
-
-net::Range hull(const std::string& first, const std::string& last, net::Family family, unsigned at) {
-  const auto size = net::bits(family) / 8;
-  net::Range range{{family, {}}, {family, {}}};
-  std::copy_n(first.begin() + at, size, range.first.bytes.begin());
-  std::copy_n(last.begin() + at, size, range.last.bytes.begin());
-  return range;
-}
-
-bool overlaps(const net::Range& left, const net::Range& right) {
-  return left.first.family == right.first.family && left.first <= right.last && right.first <= left.last;
-}
-
-bool covers(const net::Range& outer, const net::Range& inner) {
-  return outer.first.family == inner.first.family && outer.first <= inner.first && inner.last <= outer.last;
-}
-
-// Addresses of a packet, of which one or many are asked about.
-class Addresses {
- public:
-  explicit Addresses(const std::vector<net::Prefix>& prefixes) {
-    for (const auto& prefix : prefixes) ranges_.push_back(net::range_of(prefix));
-    std::ranges::sort(ranges_);
-    // Prefixes lie beside or within one another.
-    const auto within = [](const net::Range& outer, const net::Range& inner) { return covers(outer, inner); };
-    ranges_.erase(std::unique(ranges_.begin(), ranges_.end(), within), ranges_.end());
-  }
-
-  // Whether they lie in a range: some of them is "may".
-  Answer lie_in(const net::Range& range) const {
-    const auto first =
-        std::ranges::lower_bound(ranges_, range.first, {}, [](const net::Range& each) { return each.last; });
-    if (first == ranges_.end() || !overlaps(*first, range)) return Answer::no;
-    return covers(range, {ranges_.front().first, ranges_.back().last}) ? Answer::yes : Answer::may;
-  }
-
- private:
-  std::vector<net::Range> ranges_;
-};
-
-// ---- the packet on its way
-
-struct PacketMark {
-  std::uint32_t value = 0;
-  std::uint32_t unknown = 0;  // bits
-
-  auto operator<=>(const PacketMark&) const = default;
-
-  Answer has(const config::Mark& mark) const {
-    if (((value ^ mark.value) & mark.mask & ~unknown) != 0) return Answer::no;
-    return (unknown & mark.mask) != 0 ? Answer::may : Answer::yes;
-  }
-
-  void change(const MarkChange& by, std::uint32_t unknown_of_connection, Answer certainty) {
-    const auto after = (value & by.keep) ^ by.flip;
-    const auto unknown_after = (unknown & by.keep) | by.unknown | (by.restored & unknown_of_connection);
-    if (certainty == Answer::yes) {
-      value = after;
-      unknown = unknown_after;
-    } else {
-      unknown |= unknown_after | (value ^ after);
-    }
-  }
-};
+// How far others are followed: chains that lead from one to the next, ways that lead into them, and rules
+// that are met in all. A node with 40,000 rules has far fewer.
+constexpr std::size_t most_depth = 500;
+constexpr std::size_t most_visits = 200'000;
+constexpr std::size_t most_rules = 4'000'000;
 
 // What a walk through a chain came to: whether the packet went no further in it and in those that led there.
 struct Visit {
@@ -134,15 +39,51 @@ struct Visit {
   PacketMark mark;
 };
 
+// Of each rule and kind one is told, certain where any of them is.
+class Told {
+ public:
+  void add(Contradiction found, const ForeignRule& rule) {
+    const auto [before, is_new] = places_.try_emplace({found.kind, &rule}, all_.size());
+    if (is_new) {
+      all_.push_back(std::move(found));
+    } else if (found.is_certain && !all_[before->second].is_certain) {
+      all_[before->second] = std::move(found);
+    }
+  }
+  std::vector<Contradiction> all() { return std::move(all_); }
+
+ private:
+  std::map<std::pair<Kind, const ForeignRule*>, std::size_t> places_;
+  std::vector<Contradiction> all_;
+};
+
+std::string fix_of(Kind kind, const ForeignRule& rule) {
+  const auto removal = delete_command(rule);
+  return kind == Kind::yield_mark_set
+             ? "have its owner use another bit, or take the mark out of yieldMarks; or take it away: " +
+                   removal
+             : "have its owner spare the pods, or take it away: " + removal;
+}
+
+std::string text_of(Fate fate) {
+  switch (fate) {
+    case Fate::kept:
+      return "kept";
+    case Fate::masqueraded:
+      return "masqueraded";
+    case Fate::left_alone:
+      return "left alone";
+  }
+  return "";
+}
+
 class Walk {
  public:
   Walk(const Foreign& foreign, const OurPlace& ours, const Flow& flow)
-      : foreign_(foreign), ours_(ours), flow_(flow), sources_(flow.sources) {
+      : foreign_(foreign), ours_(ours), flow_(flow), packet_(foreign, flow), fate_(flow.fate) {
     for (const auto& rule : foreign.rules) {
       chains_[place(rule.program, rule.family, rule.table, rule.chain)].push_back(&rule);
     }
-    for (const auto& set : foreign.sets) sets_[place("nft", set.family, set.table, set.name)] = &set;
-    if (flow.destination) destination_ = *flow.destination;
   }
 
   std::vector<Contradiction> run() {
@@ -154,7 +95,7 @@ class Walk {
       if (is_of_family(base.program, base.family)) enter(base);
     }
     ask_ours();
-    return std::move(found_);
+    return told_.all();
   }
 
  private:
@@ -169,15 +110,13 @@ class Walk {
     return program + '\0' + family + '\0' + table + '\0' + name;
   }
 
-  net::Family family() const { return flow_.sources.front().family(); }
-
   // Among nat chains.
   std::int32_t our_priority() const {
     return ours_.is_nftables ? nftables::base_priority : source_nat_priority;
   }
 
   bool is_of_family(const std::string& program, const std::string& name) const {
-    const bool is_ipv4 = family() == net::Family::ipv4;
+    const bool is_ipv4 = packet_.family() == net::Family::ipv4;
     if (program != "nft") return program.starts_with(is_ipv4 ? "iptables" : "ip6tables");
     return name != (is_ipv4 ? "ip6" : "ip");
   }
@@ -187,112 +126,21 @@ class Walk {
     visits_.clear();
     if (base.is_nat && translated_in_ == base.hook) return;
     const auto is_tracked = base.is_nat ? opposite(untracked_) : Answer::yes;
-    const auto certainty = both(is_tracked, passes_device_of(base));
+    const auto comes = is_tied(base) ? Answer::may : doubt_;
+    const auto certainty = both(both(is_tracked, comes), packet_.enters(base));
     if (certainty == Answer::no) return;
     const auto visit = walk(base.program, base.family, base.table, base.chain, {certainty});
     mark_ = visit.mark;
   }
 
-  Answer passes_device_of(const ForeignChain& base) const {
-    auto answer = base.devices.empty() ? Answer::yes : Answer::no;
-    for (const auto& device : base.devices) {
-      answer = std::max(answer, base.hook == Hook::ingress ? comes_by(device)
-                                                           : is_interface({device}, flow_.out_interface));
-    }
-    return answer;
-  }
-
-  // By one of several devices is "may"; on a bridge, connections may have been tracked at its port already.
-  Answer comes_by(const std::string& device) const {
-    if (flow_.in_devices.empty()) return Answer::may;
-    auto answer = Answer::no;
-    for (const auto& each : flow_.in_devices) answer = std::max(answer, is_interface({device}, each));
-    return flow_.in_devices.size() > 1 ? both(answer, Answer::may) : answer;
-  }
-
-  // ---- matches
-
-  Answer holds(const ForeignRule& rule) const {
-    if (rule.to_local || rule.from_local || (rule.only && *rule.only != family())) return Answer::no;
-    auto answer = rule.other_matches.empty() ? Answer::yes : Answer::may;
-    if (rule.source) {
-      const auto range = net::range_of(rule.source->value);
-      answer = both(answer, inverted_if(rule.source->inverted, sources_.lie_in(range)));
-    }
-    if (rule.destination) answer = both(answer, destination_lies_in(*rule.destination));
-    if (rule.in_interface) answer = both(answer, is_interface(*rule.in_interface, flow_.in_interface));
-    if (rule.out_interface) answer = both(answer, is_interface(*rule.out_interface, flow_.out_interface));
-    if (rule.protocol) answer = both(answer, Answer::may);
-    if (rule.mark) answer = both(answer, inverted_if(rule.mark->inverted, mark_.has(rule.mark->value)));
-    for (const auto& lookup : rule.lookups) {
-      if (answer == Answer::no) break;
-      answer = both(answer, is_in_set(rule, lookup));
-    }
-    return answer;
-  }
-
-  Answer destination_lies_in(const Match<net::Prefix>& match) const {
-    const auto& prefix = match.value;
-    if (prefix.family() != family()) return inverted_if(match.inverted, Answer::no);
-    if (destination_) {
-      return inverted_if(match.inverted, prefix.contains(*destination_) ? Answer::yes : Answer::no);
-    }
-    const bool is_the_nodes =
-        prefix.length == net::bits(family()) && flow_.node_addresses.contains(prefix.address);
-    return inverted_if(match.inverted, is_the_nodes ? Answer::no : Answer::may);
-  }
-
-  static Answer is_interface(const Match<std::string>& match, const std::optional<std::string>& known) {
-    const auto& name = match.value;
-    const bool is_start = name.ends_with('+');
-    auto answer = Answer::may;
-    if (name == "lo") {
-      answer = Answer::no;
-    } else if (known) {
-      const bool is_it = is_start ? known->starts_with(name.substr(0, name.size() - 1)) : *known == name;
-      answer = is_it ? Answer::yes : Answer::no;
-    }
-    return inverted_if(match.inverted, answer);
-  }
-
-  const ForeignSet* set_of(const ForeignRule& rule, const Lookup& lookup) const {
-    const auto found = sets_.find(place("nft", rule.family, rule.table, lookup.set));
-    return found == sets_.end() ? nullptr : found->second;
-  }
-
-  // Whether the packet's addresses are those of an element; the rest of its key is not told.
-  Answer is_element(const ForeignElement& element, const Lookup& lookup) const {
-    const auto size = net::bits(family()) / 8;
-    const bool is_whole = element.first.size() == size && element.last.size() == size;
-    auto answer = is_whole && (lookup.source_at || lookup.destination_at) ? Answer::yes : Answer::may;
-    const auto has = [&](const std::optional<unsigned>& at) {
-      return at && element.first.size() >= *at + size && element.last.size() >= *at + size;
+  // Of nat chains of one priority that have rules, nobody can tell which one translates.
+  bool is_tied(const ForeignChain& base) const {
+    const auto is_at_its_place = [&](const ForeignChain& each) {
+      return each.is_nat && position_of(each) == position_of(base) &&
+             is_of_family(each.program, each.family) &&
+             chains_.contains(place(each.program, each.family, each.table, each.chain));
     };
-    if (has(lookup.source_at)) {
-      answer = both(answer, sources_.lie_in(hull(element.first, element.last, family(), *lookup.source_at)));
-    }
-    if (has(lookup.destination_at)) {
-      const auto range = hull(element.first, element.last, family(), *lookup.destination_at);
-      if (destination_) {
-        const bool lies_in = range.first <= *destination_ && *destination_ <= range.last;
-        answer = both(answer, lies_in ? Answer::yes : Answer::no);
-      } else {
-        const bool is_the_nodes = range.first == range.last && flow_.node_addresses.contains(range.first);
-        answer = both(answer, is_the_nodes ? Answer::no : Answer::may);
-      }
-    }
-    return answer;
-  }
-
-  Answer is_in_set(const ForeignRule& rule, const Lookup& lookup) const {
-    const auto* const set = set_of(rule, lookup);
-    if (set == nullptr) return Answer::may;
-    auto answer = Answer::no;
-    for (const auto& element : set->elements) {
-      answer = std::max(answer, is_element(element, lookup));
-      if (answer == Answer::yes) break;
-    }
-    return inverted_if(lookup.inverted, answer);
+    return base.is_nat && std::ranges::count_if(foreign_.chains, is_at_its_place) > 1;
   }
 
   static bool names_destination(const ForeignRule& rule) {
@@ -305,25 +153,48 @@ class Walk {
 
   // ---- chains
 
+  using Rules = std::vector<const ForeignRule*>;
+  using Way = std::tuple<const Rules*, Answer, bool, bool, PacketMark>;
+
   Visit walk(const std::string& program, const std::string& family, const std::string& table,
              const std::string& chain, const Step& step) {
-    const auto key = std::tuple(place(program, family, table, chain), step.certainty, step.names_destination,
-                                step.is_above_ours, mark_);
-    const auto [known, is_new] = visits_.try_emplace(key, Visit{Answer::no, mark_});
+    const auto found = chains_.find(place(program, family, table, chain));
+    if (found == chains_.end()) return {Answer::no, mark_};
+    const auto& rules = found->second;
+    const Way way{&rules, step.certainty, step.names_destination, step.is_above_ours, mark_};
+    const auto [known, is_new] = visits_.try_emplace(way, Visit{Answer::no, mark_});
     if (!is_new) {
       mark_ = known->second.mark;
       return known->second;
     }
-    const auto rules = chains_.find(std::get<0>(key));
-    if (rules == chains_.end()) return {Answer::no, mark_};
+    ++visited_;
+    ++depth_;
+    const Visit visit{walk(rules, step), mark_};
+    --depth_;
+    known->second = visit;
+    return visit;
+  }
+
+  // Whether the packet went no further in this chain and in those that led here.
+  Answer walk(const Rules& rules, const Step& step) {
     auto ended = Answer::no;
     auto here = Answer::yes;  // that the packet, once in this chain, comes to the next rule
-    for (const auto* const rule : rules->second) {
+    auto matches = Answer::yes;
+    bool names = false;
+    for (const auto* const rule : rules) {
       if (is_behind_our_jump(*rule)) ask_ours();
-      const auto matches = holds(*rule);
+      if (++met_ > most_rules) {
+        give_up(*rule);
+        return Answer::may;
+      }
+      if (!rule->parts_before) {
+        matches = Answer::yes;
+        names = step.names_destination;
+      }
+      if (matches != Answer::no) matches = both(matches, packet_.holds(*rule, mark_));
       if (matches == Answer::no) continue;
-      const Step next{both(step.certainty, both(here, matches)),
-                      step.names_destination || names_destination(*rule),
+      names = names || names_destination(*rule);
+      const Step next{both(both(step.certainty, doubt_), both(here, matches)), names,
                       step.is_above_ours || rule->is_above_ours};
       const auto outcome = apply(*rule, next);
       if (outcome.ends_all != Answer::no) {
@@ -333,9 +204,14 @@ class Walk {
       if (leaves == Answer::yes) break;
       if (leaves == Answer::may) here = Answer::may;
     }
-    const Visit visit{ended, mark_};
-    visits_[key] = visit;
-    return visit;
+    return ended;
+  }
+
+  // What comes of the rest is not known, and so of nothing behind it.
+  void give_up(const ForeignRule& rule) {
+    if (doubt_ == Answer::may) return;
+    report(Kind::not_known, Answer::may, rule, "leads it on in more ways than are followed here");
+    doubt_ = Answer::may;
   }
 
   bool is_behind_our_jump(const ForeignRule& rule) const {
@@ -353,6 +229,10 @@ class Walk {
     if (rule.mark_change) change_mark(rule, step);
     connection_mark_ |= rule.connection_mark;
     if (rule.untracks) untrack(rule, step);
+    if (rule.is_not_known) {
+      report(Kind::not_known, Answer::may, rule, "does to it what is not known here");
+      doubt_ = Answer::may;
+    }
     if (rule.rewrites_source) {
       report(Kind::source_rewritten, step.certainty, rule, "rewrites the source outside NAT");
     }
@@ -383,21 +263,26 @@ class Walk {
   // It leaves POSTROUTING of legacy iptables before it comes to our jump.
   void pass_ours_by(const ForeignRule& rule, const Step& step) {
     if (ours_.is_nftables || !step.is_above_ours) return;
-    if (flow_.fate == Fate::kept || flow_.fate == Fate::left_alone) return;
+    if (fate_ == Fate::kept || fate_ == Fate::left_alone) return;
     report(Kind::passed_by, step.certainty, rule, "lets it go before our rules are asked");
   }
 
   Outcome follow(const ForeignRule& rule, const std::string& chain, bool is_goto, const Step& step) {
+    if (depth_ >= most_depth || visited_ >= most_visits) {
+      give_up(rule);
+      return {Answer::may, Answer::may};
+    }
     const auto visit = walk(rule.program, rule.family, rule.table, chain, step);
     return {visit.ended, is_goto ? Answer::yes : Answer::no};
   }
 
   Outcome follow_verdicts(const ForeignRule& rule, const Step& step) {
-    const auto* const set = set_of(rule, *rule.verdicts);
+    const auto* const set = packet_.set_of(rule, *rule.verdicts);
     if (set == nullptr) return {Answer::may, Answer::may};
     Outcome outcome;
     for (const auto& element : set->elements) {
-      const auto is_it = is_element(element, *rule.verdicts);
+      ++met_;
+      const auto is_it = packet_.is_element(element, *rule.verdicts);
       if (is_it == Answer::no) continue;
       const Step next{both(step.certainty, is_it), step.names_destination, step.is_above_ours};
       const auto each = element.is_jump ? follow(rule, element.target, element.is_goto, next)
@@ -425,14 +310,14 @@ class Walk {
     const auto certainty = is_tie ? Answer::may : step.certainty;
     // Of many connections some are tracked, whatever one rule says of them all.
     untracked_ = std::max(untracked_, flow_.destination ? certainty : both(certainty, Answer::may));
-    if (flow_.fate == Fate::kept || flow_.fate == Fate::left_alone) return;
+    if (fate_ == Fate::kept || fate_ == Fate::left_alone) return;
     report(Kind::not_tracked, certainty, rule,
            "keeps it out of connection tracking: nothing translates it, and the pod's own address goes out");
   }
 
   Outcome translate(const ForeignRule& rule, const Step& step) {
     const Outcome ends{Answer::yes, Answer::yes};
-    if (base_->hook != Hook::postrouting || flow_.fate == Fate::left_alone) return ends;
+    if (base_->hook != Hook::postrouting || fate_ == Fate::left_alone) return ends;
     const auto asked = is_asked(rule, step);
     if (asked == Answer::no) return ends;
     const auto certainty = both(step.certainty, asked);
@@ -441,7 +326,7 @@ class Walk {
         rule.target == "MASQUERADE"
             ? !flow_.snat_to
             : flow_.snat_to && rule.translates_to == net::Range{*flow_.snat_to, *flow_.snat_to};
-    if (flow_.fate == Fate::masqueraded && is_same) return ends;
+    if (fate_ == Fate::masqueraded && is_same) return ends;
     const auto* const to_interface = "hides it behind the address of the interface by which it leaves";
     report(Kind::translated_by_others, certainty, rule,
            rule.target == "MASQUERADE" ? to_interface
@@ -456,10 +341,10 @@ class Walk {
     if (is_legacy) {
       if (!ours_.is_nftables && step.is_above_ours) return Answer::yes;
       // Our chain in POSTROUTING hands on what it returns only.
-      return ours_.holds || flow_.fate == Fate::masqueraded ? Answer::no : Answer::yes;
+      return ours_.holds || fate_ == Fate::masqueraded ? Answer::no : Answer::yes;
     }
     if (base_->priority < our_priority()) return Answer::yes;
-    if (flow_.fate == Fate::masqueraded) return base_->priority == our_priority() ? Answer::may : Answer::no;
+    if (fate_ == Fate::masqueraded) return base_->priority == our_priority() ? Answer::may : Answer::no;
     // An ACCEPT of legacy iptables does not bind nftables.
     const bool holds_here = ours_.is_nftables && ours_.holds;
     if (!holds_here) return Answer::yes;
@@ -475,7 +360,7 @@ class Walk {
     // A destination of its own is a service's, a published port's: what it is for.
     if (!flow_.destination && step.names_destination) return done;
     if (redirection.to_this_node) {
-      report(Kind::redirected, step.certainty, rule, "hands it to a program on this node");
+      report(Kind::redirected, step.certainty, rule, "hands it to a program on this node", Fate::left_alone);
       return done;
     }
     if (!redirection.to) {
@@ -484,13 +369,17 @@ class Walk {
     }
     const auto& to = *redirection.to;
     const bool is_one = to.first == to.last;
-    if (flow_.destination && is_one && step.certainty == Answer::yes) destination_ = to.first;
-    const bool ends_here = is_one && flow_.node_addresses.contains(to.first);
-    if (ends_here && flow_.fate == Fate::kept) return done;
+    const auto before = fate_;
     const auto first = fate_towards(to.first);
-    if (flow_.fate && first == flow_.fate && fate_towards(to.last) == flow_.fate) return done;
+    if (flow_.destination && is_one && step.certainty == Answer::yes) {
+      packet_.goes_to(to.first);
+      fate_ = first;
+    }
+    const bool ends_here = is_one && flow_.node_addresses.contains(to.first);
+    if (ends_here && before == Fate::kept) return done;
+    if (before && first == before && fate_towards(to.last) == before) return done;
     report(Kind::redirected, is_one ? step.certainty : Answer::may, rule,
-           "sends it to " + net::to_text(to) + (first ? ", which is " + text_of(*first) : ""));
+           "sends it to " + net::to_text(to) + (first ? ", which is " + text_of(*first) : ""), first);
     return done;
   }
 
@@ -499,22 +388,10 @@ class Walk {
     return flow_.fate_towards ? std::optional(flow_.fate_towards(destination)) : std::nullopt;
   }
 
-  static std::string text_of(Fate fate) {
-    switch (fate) {
-      case Fate::kept:
-        return "kept";
-      case Fate::masqueraded:
-        return "masqueraded";
-      case Fate::left_alone:
-        return "left alone";
-    }
-    return "";
-  }
-
   // The packet comes to our rules, which return what has a yield mark.
   void ask_ours() {
     if (std::exchange(passed_ours_, true)) return;
-    if (untracked_ == Answer::yes || flow_.fate == Fate::left_alone) return;
+    if (untracked_ == Answer::yes || fate_ == Fate::left_alone) return;
     for (const auto& yield : ours_.yield_marks) {
       const auto has = mark_.has(yield);
       if (has == Answer::no) continue;
@@ -531,33 +408,25 @@ class Walk {
     }
   }
 
-  void report(Kind kind, Answer certainty, const ForeignRule& rule, const std::string& does) {
-    Contradiction found{kind, certainty == Answer::yes, does, to_text(rule), fix_of(kind, rule)};
-    const auto before = reported_.find({kind, &rule});
-    if (before == reported_.end()) {
-      reported_[{kind, &rule}] = found_.size();
-      found_.push_back(std::move(found));
-    } else if (found.is_certain && !found_[before->second].is_certain) {
-      found_[before->second] = std::move(found);
-    }
-  }
-
-  static std::string fix_of(Kind kind, const ForeignRule& rule) {
-    const auto removal = delete_command(rule);
-    return kind == Kind::yield_mark_set
-               ? "have its owner use another bit, or take the mark out of yieldMarks; or take it away: " +
-                     removal
-               : "have its owner spare the pods, or take it away: " + removal;
+  void report(Kind kind, Answer certainty, const ForeignRule& rule, const std::string& does,
+              std::optional<Fate> becomes = std::nullopt) {
+    const bool is_certain = both(certainty, doubt_) == Answer::yes;
+    told_.add(
+        {kind, is_certain, does, to_text(rule), fix_of(kind, rule), is_certain ? becomes : std::nullopt},
+        rule);
   }
 
   const Foreign& foreign_;
   const OurPlace& ours_;
   const Flow& flow_;
-  Addresses sources_;
-  std::optional<net::Address> destination_;
-  std::unordered_map<std::string, std::vector<const ForeignRule*>> chains_;
-  std::unordered_map<std::string, const ForeignSet*> sets_;
-  std::map<std::tuple<std::string, Answer, bool, bool, PacketMark>, Visit> visits_;  // of one base chain
+  Packet packet_;
+  std::optional<Fate> fate_;  // by our rules: of the destination that it has now
+  std::unordered_map<std::string, Rules> chains_;
+  std::map<Way, Visit> visits_;  // of one base chain
+  std::size_t visited_ = 0;
+  std::size_t depth_ = 0;
+  std::size_t met_ = 0;
+  Answer doubt_ = Answer::yes;  // whether all that happened so far is known
   const ForeignChain* base_ = nullptr;
   bool passed_ours_ = false;
   PacketMark mark_;
@@ -566,8 +435,7 @@ class Walk {
   std::uint32_t connection_mark_ = 0;        // bits that somebody may have set: a new connection has none
   std::vector<const ForeignRule*> markers_;  // that were met, each once
   std::set<const ForeignRule*> marked_;
-  std::map<std::pair<Kind, const ForeignRule*>, std::size_t> reported_;
-  std::vector<Contradiction> found_;
+  Told told_;
 };
 
 }  // namespace

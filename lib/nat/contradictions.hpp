@@ -3,16 +3,14 @@
 // nothing leads to and what cannot match it does not count.
 #pragma once
 
-#include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "config/mark.hpp"
 #include "nat/explain.hpp"
+#include "nat/flow.hpp"
 #include "nat/foreign_rule.hpp"
-#include "net/address.hpp"
 
 namespace ipmasq::nat {
 
@@ -21,22 +19,6 @@ struct OurPlace {
   bool is_nftables = false;  ///< else legacy iptables
   std::vector<config::Mark> yield_marks = {};
   bool holds = true;  ///< "exemption": "hold"; with "return" others are asked after us
-};
-
-/// The connections that are asked about, and what our rules say of them.
-struct Flow {
-  std::vector<net::Prefix> sources;              ///< of one family, at least one
-  std::optional<net::Address> destination = {};  ///< none: any beyond this node
-  std::optional<Fate> fate = {};                 ///< none: any
-  std::optional<net::Address> snat_to = {};      ///< where masqueraded: none is the outgoing interface's
-  /// What our rules say of the same sources towards another destination; never called where there is none.
-  std::function<Fate(const net::Address&)> fate_towards = {};
-  std::optional<std::string> in_interface = {};   ///< by which they come from the pod, where it is known
-  std::optional<std::string> out_interface = {};  ///< by which they leave, where it is known
-  /// By one of which they come from the pod, and where that is the port of a bridge, by the bridge as well;
-  /// empty where it is not known.
-  std::set<std::string> in_devices = {};
-  std::set<net::Address> node_addresses = {};  ///< what is for these is not forwarded
 };
 
 struct Contradiction {
@@ -48,6 +30,7 @@ struct Contradiction {
     redirected,            ///< it goes elsewhere, where another fate is decided, or ends on this node
     source_rewritten,      ///< outside NAT
     handed_over,           ///< to a program that decides (NFQUEUE)
+    not_known,             ///< a target that is not known here, or more chains than are followed
   };
 
   Kind kind = Kind::translated_by_others;
@@ -55,6 +38,7 @@ struct Contradiction {
   std::string does;         ///< a sentence without its end
   std::string rule;         ///< as to_text() gives it
   std::string fix;
+  std::optional<Fate> becomes = {};  ///< of one that is redirected for certain: its fate there
 
   bool operator==(const Contradiction&) const = default;
 };

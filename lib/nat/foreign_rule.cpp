@@ -48,6 +48,9 @@ std::string target_text(const ForeignRule& rule) {
 }
 
 std::string effects_text(const ForeignRule& rule) {
+  // Targets whose name says what they rewrite.
+  constexpr std::array<std::string_view, 5> rewriting{"SNPT", "DNPT", "RAWSNAT", "RAWDNAT", "dnat"};
+  const bool says_all = std::ranges::find(rewriting, rule.target) != rewriting.end();
   std::string text;
   if (rule.translates_to) text += " --to-source " + net::to_text(*rule.translates_to);
   if (rule.redirection && rule.redirection->to)
@@ -61,8 +64,9 @@ std::string effects_text(const ForeignRule& rule) {
                   rule.mark_change->flip, ~rule.mark_change->keep);
     text += change.data();
   }
-  if (rule.rewrites_source) text += " saddr set";
-  if (rule.redirection && !rule.redirection->by_nat && !rule.redirection->to_this_node) text += " daddr set";
+  if (rule.rewrites_source && !says_all) text += " saddr set";
+  if (rule.redirection && !says_all && !rule.redirection->by_nat && !rule.redirection->to_this_node)
+    text += " daddr set";
   return text;
 }
 
@@ -76,7 +80,7 @@ std::string place(const ForeignRule& rule) {
 bool is_told_whole(const ForeignRule& rule) {
   const auto is_plain = [](const std::string& text) { return printable(text) == text; };
   const bool has_more = !rule.other_matches.empty() || rule.redirection || rule.translates_to ||
-                        rule.connection_mark != 0 ||
+                        rule.rewrites_source || rule.is_not_known || rule.connection_mark != 0 ||
                         (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0);
   const bool is_in_order = !rule.mark || (rule.comment.empty() && !rule.to_local && !rule.not_to_local);
   return !has_more && is_in_order && is_plain(rule.comment) && is_plain(rule.chain) && is_plain(rule.target);
@@ -119,6 +123,10 @@ bool ForeignRule::translates() const {
   return !is_jump && (target == "MASQUERADE" || target == "SNAT");
 }
 
+bool ForeignRule::yields() const {
+  return mark && !mark->inverted && !is_jump && target == "RETURN";
+}
+
 std::string shell_word(const std::string& text) {
   constexpr auto plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+./:@%,=";
   return !text.empty() && text.find_first_not_of(plain) == std::string::npos ? text : quoted(text);
@@ -144,16 +152,20 @@ std::string printable(std::string_view text) {
   return shown;
 }
 
+std::string specification(const ForeignRule& rule) {
+  return rule.parts_before.value_or("") + matches_text(rule) + target_text(rule) + effects_text(rule);
+}
+
 std::string to_text(const ForeignRule& rule) {
-  const auto specification = matches_text(rule) + target_text(rule) + effects_text(rule);
-  if (rule.program == "nft") return printable("nft " + place(rule) + ":" + specification);
-  return printable(rule.program + " -t " + rule.table + " -A " + shell_word(rule.chain) + specification);
+  if (rule.program == "nft") return printable("nft " + place(rule) + ":" + specification(rule));
+  return printable(rule.program + " -t " + rule.table + " -A " + shell_word(rule.chain) +
+                   specification(rule));
 }
 
 std::string delete_command(const ForeignRule& rule) {
   if (rule.program == "nft") return printable("nft delete rule " + place(rule));
   const auto start = rule.program + " -t " + rule.table + " -D " + shell_word(rule.chain);
-  if (is_told_whole(rule)) return start + matches_text(rule) + target_text(rule) + effects_text(rule);
+  if (is_told_whole(rule)) return start + specification(rule);
   return printable(start + " " + std::to_string(rule.number));
 }
 

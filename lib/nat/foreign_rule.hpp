@@ -54,7 +54,8 @@ struct Redirection {
   bool operator==(const Redirection&) const = default;
 };
 
-/// One rule. All parts that are set must match, then it does all that it does.
+/// One rule, or a part of one of nft, which does things between its matches. All parts that are set must
+/// match, then it does all that it does.
 struct ForeignRule {
   std::string program;      ///< that shows it: "iptables-legacy", "ip6tables-legacy", "nft"
   std::string family = {};  ///< of nft: "ip", "ip6", "inet", "bridge", "netdev"
@@ -62,6 +63,9 @@ struct ForeignRule {
   std::string chain;
   std::uint64_t handle = 0;  ///< of nft
   std::size_t number = 0;    ///< of iptables: its place in the chain, from 1
+  /// What the same rule asks for and does before this part, as to_text() has it: the part right before this
+  /// one must have matched. None where it is the first.
+  std::optional<std::string> parts_before = {};
 
   std::optional<Match<net::Prefix>> source = {};
   std::optional<Match<net::Prefix>> destination = {};
@@ -87,11 +91,14 @@ struct ForeignRule {
   std::uint32_t connection_mark = 0;  ///< bits of the connection's mark that it changes
   bool untracks = false;              ///< NOTRACK
   bool rewrites_source = false;       ///< without NAT: nft's `ip saddr set`
+  bool is_not_known = false;          ///< `target` may do anything
   bool is_above_ours = false;         ///< in the POSTROUTING of legacy iptables, before the jump to our chain
 
   bool operator==(const ForeignRule&) const = default;
 
   bool translates() const;
+  /// Whether it leaves to others what has a mark, and does no more.
+  bool yields() const;
 };
 
 enum class Hook { ingress, prerouting, forward, postrouting, egress };
@@ -131,12 +138,21 @@ struct ForeignSet {
   bool operator==(const ForeignSet&) const = default;
 };
 
+/// For which our own rules that stand, in either place, leave packets to others.
+struct StandingYieldMarks {
+  std::vector<config::Mark> nftables = {};
+  std::vector<config::Mark> iptables = {};
+
+  bool operator==(const StandingYieldMarks&) const = default;
+};
+
 /// All that others have in netfilter. Rules of a chain stand in their order; there can be 40,000 of them,
 /// which stay where they are.
 struct Foreign {
   std::deque<ForeignRule> rules;
   std::vector<ForeignChain> chains;
   std::vector<ForeignSet> sets;  ///< that rules look into by an address, or for a verdict
+  StandingYieldMarks yield_marks = {};
 
   bool operator==(const Foreign&) const = default;
 };
@@ -144,6 +160,9 @@ struct Foreign {
 /// "iptables-legacy -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE", and of nft the same
 /// after "nft ip nat POSTROUTING handle 5:". Matches that cannot be told stand as "-m KIND ...".
 std::string to_text(const ForeignRule& rule);
+
+/// Of that what it asks for and does: " -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE".
+std::string specification(const ForeignRule& rule);
 
 /// The command that deletes it, for a shell.
 std::string delete_command(const ForeignRule& rule);

@@ -149,6 +149,8 @@ void append_table(const char* table, nat::Foreign& foreign) {
         const bool is_ours = nat::iptables::is_our_chain(chain) || nat::iptables::is_our_chain(target);
         if (is_nat && is_ours) {
           if (chain == nat::iptables::hook_chain) mark_above_ours(foreign.rules, first);
+          const auto rule = rule_of<Tables>(table, chain, index, entry, target);
+          if (rule.yields()) foreign.yield_marks.iptables.push_back(rule.mark->value);
           return;
         }
         foreign.rules.push_back(rule_of<Tables>(table, chain, index, entry, target));

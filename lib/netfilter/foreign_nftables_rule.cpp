@@ -14,6 +14,7 @@
 #include <cstring>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "netfilter/foreign_xtables.hpp"
@@ -79,10 +80,15 @@ bool overlaps(std::uint32_t first, std::uint32_t size, std::uint32_t other, std:
 
 class ForeignRuleReader {
  public:
-  explicit ForeignRuleReader(ForeignRule& rule) : rule_(rule) {}
+  ForeignRuleReader(ForeignRule rule, const KeyBytes& key_bytes)
+      : rule_(std::move(rule)), key_bytes_(key_bytes) {}
 
-  void read(const nlattr* expressions) {
-    for_each(expressions, [this](const nlattr* item) { read_expression(Attributes(item)); });
+  std::vector<ForeignRule> read(const nlattr* expressions) {
+    for_each(expressions, [this](const nlattr* item) {
+      if (!is_decided_) read_expression(Attributes(item));
+    });
+    parts_.push_back(std::move(rule_));
+    return std::move(parts_);
   }
 
  private:
@@ -100,14 +106,15 @@ class ForeignRuleReader {
         {"reject", &ForeignRuleReader::reject},   {"match", &ForeignRuleReader::match},
         {"target", &ForeignRuleReader::target},   {"counter", &ForeignRuleReader::nothing},
         {"log", &ForeignRuleReader::nothing},     {"dup", &ForeignRuleReader::nothing},
-        {"objref", &ForeignRuleReader::nothing},  {"dynset", &ForeignRuleReader::nothing},
-        {"last", &ForeignRuleReader::nothing},    {"flow_offload", &ForeignRuleReader::nothing},
-        {"synproxy", &ForeignRuleReader::nothing}};
+        {"objref", &ForeignRuleReader::object},   {"dynset", &ForeignRuleReader::update},
+        {"last", &ForeignRuleReader::nothing},    {"synproxy", &ForeignRuleReader::nothing},
+        {"fwd", &ForeignRuleReader::forward}};
     // What only loads a register matches nothing: the comparison that follows says what it cannot tell.
     static const std::array<std::string, 10> loads{"rt",   "exthdr", "socket", "osf",   "numgen",
                                                    "hash", "tunnel", "xfrm",   "inner", "byteorder"};
     const auto name = expression.text(NFTA_EXPR_NAME);
     const Attributes attributes(expression[NFTA_EXPR_DATA]);
+    if (is_part_of_its_own(name, attributes)) begin_part();
     const auto reader = readers.find(name);
     if (reader != readers.end()) {
       if (!(this->*reader->second)(attributes)) rule_.other_matches.push_back(name);
@@ -116,6 +123,38 @@ class ForeignRuleReader {
     } else {
       rule_.other_matches.push_back(name);
     }
+  }
+
+  // What a rule did stays done, whatever it asks for after that.
+  bool has_done_something() const {
+    return rule_.mark_change || rule_.connection_mark != 0 || rule_.untracks || rule_.rewrites_source ||
+           rule_.redirection || !rule_.target.empty();
+  }
+
+  // Whether an expression asks for more, or does more of what the walk has in an order of its own.
+  static bool is_part_of_its_own(const std::string& name, const Attributes& attributes) {
+    static const std::set<std::string> asking{"cmp",   "lookup", "match",     "range",  "limit",
+                                              "quota", "objref", "connlimit", "dynset", "flow_offload"};
+    if (name == "meta") return attributes[NFTA_META_SREG] != nullptr;
+    if (name == "payload") return attributes[NFTA_PAYLOAD_SREG] != nullptr;
+    if (name == "ct") return attributes[NFTA_CT_SREG] != nullptr;
+    return name == "notrack" || asking.contains(name);
+  }
+
+  void begin_part() {
+    if (!has_done_something()) return;
+    ForeignRule next{.program = rule_.program,
+                     .family = rule_.family,
+                     .table = rule_.table,
+                     .chain = rule_.chain,
+                     .handle = rule_.handle,
+                     .parts_before = nat::specification(rule_)};
+    parts_.push_back(std::exchange(rule_, std::move(next)));
+  }
+
+  // What packets were when it was loaded, they are no more.
+  void forget(Holds what) {
+    std::erase_if(registers_, [what](const auto& each) { return each.second.holds == what; });
   }
 
   // NOLINTNEXTLINE(readability-convert-member-functions-to-static): one of the readers
@@ -139,7 +178,10 @@ class ForeignRuleReader {
   bool meta(const Attributes& attributes) {
     const auto key = attributes.number(NFTA_META_KEY);
     if (attributes[NFTA_META_DREG] == nullptr) {
-      if (key == NFT_META_MARK) set_mark(at(attributes.number(NFTA_META_SREG)));
+      if (key == NFT_META_MARK) {
+        set_mark(at(attributes.number(NFTA_META_SREG)));
+        forget(Holds::mark);
+      }
       return true;
     }
     static const std::map<std::uint32_t, Register> keys{
@@ -195,6 +237,8 @@ class ForeignRuleReader {
         rule_.redirection = nat::Redirection{.to = to, .by_nat = false};
       }
       if (!family_ && !family_of_table()) rule_.only = family;
+      forget(Holds::source);
+      forget(Holds::destination);
       return;  // the first family that it can be
     }
   }
@@ -215,6 +259,7 @@ class ForeignRuleReader {
     const auto key = attributes.number(NFTA_CT_KEY);
     if (attributes[NFTA_CT_DREG] == nullptr) {
       if (key == NFT_CT_MARK) rule_.connection_mark = all_bits;
+      if (key == NFT_CT_MARK) forget(Holds::connection_mark);
       return true;
     }
     load(attributes.number(NFTA_CT_DREG),
@@ -325,9 +370,12 @@ class ForeignRuleReader {
     const auto first = slot_of(attributes.number(NFTA_LOOKUP_SREG));
     nat::Lookup lookup{.set = attributes.text(NFTA_LOOKUP_SET),
                        .inverted = (attributes.number(NFTA_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0};
+    // Behind the key stands what earlier expressions left.
+    const auto key_bytes = key_bytes_(lookup.set);
+    const auto end = first + (key_bytes == 0 ? 0 : slots_of(key_bytes));
     for (const auto& [slot, value] : registers_) {
       const bool is_whole = !value.mask && value.slots * NFT_REG32_SIZE == bytes_of(value.family);
-      if (slot < first || !is_whole) continue;
+      if (slot < first || slot + value.slots > end || !is_whole) continue;
       const auto offset = (slot - first) * static_cast<unsigned>(NFT_REG32_SIZE);
       if (value.holds == Holds::source) lookup.source_at = offset;
       if (value.holds == Holds::destination) lookup.destination_at = offset;
@@ -379,10 +427,15 @@ class ForeignRuleReader {
     }
     const Attributes data(attributes[NFTA_IMMEDIATE_DATA]);
     const auto verdict = foreign_verdict(data[NFTA_DATA_VERDICT]);
-    rule_.target = verdict.target;
+    if (verdict.target.empty()) return true;
     rule_.is_jump = verdict.is_jump;
     rule_.is_goto = verdict.is_goto;
-    return true;
+    return decide(verdict.target);
+  }
+
+  bool decide(const std::string& target) {
+    rule_.target = target;
+    return is_decided_ = true;
   }
 
   // What two attributes name as registers of a constant address.
@@ -409,25 +462,18 @@ class ForeignRuleReader {
     // Onto a prefix, address by address.
     const bool is_map = (attributes.number(NFTA_NAT_FLAGS) & NF_NAT_RANGE_NETMAP) != 0;
     if (attributes.number(NFTA_NAT_TYPE) == NFT_NAT_SNAT) {
-      rule_.target = "SNAT";
       if (!is_map) rule_.translates_to = to;
-    } else if (has_address) {
-      rule_.target = "DNAT";
-      rule_.redirection = nat::Redirection{.to = is_map ? std::nullopt : to};
-    } else {
-      rule_.target = "ACCEPT";  // another port of the same host
+      return decide("SNAT");
     }
-    return true;
+    if (!has_address) return decide("ACCEPT");  // another port of the same host
+    rule_.redirection = nat::Redirection{.to = is_map ? std::nullopt : to};
+    return decide("DNAT");
   }
 
-  bool masquerade(const Attributes& /*attributes*/) {
-    rule_.target = "MASQUERADE";
-    return true;
-  }
+  bool masquerade(const Attributes& /*attributes*/) { return decide("MASQUERADE"); }
   bool redirect(const Attributes& /*attributes*/) {
-    rule_.target = "REDIRECT";
     rule_.redirection = nat::Redirection{.to_this_node = true};
-    return true;
+    return decide("REDIRECT");
   }
   bool proxy(const Attributes& /*attributes*/) {
     rule_.target = "TPROXY";
@@ -438,13 +484,23 @@ class ForeignRuleReader {
     rule_.untracks = true;
     return true;
   }
-  bool queue(const Attributes& /*attributes*/) {
-    rule_.target = "QUEUE";
+  bool queue(const Attributes& /*attributes*/) { return decide("QUEUE"); }
+  bool reject(const Attributes& /*attributes*/) { return decide("REJECT"); }
+  // Out by another device, whatever the routes say.
+  bool forward(const Attributes& /*attributes*/) {
+    rule_.redirection = nat::Redirection{.by_nat = false};
     return true;
   }
-  bool reject(const Attributes& /*attributes*/) {
-    rule_.target = "REJECT";
-    return true;
+  // NOLINTNEXTLINE(readability-convert-member-functions-to-static): one of the readers
+  bool object(const Attributes& attributes) {
+    constexpr std::array<std::uint32_t, 3> asking{NFT_OBJECT_QUOTA, NFT_OBJECT_LIMIT, NFT_OBJECT_CONNLIMIT};
+    const auto type = attributes.number(NFTA_OBJREF_IMM_TYPE);
+    return attributes[NFTA_OBJREF_IMM_TYPE] != nullptr && std::ranges::find(asking, type) == asking.end();
+  }
+  // A meter also asks.
+  // NOLINTNEXTLINE(readability-convert-member-functions-to-static): one of the readers
+  bool update(const Attributes& attributes) {
+    return attributes[NFTA_DYNSET_EXPR] == nullptr && attributes[NFTA_DYNSET_EXPRESSIONS] == nullptr;
   }
 
   bool target(const Attributes& attributes) {
@@ -465,15 +521,19 @@ class ForeignRuleReader {
     return std::nullopt;
   }
 
-  ForeignRule& rule_;
+  std::vector<ForeignRule> parts_;  // before the one that is read
+  ForeignRule rule_;
+  const KeyBytes& key_bytes_;
+  bool is_decided_ = false;                      // nothing that follows is reached
   std::optional<Family> family_;                 // that the rule asked for so far
   std::map<std::uint32_t, Register> registers_;  // by slot
 };
 
 }  // namespace
 
-void read_foreign_expressions(const nlattr* expressions, ForeignRule& rule) {
-  ForeignRuleReader(rule).read(expressions);
+std::vector<ForeignRule> foreign_parts(const nlattr* expressions, ForeignRule rule,
+                                       const KeyBytes& key_bytes) {
+  return ForeignRuleReader(std::move(rule), key_bytes).read(expressions);
 }
 
 ForeignVerdict foreign_verdict(const nlattr* verdict) {

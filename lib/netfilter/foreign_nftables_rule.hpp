@@ -3,16 +3,23 @@
 
 #include <netlink/attr.h>
 
+#include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nat/foreign_rule.hpp"
 
 namespace ipmasq::netfilter {
 
-/// Adds to `rule` what an NFTA_RULE_EXPRESSIONS asks for and does. What is not known is one of its
-/// other_matches.
-void read_foreign_expressions(const nlattr* expressions, nat::ForeignRule& rule);
+/// The bytes of a key of a set in the rule's table; 0 where it is not known.
+using KeyBytes = std::function<std::size_t(const std::string& set)>;
+
+/// `rule` and what an NFTA_RULE_EXPRESSIONS asks for and does: in parts, where it asks for more after it did
+/// something. What is not known is one of the other_matches.
+std::vector<nat::ForeignRule> foreign_parts(const nlattr* expressions, nat::ForeignRule rule,
+                                            const KeyBytes& key_bytes);
 
 /// What an NFTA_DATA_VERDICT does, as ForeignRule has it: "ACCEPT", or a chain.
 struct ForeignVerdict {

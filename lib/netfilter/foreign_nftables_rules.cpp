@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -51,8 +52,14 @@ int number_of(const std::string& family) {
   return std::ranges::find(table_families, family, &TableFamily::name)->number;
 }
 
-bool is_ours(const std::string& family, const std::string& table) {
+bool is_our_table(const std::string& family, const std::string& table) {
   return family == "inet" && table == nat::nftables::table_name;
+}
+
+// Somebody may have chains of their own in our table.
+bool is_ours(const std::string& family, const std::string& table, const std::string& chain) {
+  return is_our_table(family, table) &&
+         (chain == nat::nftables::base_chain || nat::nftables::network_of_chain(chain));
 }
 
 // nft's own comment: type 0, length, text (libnftnl: udata.h).
@@ -99,13 +106,15 @@ std::optional<nat::ForeignChain> base_chain_in(const nlmsghdr& answer) {
   const Attributes attributes(answer);
   const auto family = family_of(answer);
   auto table = attributes.text(NFTA_CHAIN_TABLE);
-  if (attributes[NFTA_CHAIN_HOOK] == nullptr || family.empty() || is_ours(family, table)) return std::nullopt;
+  auto chain = attributes.text(NFTA_CHAIN_NAME);
+  if (attributes[NFTA_CHAIN_HOOK] == nullptr || family.empty() || is_ours(family, table, chain))
+    return std::nullopt;
   const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
   const auto met = hook_of(family, hook.number(NFTA_HOOK_HOOKNUM));
   if (!met) return std::nullopt;
   return nat::ForeignChain{family,
                            std::move(table),
-                           attributes.text(NFTA_CHAIN_NAME),
+                           std::move(chain),
                            static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)),
                            *met,
                            attributes.text(NFTA_CHAIN_TYPE) == "nat",
@@ -127,6 +136,7 @@ class Reader {
 
   void read() {
     read_tables();
+    read_kinds_of_sets();
     read_rules();
     read_chains();
     read_sets();
@@ -143,6 +153,24 @@ class Reader {
     socket_.ask(request.get(), visit, [this] { dormant_.clear(); });
   }
 
+  using Name = std::tuple<std::string, std::string, std::string>;  // family, table, set
+
+  struct KindOfSet {
+    std::size_t key_bytes = 0;
+    bool has_intervals = false;
+  };
+
+  void read_kinds_of_sets() {
+    const auto request = nftables_message(NFT_MSG_GETSET, NLM_F_DUMP, NFPROTO_UNSPEC);
+    const auto visit = [this](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      kinds_[{family_of(answer), attributes.text(NFTA_SET_TABLE), attributes.text(NFTA_SET_NAME)}] = {
+          attributes.number(NFTA_SET_KEY_LEN), (attributes.number(NFTA_SET_FLAGS) & NFT_SET_INTERVAL) != 0};
+      return true;
+    };
+    socket_.ask(request.get(), visit, [this] { kinds_.clear(); });
+  }
+
   void read_rules() {
     const auto first = foreign_.rules.size();
     const auto request = nftables_message(NFT_MSG_GETRULE, NLM_F_DUMP, NFPROTO_UNSPEC);
@@ -150,18 +178,31 @@ class Reader {
       const Attributes attributes(answer);
       const auto family = family_of(answer);
       const auto table = attributes.text(NFTA_RULE_TABLE);
-      if (family.empty() || is_ours(family, table) || dormant_.contains({family, table})) return true;
+      auto chain = attributes.text(NFTA_RULE_CHAIN);
+      if (family.empty() || dormant_.contains({family, table})) return true;
+      const bool is_of_ours = is_ours(family, table, chain);
       ForeignRule rule{.program = "nft",
                        .family = family,
                        .table = table,
-                       .chain = attributes.text(NFTA_RULE_CHAIN),
+                       .chain = std::move(chain),
                        .handle = attributes.long_number(NFTA_RULE_HANDLE),
                        .comment = comment_in(attributes.bytes(NFTA_RULE_USERDATA))};
-      read_foreign_expressions(attributes[NFTA_RULE_EXPRESSIONS], rule);
-      foreign_.rules.push_back(std::move(rule));
+      const auto key_bytes = [&](const std::string& set) {
+        const auto kind = kinds_.find({family, table, set});
+        return kind == kinds_.end() ? 0 : kind->second.key_bytes;
+      };
+      auto parts = foreign_parts(attributes[NFTA_RULE_EXPRESSIONS], std::move(rule), key_bytes);
+      if (!is_of_ours) {
+        std::ranges::move(parts, std::back_inserter(foreign_.rules));
+      } else if (parts.front().yields()) {
+        foreign_.yield_marks.nftables.push_back(parts.front().mark->value);
+      }
       return true;
     };
-    socket_.ask(request.get(), visit, [this, first] { foreign_.rules.resize(first); });
+    socket_.ask(request.get(), visit, [this, first] {
+      foreign_.rules.resize(first);
+      foreign_.yield_marks.nftables.clear();
+    });
   }
 
   void read_chains() {
@@ -175,8 +216,6 @@ class Reader {
     socket_.ask(request.get(), visit, [this, first] { foreign_.chains.resize(first); });
   }
 
-  using Name = std::tuple<std::string, std::string, std::string>;  // family, table, set
-
   // Those whose elements decide where a packet goes, or whether an address is meant.
   void read_sets() {
     std::set<Name> wanted;
@@ -188,18 +227,7 @@ class Reader {
       }
       if (rule.verdicts) wanted.emplace(rule.family, rule.table, rule.verdicts->set);
     }
-    if (wanted.empty()) return;
-    std::set<Name> intervals;
-    const auto request = nftables_message(NFT_MSG_GETSET, NLM_F_DUMP, NFPROTO_UNSPEC);
-    const auto visit = [&intervals](const nlmsghdr& answer) {
-      const Attributes attributes(answer);
-      if ((attributes.number(NFTA_SET_FLAGS) & NFT_SET_INTERVAL) != 0) {
-        intervals.emplace(family_of(answer), attributes.text(NFTA_SET_TABLE), attributes.text(NFTA_SET_NAME));
-      }
-      return true;
-    };
-    socket_.ask(request.get(), visit, [&intervals] { intervals.clear(); });
-    for (const auto& name : wanted) read_set(name, intervals.contains(name));
+    for (const auto& name : wanted) read_set(name, kinds_[name].has_intervals);
   }
 
   void read_set(const Name& set, bool has_intervals) {
@@ -284,6 +312,7 @@ class Reader {
   nat::Foreign& foreign_;
   NetfilterSocket socket_;
   std::set<TableName> dormant_;
+  std::map<Name, KindOfSet> kinds_;
 };
 
 }  // namespace
@@ -307,7 +336,8 @@ std::vector<nat::ForeignChain> foreign_nat_chains(std::size_t most) {
   std::vector<nat::ForeignChain> chains;
   const auto visit = [&](const nlmsghdr& answer) {
     auto chain = base_chain_in(answer);
-    if (chain && chain->is_nat && chain->hook == Hook::postrouting) chains.push_back(std::move(*chain));
+    const bool is_wanted = chain && chain->is_nat && chain->hook == Hook::postrouting;
+    if (is_wanted && !is_our_table(chain->family, chain->table)) chains.push_back(std::move(*chain));
     return chains.size() < most;
   };
   const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC);

@@ -6,12 +6,16 @@
 #include <linux/netfilter/xt_MARK.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_connmark.h>
+#include <linux/netfilter/xt_set.h>
+#include <linux/netfilter_bridge/ebt_mark_t.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace ipmasq::netfilter {
@@ -100,6 +104,57 @@ void connection_mark(const XtablesPart& target, ForeignRule& rule) {
   }
 }
 
+// ebtables' `mark`, which also has a verdict (linux/netfilter_bridge/ebt_mark_t.h, ebtables.h: in its lowest
+// bits).
+void bridge_mark(const XtablesPart& target, ForeignRule& rule) {
+  const auto info = info_of<ebt_mark_t_info>(target);
+  if (!info) {
+    rule.mark_change = nat::MarkChange{.unknown = all_bits};
+    return;
+  }
+  constexpr std::array<const char*, 4> verdicts{"ACCEPT", "DROP", "mark", "RETURN"};  // -1 to -4
+  const auto word = static_cast<std::uint32_t>(info->target);
+  constexpr std::uint32_t verdict_bits = 0xf;
+  const auto verdict = verdict_bits - (word & verdict_bits);
+  if (verdict < verdicts.size()) rule.target = verdicts.at(verdict);
+  const auto mark = static_cast<std::uint32_t>(info->mark);
+  switch (word | verdict_bits) {
+    case MARK_SET_VALUE | verdict_bits:
+      rule.mark_change = nat::MarkChange{.flip = mark};
+      break;
+    case MARK_OR_VALUE | verdict_bits:
+      rule.mark_change = nat::MarkChange{.keep = ~mark, .flip = mark};
+      break;
+    case MARK_AND_VALUE | verdict_bits:
+      rule.mark_change = nat::MarkChange{.keep = mark};
+      break;
+    case MARK_XOR_VALUE | verdict_bits:
+      rule.mark_change = nat::MarkChange{.keep = all_bits, .flip = mark};
+      break;
+    default:
+      rule.mark_change = nat::MarkChange{.unknown = all_bits};
+  }
+}
+
+// An ipset can hold the mark that a packet gets (--map-set).
+bool takes_mark_from_set(const XtablesPart& target) {
+  const auto info = info_of<xt_set_info_target_v3>(target);
+  return target.revision >= 3 && (!info || info->map_set.index != IPSET_INVALID_ID);
+}
+
+// What does nothing that matters to where a packet goes and by which address: it counts, tells, limits, ends,
+// or changes other fields. ebtables' `snat` and `redirect` are about addresses of links.
+bool is_harmless(std::string_view name) {
+  static const std::set<std::string_view> harmless{
+      "",           "ACCEPT",    "DROP",        "RETURN",   "QUEUE",       "NFQUEUE",  "REJECT",
+      "MASQUERADE", "AUDIT",     "LOG",         "NFLOG",    "ULOG",        "TRACE",    "TEE",
+      "CLASSIFY",   "SECMARK",   "CONNSECMARK", "CHECKSUM", "DSCP",        "TOS",      "TTL",
+      "HL",         "ECN",       "TCPMSS",      "RATEEST",  "TCPOPTSTRIP", "SYNPROXY", "LED",
+      "ACCOUNT",    "IDLETIMER", "FLOWOFFLOAD", "log",      "nflog",       "arpreply", "snat",
+      "redirect"};
+  return harmless.contains(name);
+}
+
 }  // namespace
 
 void read_xtables_match(const XtablesPart& match, ForeignRule& rule) {
@@ -137,6 +192,16 @@ void read_xtables_target(const XtablesPart& target, net::Family family, ForeignR
     rule.mark_change = nat::MarkChange{.unknown = all_bits};
   } else if (name == "NETMAP") {
     rule.redirection = nat::Redirection{};
+  } else if (name == "SNPT" || name == "RAWSNAT") {
+    rule.rewrites_source = true;
+  } else if (name == "DNPT" || name == "RAWDNAT" || name == "dnat") {
+    rule.redirection = nat::Redirection{.by_nat = false};
+  } else if (name == "mark") {
+    bridge_mark(target, rule);
+  } else if (name == "SET") {
+    if (takes_mark_from_set(target)) rule.mark_change = nat::MarkChange{.unknown = all_bits};
+  } else {
+    rule.is_not_known = !is_harmless(name);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "routing/pod_route.hpp"
 
+#include <linux/fib_rules.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -7,10 +8,13 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "error/error.hpp"
 #include "routing/rtnetlink.hpp"
 
 namespace ipmasq::routing {
@@ -30,22 +34,24 @@ int number_in(std::span<const std::uint8_t> bytes) {
 }
 
 // The route that packets to an address take; nullopt where none does, or the address is this node's own.
-std::optional<Route> route_to(const net::Address& address) {
+std::optional<Route> route_to(const net::Address& address, const std::vector<Attribute>& of_packet = {}) {
   const auto bits = net::bits(address.family);
   rtmsg question{};
   question.rtm_family = address.family == net::Family::ipv4 ? AF_INET : AF_INET6;
   question.rtm_dst_len = static_cast<unsigned char>(bits);
+  question.rtm_src_len = of_packet.empty() ? 0 : question.rtm_dst_len;
   question.rtm_flags = RTM_F_FIB_MATCH;
+  std::vector<Attribute> attributes{{RTA_DST, std::span(address.bytes).first(bits / 8)}};
+  attributes.insert(attributes.end(), of_packet.begin(), of_packet.end());
   std::optional<Route> found;
-  ask(RTM_GETROUTE, 0, std::as_bytes(std::span(&question, 1)),
-      {{RTA_DST, std::span(address.bytes).first(bits / 8)}}, [&found](const nlmsghdr& message) {
-        const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
-        if (message.nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST) return;
-        const bool has_gateway = !bytes_in(message, sizeof *route, RTA_GATEWAY).empty() ||
-                                 !bytes_in(message, sizeof *route, RTA_VIA).empty() ||
-                                 !bytes_in(message, sizeof *route, RTA_MULTIPATH).empty();
-        found = {number_in(bytes_in(message, sizeof *route, RTA_OIF)), route->rtm_dst_len, !has_gateway};
-      });
+  ask(RTM_GETROUTE, 0, std::as_bytes(std::span(&question, 1)), attributes, [&found](const nlmsghdr& message) {
+    const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
+    if (message.nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST) return;
+    const bool has_gateway = !bytes_in(message, sizeof *route, RTA_GATEWAY).empty() ||
+                             !bytes_in(message, sizeof *route, RTA_VIA).empty() ||
+                             !bytes_in(message, sizeof *route, RTA_MULTIPATH).empty();
+    found = {number_in(bytes_in(message, sizeof *route, RTA_OIF)), route->rtm_dst_len, !has_gateway};
+  });
   return found;
 }
 
@@ -70,6 +76,48 @@ std::string kind_of_link(int interface) {
   return kind;
 }
 
+std::string text_in(std::span<const std::uint8_t> bytes) {
+  return {bytes.begin(), std::ranges::find(bytes, std::uint8_t{0})};
+}
+
+std::optional<std::string> name_of(const std::optional<Route>& route) {
+  std::array<char, IF_NAMESIZE> name{};
+  if (!route || route->interface == 0 ||
+      ::if_indextoname(static_cast<unsigned>(route->interface), name.data()) == nullptr)
+    return std::nullopt;
+  return name.data();
+}
+
+// Whether an address may be one that a rule of policy routing is for.
+bool is_for(const nlmsghdr& rule, int type, unsigned length, const net::Address& address) {
+  net::Address network{address.family, {}};
+  const auto bytes = bytes_in(rule, sizeof(fib_rule_hdr), type);
+  if (bytes.size() > network.bytes.size()) return true;
+  std::ranges::copy(bytes, network.bytes.begin());
+  return bytes.empty() || net::network_of(network, length).contains(address);
+}
+
+// Whether a rule of policy routing that may be for a packet asks for more than addresses and an interface.
+bool is_chosen_by_more(const net::Address& address, const net::Address& source,
+                       const std::string& in_interface) {
+  fib_rule_hdr every{};
+  every.family = address.family == net::Family::ipv4 ? AF_INET : AF_INET6;
+  bool asks_for_more = false;
+  ask(RTM_GETRULE, NLM_F_DUMP, std::as_bytes(std::span(&every, 1)), {}, [&](const nlmsghdr& message) {
+    const auto* const rule = static_cast<const fib_rule_hdr*>(nlmsg_data(&message));
+    const auto has = [&message](int type) { return !bytes_in(message, sizeof(fib_rule_hdr), type).empty(); };
+    const bool is_inverted = (rule->flags & FIB_RULE_INVERT) != 0;
+    const auto interface = text_in(bytes_in(message, sizeof(fib_rule_hdr), FRA_IIFNAME));
+    const bool may_be_for_it = is_inverted || ((interface.empty() || interface == in_interface) &&
+                                               is_for(message, FRA_SRC, rule->src_len, source) &&
+                                               is_for(message, FRA_DST, rule->dst_len, address));
+    const bool asks = rule->tos != 0 || has(FRA_FWMASK) || has(FRA_IP_PROTO) || has(FRA_SPORT_RANGE) ||
+                      has(FRA_DPORT_RANGE) || has(FRA_TUN_ID);
+    asks_for_more = asks_for_more || (may_be_for_it && asks);
+  });
+  return asks_for_more;
+}
+
 // An address that nobody has (RFC 5737, RFC 3849) goes where all goes that is not known better.
 bool is_way_out(int interface, net::Family family) {
   const auto elsewhere = net::parse_address(family == net::Family::ipv4 ? "192.0.2.1" : "2001:db8::1");
@@ -92,25 +140,53 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface) 
 }
 
 std::optional<std::string> interface_towards(const net::Address& address) {
-  const auto route = route_to(address);
-  std::array<char, IF_NAMESIZE> name{};
-  if (!route || route->interface == 0 ||
-      ::if_indextoname(static_cast<unsigned>(route->interface), name.data()) == nullptr)
-    return std::nullopt;
-  return name.data();
+  return name_of(route_to(address));
 }
 
-std::set<std::string> devices_towards(const net::Address& address) {
-  const auto name = interface_towards(address);
-  if (!name) return {};
-  std::set<std::string> devices{*name};
-  const auto bridge = static_cast<int>(::if_nametoindex(name->c_str()));
+std::optional<std::string> interface_towards(const net::Address& address, const net::Address& source,
+                                             const std::string& in_interface) {
+  const auto index = ::if_nametoindex(in_interface.c_str());
+  std::array<std::uint8_t, sizeof index> index_bytes{};
+  std::memcpy(index_bytes.data(), &index, sizeof index);
+  try {
+    if (index == 0 || is_chosen_by_more(address, source, in_interface)) return std::nullopt;
+    const auto source_bytes = std::span(source.bytes).first(net::bits(source.family) / 8);
+    return name_of(route_to(address, {{RTA_SRC, source_bytes}, {RTA_IIF, index_bytes}}));
+  } catch (const Error&) {  // as where rp_filter would drop them
+    return std::nullopt;
+  }
+}
+
+std::set<std::string> devices_of(const std::string& interface) {
+  struct Link {
+    std::string name;
+    int master = 0;
+    int lower = 0;
+  };
+  std::map<int, Link> links;
   const ifinfomsg every{};
-  ask(RTM_GETLINK, NLM_F_DUMP, std::as_bytes(std::span(&every, 1)), {}, [&](const nlmsghdr& message) {
-    const auto port = bytes_in(message, sizeof(ifinfomsg), IFLA_IFNAME);
-    if (number_in(bytes_in(message, sizeof(ifinfomsg), IFLA_MASTER)) == bridge)
-      devices.emplace(port.begin(), std::ranges::find(port, std::uint8_t{0}));
+  ask(RTM_GETLINK, NLM_F_DUMP, std::as_bytes(std::span(&every, 1)), {}, [&links](const nlmsghdr& message) {
+    const auto* const link = static_cast<const ifinfomsg*>(nlmsg_data(&message));
+    const auto number = [&message](int type) {
+      return number_in(bytes_in(message, sizeof(ifinfomsg), type));
+    };
+    // Of a link into another network namespace, the number is that of a link there.
+    const bool is_elsewhere = !bytes_in(message, sizeof(ifinfomsg), IFLA_LINK_NETNSID).empty();
+    links[link->ifi_index] = {text_in(bytes_in(message, sizeof(ifinfomsg), IFLA_IFNAME)), number(IFLA_MASTER),
+                              is_elsewhere ? 0 : number(IFLA_LINK)};
   });
+  std::set<int> below{static_cast<int>(::if_nametoindex(interface.c_str()))};
+  for (std::size_t before = 0; before != below.size();) {
+    before = below.size();
+    for (const auto& [index, link] : links) {
+      if (below.contains(link.master)) below.insert(index);
+      if (below.contains(index) && link.lower != 0) below.insert(link.lower);
+    }
+  }
+  std::set<std::string> devices{interface};
+  for (const auto index : below) {
+    if (links.contains(index)) devices.insert(links[index].name);
+  }
   return devices;
 }
 

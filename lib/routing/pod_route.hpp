@@ -22,8 +22,14 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface);
 /// Throws Error{failed}.
 std::optional<std::string> interface_towards(const net::Address& address);
 
-/// The interface and, where it is a bridge, its ports: by one of them packets of that address come.
-/// Throws Error{failed}.
-std::set<std::string> devices_towards(const net::Address& address);
+/// The same of packets of `source` that came in by an interface and are forwarded, also where routes are
+/// chosen by that; nullopt as well where the kernel does not say, or where a rule chooses by what is not
+/// known of them here: a mark, a protocol, ports.
+std::optional<std::string> interface_towards(const net::Address& address, const net::Address& source,
+                                             const std::string& in_interface);
+
+/// An interface and those below it, by which its packets come and leave: a bridge's ports, what a bond or
+/// VLAN stands on. Throws Error{failed}.
+std::set<std::string> devices_of(const std::string& interface);
 
 }  // namespace ipmasq::routing

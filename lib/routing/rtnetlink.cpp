@@ -26,9 +26,11 @@ using Message = std::unique_ptr<nl_msg, decltype(&nlmsg_free)>;
 // Something changed while a dump was read: it is asked for anew.
 constexpr int most_tries = 20;
 
-// No route (also one that leads nowhere: unreachable, prohibit, blackhole), and no such link.
+// No route (also one that leads nowhere: unreachable, prohibit, blackhole), no such link, and a kernel that
+// has none of what is asked for.
 bool is_none(int number) {
-  constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, ESRCH, ENOENT, ENODEV, EACCES, EINVAL};
+  constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, ESRCH,  ENOENT,
+                                     ENODEV,      EACCES,       EINVAL, EOPNOTSUPP};
   return std::ranges::find(nothing_there, number) != nothing_there.end();
 }
 

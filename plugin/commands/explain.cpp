@@ -112,28 +112,34 @@ void add_warnings(const Recorded& recorded, const net::Address& source, Answer& 
   }
 }
 
-// What packets meet where a rule of somebody else has the last word for certain.
-nat::Fate fate_under(nat::Contradiction::Kind kind, nat::Fate ours) {
-  switch (kind) {
-    case nat::Contradiction::Kind::translated_by_others:
-    case nat::Contradiction::Kind::source_rewritten:
-      return nat::Fate::masqueraded;
-    case nat::Contradiction::Kind::not_tracked:
-      return nat::Fate::kept;
-    case nat::Contradiction::Kind::yield_mark_set:
-    case nat::Contradiction::Kind::passed_by:
-      return nat::Fate::left_alone;
-    case nat::Contradiction::Kind::redirected:
-    case nat::Contradiction::Kind::handed_over:
-      break;
+// What packets meet where rules of somebody else have the last word for certain.
+nat::Fate fate_under(const std::vector<nat::Contradiction>& contradictions, nat::Fate fate) {
+  for (const auto& each : contradictions) {
+    if (!each.is_certain) continue;
+    switch (each.kind) {
+      case nat::Contradiction::Kind::translated_by_others:
+      case nat::Contradiction::Kind::source_rewritten:
+        return nat::Fate::masqueraded;
+      case nat::Contradiction::Kind::not_tracked:
+        return nat::Fate::kept;
+      case nat::Contradiction::Kind::yield_mark_set:
+      case nat::Contradiction::Kind::passed_by:
+        return nat::Fate::left_alone;
+      case nat::Contradiction::Kind::redirected:
+        fate = each.becomes.value_or(fate);  // on its way there, others may still be met
+        break;
+      case nat::Contradiction::Kind::handed_over:
+      case nat::Contradiction::Kind::not_known:
+        break;
+    }
   }
-  return ours;
+  return fate;
 }
 
 nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const net::Address& destination,
                   const Answer& answer) {
   const auto here = routing::node_addresses();
-  return {
+  nat::Flow flow{
       .sources = {net::network_of(source, net::bits(source.family))},
       .destination = destination,
       .fate = answer.fate,
@@ -141,9 +147,13 @@ nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const
       .fate_towards =
           [&ruleset, source](const net::Address& other) { return nat::explain(ruleset, source, other).fate; },
       .in_interface = routing::interface_towards(source),
-      .out_interface = routing::interface_towards(destination),
-      .in_devices = routing::devices_towards(source),
       .node_addresses = {here.begin(), here.end()}};
+  if (flow.in_interface) {
+    flow.in_devices = routing::devices_of(*flow.in_interface);
+    flow.out_interface = routing::interface_towards(destination, source, *flow.in_interface);
+  }
+  if (flow.out_interface) flow.out_devices = routing::devices_of(*flow.out_interface);
+  return flow;
 }
 
 // What somebody else's rules do to it that ours do not say.
@@ -151,14 +161,16 @@ void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, con
                     config::Backend backend, Answer& answer) {
   const auto foreign = netfilter::foreign_rules();
   const bool is_returned = answer.lists.chain && answer.lists.chain->exemption == config::Exemption::return_;
-  const nat::OurPlace place{backend == config::Backend::nftables, ruleset.yield_marks, !is_returned};
+  const bool is_nftables = backend == config::Backend::nftables;
+  const auto& yields = is_nftables ? foreign.yield_marks.nftables : foreign.yield_marks.iptables;
+  const nat::OurPlace place{is_nftables, yields, !is_returned};
   const auto ours = answer.fate;
-  for (const auto& each :
-       nat::contradictions(foreign, place, flow_of(ruleset, source, destination, answer))) {
+  const auto found = nat::contradictions(foreign, place, flow_of(ruleset, source, destination, answer));
+  for (const auto& each : found) {
     answer.warnings.push_back((each.is_certain ? "" : "it may be that ") + each.does + ": " +
                               nat::printable(each.rule));
-    if (each.is_certain && answer.fate == ours) answer.fate = fate_under(each.kind, ours);
   }
+  answer.fate = fate_under(found, ours);
   const bool may_be_undone =
       backend == config::Backend::iptables && ours == nat::Fate::kept &&
       std::ranges::any_of(foreign.chains, [](const nat::ForeignChain& each) {

@@ -58,8 +58,7 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
   const auto on = choose_backend(node, plan, before, netfilter::Tables::may_be_made);
   const auto other = other_than(on);
   state::NetworkRecord record{.made_of = plan.configuration.made_of, .placement = {.on = on}};
-  const bool was_there =
-      before && (before->placement.on == other || before->placement.leaving == other);
+  const bool was_there = before && (before->placement.on == other || before->placement.leaving == other);
   if (was_there || !standing_in(node, other, plan.network).empty()) record.placement.leaving = other;
   if (before) record.unrecorded = before->unrecorded;
   return record;

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from harness import healthy
-from harness.network import Outside, Pod, ask, make_bridge
+from harness.network import Outside, Pod, Witness, ask, give, make_bridge
 
 POD, NODE = "10.244.1.5", Outside.NODE[4]
 KEPT, MASQUERADED = "10.9.9.9", "203.0.113.9"
@@ -155,7 +155,7 @@ class Anywhere(Site):
         if is_first:
             put(node, "nft", text)
         super().__init__(node)
-        if not is_first:
+        if not is_first and text:
             put(node, "nft", text)
 
     def explained(self):
@@ -183,13 +183,32 @@ PLACES = {
     "a dormant notrack": ("table ip theirs {\nflags dormant\nchain early { type filter hook prerouting priority raw;\nnotrack\n}\n}\n", False),
     "notrack at the uplink": ("table netdev theirs {\nchain in { type filter hook ingress device uplink0 priority 0;\nnotrack\n}\n}\n", None),
     "notrack at the pod's port": ("table netdev theirs {\nchain in { type filter hook ingress device v-pod-1 priority 0;\nnotrack\n}\n}\n", True),
+    "a mark before a match": (table("filter hook prerouting priority mangle", "ip saddr 10.244.0.0/16 meta mark set 0x4000 ip daddr 192.0.2.1 counter"), True),
+    "a mark before a match of it": (
+        table("filter hook prerouting priority mangle", "meta mark set 0x4 meta mark 0x4 meta mark set 0x4000 meta mark 0 accept", "meta mark set 0"), False),
+    "a mark by way of the connection's": (table("filter hook prerouting priority mangle", "ct mark set 0x4000 meta mark set ct mark"), True),
+    "notrack before a match": (table("filter hook prerouting priority raw", "ip saddr 10.244.0.0/16 notrack ip daddr 192.0.2.1 counter"), True),
+    "a set asked after a set of pairs": (
+        table("filter hook prerouting priority mangle", f"ip saddr . ip daddr {{ {POD} . {MASQUERADED}, 10.244.1.6 . {MASQUERADED} }} "
+                                                        "ip daddr != { 10.9.9.10, 10.9.9.11 } meta mark set 0x4000"), True),
+    "a mark at ports of the bridge": ('table bridge theirs {\nchain base { type filter hook prerouting priority 0;\niifname "v-*" meta mark set 0x4000\n}\n}\n', True),
+    "a mark at ports of others": ('table bridge theirs {\nchain base { type filter hook prerouting priority 0;\niifname "w-*" meta mark set 0x4000\n}\n}\n', None),
+    "a mark at the pod's port": (
+        'table netdev theirs {\nchain in { type filter hook ingress device v-pod-1 priority 0;\niifname "v-pod-1" meta mark set 0x4000\n}\n}\n', True),
+    "a mark by the bridge's name at the pod's port": (
+        'table netdev theirs {\nchain in { type filter hook ingress device v-pod-1 priority 0;\niif "cni0" meta mark set 0x4000\n}\n}\n', None),
+    "redirected to what is kept": (table("nat hook prerouting priority dstnat", f"ip daddr {MASQUERADED} dnat ip to {KEPT}"), False),
+    "redirected by two at one priority": (
+        f"table ip theirs {{\nchain one {{ type nat hook prerouting priority -90;\ndnat to {KEPT}\n}}\n"
+        f"chain two {{ type nat hook prerouting priority -90;\ndnat to {MASQUERADED}\n}}\n}}\n", True),
+    "somebody's chain in our table": ("table inet ip-masq {\nchain theirs { type filter hook prerouting priority raw;\nnotrack\n}\n}\n", True),
     "notrack at the bridge": ("table netdev theirs {\nchain in { type filter hook ingress device cni0 priority 0;\nnotrack\n}\n}\n", None),
 }
 
 
 @pytest.mark.parametrize("place, is_first", [
     pytest.param(place, is_first, id=f"{place}, {'before' if is_first else 'after'}")
-    for place, (text, _) in PLACES.items() for is_first in (True, False) if not (is_first and " device " in text)])
+    for place, (text, _) in PLACES.items() for is_first in (True, False) if not (is_first and (" device " in text or " ip-masq " in text))])
 def test_others_are_met_where_the_kernel_meets_them(node, place, is_first):
     text, is_named = PLACES[place]
     site = Anywhere(node, text, is_first)
@@ -199,6 +218,58 @@ def test_others_are_met_where_the_kernel_meets_them(node, place, is_first):
         if is_named is not None:
             assert bool(findings(node)) == is_named
     finally:
+        site.close()
+
+
+# By what they mark: names and what doctor says.
+@pytest.mark.parametrize("change, rule", [
+    ("--mark-set 0x4000 --mark-target CONTINUE", "-i v-pod-1 -j mark --set-xmark 0x4000/0xffffffff"),
+    ("--mark-or 0x4000", "-i v-pod-1 -j ACCEPT --set-xmark 0x4000/0x4000"),
+])
+def test_marks_of_ebtables(node, change, rule):
+    site = Anywhere(node, "", is_first=False)
+    try:
+        node.run("ebtables-nft", "-t", "nat", "-A", "PREROUTING", "-i", "v-pod-1", "-j", "mark", *change.split(" "))
+        assert site.seen() == (POD, POD)
+        assert site.explained() == [POD, POD]
+        assert [without_handle(each) for each in findings(node)["yield-mark-set"]] == [f"nft bridge nat PREROUTING handle N: {rule}"]
+    finally:
+        site.close()
+
+
+@pytest.mark.parametrize("program", ["ip6tables-legacy", "ip6tables-nft"])
+def test_prefixes_that_are_rewritten_without_nat(node, program):
+    node.add("pod-1", ips=["fd00:244:1::5/64"])
+    node.run(program, "-t", "mangle", "-A", "POSTROUTING", "-s", "fd00:244:1::/64", "-j", "SNPT", "--src-pfx", "fd00:244:1::/64", "--dst-pfx", "2001:db8:77::/64")
+    where = "nft ip6 mangle POSTROUTING handle N:" if program == "ip6tables-nft" else "ip6tables-legacy -t mangle -A POSTROUTING"
+    found = findings(node)["source-rewritten"]
+    assert [without_handle(each) for each in found] == [f"{where} -s fd00:244:1::/64 -j SNPT"]
+
+
+# Where routes are chosen by sources: another uplink than the destination's own.
+@pytest.mark.parametrize("rule, seen", [
+    ('type nat hook postrouting priority 50;\noifname "uplink1" masquerade', ("198.18.1.1", "198.18.1.1")),
+    ('type nat hook postrouting priority 50;\noifname "uplink0" masquerade', (POD, "198.18.1.1")),
+    ('type filter hook postrouting priority mangle;\noifname "uplink1" meta mark set 0x4000', (POD, POD)),
+])
+def test_uplinks_are_those_that_pods_leave_by(node, rule, seen):
+    site = Anywhere(node, "", is_first=False)
+    other = Outside(node, [], ["10.244.0.0/16"], number=1)
+    give(other.namespace, "lo", f"{KEPT}/32", f"{MASQUERADED}/32")
+    witness = Witness(other.namespace, [KEPT, MASQUERADED])
+    try:
+        node.sysctl(net__ipv4__conf__all__rp_filter=0)
+        node.run("ip", "route", "add", "default", "via", "198.18.1.254", "table", "100")
+        node.run("ip", "rule", "add", "from", "10.244.1.0/24", "iif", "cni0", "lookup", "100")
+        put(node, "nft", f"table inet theirs {{\nchain base {{ {rule}\n}}\n}}\n")
+        assert site.seen() == seen
+        assert site.explained() == [POD if each == POD else NODE for each in seen]
+        # By what is not known of packets.
+        node.run("ip", "rule", "add", "from", "10.244.1.0/24", "ipproto", "udp", "lookup", "main")
+        assert None in site.explained()
+    finally:
+        witness.close()
+        other.close()
         site.close()
 
 

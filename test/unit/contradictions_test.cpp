@@ -260,6 +260,159 @@ TEST_CASE("chains that lead to one another in many ways are walked once") {
   CHECK(text({rules, legacy_chains(), {}}, in_iptables, flow(Fate::kept)).empty());
 }
 
+TEST_CASE("chains are followed so far and no further") {
+  const std::string told =
+      "may be: leads it on in more ways than are followed here\n  iptables-legacy -t mangle -A C";
+  std::deque<ForeignRule> deep{legacy("mangle", "PREROUTING", jump("C0"))};
+  constexpr int depth = 20000;
+  for (int level = 0; level < depth; ++level) {
+    deep.push_back(legacy("mangle", "C" + std::to_string(level), jump("C" + std::to_string(level + 1))));
+  }
+  CHECK(text({deep, legacy_chains(), {}}, in_iptables, flow(Fate::kept)).starts_with(told));
+
+  // Each chain comes to the next one with another mark each time.
+  std::deque<ForeignRule> wide{legacy("mangle", "PREROUTING", jump("C0"))};
+  constexpr unsigned bits = 28;
+  for (unsigned bit = 0; bit < bits; ++bit) {
+    const auto chain = "C" + std::to_string(bit);
+    const auto mark = [&](std::uint32_t flip) {
+      return legacy("mangle", chain,
+                    {.program = "",
+                     .chain = "",
+                     .target = "MARK",
+                     .mark_change = MarkChange{.keep = ~(1U << bit), .flip = flip}});
+    };
+    for (const auto flip : {1U << bit, 0U}) {
+      wide.push_back(legacy("mangle", chain, jump("C" + std::to_string(bit + 1))));
+      wide.push_back(mark(flip));
+    }
+  }
+  wide.push_back(legacy("mangle", "C" + std::to_string(bits), {.program = "", .chain = ""}));
+  CHECK(text({wide, legacy_chains(), {}}, OurPlace{}, flow(Fate::kept)).starts_with(told));
+}
+
+TEST_CASE("a part of a rule is reached where the parts before it matched") {
+  const auto first = [](ForeignRule rule) {
+    rule.mark_change = MarkChange{.flip = 0x4000};
+    return nft("base", std::move(rule));
+  };
+  const auto second = nft("base", {.program = "",
+                                   .chain = "",
+                                   .parts_before = " -s 10.244.1.5/32 --set-xmark 0x4000/0xffffffff",
+                                   .rewrites_source = true});
+  const ForeignChain base{"inet", "theirs", "base", 0, Hook::forward, false};
+  const auto answer = [&](const char* source) {
+    return text(
+        {{first({.program = "", .chain = "", .source = {{test::prefix(source)}}}), second}, {base}, {}},
+        in_nftables, flow(Fate::masqueraded));
+  };
+  CHECK(answer("10.244.1.6/32").empty());
+  CHECK(answer("10.244.1.5/32") ==
+        "rewrites the source outside NAT\n"
+        "  nft inet theirs base handle 7: -s 10.244.1.5/32 --set-xmark 0x4000/0xffffffff saddr set\n"
+        "sets the mark 0x4000/0x4000, for which our rules leave it to others (yieldMarks)\n"
+        "  nft inet theirs base handle 7: -s 10.244.1.5/32 --set-xmark 0x4000/0xffffffff\n");
+}
+
+TEST_CASE("interfaces are those that a hook has") {
+  const auto rewrites = [](const char* in, const char* out) {
+    ForeignRule rule{.program = "", .chain = "", .rewrites_source = true};
+    if (*in != '\0') rule.in_interface = Match<std::string>{in};
+    if (*out != '\0') rule.out_interface = Match<std::string>{out};
+    return nft("base", std::move(rule));
+  };
+  auto asked = flow(Fate::kept);
+  asked.in_interface = "cni0";
+  asked.in_devices = {"cni0", "v-1"};
+  asked.out_interface = "eth0";
+  asked.out_devices = {"eth0"};
+  const auto answer = [&](const char* family, Hook hook, std::vector<std::string> devices, const char* in,
+                          const char* out) {
+    auto rule = rewrites(in, out);
+    rule.family = family;
+    const ForeignChain base{family, "theirs", "base", 0, hook, false, "nft", std::move(devices)};
+    const auto said = text({{rule}, {base}, {}}, in_nftables, asked);
+    return said.empty() ? "no" : said.starts_with("may be") ? "may" : "yes";
+  };
+  CHECK(answer("bridge", Hook::ingress, {}, "v-+", "") == std::string("yes"));
+  CHECK(answer("bridge", Hook::ingress, {}, "cni0", "") == std::string("no"));
+  CHECK(answer("bridge", Hook::egress, {}, "", "") == std::string("no"));
+  CHECK(answer("netdev", Hook::ingress, {"v-1"}, "v-1", "") == std::string("may"));
+  CHECK(answer("netdev", Hook::ingress, {"v-1"}, "cni0", "") == std::string("no"));
+  CHECK(answer("netdev", Hook::ingress, {"v-2"}, "", "") == std::string("no"));
+  CHECK(answer("netdev", Hook::egress, {"eth0"}, "", "eth0") == std::string("yes"));
+  CHECK(answer("netdev", Hook::egress, {"eth0"}, "cni0", "") == std::string("no"));
+  CHECK(answer("inet", Hook::prerouting, {}, "cni0", "") == std::string("yes"));
+  CHECK(answer("inet", Hook::prerouting, {}, "v-1", "") == std::string("no"));
+  CHECK(answer("inet", Hook::prerouting, {}, "", "eth0") == std::string("no"));
+  CHECK(answer("inet", Hook::forward, {}, "cni0", "eth0") == std::string("yes"));
+  // Of many pods, only by which interfaces they come.
+  asked.in_interface.reset();
+  CHECK(answer("inet", Hook::prerouting, {}, "eth0", "") == std::string("no"));
+  CHECK(answer("inet", Hook::prerouting, {}, "cni0", "") == std::string("may"));
+  asked.in_devices.clear();
+  CHECK(answer("inet", Hook::prerouting, {}, "eth0", "") == std::string("may"));
+}
+
+TEST_CASE("an address where an element has none may be meant") {
+  auto look = nft("base", {.program = "", .chain = "", .rewrites_source = true});
+  look.lookups = {{.set = "those", .destination_at = 4, .inverted = true}};
+  const ForeignChain base{"inet", "theirs", "base", 0, Hook::forward, false};
+  const ForeignSet set{"inet", "theirs", "those", {ForeignElement{"\x0a\x09\x09\x09", "\x0a\x09\x09\x09"}}};
+  CHECK(text({{look}, {base}, {set}}, in_nftables, flow(Fate::kept)) ==
+        "may be: rewrites the source outside NAT\n  nft inet theirs base handle 7: ! -d @those saddr set\n");
+}
+
+TEST_CASE("behind what is not known, nothing is certain") {
+  const auto unknown =
+      legacy("mangle", "PREROUTING", {.program = "", .chain = "", .target = "NEW", .is_not_known = true});
+  auto masquerade = legacy("nat", "POSTROUTING", {.program = "", .chain = "", .target = "MASQUERADE"});
+  masquerade.is_above_ours = true;
+  CHECK(text({{unknown, masquerade}, legacy_chains(), {}}, in_iptables, flow(Fate::kept)) ==
+        "may be: does to it what is not known here\n"
+        "  iptables-legacy -t mangle -A PREROUTING -j NEW\n"
+        "may be: hides it behind the address of the interface by which it leaves\n"
+        "  iptables-legacy -t nat -A POSTROUTING -j MASQUERADE\n");
+}
+
+TEST_CASE("what is redirected for certain has the fate of where it goes") {
+  const auto to = [](const char* destination) {
+    return legacy(
+        "nat", "PREROUTING",
+        {.program = "", .chain = "", .target = "DNAT", .redirection = Redirection{.to = one(destination)}});
+  };
+  auto hides = legacy("nat", "POSTROUTING", {.program = "", .chain = "", .target = "MASQUERADE"});
+  hides.is_above_ours = true;
+  const auto found =
+      contradictions({{to("203.0.113.5"), hides}, legacy_chains(), {}}, in_iptables, flow(Fate::kept));
+  REQUIRE(found.size() == 1);  // there, masqueraded is what it is anyhow
+  CHECK(found[0].becomes == Fate::masqueraded);
+  const auto back =
+      contradictions({{to("10.9.9.8"), hides}, legacy_chains(), {}}, in_iptables, flow(Fate::masqueraded));
+  REQUIRE(back.size() == 2);
+  CHECK(back[0].becomes == Fate::kept);
+  CHECK(back[1].kind == Contradiction::Kind::translated_by_others);
+}
+
+TEST_CASE("of two nat chains at one place either may translate") {
+  const auto redirects = [](const char* chain, const char* destination) {
+    return nft(
+        chain,
+        {.program = "", .chain = "", .target = "DNAT", .redirection = Redirection{.to = one(destination)}});
+  };
+  const auto chain = [](const char* name) {
+    return ForeignChain{"inet", "theirs", name, -90, Hook::prerouting};
+  };
+  CHECK(text({{redirects("one", "203.0.113.5"), redirects("two", "203.0.113.6")},
+              {chain("one"), chain("two")},
+              {}},
+             in_nftables, flow(Fate::kept)) ==
+        "may be: sends it to 203.0.113.5, which is masqueraded\n"
+        "  nft inet theirs one handle 7: -j DNAT --to-destination 203.0.113.5\n"
+        "may be: sends it to 203.0.113.6, which is masqueraded\n"
+        "  nft inet theirs two handle 7: -j DNAT --to-destination 203.0.113.6\n");
+}
+
 TEST_CASE("text of others as a terminal can show it") {
   CHECK(printable("caf\u00e9 \u4e2d \U0001f600") == "caf\u00e9 \u4e2d \U0001f600");
   CHECK(printable("a\x1b[31m\n\x7f") == R"(a\x1b[31m\x0a\x7f)");

@@ -74,10 +74,8 @@ TEST_CASE("rules for some protocols only do not decide where the rest comes to t
   auto table = observed(R"("toPorts": "1000-1999,3000-3999")");
   CHECK(text(table, "10.244.1.5", "8.8.8.8") == masqueraded);
   rules_in(table).front().rule = {.protocol = Protocol::tcp, .statement = Return{}};
-  CHECK(text(table, "10.244.1.5", "8.8.8.8") ==
-        "perhaps by " + chain + ": meta l4proto tcp counter return");
-  CHECK(text(table, "10.244.1.5", "10.1.2.3") ==
-        "perhaps by " + chain + ": meta l4proto tcp counter return");
+  CHECK(text(table, "10.244.1.5", "8.8.8.8") == "perhaps by " + chain + ": meta l4proto tcp counter return");
+  CHECK(text(table, "10.244.1.5", "10.1.2.3") == "perhaps by " + chain + ": meta l4proto tcp counter return");
 }
 
 TEST_CASE("damage is seen as it is") {

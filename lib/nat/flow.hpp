@@ -1,0 +1,32 @@
+// Connections of pods that are asked about.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "nat/explain.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::nat {
+
+/// The connections that are asked about, and what our rules say of them.
+struct Flow {
+  std::vector<net::Prefix> sources;              ///< of one family, at least one
+  std::optional<net::Address> destination = {};  ///< none: any beyond this node
+  std::optional<Fate> fate = {};                 ///< none: any
+  std::optional<net::Address> snat_to = {};      ///< where masqueraded: none is the outgoing interface's
+  /// What our rules say of the same sources towards another destination; never called where there is none.
+  std::function<Fate(const net::Address&)> fate_towards = {};
+  std::optional<std::string> in_interface = {};   ///< by which they come from the pod, where it is known
+  std::optional<std::string> out_interface = {};  ///< by which they leave, where it is known
+  /// By one of which they come from the pod, and where that is the port of a bridge, by the bridge as well;
+  /// empty where it is not known.
+  std::set<std::string> in_devices = {};
+  std::set<std::string> out_devices = {};      ///< by which they leave, likewise
+  std::set<net::Address> node_addresses = {};  ///< what is for these is not forwarded
+};
+
+}  // namespace ipmasq::nat

@@ -1,0 +1,90 @@
+// A connection's first packet on its way through others' chains: what it matches there.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "config/mark.hpp"
+#include "nat/flow.hpp"
+#include "nat/foreign_rule.hpp"
+#include "net/address.hpp"
+#include "net/range.hpp"
+
+namespace ipmasq::nat {
+
+/// `may`: what cannot be told here decides, or some of those that are asked about.
+enum class Answer { no, may, yes };
+
+constexpr Answer opposite(Answer answer) {
+  return answer == Answer::yes ? Answer::no : answer == Answer::no ? Answer::yes : Answer::may;
+}
+
+constexpr Answer both(Answer left, Answer right) {
+  return std::min(left, right);
+}
+
+struct PacketMark {
+  std::uint32_t value = 0;
+  std::uint32_t unknown = 0;  ///< bits
+
+  auto operator<=>(const PacketMark&) const = default;
+
+  Answer has(const config::Mark& mark) const;
+  void change(const MarkChange& by, std::uint32_t unknown_of_connection, Answer certainty);
+};
+
+/// Addresses of a packet, of which one or many are asked about.
+class Addresses {
+ public:
+  explicit Addresses(const std::vector<net::Prefix>& prefixes);
+
+  Answer lie_in(const net::Range& range) const;
+
+ private:
+  std::vector<net::Range> ranges_;
+};
+
+/// Lives no longer than what it was made of.
+class Packet {
+ public:
+  Packet(const Foreign& foreign, const Flow& flow);
+
+  net::Family family() const { return flow_.sources.front().family(); }
+
+  /// Comes to a base chain: whose hook decides what is known of its interfaces. Returns whether it does.
+  Answer enters(const ForeignChain& base);
+  void goes_to(const net::Address& destination);
+
+  /// Whether it matches a rule, a part of one, an element of a set; only where it entered a base chain.
+  Answer holds(const ForeignRule& rule, const PacketMark& mark);
+  Answer is_element(const ForeignElement& element, const Lookup& lookup) const;
+  /// nullptr where the set was not read.
+  const ForeignSet* set_of(const ForeignRule& rule, const Lookup& lookup) const;
+
+ private:
+  std::set<std::string> ports(const std::set<std::string>& devices,
+                              const std::optional<std::string>& interface) const;
+  Answer is_in_interface(const Match<std::string>& match) const;
+  Answer is_out_interface(const Match<std::string>& match) const;
+  Answer destination_lies_in(const Match<net::Prefix>& match) const;
+  Answer destination_lies_in(const net::Range& range) const;
+  Answer is_in_set(const ForeignRule& rule, const Lookup& lookup);
+
+  using SetPart = std::tuple<const ForeignSet*, std::optional<unsigned>, std::optional<unsigned>>;
+
+  const Flow& flow_;
+  Addresses sources_;
+  std::optional<net::Address> destination_;
+  const ForeignChain* base_ = nullptr;
+  std::unordered_map<std::string, const ForeignSet*> sets_;
+  std::map<SetPart, Answer> in_sets_;  // sets can be large, and many rules ask the same one
+};
+
+}  // namespace ipmasq::nat
