@@ -500,6 +500,16 @@ TEST_CASE("a record too large to be read keeps no pod from starting or ending") 
   CHECK(runtime.recorded().empty());
 }
 
+TEST_CASE("a DEL that is not the last of its pod subnet needs no record of the network") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.1.1.5/24").empty());
+  CHECK(runtime.add("b", "10.1.1.6/24").empty());
+  std::ofstream(runtime.folder.path() / "cbr0/network.json") << R"({"format": 3})";
+  CHECK(runtime.del("b").empty());
+  CHECK(runtime.del("a").starts_with("7: "));
+  CHECK(runtime.in_kernel() == "10.1.1.0/24 ");
+}
+
 TEST_CASE("a network cannot have the name of the lock") {
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24", "lock") ==
