@@ -413,8 +413,8 @@ void Store::mark(const std::string& network, const cni::AttachmentId& id,
 }
 
 void Store::restore_markers(const std::string& network) const {
-  for (const auto& [id, addresses, pod_subnets, pod, bypasses_node] : load(network).attachments)
-    mark(network, id, {pod_subnets.begin(), pod_subnets.end()});
+  for (const auto& each : load(network).attachments)
+    mark(network, each.id, {each.pod_subnets.begin(), each.pod_subnets.end()});
 }
 
 void Store::forget_network(const std::string& network) const {
