@@ -32,7 +32,7 @@ class Reader {
     ++*position_;
     return *this;
   }
-  Reader operator++(int) {
+  Reader operator++(int) {  // NOLINT(cert-dcl21-cpp): as an iterator of the standard library has it
     auto before = *this;
     ++*this;
     return before;

@@ -38,18 +38,18 @@ struct Plan {
   std::vector<std::string> failures = {};  ///< what could not be looked at and may hold an entry of ours
 };
 
-/// `folder`: for the words. nullopt where no network that is loaded has a plugin of the type `after`. Throws
-/// Error{wrong_config} where every ADD would fail with our entry in it, or a file of ours is in the way, and
-/// Error{failed} where a file could not be read that decides.
-std::optional<Plan> plan_install(const std::string& folder, const std::vector<File>& files,
+/// `path` of the folder: for the words. nullopt where no network that is loaded has a plugin of the type
+/// `after`. Throws Error{wrong_config} where every ADD would fail with our entry in it, or a file of ours is
+/// in the way, and Error{failed} where a file could not be read that decides.
+std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
                                  std::string_view after);
 
 /// What of the folder may be meant and is not loaded, a line each.
-std::vector<std::string> why_not_found(const std::string& folder, const std::vector<File>& files,
+std::vector<std::string> why_not_found(const std::string& path, const std::vector<File>& files,
                                        std::string_view after);
 
 /// Takes out every entry of ours and what install put in beside it, whatever else was changed since.
-Plan plan_uninstall(const std::string& folder, const std::vector<File>& files);
+Plan plan_uninstall(const std::string& path, const std::vector<File>& files);
 
 /// Whether a file of this name is one of those that install puts beside others.
 bool is_beside(std::string_view name);
