@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -45,9 +47,14 @@ class Pass {
       network.record->unrecorded.merge(unrecorded);
       node_.store.save(name, *network.record);
     } catch (const std::exception& error) {
-      failed_.insert(name);
-      pass_.problems.push_back("network " + name + ": " + error.what());
+      tell_failure(name, error);
     }
+  }
+
+  void tell_failure(const std::string& network, const std::exception& error) {
+    pass_.is_right = false;
+    failed_.insert(network);
+    pass_.problems.push_back("network " + network + ": " + error.what());
   }
 
   void describe(const std::string& name, const RecordedNetwork& network) {
@@ -115,15 +122,13 @@ class Pass {
       const bool is_as_made = network.stored.record->made_of == network.configuration->made_of;
       append(is_as_made ? Cause::drift : Cause::configuration, name, transaction);
     } catch (const std::exception& error) {
-      pass_.is_right = false;
-      has_failed_ = true;
-      pass_.problems.push_back("network " + name + ": " + error.what());
+      tell_failure(name, error);
     }
   }
 
   // What all networks of a back end have in common: the order, and marks that none has any more.
   void settle_together() {
-    if (has_failed_) return;
+    if (!failed_.empty()) return;
     attempt([this] { recorded_ = read_recorded(node_.store); });
     for (const auto backend : back_ends()) {
       attempt([this, backend] {
@@ -151,9 +156,9 @@ class Pass {
 
   Node node_;
   Recorded recorded_;
-  SyncPass pass_;
+  std::set<std::string> failed_;  ///< networks that could not be settled
   bool was_configured_ = false;  ///< the configuration of a network had changed
-  bool has_failed_ = false;      ///< a network could not be settled
+  std::set<std::string> failed_;  // networks      ///< a network could not be settled
 };
 
 }  // namespace
