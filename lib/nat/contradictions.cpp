@@ -11,21 +11,13 @@
 #include "nat/hook_order.hpp"
 #include "nat/nftables_rules.hpp"
 #include "nat/packet.hpp"
+#include "nat/told_contradictions.hpp"
 
 namespace ipmasq::nat {
 
 namespace {
 
 using Kind = Contradiction::Kind;
-
-// What others do to mark what they masquerade themselves: packets for services, which are told by matches
-// that cannot always be read (ipsets).
-constexpr std::array<std::string_view, 4> chains_of_services{"KUBE-MARK-MASQ", "mark-for-masquerade",
-                                                             "CNI-HOSTPORT-SETMARK", "CNI-SETMARK"};
-
-bool is_of_services(const ForeignRule& rule) {
-  return std::ranges::find(chains_of_services, rule.chain) != chains_of_services.end();
-}
 
 // How far others are followed: chains that lead from one to the next, ways that lead into them, and rules
 // that are met in all. A node with 40,000 rules has far fewer.
@@ -38,44 +30,6 @@ struct Visit {
   Answer ended = Answer::no;
   PacketMark mark;
 };
-
-// Of each rule and kind one is told, certain where any of them is.
-class Told {
- public:
-  void add(Contradiction found, const ForeignRule& rule) {
-    const auto [before, is_new] = places_.try_emplace({found.kind, &rule}, all_.size());
-    if (is_new) {
-      all_.push_back(std::move(found));
-    } else if (found.is_certain && !all_[before->second].is_certain) {
-      all_[before->second] = std::move(found);
-    }
-  }
-  std::vector<Contradiction> all() { return std::move(all_); }
-
- private:
-  std::map<std::pair<Kind, const ForeignRule*>, std::size_t> places_;
-  std::vector<Contradiction> all_;
-};
-
-std::string fix_of(Kind kind, const ForeignRule& rule) {
-  const auto removal = delete_command(rule);
-  return kind == Kind::yield_mark_set
-             ? "have its owner use another bit, or take the mark out of yieldMarks; or take it away: " +
-                   removal
-             : "have its owner spare the pods, or take it away: " + removal;
-}
-
-std::string text_of(Fate fate) {
-  switch (fate) {
-    case Fate::kept:
-      return "kept";
-    case Fate::masqueraded:
-      return "masqueraded";
-    case Fate::left_alone:
-      return "left alone";
-  }
-  return "";
-}
 
 class Walk {
  public:
@@ -296,7 +250,7 @@ class Walk {
   // ---- what rules do
 
   void change_mark(const ForeignRule& rule, const Step& step) {
-    if (is_of_services(rule) && (!flow_.destination || !step.names_destination)) return;
+    if (rule.is_of_services() && (!flow_.destination || !step.names_destination)) return;
     const auto comes_in_time = is_beside_nat(*base_) ? Answer::may : Answer::yes;
     mark_.change(*rule.mark_change, connection_mark_, both(step.certainty, comes_in_time));
     if (marked_.insert(&rule).second) markers_.push_back(&rule);
@@ -379,7 +333,7 @@ class Walk {
     if (ends_here && before == Fate::kept) return done;
     if (before && first == before && fate_towards(to.last) == before) return done;
     report(Kind::redirected, is_one ? step.certainty : Answer::may, rule,
-           "sends it to " + net::to_text(to) + (first ? ", which is " + text_of(*first) : ""), first);
+           "sends it to " + net::to_text(to) + (first ? ", which is " + to_text(*first) : ""), first);
     return done;
   }
 
@@ -411,9 +365,7 @@ class Walk {
   void report(Kind kind, Answer certainty, const ForeignRule& rule, const std::string& does,
               std::optional<Fate> becomes = std::nullopt) {
     const bool is_certain = both(certainty, doubt_) == Answer::yes;
-    told_.add(
-        {kind, is_certain, does, to_text(rule), fix_of(kind, rule), is_certain ? becomes : std::nullopt},
-        rule);
+    told_.add(kind, is_certain, rule, does, becomes);
   }
 
   const Foreign& foreign_;
@@ -435,7 +387,7 @@ class Walk {
   std::uint32_t connection_mark_ = 0;        // bits that somebody may have set: a new connection has none
   std::vector<const ForeignRule*> markers_;  // that were met, each once
   std::set<const ForeignRule*> marked_;
-  Told told_;
+  ToldContradictions told_;
 };
 
 }  // namespace

@@ -4,6 +4,18 @@
 
 namespace ipmasq::nat {
 
+std::string to_text(Fate fate) {
+  switch (fate) {
+    case Fate::kept:
+      return "kept";
+    case Fate::masqueraded:
+      return "masqueraded";
+    case Fate::left_alone:
+      return "left alone";
+  }
+  return "";
+}
+
 Explanation explain(const Ruleset& ruleset, const net::Address& source, const net::Address& destination) {
   const auto from = std::ranges::find_if(
       ruleset.sources, [&source](const Source& each) { return each.prefix.contains(source); });

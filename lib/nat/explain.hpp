@@ -15,6 +15,9 @@ enum class Fate {
   left_alone,  ///< ip-masq has no rule for it: the node's other rules decide
 };
 
+/// "kept", "masqueraded", "left alone".
+std::string to_text(Fate fate);
+
 /// What the rules that stand in the kernel do to a connection.
 struct Standing {
   Fate fate = Fate::left_alone;

@@ -123,6 +123,12 @@ bool ForeignRule::translates() const {
   return !is_jump && (target == "MASQUERADE" || target == "SNAT");
 }
 
+bool ForeignRule::is_of_services() const {
+  constexpr std::array<std::string_view, 4> chains{"KUBE-MARK-MASQ", "mark-for-masquerade",
+                                                   "CNI-HOSTPORT-SETMARK", "CNI-SETMARK"};
+  return std::ranges::find(chains, chain) != chains.end();
+}
+
 bool ForeignRule::yields() const {
   return mark && !mark->inverted && !is_jump && target == "RETURN";
 }

@@ -97,6 +97,9 @@ struct ForeignRule {
   bool operator==(const ForeignRule&) const = default;
 
   bool translates() const;
+  /// Whether it is of a chain that others have to mark what they masquerade themselves: packets for services,
+  /// which are told by matches that cannot always be read (ipsets).
+  bool is_of_services() const;
   /// Whether it leaves to others what has a mark, and does no more.
   bool yields() const;
 };

@@ -156,9 +156,8 @@ class Pass {
 
   Node node_;
   Recorded recorded_;
+  bool was_configured_ = false;   ///< the configuration of a network had changed
   std::set<std::string> failed_;  ///< networks that could not be settled
-  bool was_configured_ = false;  ///< the configuration of a network had changed
-  std::set<std::string> failed_;  // networks      ///< a network could not be settled
 };
 
 }  // namespace

@@ -18,18 +18,6 @@ namespace ipmasq::plugin {
 
 namespace {
 
-std::string fate_text(nat::Fate fate) {
-  switch (fate) {
-    case nat::Fate::kept:
-      return "kept";
-    case nat::Fate::masqueraded:
-      return "masqueraded";
-    case nat::Fate::left_alone:
-      return "left alone";
-  }
-  return "";
-}
-
 // What is told of a connection: what packets meet now, and what the lists say.
 struct Answer {
   nat::Fate fate = nat::Fate::left_alone;
@@ -74,7 +62,7 @@ void compare_with_kernel(const std::optional<StandingRule>& rule, Answer& answer
         "its record was lost, or another stateDir has it: an ADD, or GC, puts it right");
     return;
   }
-  answer.warnings.push_back("not in force: the lists say " + fate_text(answer.lists.fate) + ", " +
+  answer.warnings.push_back("not in force: the lists say " + nat::to_text(answer.lists.fate) + ", " +
                             (rule && !rule->standing.rule.empty()
                                  ? "the rule that stands is " + rule->standing.rule
                                  : "no rule of ours decides it") +
@@ -193,9 +181,11 @@ Answer answer_of(const Recorded& recorded, const net::Address& source, const net
 
 cni::Json to_json(const std::string& source, const std::string& destination, const Answer& answer) {
   const auto& lists = answer.lists;
-  cni::Json json{
-      {"source", source}, {"destination", destination}, {"fate", fate_text(answer.fate)}, {"why", lists.why}};
-  if (lists.source && answer.fate != lists.fate) json["listed"] = fate_text(lists.fate);
+  cni::Json json{{"source", source},
+                 {"destination", destination},
+                 {"fate", nat::to_text(answer.fate)},
+                 {"why", lists.why}};
+  if (lists.source && answer.fate != lists.fate) json["listed"] = nat::to_text(lists.fate);
   if (lists.destination) json["prefix"] = net::to_text(*lists.destination);
   if (lists.source) {
     json["network"] = lists.source->network;
@@ -209,7 +199,7 @@ cni::Json to_json(const std::string& source, const std::string& destination, con
 void print(const std::string& source, const std::string& destination, const Answer& answer,
            std::ostream& output) {
   const auto& lists = answer.lists;
-  output << source << " -> " << destination << ": " << fate_text(answer.fate) << '\n';
+  output << source << " -> " << destination << ": " << nat::to_text(answer.fate) << '\n';
   output << "  " << lists.why;
   if (lists.destination) output << ": " << net::to_text(*lists.destination);
   output << '\n';

@@ -221,7 +221,6 @@ def test_others_are_met_where_the_kernel_meets_them(node, place, is_first):
         site.close()
 
 
-# By what they mark: names and what doctor says.
 @pytest.mark.parametrize("change, rule", [
     ("--mark-set 0x4000 --mark-target CONTINUE", "-i v-pod-1 -j mark --set-xmark 0x4000/0xffffffff"),
     ("--mark-or 0x4000", "-i v-pod-1 -j ACCEPT --set-xmark 0x4000/0x4000"),
@@ -244,6 +243,20 @@ def test_prefixes_that_are_rewritten_without_nat(node, program):
     where = "nft ip6 mangle POSTROUTING handle N:" if program == "ip6tables-nft" else "ip6tables-legacy -t mangle -A POSTROUTING"
     found = findings(node)["source-rewritten"]
     assert [without_handle(each) for each in found] == [f"{where} -s fd00:244:1::/64 -j SNPT"]
+
+
+def test_yield_marks_are_those_that_stand(node):
+    site = Anywhere(node, table("filter hook prerouting priority mangle", "meta mark set 0x100"), is_first=False)
+    try:
+        assert site.explained() == list(site.seen()) == [POD, NODE]
+        if node.backend == "nftables":
+            node.nft("insert rule inet ip-masq postrouting meta mark & 0x100 == 0x100 counter return")
+        else:
+            node.run("iptables-legacy", "-w", "-t", "nat", "-I", "IP-MASQ-PODS", "-m", "mark", "--mark", "0x100/0x100", "-j", "RETURN",
+                     env=node.env | {"PATH": "/usr/sbin:/usr/bin"})
+        assert site.explained() == list(site.seen()) == [POD, POD]
+    finally:
+        site.close()
 
 
 # Where routes are chosen by sources: another uplink than the destination's own.
