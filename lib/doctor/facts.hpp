@@ -48,7 +48,8 @@ struct Ours {
 /// The node beside ip-masq.
 struct Surroundings {
   nat::Foreign foreign;
-  std::set<net::Address> addresses;  ///< of the node's interfaces
+  std::set<net::Address> addresses;        ///< of the node's interfaces
+  std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::vector<Conflist> conflists;

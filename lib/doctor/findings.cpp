@@ -286,9 +286,10 @@ struct Telling {
   nat::Contradiction::Kind kind;
   const char* name;
   const char* does;
+  Weight weight = Weight::hurts;
 };
 
-constexpr std::array<Telling, 4> tellings{
+constexpr std::array<Telling, 5> tellings{
     {{nat::Contradiction::Kind::not_tracked, "pods-not-tracked",
       "pods' packets are not tracked: nothing translates them, and the pods' own addresses go out"},
      {nat::Contradiction::Kind::yield_mark_set, "yield-mark-set",
@@ -296,14 +297,18 @@ constexpr std::array<Telling, 4> tellings{
      {nat::Contradiction::Kind::redirected, "destination-redirected",
       "pods' connections go elsewhere than they were meant to, or end on this node"},
      {nat::Contradiction::Kind::source_rewritten, "source-rewritten",
-      "pods' packets get another source outside NAT, where our rules have no say"}}};
+      "pods' packets get another source outside NAT, where our rules have no say"},
+     {nat::Contradiction::Kind::not_known, "rules-not-understood",
+      "what these rules do to pods' packets is not known here, and may be other than what explain says",
+      Weight::note}}};
 
 // What contradicts our rules for pods of any subnet, towards whatever destination.
 std::vector<nat::Contradiction> contradictions_for_all_pods(const Facts& facts) {
   std::vector<nat::Contradiction> found;
   for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
     for (const auto* const backend : {"iptables", "nftables"}) {
-      nat::Flow flow{.sources = {}, .node_addresses = facts.node.addresses};
+      nat::Flow flow{
+          .sources = {}, .in_devices = facts.node.pod_devices, .node_addresses = facts.node.addresses};
       for (const auto& network : facts.ours.networks) {
         if (network.backend != backend) continue;
         std::ranges::copy_if(network.pod_subnets, std::back_inserter(flow.sources),
@@ -321,7 +326,7 @@ std::vector<nat::Contradiction> contradictions_for_all_pods(const Facts& facts) 
 void find_contradictions(const Facts& facts, Findings& findings) {
   const auto found = contradictions_for_all_pods(facts);
   for (const auto& telling : tellings) {
-    Finding finding{telling.name, {}, telling.does, {}};
+    Finding finding{telling.name, {}, telling.does, {}, telling.weight};
     std::set<std::string> told;
     for (const auto& each : found) {
       if (each.kind != telling.kind || !told.insert(each.rule).second) continue;

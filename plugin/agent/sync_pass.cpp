@@ -156,6 +156,7 @@ class Pass {
 
   Node node_;
   Recorded recorded_;
+  SyncPass pass_;
   bool was_configured_ = false;   ///< the configuration of a network had changed
   std::set<std::string> failed_;  ///< networks that could not be settled
 };

@@ -11,6 +11,7 @@
 #include "plugin/verbs/recorded.hpp"
 #include "routing/learned_routes.hpp"
 #include "routing/node_addresses.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
@@ -90,11 +91,13 @@ class OurSide {
       const auto is_on = [backend](const auto& network) {
         return network.second.stored.record && network.second.stored.record->placement.on == backend;
       };
-      if (std::ranges::none_of(recorded_, is_on)) continue;
+      const bool is_used = std::ranges::any_of(recorded_, is_on);
       const auto opened = kernel_.open(backend, std::chrono::nanoseconds{0});
+      // Somebody may have restored rules of ours where none are wanted.
+      if (!is_used && (recorded_.empty() || !opened->may_hold_rules())) continue;
       const auto wanted = ruleset_of(recorded_, backend);
       std::ranges::copy(opened->differences(wanted), std::back_inserter(ours_.differences));
-      opened->check(wanted);
+      if (is_used) opened->check(wanted);
     }
     if (recorded_.empty()) check_first_pod(kernel_);
   }
@@ -105,6 +108,23 @@ class OurSide {
   netfilter::RealKernel kernel_;
   doctor::Ours ours_;
 };
+
+// By which devices the pods' packets come: one pod of each subnet tells. None where one cannot.
+std::set<std::string> pod_devices_of(const Recorded& recorded) {
+  std::set<net::Prefix> asked;
+  std::set<std::string> devices;
+  for (const auto& [name, network] : recorded) {
+    for (const auto& attachment : network.stored.attachments) {
+      for (const auto& pod : attachment.addresses) {
+        if (!asked.insert(pod.network()).second) continue;
+        const auto interface = routing::interface_towards(pod.address);
+        if (!interface) return {};
+        devices.merge(routing::devices_of(*interface));
+      }
+    }
+  }
+  return devices;
+}
 
 // Where flannel's file is, as the first network says that has one recorded.
 std::filesystem::path subnet_file_of(const Recorded& recorded) {
@@ -150,6 +170,7 @@ bool diagnose(const std::filesystem::path& state_dir, const std::filesystem::pat
                       doctor::read_surroundings(conf_dir, subnet_file_of(recorded))};
   facts.node.foreign = netfilter::foreign_rules();
   for (const auto& address : routing::node_addresses()) facts.node.addresses.insert(address);
+  facts.node.pod_devices = pod_devices_of(recorded);
   facts.node.ospf_routes = routing::ospf_routes();
   const auto findings = doctor::examine(facts);
   if (format == OutputFormat::json) {

@@ -181,7 +181,7 @@ PLACES = {
     "a dormant nat chain": ("table ip theirs {\nflags dormant\nchain nat { type nat hook postrouting priority 0;\nmasquerade\n}\n}\n", False),
     "a dormant mark": ("table ip theirs {\nflags dormant\nchain early { type filter hook forward priority 0;\nmeta mark set 0x4000\n}\n}\n", False),
     "a dormant notrack": ("table ip theirs {\nflags dormant\nchain early { type filter hook prerouting priority raw;\nnotrack\n}\n}\n", False),
-    "notrack at the uplink": ("table netdev theirs {\nchain in { type filter hook ingress device uplink0 priority 0;\nnotrack\n}\n}\n", None),
+    "notrack at the uplink": ("table netdev theirs {\nchain in { type filter hook ingress device uplink0 priority 0;\nnotrack\n}\n}\n", False),
     "notrack at the pod's port": ("table netdev theirs {\nchain in { type filter hook ingress device v-pod-1 priority 0;\nnotrack\n}\n}\n", True),
     "a mark before a match": (table("filter hook prerouting priority mangle", "ip saddr 10.244.0.0/16 meta mark set 0x4000 ip daddr 192.0.2.1 counter"), True),
     "a mark before a match of it": (
