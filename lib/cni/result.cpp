@@ -31,6 +31,13 @@ bool is_called(const Json& interface, const std::string& name) {
   return interface.is_object() && interface.value("name", Json()) == name;
 }
 
+// Plugins are about that tell none.
+bool tells_sandboxes(const Json& result) {
+  const auto interfaces = result.find("interfaces");
+  return interfaces != result.end() && interfaces->is_array() &&
+         !std::all_of(interfaces->begin(), interfaces->end(), has_no_sandbox);
+}
+
 // One that names no interface that is told is the pod's.
 bool is_of_host(const Json& result, const Json& ip, const std::string& pod_interface) {
   const auto index = ip.find("interface");
@@ -76,7 +83,13 @@ std::vector<net::InterfaceAddress> addresses(const Json& result, const std::stri
     all.push_back(parse_address(ip));
     if (!is_of_host(result, ip, pod_interface)) of_pod.push_back(all.back());
   }
-  return of_pod.empty() ? all : of_pod;
+  if (!of_pod.empty()) return of_pod;
+  if (tells_sandboxes(result)) {
+    refuse(
+        "prevResult.ips has addresses of the host alone, whose interface has no sandbox: expected at least "
+        "one of the pod");
+  }
+  return all;
 }
 
 bool has_host_interface(const Json& result) {

@@ -15,8 +15,8 @@ const Json& prev_result(const Json& netconf);
 
 /// `ips[].address` of a result, in its order, at least one and at most 256: those of the pod, whose interface
 /// is called `pod_interface` there (CNI_IFNAME). An address whose `interface` is another one of `interfaces`,
-/// without a sandbox, is the host's, and left out, but where none were left: plugins are about that
-/// tell no sandbox, or count wrongly. Throws Error{wrong_config}.
+/// without a sandbox, is the host's, and left out, but where no interface is told a sandbox. Throws
+/// Error{wrong_config}.
 std::vector<net::InterfaceAddress> addresses(const Json& result, const std::string& pod_interface);
 
 /// Whether an interface on the host's side leads to the pod (one of `interfaces` without a sandbox), as a

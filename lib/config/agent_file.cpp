@@ -247,11 +247,6 @@ Folder files_in(const std::filesystem::path& path) {
       if (!name.starts_with('.') && folder.others.size() < most_files) folder.others.insert(name);
       continue;
     }
-    if (cni::excerpt(name) != '"' + name + '"') {
-      folder.warnings.push_back("a file of the folder " + path.string() + " is called " + cni::excerpt(name) +
-                                ", and left alone");
-      continue;
-    }
     std::error_code unknown;  // what cannot be looked at is told when it is read
     const auto type = entry->status(unknown).type();
     if (type == std::filesystem::file_type::regular || type == std::filesystem::file_type::none) {

@@ -80,8 +80,9 @@ class Pass {
       for (const auto& [name, network] : recorded_) {
         if (network.configuration && !is_settled(network)) return false;
       }
-      return std::ranges::all_of(back_ends(), [this](auto backend) {
-        return node_.open(backend)->differences(ruleset_of(recorded_, backend)).empty();
+      return std::ranges::all_of(config::all_backends, [this](auto backend) {
+        return !may_be_used(backend) ||
+               node_.open(backend)->differences(ruleset_of(recorded_, backend)).empty();
       });
     } catch (const Error&) {
       return false;  // who is to blame is found one by one
@@ -102,13 +103,9 @@ class Pass {
     });
   }
 
-  // Those that networks are on, and those where somebody may have restored rules of ours.
-  std::vector<config::Backend> back_ends() const {
-    std::vector<config::Backend> found;
-    std::ranges::copy_if(config::all_backends, std::back_inserter(found), [this](auto backend) {
-      return is_used(backend) || node_.open(backend)->may_hold_rules();
-    });
-    return found;
+  // Somebody may have restored rules of ours where no network is.
+  bool may_be_used(config::Backend backend) const {
+    return is_used(backend) || node_.open(backend)->may_hold_rules();
   }
 
   // One network's trouble is its own.
@@ -130,8 +127,9 @@ class Pass {
   void settle_together() {
     if (!failed_.empty()) return;
     attempt([this] { recorded_ = read_recorded(node_.store); });
-    for (const auto backend : back_ends()) {
+    for (const auto backend : config::all_backends) {
       attempt([this, backend] {
+        if (!may_be_used(backend)) return;
         Transaction transaction(node_);
         transaction.run([&] { transaction.apply(backend, ruleset_of(recorded_, backend)); });
         append(was_configured_ ? Cause::configuration : Cause::drift, "", transaction);

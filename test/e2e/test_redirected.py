@@ -34,7 +34,7 @@ COMMIT
 @pytest.fixture
 def site(host, backend):
     host.backend = backend
-    host.write("/run/flannel/subnet.env", "")
+    host.write("/run/flannel/subnet.env", "FLANNEL_NETWORK=10.244.0.0/16\n")
     outside = Outside(host, ["10.9.9.9"], ["10.22.0.0/24"])
     host.sysctl(net__ipv4__conf__all__route_localnet=1)
     host.pods = [Namespace("pod-a"), Namespace("pod-b")]

@@ -234,10 +234,16 @@ def test_everything_wrong_is_told_at_once(lived_in):
 
 
 def test_a_broken_subnet_env_names_file_and_line(lived_in):
-    path = lived_in.folder / "subnet.env"
+    path = lived_in.folder / "of-another.env"
     path.write_text("FLANNEL_MTU=1450\nFLANNEL_NETWORK=10.244.0.0\n")
     message = f'{path}, line 2: FLANNEL_NETWORK holds "10.244.0.0": expected a network such as 10.244.0.0/16'
-    assert refused(lived_in.call("ADD", "pod-1", lived_in.netconf(name="new"))) == (7, message)
+    assert refused(lived_in.call("ADD", "pod-1", lived_in.netconf(name="new", subnetFile=str(path)))) == (7, message)
+    # What is good last is known to another network that has the same file.
+    path = lived_in.folder / "subnet.env"
+    path.write_text("FLANNEL_NETWORK=10.244.0.0\n")
+    reply = lived_in.call("ADD", "pod-1", lived_in.netconf(name="new"))
+    assert (reply.status, reply.errors) == (0, f'ip-masq: {path}, line 1: FLANNEL_NETWORK holds "10.244.0.0": expected a network such as 10.244.0.0/16\n')
+    lived_in.do("DEL", "pod-1", lived_in.netconf(name="new"))
     path.unlink()
 
 

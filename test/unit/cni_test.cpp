@@ -137,8 +137,10 @@ TEST_CASE("an address of an interface without a sandbox is the host's") {
   CHECK(pods(bridge, host + "," + pod + "," + veth + "," + unsaid) == "10.1.1.2/24 10.1.1.3/24 10.1.1.4/24 ");
   CHECK(pods("", host) == "192.0.2.5/24 ");
   CHECK(pods(bridge, host + "," + R"({"address":"10.1.1.2/24","interface":3})") == "10.1.1.2/24 ");
-  // Where none would be the pod's, all are: results of plugins that tell no sandbox, or count otherwise.
-  CHECK(pods(bridge, host) == "192.0.2.5/24 ");
+  CHECK(pods(bridge, host) ==
+        "7: prevResult.ips has addresses of the host alone, whose interface has no sandbox: expected at "
+        "least one of the pod");
+  // Of a plugin that tells no sandboxes, all are the pod's where none would be.
   CHECK(pods(R"("interfaces":[],)", host) == "192.0.2.5/24 ");
   CHECK(pods(R"("interfaces":[{"name":"eth0"}],)", host) == "192.0.2.5/24 ");
   CHECK(pods(R"("interfaces":[{"name":"eth0"},{"name":"eni1"}],)", host + "," + veth) == "192.0.2.5/24 ");
