@@ -455,6 +455,7 @@ def test_plugin_calls_read_what_shows_in_the_agents_container_alone(host, daemon
 
     second.write_text("nonMasqueradeCIDRs: []\n")
     agent.until(copy)
+    daemons.pop().end()  # it would follow the file again
     (host.folder / "elsewhere").mkdir()
     host.tool("uninstall", "--conf-dir", host.folder / "elsewhere")
     assert copy() != "", "another folder's uninstall is not this node's"
