@@ -78,7 +78,7 @@ std::string refusal_of_plugins(const Json& plugins) {
 // Why libcni does not load the file; empty where it does.
 std::string refusal_of(const File& file, const Json& config) {
   for (const auto* const key : {"name", "cniVersion"}) {
-    if (const auto wrong = no_string_at(config, key); !wrong.empty()) return wrong;
+    if (auto wrong = no_string_at(config, key); !wrong.empty()) return wrong;
   }
   const bool has_plugins = config.contains("plugins");
   if (!is_list_file(file)) {

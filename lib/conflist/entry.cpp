@@ -1,5 +1,6 @@
 #include "conflist/entry.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -88,10 +89,9 @@ std::string with_delegates_as_before(std::string list, const std::string& before
 std::string with_entry(const std::string& list, std::string_view entry) {
   const auto plugins = plugins_of(list);
   auto changed = entry_of(list) ? list : with_last(list, plugins, entry);
-  const auto flannels = flannels_in(list, plugins);
-  for (auto flannel = flannels.rbegin(); flannel != flannels.rend();
-       ++flannel)  // an edit moves what is behind it
-    changed = without_masquerade(changed, **flannel);
+  auto flannels = flannels_in(list, plugins);
+  std::ranges::reverse(flannels);  // an edit moves what is behind it
+  for (const auto* const flannel : flannels) changed = without_masquerade(changed, *flannel);
   return changed;
 }
 
@@ -144,12 +144,11 @@ bool is_entry(const std::string& text) {
 
 bool says_no_masquerade(const std::string& list) {
   const auto plugins = plugins_of(list);
-  for (const auto* const flannel : flannels_in(list, plugins)) {
+  return std::ranges::any_of(flannels_in(list, plugins), [&list](const auto* flannel) {
     const auto* const delegate = flannel->member("delegate");
     const auto* const said = delegate != nullptr ? delegate->member("ipMasq") : nullptr;
-    if (said != nullptr && said->in(list) == "false") return true;
-  }
-  return false;
+    return said != nullptr && said->in(list) == "false";
+  });
 }
 
 }  // namespace ipmasq::conflist

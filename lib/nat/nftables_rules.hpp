@@ -123,6 +123,7 @@ struct Lead {
   std::string chain;
   bool is_guessed = false;  ///< by what a map leads there: it may be many neighbours
 
+  // NOLINTNEXTLINE(readability-implicit-bool-conversion): what the compiler makes of it
   auto operator<=>(const Lead&) const = default;
 };
 
