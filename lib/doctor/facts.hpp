@@ -73,6 +73,8 @@ struct Surroundings {
   std::map<net::Address, std::string> interface_of = {};  ///< where they are
   std::map<net::Family, std::string> way_out = {};  ///< the interface that the default route leads out by
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
+  std::set<std::string> pod_interfaces =
+      {};  ///< that routes to pods lead out by; empty where it is not known
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};

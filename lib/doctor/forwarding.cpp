@@ -170,16 +170,26 @@ std::vector<net::Prefix> anywhere(net::Family family) {
   return {net::network_of(net::Address{family, {}}, 0)};
 }
 
+std::set<std::string> others_than(const std::set<std::string>& interfaces, const Facts& facts) {
+  std::set<std::string> others;
+  for (const auto& [address, interface] : facts.node.interface_of) {
+    if (interface != "lo" && !interfaces.contains(interface)) others.insert(interface);
+  }
+  return others;
+}
+
 }  // namespace
 
 std::vector<ForwardDrop> forward_drops(const Facts& facts, net::Family family) {
   const auto pods = pod_subnets_of(facts, family);
   if (pods.empty()) return {};
-  const nat::Flow sent{
-      .sources = pods, .in_devices = facts.node.pod_devices, .node_addresses = facts.node.addresses};
+  // Of a bridge the chains for forwarded packets see the bridge, and none of its ports.
+  const auto& from_pods = facts.node.pod_interfaces;
+  const nat::Flow sent{.sources = pods, .in_devices = from_pods, .node_addresses = facts.node.addresses};
   const nat::Flow answered{.sources = anywhere(family),
                            .destination = pods.front().address,
-                           .out_devices = facts.node.pod_devices};
+                           .in_devices = from_pods.empty() ? from_pods : others_than(from_pods, facts),
+                           .out_devices = from_pods};
   std::vector<ForwardDrop> drops;
   for (const bool is_answer : {false, true}) {
     Walk walk(facts.node.foreign, is_answer ? answered : sent, is_answer);

@@ -57,7 +57,8 @@ void find_forward_drops(const Facts& facts, Findings& findings) {
   for (const auto family : families) {
     for (const auto& drop : forward_drops(facts, family)) {
       auto& finding = drop.is_certain ? certain : maybe;
-      finding.where.push_back(drop.decides);
+      if (std::ranges::find(finding.where, drop.decides) == finding.where.end())
+        finding.where.push_back(drop.decides);  // a chain of both families once
       finding.fix.push_back(drop.fix);
     }
   }
@@ -110,6 +111,22 @@ bool is_private(const net::Prefix& subnet) {
   return std::ranges::any_of(ranges, [&subnet](const auto& each) { return each.contains(subnet); });
 }
 
+// Whether entries that keep addresses hold all of a network, by one or by several, none longer than /8.
+bool keeps(const nat::NetworkChain& chain, const net::Prefix& network) {
+  constexpr unsigned longest = 8;
+  const auto is_kept = [](const nat::Destination& each) { return each.verdict == nat::Verdict::keep; };
+  bool is_in_parts = false;
+  for (const auto& each : chain.destinations) {
+    if (is_kept(each) && each.prefix.contains(network)) return true;
+    is_in_parts = is_in_parts || (is_kept(each) && network.contains(each.prefix));
+  }
+  if (!is_in_parts || network.length == longest) return false;
+  auto upper = network.address;
+  upper.bytes[network.length / 8] |= static_cast<std::uint8_t>(0x80U >> (network.length % 8));
+  return keeps(chain, net::network_of(network.address, network.length + 1)) &&
+         keeps(chain, net::network_of(upper, network.length + 1));
+}
+
 void find_everything_exempt(const Facts& facts, Findings& findings) {
   Finding finding{
       "everything-exempt",
@@ -119,13 +136,9 @@ void find_everything_exempt(const Facts& facts, Findings& findings) {
        "wrong where something further out masquerades"},
       Weight::note};
   for (const auto& chain : facts.ours.wanted.chains) {
-    const auto world = std::ranges::find_if(chain.destinations, [](const nat::Destination& each) {
-      return each.prefix.length == 0 && each.verdict == nat::Verdict::keep;
-    });
-    const auto all = net::network_of(net::Address{chain.family, {}}, 0);
-    if (world == chain.destinations.end() && !nat::keeps_all(chain, all)) continue;
-    finding.where.push_back(net::to_text(all) + " keeps the addresses of network " + chain.network +
-                            (world == chain.destinations.end() ? "" : ", by " + world->origin));
+    const auto world = net::network_of(net::Address{chain.family, {}}, 0);
+    if (!keeps(chain, world)) continue;
+    finding.where.push_back(net::to_text(world) + " keeps the addresses of pods of network " + chain.network);
     const bool is_lost = std::ranges::any_of(facts.ours.wanted.sources, [&](const nat::Source& source) {
       return source.network == chain.network && source.prefix.family() == chain.family &&
              is_private(source.prefix);

@@ -46,7 +46,8 @@ class Scales {
     const auto concerned = std::ranges::count_if(
         finding.where, [this](const std::string& place) { return concerns_our_pods(place); });
     if (concerned == std::ranges::ssize(finding.where)) return Weight::held;
-    return finding.name == "docker-masquerade" && concerned == 0 ? Weight::note : Weight::hurts;
+    if (finding.name != "docker-masquerade") return Weight::hurts;
+    return concerned > 0 ? Weight::held : Weight::note;  // the rest hides docker's own alone
   }
 
  private:

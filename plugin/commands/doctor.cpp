@@ -111,10 +111,23 @@ class OurSide {
           std::ranges::copy(texts_of(network), std::back_inserter(ours_.not_adopted));
       }
       ours_.not_told = found.warnings;
-      std::ranges::copy(found.problems, std::back_inserter(ours_.not_told));
+      std::ranges::copy_if(found.problems, std::back_inserter(ours_.not_told),
+                           [this](const std::string& problem) { return !is_told(problem); });
     } catch (const Error& error) {
       ours_.not_told.emplace_back(error.what());
     }
+  }
+
+  // As what is wrong with a file or an entry, which keeps pods from being told of as well.
+  bool is_told(const std::string& problem) const {
+    const auto ends = [&problem](const std::string& reason) { return problem.ends_with(reason); };
+    for (const auto& list : facts_.node.lists) {
+      if (list.is_loaded() && std::ranges::any_of(conflist::why_add_would_fail(list), ends)) return true;
+    }
+    return std::ranges::any_of(ours_.wrong_files, [&problem](const std::string& line) {
+      const auto told = line.find(": ");
+      return told != std::string::npos && problem.ends_with(line.substr(told));
+    });
   }
 
   // What the kernel does not have, or refuses, keeps every ADD from working; anything else keeps us from
@@ -167,21 +180,21 @@ class OurSide {
   doctor::Ours& ours_;
 };
 
-// By which devices the pods' packets come: one pod of each subnet tells. None where one cannot.
-std::set<std::string> pod_devices_of(const Recorded& recorded) {
+// By which interfaces the node reaches its pods: one pod of each subnet tells. None where one cannot.
+std::set<std::string> pod_interfaces_of(const Recorded& recorded) {
   std::set<net::Prefix> asked;
-  std::set<std::string> devices;
+  std::set<std::string> interfaces;
   for (const auto& [name, network] : recorded) {
     for (const auto& attachment : network.stored.attachments) {
       for (const auto& pod : attachment.addresses) {
         if (!asked.insert(pod.network()).second) continue;
         const auto interface = routing::interface_towards(pod.address);
         if (!interface) return {};
-        devices.merge(routing::devices_of(*interface));
+        interfaces.insert(*interface);
       }
     }
   }
-  return devices;
+  return interfaces;
 }
 
 // Where flannel's file is, as the first network says that has one recorded.
@@ -220,7 +233,8 @@ std::vector<doctor::UsedPorts> scarce_ports(const nat::Ruleset& wanted) {
   for (const auto& use : netfilter::ports_in_use(fewest - fewest / 10)) {
     const auto chain = nat::explain(wanted, use.source, use.host).chain;
     if (chain && are_scarce(use.connections, ports_of(*chain)))
-      scarce.push_back({text_of(use), chain->network, use.connections, ports_of(*chain)});
+      scarce.push_back(
+          {text_of(use), chain->network, std::min(use.connections, ports_of(*chain)), ports_of(*chain)});
   }
   return scarce;
 }
@@ -246,7 +260,10 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
       node.interface_of.emplace(address, interface);
     }
   });
-  look(not_looked, [&] { node.pod_devices = pod_devices_of(recorded); });
+  look(not_looked, [&] {
+    node.pod_interfaces = pod_interfaces_of(recorded);
+    for (const auto& interface : node.pod_interfaces) node.pod_devices.merge(routing::devices_of(interface));
+  });
   look(not_looked, [&] { node.ospf_routes = routing::ospf_routes(); });
   look(not_looked, [&] { node.way_out = ways_out(); });
 }

@@ -378,7 +378,7 @@ def test_a_broken_file_and_a_misspelt_key_before_the_first_pod(host):
     host.write("/etc/config/ip-masq-agent", "nonMasqueradeCIDRs: [10.0.0.0/33]\n")
     found = findings(host)
     assert list(found) == ["config-wrong", "key-misspelt"]
-    assert found["config-wrong"]["where"][0].startswith("plain: /etc/config/ip-masq-agent:1: ")
+    assert found["config-wrong"]["where"][0].startswith("plain: /etc/config/ip-masq-agent, line 1: ")
     assert 'did you mean "nonMasqueradeCIDRs"?' in found["key-misspelt"]["where"][0]
     host.run("rm", "/etc/config/ip-masq-agent")
     host.use_conflist(conflist())
@@ -406,7 +406,7 @@ def test_everything_is_exempt(world, pod, lists):
     configure(world, pod, nonMasqueradeCIDRs=lists)
     found = findings(world)
     assert {name: each["weight"] for name, each in found.items()} == {"everything-exempt": "hurts"}
-    assert found["everything-exempt"]["where"][0].startswith("0.0.0.0/0 keeps the addresses of network bridge-net")
+    assert found["everything-exempt"]["where"][0].startswith("0.0.0.0/0 keeps the addresses of pods of network bridge-net")
 
 
 def test_snat_to_an_address_that_nobody_has(world, pod):
@@ -488,12 +488,11 @@ def test_forward_drops_pods(world, name):
 
 @pytest.mark.parametrize("state", ["ct state established,related accept", "ct state vmap { established : accept, related : accept, invalid : drop }"])
 def test_an_nft_forward_chain_with_policy_drop(world, state):
-    world.run("nft", "-f", "-", input="table inet my-filter { chain 'fwd' { type filter hook forward priority filter; policy drop; %s; }; }"
-              .replace("'", "") % state)
+    world.run("nft", "-f", "-", input="table inet my-filter { chain input-filter { type filter hook forward priority filter; policy drop; %s; }; }" % state)
     assert world.seen() == (None, None)
     found = findings(world)
     assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
-    assert found["forward-drops-pods"]["where"] == ["nft chain inet my-filter fwd: policy drop"]
+    assert found["forward-drops-pods"]["where"] == ["nft chain inet my-filter input-filter: policy drop"]
     carry_out(world, found["forward-drops-pods"])
     assert findings(world) == {}
     assert world.seen() == world.right
@@ -520,6 +519,7 @@ def test_a_forward_chain_that_lets_some_through(world):
 
 def test_source_ports_that_are_used_up(world, pod):
     configure(world, pod, toPorts="2000-2002")
+    world.run("conntrack", "-F")
     code = ("import socket, sys; ss=[socket.create_connection(('%s', 7007), 5) for _ in range(3)]; print('up', flush=True); sys.stdin.read()" % ELSEWHERE)
     holder = subprocess.Popen(pod.inside("python3", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -528,7 +528,7 @@ def test_source_ports_that_are_used_up(world, pod):
         assert found["source-ports-used-up"]["weight"] == "hurts"
         assert found["source-ports-used-up"]["where"][0] == (
             f"tcp from {Outside.NODE[4]} to {ELSEWHERE} port 7007: 3 of 3 source ports are in use, network bridge-net")
-        assert world.seen() == (world.right[0], None)
+        assert world.seen()[1] is None
         assert any("insert_failed" in line for line in findings(world)["source-ports-used-up"]["where"])
     finally:
         holder.communicate("")

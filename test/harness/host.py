@@ -12,7 +12,8 @@ TOOLS = ROOT / "build/tools"
 PLUGINS = ["bridge", "ptp", "host-local", "portmap", "flannel"]
 
 # What a node's programs write to, each node its own.
-PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/docker", "/etc/systemd/system"]
+PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/docker", "/etc/sysctl.d",
+           "/etc/systemd/system"]
 
 
 class Host(Namespace):
