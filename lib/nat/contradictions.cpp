@@ -87,18 +87,15 @@ class Walk {
     mark_ = visit.mark;
   }
 
-  // Of nat chains of one priority that have rules, nobody can tell which one translates. What is in legacy
-  // iptables' POSTROUTING stands behind our jump there, or behind our chain.
+  // Of nat chains of one priority that have rules, nobody can tell which one decides where a connection goes.
   bool is_tied(const ForeignChain& base) const {
-    const auto competes = [](const ForeignChain& each) {
-      return each.is_nat && (each.program == "nft" || each.hook == Hook::prerouting);
-    };
     const auto is_at_its_place = [&](const ForeignChain& each) {
-      return competes(each) && position_of(each) == position_of(base) &&
+      return each.is_nat && position_of(each) == position_of(base) &&
              is_of_family(each.program, each.family) &&
              chains_.contains(place(each.program, each.family, each.table, each.chain));
     };
-    return competes(base) && std::ranges::count_if(foreign_.chains, is_at_its_place) > 1;
+    return base.is_nat && base.hook == Hook::prerouting &&
+           std::ranges::count_if(foreign_.chains, is_at_its_place) > 1;
   }
 
   static bool names_destination(const ForeignRule& rule) {

@@ -1,2 +1,4 @@
 // What a process costs that does nothing.
-int main(void) { return 0; }
+int main(void) {
+  return 0;
+}

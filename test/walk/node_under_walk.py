@@ -107,7 +107,6 @@ class NodeUnderWalk:
         for path in ("/var/lib", "/etc/cni", "/etc/docker", "/run/flannel", "/run/cni"):
             if os.path.isdir(path):
                 succeed(LIBC.mount(b"private", path.encode(), b"tmpfs", 0, None))
-        CACHE.mkdir(parents=True)
 
     def lay_links(self):
         node, ends = self.names
@@ -268,6 +267,7 @@ class NodeUnderWalk:
         plugins = {"cniVersion": network["cniVersion"], "name": network["name"], "plugins": [network]}
         cached = {"kind": "cniCacheV1", "containerId": container, "config": base64.b64encode(json.dumps(plugins).encode()).decode(),
                   "ifName": "eth0", "networkName": network["name"], "netns": self.netns, "result": result}
+        CACHE.mkdir(parents=True, exist_ok=True)
         (CACHE / f"{network['name']}-{container}-eth0").write_text(json.dumps(cached))
 
     @staticmethod
