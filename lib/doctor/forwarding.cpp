@@ -40,7 +40,7 @@ bool decides(const std::string& target) {
 class Walk {
  public:
   Walk(const nat::Foreign& foreign, const nat::Flow& flow, bool is_answer)
-      : foreign_(foreign), packet_(foreign, flow), is_answer_(is_answer) {
+      : packet_(foreign, flow), is_answer_(is_answer) {
     for (const auto& rule : foreign.rules)
       chains_[key(rule.program, rule.family, rule.table, rule.chain)].push_back(&rule);
   }
@@ -124,7 +124,6 @@ class Walk {
     }
   }
 
-  const nat::Foreign& foreign_;
   nat::Packet packet_;
   bool is_answer_;
   std::unordered_map<std::string, std::vector<const ForeignRule*>> chains_;
