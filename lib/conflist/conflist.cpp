@@ -61,7 +61,7 @@ std::string version_of(const Json& config) {
 
 std::string refusal_of_plugin(const Json& plugin) {
   if (!plugin.is_object()) return "a plugin in it is " + cni::excerpt(plugin) + ": expected an object";
-  const auto wrong = no_string_at(plugin, "type");
+  auto wrong = no_string_at(plugin, "type");
   if (!wrong.empty()) return wrong;
   return text_at(plugin, "type").empty() ? "a plugin in it has no \"type\"" : "";
 }
@@ -70,7 +70,7 @@ std::string refusal_of_plugins(const Json& plugins) {
   if (!plugins.is_array()) return "\"plugins\" is " + cni::excerpt(plugins) + ": expected an array";
   if (plugins.empty()) return "\"plugins\" is empty";
   for (const auto& plugin : plugins) {
-    if (const auto wrong = refusal_of_plugin(plugin); !wrong.empty()) return wrong;
+    if (auto wrong = refusal_of_plugin(plugin); !wrong.empty()) return wrong;
   }
   return {};
 }
