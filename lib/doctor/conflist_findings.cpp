@@ -53,7 +53,8 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
                   {}};
   if (ours != nullptr) {
     finding.where.push_back(path_of(facts, *ours) + " has one, and comes later");
-    finding.fix.emplace_back("# of the two files, let the one that pods are to use come first by its name; or:");
+    finding.fix.emplace_back(
+        "# of the two files, let the one that pods are to use come first by its name; or:");
   } else if (unloaded != lists.end()) {
     finding.where.push_back(path_of(facts, *unloaded) + " has one, and is not loaded: " + unloaded->reason);
   }
