@@ -1,6 +1,8 @@
-// What is asked of a node to find out why its pods are hidden.
+// What is asked of a node to find out why its pods are hidden. Of each thing that could not be looked at
+// `not_looked` tells why: what is empty beside that is not known to be empty.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -9,23 +11,19 @@
 #include <vector>
 
 #include "cni/json.hpp"
+#include "conflist/conflist.hpp"
 #include "nat/foreign_rule.hpp"
 #include "nat/ruleset.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::doctor {
 
-/// A file in the CNI configuration folder.
-struct Conflist {
-  std::filesystem::path path;
-  cni::Json json;
-};
-
 /// A network of ours, as recorded.
 struct Network {
   std::string name;
   std::string backend;
   std::vector<net::Prefix> pod_subnets;
+  std::vector<net::Prefix> cluster_networks = {};  ///< flannel's, of the configuration in force
 };
 
 /// What ip-masq knows of itself; of each list a line a thing, none where all is well.
@@ -37,41 +35,80 @@ struct Ours {
   std::vector<std::string> wrong_files = {};   ///< and so not in force
   std::vector<std::string> misspelt = {};      ///< keys
   std::vector<std::string> damaged_records = {};
-  std::vector<std::string> unrecorded = {};   ///< rules that no record needs
-  std::vector<std::string> unavailable = {};  ///< why the kernel's NAT cannot be used
-  std::vector<std::string> bypassing = {};    ///< pods whose packets do not pass this node
-  std::set<std::string> containers = {};      ///< IDs of all attachments
-  std::vector<std::string> not_adopted = {};  ///< pods of our networks that live and are not recorded
-  std::vector<std::string> not_told = {};     ///< why it cannot be told of some pods
+  std::vector<std::string> unrecorded = {};      ///< rules that no record needs
+  std::vector<std::string> left_behind = {};     ///< rules of ours on a node where nothing needs any
+  std::vector<std::string> unavailable = {};     ///< why the kernel's NAT cannot be used
+  std::vector<std::string> unusable_state = {};  ///< why nothing can be recorded
+  std::vector<std::string> bypassing = {};       ///< pods whose packets do not pass this node
+  std::set<std::string> containers = {};         ///< IDs of all attachments
+  std::vector<std::string> not_adopted = {};     ///< pods of our networks that live and are not recorded
+  std::vector<std::string> not_told = {};        ///< why it cannot be told of some pods
+};
+
+/// A folder that runtimes look for plugins in.
+struct BinFolder {
+  std::filesystem::path path;
+  std::set<std::string> programs;
+};
+
+/// What connection tracking has room for, and what it could not take.
+struct Tracking {
+  std::uint64_t connections = 0;
+  std::uint64_t most_connections = 0;  ///< 0: without limit
+  std::uint64_t not_inserted = 0;      ///< since the start: no source port was free, among others
+};
+
+/// Masqueraded connections of one protocol from one address to one address and port.
+struct UsedPorts {
+  std::string connections;  ///< "tcp from 198.18.0.1 to 203.0.113.9 port 443"
+  std::string network;      ///< of ours, whose pods they are of
+  std::uint64_t used = 0;
+  std::uint64_t all = 0;
 };
 
 /// The node beside ip-masq.
 struct Surroundings {
   nat::Foreign foreign;
-  std::set<net::Address> addresses;        ///< of the node's interfaces
+  std::set<net::Address> addresses;                       ///< of the node's interfaces
+  std::map<net::Address, std::string> interface_of = {};  ///< where they are
+  std::map<net::Family, std::string> way_out = {};  ///< the interface that the default route leads out by
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
+  std::set<std::string> pod_interfaces =
+      {};  ///< that routes to pods lead out by; empty where it is not known
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
-  std::vector<Conflist> conflists;
-  std::optional<cni::Json> docker_config;  ///< daemon.json
+  std::filesystem::path conf_dir = {};
+  std::vector<conflist::Network> lists = {};  ///< of conf_dir, in the runtime's order
+  std::vector<BinFolder> bin_folders = {};    ///< those that are there
+  std::optional<cni::Json> docker_config;     ///< daemon.json
   std::set<std::string> processes;  ///< names of what runs in this network namespace, as the kernel cuts
                                     ///< them (15 bytes)
   std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;
   std::vector<std::string> strict_interfaces;  ///< whose rp_filter is 1
+  std::uint64_t dropped_by_reverse_path = 0;   ///< packets since the start
   std::vector<net::Prefix> ospf_routes;        ///< networks that the kernel knows by OSPF
+  std::optional<Tracking> tracking = {};       ///< none where nothing is tracked
+  std::vector<UsedPorts> scarce_ports = {};    ///< where few are left, or none
 };
 
 struct Facts {
   Ours ours;
   Surroundings node;
+  std::vector<std::string> not_looked = {};  ///< what could not be looked at, and why, a line each
 };
 
-/// Reads what is in files and /proc: all of Surroundings but `foreign`, addresses and
-/// routes. What cannot be read is
-/// left out.
+/// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
+/// `bin_dir`: where plugins are, if that is said; else the folders that runtimes are built with. What cannot
+/// be read is told in `not_looked`.
 Surroundings read_surroundings(const std::filesystem::path& conf_dir,
-                               const std::filesystem::path& subnet_file);
+                               const std::optional<std::filesystem::path>& bin_dir,
+                               const std::filesystem::path& subnet_file,
+                               std::vector<std::string>& not_looked);
+
+/// A counter of this network namespace by its name in /proc/net/netstat; 0 where the kernel has none. Throws
+/// Error.
+std::uint64_t kernel_counter(const std::string& name);
 
 }  // namespace ipmasq::doctor

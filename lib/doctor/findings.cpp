@@ -9,7 +9,11 @@
 #include <string_view>
 #include <utility>
 
+#include "doctor/conflist_findings.hpp"
+#include "doctor/flows.hpp"
+#include "doctor/kernel_findings.hpp"
 #include "doctor/own_findings.hpp"
+#include "doctor/weights.hpp"
 #include "nat/contradictions.hpp"
 #include "nat/explain.hpp"
 #include "nat/nftables_rules.hpp"
@@ -70,8 +74,6 @@ std::string part_of(const std::string& text, const std::string& start, char end)
 
 // ---- findings; each appends itself where it holds
 
-using Findings = std::vector<Finding>;
-
 void find_wrong_backend(const Facts& facts, Findings& findings) {
   std::vector<nat::ForeignChain> chains;
   std::ranges::copy_if(facts.node.foreign.chains, std::back_inserter(chains), [](const auto& each) {
@@ -95,7 +97,7 @@ void find_wrong_backend(const Facts& facts, Findings& findings) {
         {"undone-by-nftables",
          names(chains),
          "our rules stand in legacy iptables: a masquerade rule in such a chain undoes their exemptions",
-         {"set \"backend\": \"auto\" in ip-masq's entry of the conflist", "ip-masq sync"}});
+         {"# set \"backend\": \"auto\" in ip-masq's entry of the conflist, then:", "ip-masq sync"}});
   }
   std::vector<nat::ForeignChain> before;
   std::ranges::copy_if(chains, std::back_inserter(before),
@@ -104,7 +106,7 @@ void find_wrong_backend(const Facts& facts, Findings& findings) {
     Finding finding{"nat-chain-before-ours",
                     names(before),
                     "its NAT rules are asked before ours, and what they translate we are not asked about",
-                    {"have its owner use a priority above srcnat - 5 (" +
+                    {"# have its owner use a priority above srcnat - 5 (" +
                      std::to_string(nat::nftables::base_priority) + ")"}};
     findings.push_back(finding);
   }
@@ -118,8 +120,9 @@ void find_wrong_backend(const Facts& facts, Findings& findings) {
         {"both-iptables-in-use",
          where,
          "legacy iptables and nftables both translate: an exemption in one does not bind the other",
-         {"let all programs use one: update-alternatives --set iptables /usr/sbin/iptables-nft, the same for "
-          "ip6tables, then reboot"}});
+         {"# let all programs use one, and reboot at a time when the node has no pods:",
+          "update-alternatives --set iptables /usr/sbin/iptables-nft",
+          "update-alternatives --set ip6tables /usr/sbin/ip6tables-nft"}});
   }
 }
 
@@ -140,7 +143,7 @@ void find_docker(const Facts& facts, Findings& findings) {
     finding.where.emplace_back("/etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind");
   } else {
     finding.fix.emplace_back(
-        "scripts/snat-off docker (or \"ip-masq\": false in /etc/docker/daemon.json), then restart docker");
+        "# scripts/snat-off docker (or \"ip-masq\": false in /etc/docker/daemon.json), then restart docker");
   }
   append_deletes(rules, finding.fix);
   findings.push_back(finding);
@@ -167,27 +170,28 @@ void find_flannel(const Facts& facts, Findings& findings) {
     }
     if (finding.fix.empty()) {
       finding.fix = {
-          "scripts/snat-off flannel (or \"ipMasq\": false in the delegate of flannel's conflist, then "
+          "# scripts/snat-off flannel (or \"ipMasq\": false in the delegate of flannel's conflist, then "
           "--ip-masq out of "
           "flanneld's arguments)"};
     }
     findings.push_back(finding);
   }
   if (node.flannel_masquerades != false) return;
-  for (const auto& conflist : node.conflists) {
-    const auto plugins =
-        conflist.json.contains("plugins") ? conflist.json.at("plugins") : cni::Json::array({conflist.json});
-    for (const auto& plugin : plugins) {
-      if (!plugin.is_object() || plugin.value("type", cni::Json()) != "flannel") continue;
+  for (const auto& list : node.lists) {
+    if (!list.is_loaded()) continue;
+    const auto path = (node.conf_dir / list.file.name).string();
+    for (const auto& plugin : list.plugins) {
+      if (plugin.value("type", cni::Json()) != "flannel") continue;
       const auto delegate = plugin.value("delegate", cni::Json::object());
       if (delegate.is_object() && delegate.contains("ipMasq")) continue;
-      findings.push_back({"flannel-turns-bridge-masquerade-on",
-                          {conflist.path.string() + ": the flannel plugin's delegate does not say ipMasq",
-                           "FLANNEL_IPMASQ=false in " + node.subnet_file.string()},
-                          "flannel's plugin gives the bridge plugin ipMasq: true, which hides each new pod, "
-                          "even from pods on other nodes",
-                          {"scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in " +
-                           conflist.path.string() + ")"}});
+      findings.push_back(
+          {"flannel-turns-bridge-masquerade-on",
+           {path + ": the flannel plugin's delegate does not say ipMasq",
+            "FLANNEL_IPMASQ=false in " + node.subnet_file.string()},
+           "flannel's plugin gives the bridge plugin ipMasq: true, which hides each new pod, "
+           "even from pods on other nodes",
+           {"# scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in " + path + ")"},
+           list.our_place() ? Weight::held : Weight::hurts});
     }
   }
 }
@@ -235,7 +239,7 @@ void find_bridge(const Facts& facts, Findings& findings) {
       }
       continue;
     }
-    const auto off = "set \"ipMasq\": false in the conflist of network " + network_of(rule) +
+    const auto off = "# set \"ipMasq\": false in the conflist of network " + network_of(rule) +
                      "; rules of running pods go with them";
     if (std::ranges::find(alive.fix, off) == alive.fix.end()) alive.fix.push_back(off);
   }
@@ -257,7 +261,8 @@ void find_agent(const Facts& facts, Findings& findings) {
                   {}};
   if (runs) {
     finding.where.emplace_back("a process ip-masq-agent runs");
-    finding.fix.emplace_back("kubectl -n kube-system delete daemonset ip-masq-agent; its ConfigMap can stay");
+    finding.fix.emplace_back(
+        "kubectl -n kube-system delete daemonset ip-masq-agent  # its ConfigMap can stay");
   }
   std::set<std::string> chains;
   for (const auto& rule : jumps) chains.insert(rule.target);
@@ -277,7 +282,7 @@ void find_kube_proxy(const Facts& facts, Findings& findings) {
       {"kube-proxy-masquerade-all",
        {nat::to_text(rules.front()), std::to_string(rules.size()) + " such rules in all"},
        "kube-proxy masquerades every connection to a service address: the pod behind it sees the node",
-       {"masqueradeAll: false in kube-proxy's configuration (or no --masquerade-all), then restart "
+       {"# masqueradeAll: false in kube-proxy's configuration (or no --masquerade-all), then restart "
         "kube-proxy"}});
 }
 
@@ -302,37 +307,23 @@ constexpr std::array<Telling, 5> tellings{
       "what these rules do to pods' packets is not known here, and may be other than what explain says",
       Weight::note}}};
 
-// What contradicts our rules for pods of any subnet, towards whatever destination.
-std::vector<nat::Contradiction> contradictions_for_all_pods(const Facts& facts) {
-  std::vector<nat::Contradiction> found;
-  for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
-    for (const auto* const backend : {"iptables", "nftables"}) {
-      nat::Flow flow{
-          .sources = {}, .in_devices = facts.node.pod_devices, .node_addresses = facts.node.addresses};
-      for (const auto& network : facts.ours.networks) {
-        if (network.backend != backend) continue;
-        std::ranges::copy_if(network.pod_subnets, std::back_inserter(flow.sources),
-                             [family](const net::Prefix& subnet) { return subnet.family() == family; });
-      }
-      if (flow.sources.empty()) continue;
-      const nat::OurPlace place{std::string_view(backend) == "nftables", facts.ours.wanted.yield_marks};
-      for (auto& each : nat::contradictions(facts.node.foreign, place, flow))
-        found.push_back(std::move(each));
-    }
-  }
-  return found;
-}
+// After this a contradiction's fix has the command.
+constexpr std::string_view removal = "take it away: ";
 
 void find_contradictions(const Facts& facts, Findings& findings) {
   const auto found = contradictions_for_all_pods(facts);
   for (const auto& telling : tellings) {
     Finding finding{telling.name, {}, telling.does, {}, telling.weight};
     std::set<std::string> told;
+    std::string advice;
     for (const auto& each : found) {
       if (each.kind != telling.kind || !told.insert(each.rule).second) continue;
       finding.where.push_back(each.rule);
-      finding.fix.push_back(each.fix);
+      const auto command = each.fix.rfind(removal);
+      finding.fix.push_back(each.fix.substr(command + removal.size()));
+      advice = "# " + each.fix.substr(0, command + removal.size() - 1);
     }
+    finding.fix.push_back(advice);
     std::ranges::reverse(finding.fix);  // rules can be named by their number: the last one goes first
     if (!finding.where.empty()) findings.push_back(finding);
   }
@@ -343,7 +334,7 @@ void find_ospf(const Facts& facts, Findings& findings) {
       "ospf-network-not-exempt",
       {},
       "routers tell the way to these networks, which yet see this node instead of the pod",
-      {"add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile"}};
+      {"# add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile"}};
   for (const auto& chain : facts.ours.wanted.chains) {
     for (const auto& network : facts.node.ospf_routes) {
       const bool is_rest_of_the_world = network.length == 0;
@@ -364,50 +355,19 @@ void find_ospf(const Facts& facts, Findings& findings) {
        texts_of(rules),
        "what comes from outside for a pod of another node, when a router sends it by this one, is "
        "masqueraded: that pod sees this node",
-       {"scripts/snat-off flannel"}});
-}
-
-void find_sysctls(const Facts& facts, Findings& findings) {
-  const auto has_pods_of = [&facts](net::Family family) {
-    return std::ranges::any_of(facts.ours.networks, [family](const Network& network) {
-      return std::ranges::any_of(network.pod_subnets,
-                                 [family](const auto& subnet) { return subnet.family() == family; });
-    });
-  };
-  const auto off = [&findings](const char* name, const char* setting) {
-    findings.push_back(
-        {name,
-         {std::string(setting) + " = 0"},
-         "the kernel forwards nothing: pods reach nobody beyond this node, masqueraded or not",
-         {std::string("sysctl -w ") + setting + "=1, and the same in a file under /etc/sysctl.d"}});
-  };
-  if (!facts.node.forwards_ipv4 && has_pods_of(net::Family::ipv4))
-    off("ip-forward-off", "net.ipv4.ip_forward");
-  if (!facts.node.forwards_ipv6 && has_pods_of(net::Family::ipv6)) {
-    off("ipv6-forwarding-off", "net.ipv6.conf.all.forwarding");
-  }
-  if (facts.node.strict_interfaces.empty()) return;
-  Finding finding{
-      "rp-filter-strict",
-      {},
-      "drops an answer to a pod that comes back by another interface than the one that leads to its sender",
-      {}};
-  for (const auto& interface : facts.node.strict_interfaces) {
-    const auto setting = "net.ipv4.conf." + interface + ".rp_filter";
-    finding.where.push_back(setting + " = 1");
-    finding.fix.push_back("sysctl -w " + setting + "=2");
-  }
-  findings.push_back(finding);
+       {"# scripts/snat-off flannel"}});
 }
 
 }  // namespace
 
-std::vector<Finding> examine(const Facts& facts) {
+Findings examine(const Facts& facts) {
   Findings findings;
-  for (const auto find : {find_own_findings, find_wrong_backend, find_contradictions, find_docker,
-                          find_flannel, find_bridge, find_agent, find_kube_proxy, find_ospf, find_sysctls}) {
+  for (const auto find :
+       {find_own_findings, find_conflist_findings, find_wrong_backend, find_contradictions, find_docker,
+        find_flannel, find_bridge, find_agent, find_kube_proxy, find_ospf, find_kernel_findings}) {
     find(facts, findings);
   }
+  weigh(facts, findings);
   adopt_before_removing(facts.ours, findings);
   // Others' rules, files and names can hold anything.
   for (auto& finding : findings) {
@@ -415,7 +375,34 @@ std::vector<Finding> examine(const Facts& facts) {
       for (auto& line : *lines) line = nat::printable(line);
     }
   }
+  std::ranges::stable_sort(findings, {}, &Finding::weight);
   return findings;
+}
+
+Health health_of(const Findings& findings, const std::vector<std::string>& not_looked) {
+  const bool is_hurt =
+      std::ranges::any_of(findings, [](const Finding& each) { return each.weight == Weight::hurts; });
+  if (is_hurt) return Health::hurt;
+  return not_looked.empty() ? Health::well : Health::not_known;
+}
+
+std::string summary(const Findings& findings, const std::vector<std::string>& not_looked) {
+  const auto count = [&findings](Weight weight) {
+    return std::to_string(std::ranges::count(findings, weight, &Finding::weight));
+  };
+  std::string text = "nothing found that hides pods or could undo an exemption";
+  if (!findings.empty()) {
+    text = health_of(findings, {}) == Health::hurt ? "pods are hurt: " : "no pod is hurt: ";
+    text += count(Weight::hurts) + " found that hurt, " + count(Weight::held) + " held by our rules, " +
+            count(Weight::note) + " to note";
+  }
+  if (!not_looked.empty())
+    text += "; could not look at " + std::to_string(not_looked.size()) + ", so nobody can say more";
+  return text;
+}
+
+std::string to_text(Weight weight) {
+  return weight == Weight::hurts ? "hurts" : weight == Weight::held ? "held" : "note";
 }
 
 }  // namespace ipmasq::doctor

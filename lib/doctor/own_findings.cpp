@@ -10,8 +10,6 @@ namespace ipmasq::doctor {
 
 namespace {
 
-using Findings = std::vector<Finding>;
-
 void append(Finding finding, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
@@ -24,16 +22,35 @@ void find_what_an_add_lacks(const Ours& ours, Findings& findings) {
          findings);
 }
 
+void find_unusable_state(const Ours& ours, Findings& findings) {
+  append(
+      {"state-dir-unusable",
+       ours.unusable_state,
+       "nothing can be recorded: an ADD fails, and no pod starts",
+       {"# let the folder be root's own, on a file system that can be written to, with room; nothing of it "
+        "need be removed"}},
+      findings);
+}
+
+void find_leftovers(const Ours& ours, Findings& findings) {
+  append({"rules-left-behind",
+          ours.left_behind,
+          "rules of ip-masq stand on a node where it has no pods: they do nothing",
+          {"ip-masq sync"},
+          Weight::note},
+         findings);
+}
+
 void find_wrong_files(const Ours& ours, Findings& findings) {
   append({"config-wrong",
           ours.wrong_files,
           "what was good last stays in force, for running and for new pods, until the file is mended",
-          {"mend the file, or take it away; then ip-masq sync"}},
+          {"# mend the file, or take it away; then:", "ip-masq sync"}},
          findings);
   append({"key-misspelt",
           ours.misspelt,
           "the key is left alone, as if it were not there",
-          {"write it as it is named"}},
+          {"# write it as it is named, then:", "ip-masq sync"}},
          findings);
 }
 
@@ -41,16 +58,24 @@ void find_lost_records(const Ours& ours, Findings& findings) {
   append({"record-damaged",
           ours.damaged_records,
           "the rules of these networks stay as they are; what was recorded in the file is lost",
-          {"let the runtime's GC, or the next ADD or DEL of that pod, put it right"}},
+          {"# let the runtime's GC, or the next ADD or DEL of that pod, put it right"},
+          Weight::held},
          findings);
   append(
       {"rules-without-record",
        ours.unrecorded,
        "rules stand for pods that are not recorded here: the record was lost, or another stateDir has it",
-       {"where these pods live: ip-masq adopt records those that the runtime knows; so does their next ADD",
-        "where they do not: ip-masq uninstall --rules takes away all rules and records, also those of "
-        "pods that live"}},
+       {"# where these pods live, this records those that the runtime knows; so does their next ADD:",
+        "ip-masq adopt",
+        "# where none of this node's pods lives, ip-masq uninstall --rules takes away all rules and records"},
+       Weight::held},
       findings);
+}
+
+bool is_hook_out_of_place(const std::string& difference) {
+  static const auto hook = "out of place: " + nat::iptables::to_text(std::string(nat::iptables::hook_chain),
+                                                                     nat::iptables::hook_rule());
+  return difference.ends_with(hook);
 }
 
 void find_wrong_rules(const Ours& ours, Findings& findings) {
@@ -60,20 +85,30 @@ void find_wrong_rules(const Ours& ours, Findings& findings) {
           "decide",
           {"ip-masq sync"}},
          findings);
-  const auto hook = "out of place: " + nat::iptables::to_text(std::string(nat::iptables::hook_chain),
-                                                              nat::iptables::hook_rule());
-  const auto is_hook = [&hook](const std::string& line) { return line.ends_with(hook); };
-  if (std::ranges::any_of(ours.differences, is_hook)) {
-    findings.push_back(
-        {"jump-not-first",
-         {hook},
-         "a rule that stands before it in POSTROUTING decides first, and can masquerade what is exempt",
-         {"ip-masq sync"}});
-  }
   Finding finding{
       "rules-not-right", {}, "pods may be hidden, or not masqueraded where they should be", {"ip-masq sync"}};
-  std::ranges::remove_copy_if(ours.differences, std::back_inserter(finding.where), is_hook);
+  std::ranges::remove_copy_if(ours.differences, std::back_inserter(finding.where), is_hook_out_of_place);
   append(std::move(finding), findings);
+}
+
+// Who put the jump there again and again cannot be told: what stands above it can.
+void find_jump_out_of_place(const Facts& facts, Findings& findings) {
+  const auto& differences = facts.ours.differences;
+  const auto hook = std::ranges::find_if(differences, is_hook_out_of_place);
+  if (hook == differences.end()) return;
+  Finding finding{
+      "jump-not-first",
+      {*hook},
+      "a rule that stands before it in POSTROUTING decides first, and can masquerade what is exempt",
+      {"ip-masq sync",
+       "# where somebody moves theirs above it again: \"backend\": \"nftables\" in ip-masq's entry of "
+       "the conflist, then ip-masq sync; no rule of iptables comes before that"}};
+  constexpr std::size_t most_told = 5;
+  for (const auto& rule : facts.node.foreign.rules) {
+    if (finding.where.size() > most_told) break;
+    if (rule.is_above_ours) finding.where.push_back("above it: " + nat::to_text(rule));
+  }
+  findings.push_back(std::move(finding));
 }
 
 void find_unadopted_pods(const Ours& ours, Findings& findings) {
@@ -87,30 +122,37 @@ void find_unadopted_pods(const Ours& ours, Findings& findings) {
   append({"pods-not-told",
           ours.not_told,
           "nobody can tell whether more pods live that are not recorded",
-          {"mend what is named, then ip-masq adopt; a pod that is started anew is recorded as well"},
+          {"# mend what is named; a pod that is started anew is recorded as well; then:", "ip-masq adopt"},
           Weight::note},
          findings);
 }
 
 void find_pods_elsewhere(const Ours& ours, Findings& findings) {
-  append({"pod-bypasses-node",
-          ours.bypassing,
-          "the pod is on the LAN of one of this node's uplinks: its packets do not pass this node, and no "
-          "rule here is "
-          "asked about them",
-          {"nothing is wrong where that is meant; what that LAN sees is the pod's own address, whatever the "
-           "lists say"},
-          Weight::note},
-         findings);
+  append(
+      {"pod-bypasses-node",
+       ours.bypassing,
+       "the pod is on the LAN of one of this node's uplinks: its packets do not pass this node, and no "
+       "rule here is "
+       "asked about them",
+       {"# nothing is wrong where that is meant; what that LAN sees is the pod's own address, whatever the "
+        "lists say"},
+       Weight::note},
+      findings);
 }
 
 }  // namespace
 
 void find_own_findings(const Facts& facts, Findings& findings) {
-  for (const auto find : {find_what_an_add_lacks, find_wrong_files, find_lost_records, find_unadopted_pods,
-                          find_wrong_rules, find_pods_elsewhere}) {
-    find(facts.ours, findings);
-  }
+  const auto& ours = facts.ours;
+  find_what_an_add_lacks(ours, findings);
+  find_unusable_state(ours, findings);
+  find_wrong_files(ours, findings);
+  find_lost_records(ours, findings);
+  find_unadopted_pods(ours, findings);
+  find_leftovers(ours, findings);
+  find_jump_out_of_place(facts, findings);
+  find_wrong_rules(ours, findings);
+  find_pods_elsewhere(ours, findings);
 }
 
 void adopt_before_removing(const Ours& ours, Findings& findings) {
@@ -121,8 +163,9 @@ void adopt_before_removing(const Ours& ours, Findings& findings) {
                               finding.name == "flannel-masquerade" || finding.name == "docker-masquerade";
     if (is_of_others)
       finding.fix = {
-          "ip-masq adopt comes first, or pods lose what these rules do for them (pods-not-adopted); then "
-          "ask doctor again"};
+          "# this comes first, or pods lose what these rules do for them (pods-not-adopted); then ask doctor "
+          "again:",
+          "ip-masq adopt"};
   }
 }
 

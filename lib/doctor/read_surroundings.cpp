@@ -1,8 +1,15 @@
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <functional>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
+#include "cni/cache.hpp"
 #include "config/flannel.hpp"
+#include "conflist/read_folder.hpp"
 #include "doctor/facts.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
@@ -11,82 +18,192 @@ namespace ipmasq::doctor {
 
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr auto docker_file = "/etc/docker/daemon.json";
-constexpr auto cache_folder = "/var/lib/cni/results";
 
-std::string text_of(const std::filesystem::path& path) {
-  try {
-    return os::read_file(path).value_or("");
-  } catch (const Error&) {
-    return "";
+// Where containerd, CRI-O, Debian, k3s and RKE2 look for plugins.
+constexpr std::array bin_folders{"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni",
+                                 "/var/lib/rancher/k3s/data/current/bin", "/var/lib/rancher/k3s/data/cni"};
+
+class Reader {
+ public:
+  explicit Reader(std::vector<std::string>& not_looked) : not_looked_(not_looked) {}
+
+  // What cannot be looked at is told once, as the error has it.
+  void look(const std::function<void()>& read) {
+    try {
+      read();
+    } catch (const Error& error) {
+      not_looked_.emplace_back(error.what());
+    }
+  }
+
+  // Empty where there is no such file.
+  std::string text_of(const fs::path& path) {
+    std::string text;
+    look([&] { text = os::read_file(path).value_or(""); });
+    return text;
+  }
+
+  // Sorted; none where there is no such folder.
+  std::vector<fs::path> entries_of(const fs::path& folder) {
+    std::error_code error;
+    std::vector<fs::path> entries;
+    for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+      entries.push_back(entry->path());
+    if (error && error != std::errc::no_such_file_or_directory)
+      not_looked_.push_back("cannot read the folder " + folder.string() + ": " + error.message());
+    std::ranges::sort(entries);
+    return entries;
+  }
+
+ private:
+  std::vector<std::string>& not_looked_;
+};
+
+void read_lists(const fs::path& conf_dir, Reader& reader, std::vector<std::string>& not_looked,
+                Surroundings& node) {
+  node.conf_dir = conf_dir;
+  reader.look([&] {
+    if (os::is_there(conf_dir)) node.lists = conflist::read_networks(conflist::read_folder(conf_dir));
+  });
+  for (const auto& list : node.lists) {
+    if (list.file.is_unread)
+      not_looked.push_back("cannot read " + (conf_dir / list.file.name).string() + ": " + list.file.trouble);
   }
 }
 
-std::optional<cni::Json> json_of(const std::filesystem::path& path) {
-  auto json = cni::Json::parse(text_of(path), nullptr, false);
-  return json.is_object() ? std::optional(std::move(json)) : std::nullopt;
+void read_docker(Reader& reader, std::vector<std::string>& not_looked, Surroundings& node) {
+  const auto text = reader.text_of(docker_file);
+  if (text.empty()) return;
+  auto json = cni::Json::parse(text, nullptr, false);
+  if (json.is_object()) {
+    node.docker_config = std::move(json);
+  } else {
+    not_looked.push_back(std::string(docker_file) + " is no JSON object");
+  }
 }
 
-std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder) {
+// What ends while we look is gone.
+void read_processes(Reader& reader, Surroundings& node) {
   std::error_code error;
-  std::vector<std::filesystem::path> entries;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    entries.push_back(entry->path());
+  const auto here = fs::read_symlink("/proc/self/ns/net", error);
+  for (const auto& path : reader.entries_of("/proc")) {
+    // Others' daemons are at work on other networks.
+    if (fs::read_symlink(path / "ns/net", error) != here || error) continue;
+    try {
+      auto name = os::read_file(path / "comm").value_or("");
+      if (name.ends_with('\n')) name.pop_back();
+      if (!name.empty()) node.processes.insert(name);
+    } catch (const Error&) {
+      continue;
+    }
   }
-  std::ranges::sort(entries);
-  return entries;
 }
 
-bool is_on(const std::filesystem::path& path) {
-  return !text_of(path).starts_with("0");
-}
-
-bool is_strict(const std::filesystem::path& interface) {
-  return text_of(interface / "rp_filter").starts_with("1");
-}
-
-std::optional<bool> flannel_masquerades(const std::filesystem::path& subnet_file) {
-  try {
-    return config::read_flannel_masquerades(subnet_file);
-  } catch (const Error&) {
-    return std::nullopt;
+void read_bin_folders(const std::optional<fs::path>& bin_dir, Reader& reader, Surroundings& node) {
+  std::vector<fs::path> folders(bin_folders.begin(), bin_folders.end());
+  if (bin_dir) folders = {*bin_dir};
+  for (const auto& folder : folders) {
+    BinFolder found{.path = folder, .programs = {}};
+    for (const auto& path : reader.entries_of(folder)) {
+      std::error_code error;
+      if (fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0)
+        found.programs.insert(path.filename().string());
+    }
+    if (!found.programs.empty() || bin_dir) node.bin_folders.push_back(std::move(found));
   }
+}
+
+void read_settings(Reader& reader, Surroundings& node) {
+  const auto is_on = [&reader](const char* path) { return !reader.text_of(path).starts_with("0"); };
+  node.forwards_ipv4 = is_on("/proc/sys/net/ipv4/ip_forward");
+  node.forwards_ipv6 = is_on("/proc/sys/net/ipv6/conf/all/forwarding");
+  // The kernel takes the larger of "all" and the interface's own (ip-sysctl: rp_filter); 2 is loose.
+  const fs::path folder = "/proc/sys/net/ipv4/conf";
+  const auto of_all = reader.text_of(folder / "all/rp_filter");
+  for (const auto& path : reader.entries_of(folder)) {
+    const auto name = path.filename().string();
+    if (name == "all" || name == "default" || name == "lo") continue;
+    const auto own = reader.text_of(path / "rp_filter");
+    const bool is_loose = own.starts_with("2") || of_all.starts_with("2");
+    if (!is_loose && (own.starts_with("1") || of_all.starts_with("1")))
+      node.strict_interfaces.push_back(name);
+  }
+  reader.look([&node] { node.dropped_by_reverse_path = kernel_counter("IPReversePathFilter"); });
+}
+
+std::uint64_t number_in(const std::string& text) {
+  std::uint64_t number = 0;
+  std::istringstream(text) >> number;
+  return number;
+}
+
+// /proc/net/stat/nf_conntrack: a line of names, then one of each processor, in hexadecimal.
+std::uint64_t sum_of(const std::string& text, const std::string& name) {
+  std::istringstream lines(text);
+  std::string line;
+  std::getline(lines, line);
+  std::istringstream names(line);
+  std::size_t column = 0;
+  std::string each;
+  while (names >> each && each != name) ++column;
+  if (each != name) return 0;
+  std::uint64_t sum = 0;
+  while (std::getline(lines, line)) {
+    std::istringstream numbers(line);
+    std::uint64_t number = 0;
+    std::size_t index = 0;
+    while (index <= column && numbers >> std::hex >> number) ++index;
+    if (index == column + 1) sum += number;
+  }
+  return sum;
+}
+
+void read_tracking(Reader& reader, Surroundings& node) {
+  const auto count = reader.text_of("/proc/sys/net/netfilter/nf_conntrack_count");
+  if (count.empty()) return;
+  node.tracking =
+      Tracking{.connections = number_in(count),
+               .most_connections = number_in(reader.text_of("/proc/sys/net/netfilter/nf_conntrack_max")),
+               .not_inserted = sum_of(reader.text_of("/proc/net/stat/nf_conntrack"), "insert_failed")};
 }
 
 }  // namespace
 
-Surroundings read_surroundings(const std::filesystem::path& conf_dir,
-                               const std::filesystem::path& subnet_file) {
+std::uint64_t kernel_counter(const std::string& name) {
+  const auto text = os::read_file("/proc/net/netstat").value_or("");
+  std::istringstream lines(text);
+  std::string names;
+  std::string numbers;
+  // Two lines a protocol, both beginning with its name.
+  while (std::getline(lines, names) && std::getline(lines, numbers)) {
+    std::istringstream of_names(names);
+    std::istringstream of_numbers(numbers);
+    std::string each;
+    std::string number;
+    while (of_names >> each && of_numbers >> number) {
+      if (each == name) return number_in(number);
+    }
+  }
+  return 0;
+}
+
+Surroundings read_surroundings(const fs::path& conf_dir, const std::optional<fs::path>& bin_dir,
+                               const fs::path& subnet_file, std::vector<std::string>& not_looked) {
   Surroundings node;
+  Reader reader(not_looked);
   node.subnet_file = subnet_file;
-  node.flannel_masquerades = flannel_masquerades(subnet_file);
-  for (const auto& path : entries_of(conf_dir)) {
-    const bool is_config = path.extension() == ".conflist" || path.extension() == ".conf";
-    auto json = is_config ? json_of(path) : std::nullopt;
-    if (json) node.conflists.push_back({path, std::move(*json)});
-  }
-  node.docker_config = json_of(docker_file);
-  std::error_code error;
-  const auto here = std::filesystem::read_symlink("/proc/self/ns/net", error);
-  for (const auto& path : entries_of("/proc")) {
-    // Others' daemons are at work on other networks.
-    if (std::filesystem::read_symlink(path / "ns/net", error) != here) continue;
-    auto name = text_of(path / "comm");
-    if (name.ends_with('\n')) name.pop_back();
-    if (!name.empty()) node.processes.insert(name);
-  }
-  for (const auto& path : entries_of(cache_folder)) node.cached_results.push_back(path.filename().string());
-  node.forwards_ipv4 = is_on("/proc/sys/net/ipv4/ip_forward");
-  node.forwards_ipv6 = is_on("/proc/sys/net/ipv6/conf/all/forwarding");
-  // The kernel takes the larger of "all" and the interface's own (ip-sysctl: rp_filter); 2 is loose.
-  const bool all_strict = is_strict("/proc/sys/net/ipv4/conf/all");
-  for (const auto& path : entries_of("/proc/sys/net/ipv4/conf")) {
-    const auto name = path.filename().string();
-    const bool is_interface = name != "all" && name != "default" && name != "lo";
-    const bool is_loose = text_of(path / "rp_filter").starts_with("2");
-    if (is_interface && !is_loose && (all_strict || is_strict(path))) node.strict_interfaces.push_back(name);
-  }
+  reader.look([&] { node.flannel_masquerades = config::read_flannel_masquerades(subnet_file); });
+  read_lists(conf_dir, reader, not_looked, node);
+  read_bin_folders(bin_dir, reader, node);
+  read_docker(reader, not_looked, node);
+  read_processes(reader, node);
+  for (const auto& path : reader.entries_of(cni::cache_folder))
+    node.cached_results.push_back(path.filename().string());
+  read_settings(reader, node);
+  read_tracking(reader, node);
   return node;
 }
 

@@ -116,7 +116,8 @@ struct ForeignChain {
   bool is_nat = true;  ///< of type nat
   std::string program = "nft";
   std::vector<std::string> devices =
-      {};  ///< by which they come or leave; empty: any. "eth+": all that begin so
+      {};              ///< by which they come or leave; empty: any. "eth+": all that begin so
+  bool drops = false;  ///< what no rule decides: its policy
 
   bool operator==(const ForeignChain&) const = default;
 };

@@ -8,6 +8,8 @@
 #include <netinet/ip_icmp.h>
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include "error/error.hpp"
 #include "netfilter/netlink.hpp"
@@ -69,6 +71,57 @@ std::optional<net::Address> source_seen(const Connection& connection) {
     return std::nullopt;  // a kernel without it is no reason not to probe
   }
   return seen;
+}
+
+namespace {
+
+std::optional<net::Address> address_in(const Attributes& tuple, net::Family family, int ipv4, int ipv6) {
+  if (tuple[CTA_TUPLE_IP] == nullptr) return std::nullopt;
+  const auto bytes = Attributes(tuple[CTA_TUPLE_IP]).bytes(family == net::Family::ipv4 ? ipv4 : ipv6);
+  if (bytes.size() != bytes_of(family)) return std::nullopt;
+  net::Address address{family, {}};
+  std::ranges::copy(bytes, address.bytes.begin());
+  return address;
+}
+
+std::optional<PortUse> use_in(const nlmsghdr& answer, net::Family family) {
+  const Attributes attributes(answer);
+  if (attributes[CTA_TUPLE_ORIG] == nullptr || attributes[CTA_TUPLE_REPLY] == nullptr) return std::nullopt;
+  const Attributes reply(attributes[CTA_TUPLE_REPLY]);
+  const auto source =
+      address_in(Attributes(attributes[CTA_TUPLE_ORIG]), family, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
+  const auto seen = address_in(reply, family, CTA_IP_V4_DST, CTA_IP_V6_DST);
+  const auto host = address_in(reply, family, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
+  if (!source || !seen || !host || *source == *seen || reply[CTA_TUPLE_PROTO] == nullptr) return std::nullopt;
+  const Attributes protocol(reply[CTA_TUPLE_PROTO]);
+  const auto number = protocol.bytes(CTA_PROTO_NUM);
+  const auto port = protocol.bytes(CTA_PROTO_SRC_PORT);
+  if (number.size() != 1 || port.size() != 2 || (number[0] != IPPROTO_TCP && number[0] != IPPROTO_UDP))
+    return std::nullopt;
+  return PortUse{number[0], *seen, *host, static_cast<std::uint16_t>((port[0] << 8) | port[1]), *source, 1};
+}
+
+}  // namespace
+
+std::vector<PortUse> ports_in_use(std::uint64_t least) {
+  std::vector<PortUse> found;
+  for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
+    std::map<std::tuple<std::uint8_t, net::Address, net::Address, std::uint16_t>, PortUse> uses;
+    const auto request = netfilter_message(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, NLM_F_DUMP,
+                                           static_cast<int>(protocol_family(family)));
+    const auto visit = [&](const nlmsghdr& answer) {
+      const auto use = use_in(answer, family);
+      if (!use) return true;
+      const auto [place, is_new] = uses.try_emplace({use->protocol, use->seen, use->host, use->port}, *use);
+      if (!is_new) ++place->second.connections;
+      return true;
+    };
+    NetfilterSocket().ask(request.get(), visit, [&uses] { uses.clear(); });
+    for (const auto& [key, use] : uses) {
+      if (use.connections >= least) found.push_back(use);
+    }
+  }
+  return found;
 }
 
 }  // namespace ipmasq::netfilter

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "net/address.hpp"
 
@@ -20,5 +21,20 @@ struct Connection {
 /// The source address that the destination sees; nullopt where the kernel does not know of the connection, or
 /// does not say.
 std::optional<net::Address> source_seen(const Connection& connection);
+
+/// Connections of TCP or UDP whose source was translated, to one port of one host, from one address: each has
+/// a source port of its own there.
+struct PortUse {
+  std::uint8_t protocol = 0;
+  net::Address seen;  ///< the source that the host sees
+  net::Address host;
+  std::uint16_t port = 0;
+  net::Address source;  ///< of one of them, before it was translated
+  std::uint64_t connections = 0;
+};
+
+/// Those that have at least `least` connections. Throws Error: absent where nothing can be asked for,
+/// forbidden, failed.
+std::vector<PortUse> ports_in_use(std::uint64_t least);
 
 }  // namespace ipmasq::netfilter

@@ -144,7 +144,7 @@ template <typename Tables>
 void append_table(const char* table, nat::Foreign& foreign) {
   const auto first = foreign.rules.size();
   const bool is_nat = table == std::string_view(nat_table);
-  visit_table<Tables>(
+  const auto dropping = visit_table<Tables>(
       table, [&](std::string_view chain, std::size_t index, const auto& entry, std::string_view target) {
         const bool is_ours = nat::iptables::is_our_chain(chain) || nat::iptables::is_our_chain(target);
         if (is_nat && is_ours) {
@@ -157,8 +157,15 @@ void append_table(const char* table, nat::Foreign& foreign) {
       });
   for (const auto& each : built_ins) {
     if (each.table != std::string_view(table)) continue;
-    foreign.chains.push_back(
-        {"", table, each.chain, each.priority, each.hook, is_nat, std::string(Tables::program) + "-legacy"});
+    foreign.chains.push_back({"",
+                              table,
+                              each.chain,
+                              each.priority,
+                              each.hook,
+                              is_nat,
+                              std::string(Tables::program) + "-legacy",
+                              {},
+                              dropping.contains(each.chain)});
   }
 }
 

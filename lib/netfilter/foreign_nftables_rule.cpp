@@ -43,6 +43,7 @@ enum class Holds {
   ether_type,
   mark,
   connection_mark,
+  connection_state,
   address_type,
   constant
 };
@@ -262,8 +263,9 @@ class ForeignRuleReader {
       if (key == NFT_CT_MARK) forget(Holds::connection_mark);
       return true;
     }
-    load(attributes.number(NFTA_CT_DREG),
-         {.holds = key == NFT_CT_MARK ? Holds::connection_mark : Holds::nothing});
+    load(attributes.number(NFTA_CT_DREG), {.holds = key == NFT_CT_MARK    ? Holds::connection_mark
+                                                    : key == NFT_CT_STATE ? Holds::connection_state
+                                                                          : Holds::nothing});
     return true;
   }
 
@@ -312,6 +314,9 @@ class ForeignRuleReader {
       case Holds::address_type:
         if (number_in(with) != std::uint32_t{RTN_LOCAL}) return false;
         (inverted ? rule_.not_to_local : rule_.to_local) = true;
+        return true;
+      case Holds::connection_state:
+        rule_.other_matches.emplace_back("ct");
         return true;
       default:
         return false;
@@ -370,6 +375,8 @@ class ForeignRuleReader {
     const auto first = slot_of(attributes.number(NFTA_LOOKUP_SREG));
     nat::Lookup lookup{.set = attributes.text(NFTA_LOOKUP_SET),
                        .inverted = (attributes.number(NFTA_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0};
+    if (at(attributes.number(NFTA_LOOKUP_SREG)).holds == Holds::connection_state)
+      rule_.other_matches.emplace_back("ct");
     // Behind the key stands what earlier expressions left.
     const auto key_bytes = key_bytes_(lookup.set);
     const auto end = first + (key_bytes == 0 ? 0 : slots_of(key_bytes));

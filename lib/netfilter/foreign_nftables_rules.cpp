@@ -112,14 +112,16 @@ std::optional<nat::ForeignChain> base_chain_in(const nlmsghdr& answer) {
   const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
   const auto met = hook_of(family, hook.number(NFTA_HOOK_HOOKNUM));
   if (!met) return std::nullopt;
-  return nat::ForeignChain{family,
-                           std::move(table),
-                           std::move(chain),
-                           static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)),
-                           *met,
-                           attributes.text(NFTA_CHAIN_TYPE) == "nat",
-                           "nft",
-                           devices_in(hook)};
+  return nat::ForeignChain{
+      family,
+      std::move(table),
+      std::move(chain),
+      static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)),
+      *met,
+      attributes.text(NFTA_CHAIN_TYPE) == "nat",
+      "nft",
+      devices_in(hook),
+      attributes.number(NFTA_CHAIN_POLICY) == NF_DROP && attributes[NFTA_CHAIN_POLICY] != nullptr};
 }
 
 using TableName = std::pair<std::string, std::string>;  // family, table

@@ -117,6 +117,17 @@ class SnapshotWalk {
     return snapshot_.target_name(offset).empty() && chains_.contains(snapshot_.verdict(offset));
   }
 
+  // By their policies.
+  std::set<std::string> dropping_chains() const {
+    std::set<std::string> chains;
+    for (unsigned hook = 0; hook < NF_INET_NUMHOOKS; ++hook) {
+      const bool is_used = (snapshot_.info.valid_hooks & (1U << hook)) != 0;
+      if (is_used && target_of(snapshot_.info.underflow[hook]) == IPTC_LABEL_DROP)
+        chains.emplace(hook_names.at(hook));
+    }
+    return chains;
+  }
+
   // The name that libiptc would give.
   std::string target_of(unsigned offset) const {
     const auto name = snapshot_.target_name(offset);
@@ -230,13 +241,14 @@ nat::iptables::ObservedTable read_nat_table() {
 }
 
 template <typename Tables>
-void visit_table(const char* table, const EntryVisitor<Tables>& visit) {
+std::set<std::string> visit_table(const char* table, const EntryVisitor<Tables>& visit) {
   const auto snapshot = take_snapshot<Tables>(table);
   const SnapshotWalk<Tables> walk(snapshot, [](std::string_view) { return true; });
   walk.walk([](std::string_view) {},
             [&](std::string_view chain, std::size_t index, unsigned offset) {
               visit(chain, index, snapshot.entry_at(offset), walk.target_of(offset));
             });
+  return walk.dropping_chains();
 }
 
 template class Observer<Ipv4Tables>;
@@ -247,7 +259,7 @@ template bool has_nat_table<Ipv4Tables>();
 template bool has_nat_table<Ipv6Tables>();
 template nat::iptables::ObservedTable read_nat_table<Ipv4Tables>();
 template nat::iptables::ObservedTable read_nat_table<Ipv6Tables>();
-template void visit_table<Ipv4Tables>(const char*, const EntryVisitor<Ipv4Tables>&);
-template void visit_table<Ipv6Tables>(const char*, const EntryVisitor<Ipv6Tables>&);
+template std::set<std::string> visit_table<Ipv4Tables>(const char*, const EntryVisitor<Ipv4Tables>&);
+template std::set<std::string> visit_table<Ipv6Tables>(const char*, const EntryVisitor<Ipv6Tables>&);
 
 }  // namespace ipmasq::netfilter

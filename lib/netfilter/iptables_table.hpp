@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -31,9 +32,10 @@ using EntryVisitor = std::function<void(std::string_view chain, std::size_t inde
                                         const typename Tables::Entry& entry, std::string_view target)>;
 
 /// Calls `visit` with every rule of a table ("nat", "raw"), policies aside; `target` as decode() takes it. A
-/// table that is not there is made. Throws Error: Kind::absent, Kind::forbidden.
+/// table that is not there is made. Returns the built-in chains whose policy is to drop. Throws Error:
+/// Kind::absent, Kind::forbidden.
 template <typename Tables>
-void visit_table(const char* table, const EntryVisitor<Tables>& visit);
+std::set<std::string> visit_table(const char* table, const EntryVisitor<Tables>& visit);
 
 /// What one commit made of our part of a table.
 struct TableChange {

@@ -33,15 +33,21 @@ std::optional<net::Address> address_in(const sockaddr* socket_address) {
 
 }  // namespace
 
-std::vector<net::Address> node_addresses() {
+std::vector<std::pair<std::string, net::Address>> addresses_by_interface() {
   ifaddrs* first = nullptr;
   if (::getifaddrs(&first) != 0) throw_errno("cannot list this node's addresses");
   const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(first, ::freeifaddrs);
-  std::vector<net::Address> addresses;
+  std::vector<std::pair<std::string, net::Address>> addresses;
   for (const auto* each = first; each != nullptr; each = each->ifa_next) {
     const auto address = address_in(each->ifa_addr);
-    if (address) addresses.push_back(*address);
+    if (address) addresses.emplace_back(each->ifa_name, *address);
   }
+  return addresses;
+}
+
+std::vector<net::Address> node_addresses() {
+  std::vector<net::Address> addresses;
+  for (const auto& [interface, address] : addresses_by_interface()) addresses.push_back(address);
   return addresses;
 }
 

@@ -1,6 +1,8 @@
 // The addresses that this node's interfaces have.
 #pragma once
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "net/address.hpp"
@@ -9,5 +11,8 @@ namespace ipmasq::routing {
 
 /// Of all interfaces, in the kernel's order. Throws Error{failed}.
 std::vector<net::Address> node_addresses();
+
+/// The same, each after the name of its interface.
+std::vector<std::pair<std::string, net::Address>> addresses_by_interface();
 
 }  // namespace ipmasq::routing

@@ -27,6 +27,7 @@ namespace ipmasq::plugin {
 namespace {
 
 constexpr int wrong_usage = 2;
+constexpr int not_looked = 3;
 
 constexpr auto help = R"(ip-masq: a CNI chained plugin that lets pods keep their own IP address
 
@@ -52,7 +53,8 @@ Options:
                                once: of the first that exists
   --listen ADDRESS:PORT        agent: answer /healthz, /livez and /metrics there by HTTP (default: nowhere)
   --conf-dir DIR               adopt, agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
-  --bin-dir DIR                agent, install: where plugins are (default /opt/cni/bin)
+  --bin-dir DIR                agent, install, doctor: where plugins are (default /opt/cni/bin; of doctor also
+                               where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
   --dry-run                    install, uninstall: say what would be done, and do nothing
@@ -61,7 +63,8 @@ Options:
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
   -o, --output text|json       show, explain, probe, doctor, adopt: how to print (default text)
 
-Exit status: 0 done, 1 not (with why on stderr) or, of doctor and probe, something to do, 2 wrong usage.
+Exit status: 0 done, 1 not (with why on stderr), of probe something to do, of doctor something that hurts a
+pod, 2 wrong usage, 3 of doctor: something could not be looked at, and nothing is found that hurts.
 )";
 
 class UsageError : public std::runtime_error {
@@ -115,41 +118,51 @@ InstallTarget install_target(const Call& call) {
   return {call.text("bin-dir"), call.text("conf-dir"), call.text("after")};
 }
 
-// ---- the commands; each says whether all is well
+// ---- the commands; each gives the exit status
 
-bool run_show(const Call& call) {
+int run_show(const Call& call) {
   show(call.state_dir(), call.format(), std::cout);
-  return true;
+  return EXIT_SUCCESS;
 }
 
-bool run_explain(const Call& call) {
+int run_explain(const Call& call) {
   explain(call.state_dir(), call.operands[0], call.operands[1], call.format(), std::cout);
-  return true;
+  return EXIT_SUCCESS;
 }
 
-bool run_probe(const Call& call) {
+int run_probe(const Call& call) {
   ProbeTarget target{.host = parse_operand("HOST", call.operands[0])};
   if (call.has("port")) target.port = parse_port(call.text("port"));
   if (call.has("from")) target.from = parse_subnet(call.text("from"));
-  return probe_host(call.state_dir(), target, call.format(), std::cout);
+  return probe_host(call.state_dir(), target, call.format(), std::cout) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-bool run_doctor(const Call& call) {
-  return diagnose(call.state_dir(), call.text("conf-dir"), call.format(), std::cout);
+int run_doctor(const Call& call) {
+  DoctorTarget target{.state_dir = call.state_dir(), .conf_dir = call.text("conf-dir")};
+  if (call.has("bin-dir")) target.bin_dir = call.text("bin-dir");
+  switch (diagnose(target, call.format(), std::cout)) {
+    case doctor::Health::well:
+      return EXIT_SUCCESS;
+    case doctor::Health::hurt:
+      return EXIT_FAILURE;
+    case doctor::Health::not_known:
+      return not_looked;
+  }
+  return EXIT_FAILURE;
 }
 
-bool run_sync(const Call& call) {
+int run_sync(const Call& call) {
   sync(call.state_dir(), std::cout);
-  return true;
+  return EXIT_SUCCESS;
 }
 
-bool run_adopt(const Call& call) {
+int run_adopt(const Call& call) {
   adopt(call.state_dir(), call.text("conf-dir"), call.has("dry-run") ? DryRun::yes : DryRun::no,
         call.format(), std::cout);
-  return true;
+  return EXIT_SUCCESS;
 }
 
-bool run_agent(const Call& call) {
+int run_agent(const Call& call) {
   AgentDuties duties{.conf_dir = call.text("conf-dir")};
   if (call.has("keep-installed")) duties.keep_installed = install_target(call);
   if (call.has("config-from")) {
@@ -158,19 +171,19 @@ bool run_agent(const Call& call) {
   }
   if (call.has("listen")) duties.listen = parse_listen_address(call.text("listen"));
   run_agent(call.state_dir(), duties, STDOUT_FILENO);
-  return true;
+  return EXIT_SUCCESS;
 }
 
 void tell(const Notes& notes) {
   for (const auto& note : notes) std::cerr << "ip-masq: note: " << note << '\n';
 }
 
-bool run_install(const Call& call) {
+int run_install(const Call& call) {
   const auto target = install_target(call);
   tell(call.has("wait") && call.doing() == Doing::act ? install_when_possible(target, std::cout)
                                                       : install(target, call.doing(), std::cout));
   if (call.doing() == Doing::act) adopt_after_install(call.state_dir(), call.text("conf-dir"), std::cout);
-  return true;
+  return EXIT_SUCCESS;
 }
 
 // The node's own folder, not another that somebody prepares.
@@ -178,20 +191,20 @@ bool is_of_this_node(const std::filesystem::path& conf_dir) {
   return (conf_dir / "").lexically_normal() == (InstallTarget{}.conf_dir / "").lexically_normal();
 }
 
-bool run_uninstall(const Call& call) {
+int run_uninstall(const Call& call) {
   const auto target = install_target(call);
   tell(uninstall(target, call.doing(), std::cout));
-  if (call.doing() == Doing::pretend) return true;
+  if (call.doing() == Doing::pretend) return EXIT_SUCCESS;
   const auto removed = is_of_this_node(target.conf_dir) ? remove_copy(ConfigCopy{}.to) : "";
   if (!removed.empty()) std::cout << removed << '\n';
   if (call.has("rules")) remove_rules(call.state_dir(), std::cout);
-  return true;
+  return EXIT_SUCCESS;
 }
 
 struct Command {
   std::string_view name;
   std::size_t operands;
-  bool (*run)(const Call& call);
+  int (*run)(const Call& call);
 };
 
 constexpr std::array<Command, 9> commands{{{"show", 0, run_show},
@@ -239,7 +252,7 @@ int run(int argc, const char* const* argv) {
     throw UsageError(command + " takes " + std::to_string(found->operands) + " arguments, not " +
                      std::to_string(operands.size()));
   }
-  return found->run({parsed, operands}) ? EXIT_SUCCESS : EXIT_FAILURE;
+  return found->run({parsed, operands});
 }
 
 }  // namespace

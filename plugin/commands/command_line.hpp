@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "doctor/findings.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::plugin {
@@ -41,9 +42,15 @@ struct ProbeTarget {
 bool probe_host(const std::filesystem::path& state_dir, const ProbeTarget& target, OutputFormat format,
                 std::ostream& output);
 
-/// Everything on the node that hides pods or can undo an exemption, each with its fix. `conf_dir`: where the
-/// runtime's conflists are. Whether there was nothing.
-bool diagnose(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
-              OutputFormat format, std::ostream& output);
+/// What doctor is to look at. `conf_dir`: the runtime's networks; `bin_dir`: its plugins, where that is said.
+struct DoctorTarget {
+  std::filesystem::path state_dir;
+  std::filesystem::path conf_dir;
+  std::optional<std::filesystem::path> bin_dir = {};
+};
+
+/// Everything on the node that hides pods or can undo an exemption, each with its fix. What could not be
+/// looked at is told, and ends nothing.
+doctor::Health diagnose(const DoctorTarget& target, OutputFormat format, std::ostream& output);
 
 }  // namespace ipmasq::plugin

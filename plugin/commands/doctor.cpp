@@ -1,9 +1,16 @@
+#include <netinet/in.h>
+
 #include <algorithm>
+#include <functional>
+#include <limits>
 #include <ostream>
 #include <utility>
 
+#include "config/in_force.hpp"
 #include "doctor/findings.hpp"
 #include "error/error.hpp"
+#include "nat/explain.hpp"
+#include "netfilter/conntrack.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
@@ -17,23 +24,31 @@ namespace ipmasq::plugin {
 
 namespace {
 
+using Lines = std::vector<std::string>;
+
+// What cannot be looked at is told, and keeps nothing else from being looked at.
+void look(Lines& not_looked, const std::function<void()>& read) {
+  try {
+    read();
+  } catch (const Error& error) {
+    not_looked.emplace_back(error.what());
+  }
+}
+
 // Fills in what doctor is to know of ourselves.
 class OurSide {
  public:
-  OurSide(const state::Store& store, Recorded recorded, const std::filesystem::path& conf_dir)
-      : store_(store), recorded_(std::move(recorded)), conf_dir_(conf_dir) {}
+  OurSide(const state::Store& store, Recorded recorded, doctor::Facts& facts)
+      : store_(store), recorded_(std::move(recorded)), facts_(facts), ours_(facts.ours) {}
 
-  doctor::Ours look() {
+  void look_around() {
     for (const auto& [name, network] : recorded_) describe(name, network);
+    for (const auto& list : facts_.node.lists) {
+      if (list.is_loaded() && list.our_place()) describe(list);
+    }
     find_unadopted();
     ours_.wanted = ruleset_of(recorded_);
-    try {
-      ask_kernel();
-    } catch (const Error& error) {
-      if (error.kind() != Kind::absent && error.kind() != Kind::refused) throw;
-      ours_.unavailable.emplace_back(error.what());
-    }
-    return std::move(ours_);
+    ask_kernel();
   }
 
  private:
@@ -52,10 +67,32 @@ class OurSide {
                                    network.backend());
     }
     if (!network.configuration) return;
-    for (const auto& problem : network.configuration->problems)
-      ours_.wrong_files.push_back(name + ": " + problem);
-    for (const auto& warning : network.configuration->netconf.warnings)
-      ours_.misspelt.push_back(name + ": " + warning);
+    ours_.networks.back().cluster_networks = network.configuration->made_of.cluster_networks;
+    describe_files(name, network.configuration->problems, network.configuration->netconf.warnings);
+  }
+
+  void describe_files(const std::string& network, const Lines& problems, const Lines& warnings) {
+    for (const auto& problem : problems) ours_.wrong_files.push_back(network + ": " + problem);
+    for (const auto& warning : warnings) ours_.misspelt.push_back(network + ": " + warning);
+  }
+
+  // A network whose first pod is to come. What is wrong with the entry itself is told as of the list.
+  void describe(const conflist::Network& list) {
+    const auto& entry = list.plugins.at(*list.our_place());
+    try {
+      const auto state_dir = config::parse_state_dir(entry);
+      if (state_dir != store_.folder()) {
+        facts_.not_looked.push_back("network " + list.name + " is recorded in " + state_dir.string() +
+                                    ", which --state-dir names");
+        return;
+      }
+      if (recorded_.contains(list.name)) return;
+      const auto reading = config::read_configuration(entry);
+      describe_files(list.name, reading.problems,
+                     (reading.with_file ? *reading.with_file : reading.netconf).warnings);
+    } catch (const Error& error) {
+      if (error.kind() != Kind::wrong_config) facts_.not_looked.emplace_back(error.what());
+    }
   }
 
   void describe(const std::string& network, const state::Attachment& attachment) {
@@ -68,62 +105,96 @@ class OurSide {
 
   void find_unadopted() {
     try {
-      const auto found = look_for_unadopted(store_, conf_dir_);
+      const auto found = look_for_unadopted(store_, facts_.node.conf_dir);
       for (const auto& network : found.networks) {
         if (!network.attachments.empty())
           std::ranges::copy(texts_of(network), std::back_inserter(ours_.not_adopted));
       }
       ours_.not_told = found.warnings;
-      std::ranges::copy(found.problems, std::back_inserter(ours_.not_told));
+      std::ranges::copy_if(found.problems, std::back_inserter(ours_.not_told),
+                           [this](const std::string& problem) { return !is_told(problem); });
     } catch (const Error& error) {
       ours_.not_told.emplace_back(error.what());
     }
   }
 
+  // As what is wrong with a file or an entry, which keeps pods from being told of as well.
+  bool is_told(const std::string& problem) const {
+    const auto ends = [&problem](const std::string& reason) { return problem.ends_with(reason); };
+    for (const auto& list : facts_.node.lists) {
+      if (list.is_loaded() && std::ranges::any_of(conflist::why_add_would_fail(list), ends)) return true;
+    }
+    return std::ranges::any_of(ours_.wrong_files, [&problem](const std::string& line) {
+      const auto told = line.find(": ");
+      return told != std::string::npos && problem.ends_with(line.substr(told));
+    });
+  }
+
+  // What the kernel does not have, or refuses, keeps every ADD from working; anything else keeps us from
+  // looking.
+  void ask(const std::function<void()>& question) {
+    try {
+      question();
+    } catch (const Error& error) {
+      const bool is_answer = error.kind() == Kind::absent || error.kind() == Kind::refused;
+      auto& lines = is_answer ? ours_.unavailable : facts_.not_looked;
+      if (std::ranges::find(lines, error.what()) == lines.end()) lines.emplace_back(error.what());
+    }
+  }
+
   void ask_kernel() {
-    for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
-      ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
-      const auto network = recorded_.find(source.network);
-      if (network != recorded_.end() && network->second.stored.record)
-        network->second.stored.record->unrecorded.insert(source.prefix);  // they stay
+    ask([this] {
+      for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
+        ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
+        const auto network = recorded_.find(source.network);
+        if (network != recorded_.end() && network->second.stored.record)
+          network->second.stored.record->unrecorded.insert(source.prefix);  // they stay
+      }
+    });
+    for (const auto backend : config::all_backends) ask([this, backend] { ask_of(backend); });
+    if (recorded_.empty()) ask([this] { check_first_pod(kernel_); });
+  }
+
+  void ask_of(config::Backend backend) {
+    const bool is_used = std::ranges::any_of(recorded_, [backend](const auto& network) {
+      return network.second.stored.record && network.second.stored.record->placement.on == backend;
+    });
+    const auto opened = kernel_.open(backend, std::chrono::nanoseconds{0});
+    // Somebody may have restored rules of ours where none are wanted.
+    if (!is_used && !opened->may_hold_rules()) return;
+    auto wanted = ruleset_of(recorded_, backend);
+    if (recorded_.empty()) {
+      wanted.has_all_marks = true;
+      const auto left = opened->sources().empty() ? opened->differences(wanted) : Lines();
+      std::ranges::copy(left, std::back_inserter(ours_.left_behind));
+      return;
     }
-    for (const auto backend : config::all_backends) {
-      const auto is_on = [backend](const auto& network) {
-        return network.second.stored.record && network.second.stored.record->placement.on == backend;
-      };
-      const bool is_used = std::ranges::any_of(recorded_, is_on);
-      const auto opened = kernel_.open(backend, std::chrono::nanoseconds{0});
-      // Somebody may have restored rules of ours where none are wanted.
-      if (!is_used && (recorded_.empty() || !opened->may_hold_rules())) continue;
-      const auto wanted = ruleset_of(recorded_, backend);
-      std::ranges::copy(opened->differences(wanted), std::back_inserter(ours_.differences));
-      if (is_used) opened->check(wanted);
-    }
-    if (recorded_.empty()) check_first_pod(kernel_);
+    std::ranges::copy(opened->differences(wanted), std::back_inserter(ours_.differences));
+    if (is_used) opened->check(wanted);
   }
 
   const state::Store& store_;
   Recorded recorded_;
-  const std::filesystem::path& conf_dir_;
   netfilter::RealKernel kernel_;
-  doctor::Ours ours_;
+  doctor::Facts& facts_;
+  doctor::Ours& ours_;
 };
 
-// By which devices the pods' packets come: one pod of each subnet tells. None where one cannot.
-std::set<std::string> pod_devices_of(const Recorded& recorded) {
+// By which interfaces the node reaches its pods: one pod of each subnet tells. None where one cannot.
+std::set<std::string> pod_interfaces_of(const Recorded& recorded) {
   std::set<net::Prefix> asked;
-  std::set<std::string> devices;
+  std::set<std::string> interfaces;
   for (const auto& [name, network] : recorded) {
     for (const auto& attachment : network.stored.attachments) {
       for (const auto& pod : attachment.addresses) {
         if (!asked.insert(pod.network()).second) continue;
         const auto interface = routing::interface_towards(pod.address);
         if (!interface) return {};
-        devices.merge(routing::devices_of(*interface));
+        interfaces.insert(*interface);
       }
     }
   }
-  return devices;
+  return interfaces;
 }
 
 // Where flannel's file is, as the first network says that has one recorded.
@@ -134,52 +205,150 @@ std::filesystem::path subnet_file_of(const Recorded& recorded) {
   return config::Netconf{}.subnet_file;
 }
 
-std::string text_of(doctor::Weight weight) {
-  return weight == doctor::Weight::hurts ? "hurts" : "note";
+// ---- the node beside us
+
+std::uint64_t ports_of(const nat::NetworkChain& chain) {
+  constexpr std::uint64_t unprivileged = 65'536 - 1'024;  // what NAT takes where nothing is said
+  if (chain.translation.to_ports.empty()) return unprivileged;
+  std::uint64_t sum = 0;
+  for (const auto& range : chain.translation.to_ports) sum += range.size();
+  return sum;
 }
 
-cni::Json to_json(const std::vector<doctor::Finding>& findings) {
+// Nine tenths of them: a new connection finds a free one by chance alone.
+bool are_scarce(std::uint64_t used, std::uint64_t all) {
+  return used * 10 >= all * 9;
+}
+
+std::string text_of(const netfilter::PortUse& use) {
+  return std::string(use.protocol == IPPROTO_TCP ? "tcp" : "udp") + " from " + net::to_text(use.seen) +
+         " to " + net::to_text(use.host) + " port " + std::to_string(use.port);
+}
+
+std::vector<doctor::UsedPorts> scarce_ports(const nat::Ruleset& wanted) {
+  std::uint64_t fewest = std::numeric_limits<std::uint64_t>::max();
+  for (const auto& chain : wanted.chains) fewest = std::min(fewest, ports_of(chain));
+  if (wanted.chains.empty()) return {};
+  std::vector<doctor::UsedPorts> scarce;
+  for (const auto& use : netfilter::ports_in_use(fewest - fewest / 10)) {
+    const auto chain = nat::explain(wanted, use.source, use.host).chain;
+    if (chain && are_scarce(use.connections, ports_of(*chain)))
+      scarce.push_back(
+          {text_of(use), chain->network, std::min(use.connections, ports_of(*chain)), ports_of(*chain)});
+  }
+  return scarce;
+}
+
+// Where a packet to somebody whom no route of its own leads to goes: addresses that nobody has (RFC 5737,
+// RFC 3849).
+std::map<net::Family, std::string> ways_out() {
+  std::map<net::Family, std::string> ways;
+  for (const auto* const nobody : {"192.0.2.1", "2001:db8::1"}) {
+    const auto address = net::parse_address(nobody).value();
+    if (const auto interface = routing::interface_towards(address)) ways[address.family] = *interface;
+  }
+  return ways;
+}
+
+void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
+  auto& node = facts.node;
+  auto& not_looked = facts.not_looked;
+  look(not_looked, [&] { node.foreign = netfilter::foreign_rules(); });
+  look(not_looked, [&] {
+    for (const auto& [interface, address] : routing::addresses_by_interface()) {
+      node.addresses.insert(address);
+      node.interface_of.emplace(address, interface);
+    }
+  });
+  look(not_looked, [&] {
+    node.pod_interfaces = pod_interfaces_of(recorded);
+    for (const auto& interface : node.pod_interfaces) node.pod_devices.merge(routing::devices_of(interface));
+  });
+  look(not_looked, [&] { node.ospf_routes = routing::ospf_routes(); });
+  look(not_looked, [&] { node.way_out = ways_out(); });
+}
+
+// A kernel without conntrack's netlink tells nothing of ports: no reason to say more.
+void count_ports(doctor::Facts& facts) {
+  try {
+    facts.node.scarce_ports = scarce_ports(facts.ours.wanted);
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent) facts.not_looked.emplace_back(error.what());
+  }
+}
+
+doctor::Facts look_at(const DoctorTarget& target) {
+  const state::Store store(target.state_dir);
+  doctor::Facts facts;
+  Recorded recorded;
+  try {
+    recorded = read_recorded(store);
+    store.check_writable();
+  } catch (const Error& error) {
+    facts.ours.unusable_state.emplace_back(error.what());
+  }
+  facts.node =
+      doctor::read_surroundings(target.conf_dir, target.bin_dir, subnet_file_of(recorded), facts.not_looked);
+  OurSide(store, recorded, facts).look_around();
+  ask_for_the_rest(recorded, facts);
+  count_ports(facts);
+  return facts;
+}
+
+// ---- what is said
+
+std::string text_of(doctor::Health health) {
+  switch (health) {
+    case doctor::Health::well:
+      return "well";
+    case doctor::Health::hurt:
+      return "hurt";
+    case doctor::Health::not_known:
+      return "not known";
+  }
+  return "";
+}
+
+cni::Json to_json(const doctor::Findings& findings, const Lines& not_looked) {
   auto list = cni::Json::array();
   for (const auto& finding : findings) {
     list.push_back({{"name", finding.name},
-                    {"weight", text_of(finding.weight)},
+                    {"weight", doctor::to_text(finding.weight)},
                     {"where", finding.where},
                     {"does", finding.does},
                     {"fix", finding.fix}});
   }
-  return {{"findings", list}};
+  return {{"node", text_of(doctor::health_of(findings, not_looked))},
+          {"summary", doctor::summary(findings, not_looked)},
+          {"findings", list},
+          {"notLooked", not_looked}};
 }
 
-void print(const std::vector<doctor::Finding>& findings, std::ostream& output) {
+void print(const doctor::Findings& findings, const Lines& not_looked, std::ostream& output) {
+  output << doctor::summary(findings, not_looked) << '\n';
   for (const auto& finding : findings) {
-    output << finding.name << (finding.weight == doctor::Weight::note ? " (note)" : "") << ": "
-           << finding.does << '\n';
+    const auto weight =
+        finding.weight == doctor::Weight::hurts ? "" : " (" + doctor::to_text(finding.weight) + ")";
+    output << finding.name << weight << ": " << finding.does << '\n';
     for (const auto& place : finding.where) output << "  found: " << place << '\n';
     for (const auto& fix : finding.fix) output << "  fix:   " << fix << '\n';
   }
-  if (findings.empty()) output << "nothing found that hides pods or could undo an exemption\n";
+  for (const auto& line : not_looked) output << "could not look: " << line << '\n';
 }
 
 }  // namespace
 
-bool diagnose(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
-              OutputFormat format, std::ostream& output) {
-  const state::Store store(state_dir);
-  const auto recorded = read_recorded(store);
-  doctor::Facts facts{OurSide(store, recorded, conf_dir).look(),
-                      doctor::read_surroundings(conf_dir, subnet_file_of(recorded))};
-  facts.node.foreign = netfilter::foreign_rules();
-  for (const auto& address : routing::node_addresses()) facts.node.addresses.insert(address);
-  facts.node.pod_devices = pod_devices_of(recorded);
-  facts.node.ospf_routes = routing::ospf_routes();
+doctor::Health diagnose(const DoctorTarget& target, OutputFormat format, std::ostream& output) {
+  auto facts = look_at(target);
   const auto findings = doctor::examine(facts);
+  for (auto& line : facts.not_looked) line = nat::printable(line);
   if (format == OutputFormat::json) {
-    output << to_json(findings).dump(2, ' ', false, cni::Json::error_handler_t::replace) << '\n';
+    output << to_json(findings, facts.not_looked).dump(2, ' ', false, cni::Json::error_handler_t::replace)
+           << '\n';
   } else {
-    print(findings, output);
+    print(findings, facts.not_looked, output);
   }
-  return std::ranges::none_of(findings,
-                              [](const auto& each) { return each.weight == doctor::Weight::hurts; });
+  return doctor::health_of(findings, facts.not_looked);
 }
 
 }  // namespace ipmasq::plugin

@@ -101,8 +101,8 @@ def test_doctor_says_what_comes_first(site):
     site.use_conflist(WITH)
     found = {finding["name"]: finding for finding in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
     assert found["pods-not-adopted"]["where"] == adopted(site)
-    first, = found["ip-masq-agent-leftover"]["fix"]
-    assert first.startswith("ip-masq adopt comes first")
+    first, command = found["ip-masq-agent-leftover"]["fix"]
+    assert first.startswith("# this comes first") and command == "ip-masq adopt"
     site.tool(*found["pods-not-adopted"]["fix"][0].split()[1:])
     found = {finding["name"]: finding for finding in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
     assert "pods-not-adopted" not in found

@@ -119,7 +119,7 @@ def test_what_contradicts_our_rules_is_seen_and_named(site, case):
     assert list(found) == [name]
     assert [without_handle(each) for each in found[name]] == [rule]
     for fix in fixes(site.node, name):
-        site.node.run("sh", "-ec", fix.split("take it away: ")[1], env={**site.node.env, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        site.node.run("sh", "-ec", fix, env={**site.node.env, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     assert findings(site.node) == {}
     site.node.run("conntrack", "-F")
     assert site.seen() == (POD, NODE)

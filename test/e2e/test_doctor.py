@@ -8,29 +8,41 @@ import pytest
 from harness.daemons import Dockerd, Etcd, Flanneld
 from harness.host import ROOT
 from harness.masquerades import flannel, ip_masq_agent, put
-from harness.network import Outside
-from harness.node import Namespace
+from harness.network import Outside, ask
+from harness.node import BINARY, Namespace
 
 CLEAN = "nothing found that hides pods or could undo an exemption\n"
 FLANNEL_NETWORK = {"Network": "10.244.0.0/16", "Backend": {"Type": "host-gw"}}
 SUBNET_ENV = "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ={}\n"
 
 
-def findings(host):
-    """{name: finding}; the exit status says whether there are any."""
-    found = json.loads(host.tool("doctor", "-o", "json", check=False))["findings"]
-    done = subprocess.run(host.inside("env", f"PATH={host.env['PATH']}", host.bin / "ip-masq", "doctor"), capture_output=True)
-    assert done.returncode == (1 if found else 0)
+def doctor(host, *argv):
+    """(exit status, what it says in JSON)"""
+    done = subprocess.run(host.inside("env", f"PATH={host.env['PATH']}", host.bin / "ip-masq", "doctor", "-o", "json", *argv),
+                          capture_output=True, text=True)
+    return done.returncode, json.loads(done.stdout)
+
+
+def findings(host, *argv):
+    """{name: finding}; the exit status says whether any hurts, the first line of the text how the node is."""
+    status, said = doctor(host, *argv)
+    found = said["findings"]
+    assert said["notLooked"] == []
+    assert status == (1 if any(each["weight"] == "hurts" for each in found) else 0), found
+    assert host.tool("doctor", *argv, check=False).splitlines()[0] == said["summary"]
     assert all(each["fix"] and each["does"] and each["where"] for each in found)
     return {each["name"]: each for each in found}
 
 
-def carry_out(host, finding):
-    """What of a fix is a command to be run as it is."""
-    programs = ("iptables", "ip6tables", "nft ", "sysctl", "ip-masq ")
-    for command in finding["fix"]:
-        if command.startswith(programs):
-            host.run("sh", "-ec", command.split(", and")[0], env={**host.env, "PATH": f"{host.bin}:{host.env['PATH']}"})
+def weights(host):
+    return {name: each["weight"] for name, each in findings(host).items()}
+
+
+def carry_out(host, *found):
+    """Every line of a fix, pasted as it stands."""
+    for finding in found:
+        for line in finding["fix"]:
+            host.run("sh", "-ec", line, env={**host.env, "PATH": f"{host.bin}:{host.env['PATH']}"})
 
 
 @pytest.fixture
@@ -38,6 +50,13 @@ def pod():
     made = Namespace("pod")
     yield made
     made.close()
+
+
+@pytest.fixture
+def host(host):
+    """As a node that is to have pods."""
+    host.sysctl(net__ipv4__ip_forward=1)
+    return host
 
 
 @pytest.fixture
@@ -67,7 +86,7 @@ def test_docker(host, daemons, kind):
     finding = found["docker-masquerade"]
     rule = "-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"
     assert len(finding["where"]) == 1 and finding["where"][0].endswith(rule)
-    assert finding["fix"][0].startswith("scripts/snat-off docker")
+    assert finding["fix"][0].startswith("# scripts/snat-off docker")
     carry_out(host, finding)
     assert findings(host) == {}
     daemons.pop().end()
@@ -92,7 +111,7 @@ def test_flanneld(host, daemons, kind):
         finding = findings(host)["flannel-masquerade"]
         assert finding["where"][-1] == "FLANNEL_IPMASQ=true in /run/flannel/subnet.env"
         assert any("-s 10.244.0.0/16 ! -d 224.0.0.0/4" in place for place in finding["where"])
-        assert finding["fix"][0].startswith("scripts/snat-off flannel")
+        assert finding["fix"][0].startswith("# scripts/snat-off flannel")
         daemons.pop().end()
         daemons.append(Flanneld(host))
         assert findings(host) == {}
@@ -145,7 +164,7 @@ def test_the_plugins_own_rules(host, pod, plugin, kind, backend):
         address = ip["address"].split("/")[0]
         assert any(f"-s {address}/" in place for place in places)
     assert found["bridge-masquerade"]["fix"] == [
-        'set "ipMasq": false in the conflist of network plain; rules of running pods go with them']
+        '# set "ipMasq": false in the conflist of network plain; rules of running pods go with them']
 
     # The pod goes, and nobody calls DEL.
     pod.close()
@@ -210,6 +229,345 @@ COMMIT
     assert where in first
     assert count == "1 such rules in all"
 
+
+# ---- what hurts, and what is held
+
+EXEMPT, ELSEWHERE = "10.9.9.9", "203.0.113.9"
+
+
+@pytest.fixture
+def world(site, pod):
+    """Two outside hosts that see what the site's pod sends, one in a listed network."""
+    outside = [Outside(site, [ELSEWHERE], ["10.22.0.0/16"], 0), Outside(site, [EXEMPT], ["10.22.0.0/16"], 1)]
+    site.seen = lambda: tuple(ask(pod, f"tcp:{EXEMPT}", f"tcp:{ELSEWHERE}").values())
+    site.right = site.seen()
+    assert site.right[0].startswith("10.22.0.") and site.right[1] == Outside.NODE[4]
+    yield site
+    for each in outside:
+        each.close()
+
+
+def flanneld_masquerades(subnet):
+    return ["-N FLANNEL-POSTRTG", "-A POSTROUTING -j FLANNEL-POSTRTG", f"-A FLANNEL-POSTRTG -s {subnet} ! -d 224.0.0.0/4 -j MASQUERADE"]
+
+
+def restore(host, program, table, *rules):
+    host.restore_beside("\n".join([f"*{table}", *rules, "COMMIT", ""]), program=program)
+
+
+def test_flanneld_that_masquerades_is_held_until_its_rule_comes_first(world):
+    restore(world, "iptables-legacy", "nat", *flanneld_masquerades("10.22.0.0/16"))
+    world.write("/run/flannel/subnet.env", SUBNET_ENV.format("true").replace("10.244.0.0", "10.22.0.0").replace("10.244.1", "10.22.0"))
+    world.run(world.bin / "ip-masq", "sync")
+    status, said = doctor(world)
+    assert (status, said["node"]) == (0, "well")
+    assert said["summary"] == "no pod is hurt: 0 found that hurt, 1 held by our rules, 0 to note"
+    assert weights(world) == {"flannel-masquerade": "held"}
+    assert world.seen() == world.right
+    world.run("iptables-legacy", "-t", "nat", "-I", "POSTROUTING", "-j", "FLANNEL-POSTRTG")
+    assert world.seen()[0] != world.right[0]
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"jump-not-first": "hurts", "flannel-masquerade": "hurts"}
+    assert found["jump-not-first"]["where"][1] == "above it: iptables-legacy -t nat -A POSTROUTING -j FLANNEL-POSTRTG"
+    carry_out(world, found["jump-not-first"])
+    assert world.seen() == world.right
+    assert weights(world) == {"flannel-masquerade": "held"}
+
+
+def test_nftables_chains_hurt_where_they_decide(world):
+    world.run("nft", "-f", "-", input="table ip theirs { chain post { type nat hook postrouting priority srcnat; }; }")
+    assert weights(world) == {"undone-by-nftables": "note"}
+    world.run("nft", "add", "rule", "ip", "theirs", "post", "masquerade")
+    assert world.seen()[0] != world.right[0]
+    found = findings(world)
+    assert found["undone-by-nftables"]["weight"] == "hurts"
+    carry_out(world, found["undone-by-nftables"])
+    assert world.seen() == world.right
+
+
+def test_docker_is_no_matter_of_pods(site):
+    restore(site, "iptables-legacy", "nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE")
+    assert weights(site) == {"docker-masquerade": "note"}
+    restore(site, "iptables-legacy", "nat", "-A POSTROUTING -s 10.22.0.0/16 ! -o docker0 -j MASQUERADE")
+    assert weights(site) == {"docker-masquerade": "held"}
+
+
+# ---- what the runtime loads
+
+PLAIN = {"cniVersion": "1.0.0", "name": "plain", "plugins": [{"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-local"}}]}
+
+
+def conflist(**entry):
+    return {**PLAIN, "plugins": [*PLAIN["plugins"], {"type": "ip-masq", **entry}]}
+
+
+def test_another_list_is_what_the_runtime_loads(site):
+    site.write("/etc/cni/net.d/05-other.conflist", json.dumps(PLAIN))
+    found = findings(site)
+    assert list(found) == ["entry-missing"]
+    assert found["entry-missing"]["where"] == [
+        "/etc/cni/net.d/05-other.conflist is what the runtime loads, and has no entry of ip-masq",
+        "/etc/cni/net.d/10-test.conflist has one, and comes later"]
+    carry_out(site, found["entry-missing"])
+    assert findings(site) == {}
+
+
+def test_a_list_in_a_conf_is_not_loaded(host):
+    host.write("/etc/cni/net.d/10-mine.conf", json.dumps(conflist()))
+    host.write("/etc/cni/net.d/20-other.conflist", json.dumps(PLAIN))
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"entry-missing": "hurts"}
+    assert found["entry-missing"]["where"][1].startswith("/etc/cni/net.d/10-mine.conf has one, and is not loaded: it is a list: ")
+    carry_out(host, found["entry-missing"])
+    assert "entry-missing" not in findings(host)
+
+
+def test_flannels_list_without_our_entry(host):
+    conf = json.loads((ROOT / "conf/10-flannel-ip-masq.conflist").read_text())
+    conf["plugins"] = [plugin for plugin in conf["plugins"] if plugin["type"] != "ip-masq"]
+    host.use_conflist(conf)
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"entry-missing": "note"}
+    carry_out(host, found["entry-missing"])
+    assert findings(host) == {}
+
+
+def test_lists_that_others_than_the_runtime_of_pods_read(site):
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus"}))
+    site.write("/etc/cni/net.d/01-podman.conflist", json.dumps({**PLAIN, "name": "podman"}))
+    assert findings(site) == {}
+
+
+@pytest.mark.parametrize("conf, reason", [
+    ({**conflist(), "cniVersion": "0.2.0"}, '"cniVersion" is "0.2.0": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0'),
+    ({**conflist(), "plugins": [{"type": "ip-masq"}, *PLAIN["plugins"]]}, 'the entry of ip-masq comes before "bridge": '),
+    (conflist(nonMasqueradeCIDRs="10.0.0.0/8"), "nonMasqueradeCIDRs"),
+], ids=["version", "order", "key"])
+def test_entries_that_every_add_refuses(host, conf, reason):
+    host.use_conflist(conf)
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"entry-refused": "hurts"}
+    (where,) = found["entry-refused"]["where"]
+    assert where.startswith("/etc/cni/net.d/10-test.conflist: ") and reason in where
+    carry_out(host, found["entry-refused"])
+    host.use_conflist(conflist())
+    assert findings(host) == {}
+
+
+def test_a_file_that_is_no_network_comes_first(host):
+    host.use_conflist(conflist())
+    host.write("/etc/cni/net.d/01-odd.conf", "{")
+    assert weights(host) == {"file-in-the-way": "note"}
+
+
+def test_the_program_is_missing(host):
+    host.use_conflist(conflist())
+    host.run("rm", "/opt/cni/bin/ip-masq")
+    status, said = json.loads(host.run("sh", "-c", f"{BINARY} doctor -o json; echo", check=False)), None
+    found = {each["name"]: each for each in status["findings"]}
+    assert list(found) == ["program-missing"]
+    host.run("sh", "-ec", found["program-missing"]["fix"][0].replace("ip-masq", str(BINARY), 1))
+    assert findings(host) == {}
+    assert list(findings(host, "--bin-dir", "/nowhere")) == []
+
+
+# ---- what is configured
+
+def test_a_broken_file_and_a_misspelt_key_before_the_first_pod(host):
+    host.use_conflist(conflist(nonMasqueradeCIDR=["10.0.0.0/8"]))
+    host.write("/etc/config/ip-masq-agent", "nonMasqueradeCIDRs: [10.0.0.0/33]\n")
+    found = findings(host)
+    assert list(found) == ["config-wrong", "key-misspelt"]
+    assert found["config-wrong"]["where"][0].startswith("plain: /etc/config/ip-masq-agent, line 1: ")
+    assert 'did you mean "nonMasqueradeCIDRs"?' in found["key-misspelt"]["where"][0]
+    host.run("rm", "/etc/config/ip-masq-agent")
+    host.use_conflist(conflist())
+    assert findings(host) == {}
+
+
+def test_no_forwarding_before_the_first_pod(host):
+    host.sysctl(net__ipv4__ip_forward=0)
+    assert weights(host) == {"ip-forward-off": "note"}
+    host.use_conflist(conflist())
+    assert weights(host) == {"ip-forward-off": "hurts"}
+
+
+def configure(site, pod, **entry):
+    """The site's pod again, under other keys."""
+    site.cnitool("del", "bridge-net", pod)
+    conf = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
+    conf["plugins"][-1].update(entry)
+    site.use_conflist(conf)
+    site.cnitool("add", "bridge-net", pod)
+
+
+@pytest.mark.parametrize("lists", [["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["10.0.0.0/8", "0.0.0.0/0"]])
+def test_everything_is_exempt(world, pod, lists):
+    configure(world, pod, nonMasqueradeCIDRs=lists)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"everything-exempt": "hurts"}
+    assert found["everything-exempt"]["where"][0].startswith("0.0.0.0/0 keeps the addresses of pods of network bridge-net")
+
+
+def test_snat_to_an_address_that_nobody_has(world, pod):
+    configure(world, pod, snatTo=["198.18.0.77"])
+    assert weights(world) == {"snat-to-elsewhere": "hurts"}
+    assert world.seen()[1] is None
+    world.run("ip", "address", "add", "198.18.0.77/24", "dev", "uplink0")
+    assert findings(world) == {}
+    assert world.seen()[1] == "198.18.0.77"
+
+
+def test_snat_to_an_address_of_another_uplink(world, pod):
+    configure(world, pod, snatTo=["198.18.1.1"])
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"snat-to-other-uplink": "note"}
+    assert found["snat-to-other-uplink"]["where"] == [
+        "198.18.1.1, snatTo of network bridge-net, is on uplink1; the default route leads out by uplink0"]
+
+
+def test_pods_outside_flannels_network(host, pod):
+    host.use_conflist("10-flannel-ip-masq.conflist")
+    host.write("/run/flannel/subnet.env", SUBNET_ENV.format("false"))
+    host.cnitool("add", "cbr0", pod)
+    assert findings(host) == {}
+    host.write("/run/flannel/subnet.env", SUBNET_ENV.format("false").replace("10.244", "10.245"))
+    host.run(host.bin / "ip-masq", "sync")
+    found = findings(host)
+    assert found["pods-outside-flannel-network"]["where"] == [
+        "10.244.1.0/24 of network cbr0 lies outside flannel's networks (/run/flannel/subnet.env)"]
+
+
+# ---- where records are
+
+def test_a_state_folder_that_cannot_be_written_to(host):
+    host.run("mount", "-o", "remount,ro", "/run/cni")
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"state-dir-unusable": "hurts"}
+    host.run("mount", "-o", "remount,rw", "/run/cni")
+    assert findings(host) == {}
+
+
+def test_a_state_folder_of_somebody_else(site):
+    site.run("chown", "nobody", "/run/cni/ip-masq")
+    found = findings(site)
+    assert found["state-dir-unusable"]["weight"] == "hurts"
+    assert "/run/cni/ip-masq" in found["state-dir-unusable"]["where"][0]
+    site.run("chown", "root", "/run/cni/ip-masq")
+    assert findings(site) == {}
+
+
+# ---- what passes the node
+
+DROPPING = {
+    "docker": ("iptables-legacy", ["-P FORWARD DROP", "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                                   "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT"]),
+    "ufw": ("iptables-nft", ["-P FORWARD DROP", "-N ufw-before-forward", "-A FORWARD -j ufw-before-forward",
+                             "-A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                             "-A ufw-before-forward -p icmp -m icmp --icmp-type 8 -j ACCEPT"]),
+    "a rule": ("iptables-legacy", ["-A FORWARD -i cni0 -j REJECT"]),
+    "no answers": ("iptables-legacy", ["-P FORWARD DROP", "-A FORWARD -i cni0 -j ACCEPT"]),
+}
+
+
+def put_rules(host, program, table, rules):
+    for rule in rules:
+        host.run(program, "-t", table, *rule.split())
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_forward_drops_pods(world, name):
+    put_rules(world, DROPPING[name][0], "filter", DROPPING[name][1])
+    assert world.seen() == (None, None)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
+    carry_out(world, found["forward-drops-pods"])
+    assert findings(world) == {}
+    assert world.seen() == world.right
+
+
+@pytest.mark.parametrize("state", ["ct state established,related accept", "ct state vmap { established : accept, related : accept, invalid : drop }"])
+def test_an_nft_forward_chain_with_policy_drop(world, state):
+    world.run("nft", "-f", "-", input="table inet my-filter { chain input-filter { type filter hook forward priority filter; policy drop; %s; }; }" % state)
+    assert world.seen() == (None, None)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
+    assert found["forward-drops-pods"]["where"] == ["nft chain inet my-filter input-filter: policy drop"]
+    carry_out(world, found["forward-drops-pods"])
+    assert findings(world) == {}
+    assert world.seen() == world.right
+
+
+@pytest.mark.parametrize("rules", [
+    ["-P FORWARD DROP", "-A FORWARD -s 10.22.0.0/16 -j ACCEPT", "-A FORWARD -d 10.22.0.0/16 -j ACCEPT"],  # flanneld's
+    ["-P FORWARD DROP", "-A FORWARD -i cni0 -j ACCEPT", "-A FORWARD -m state --state ESTABLISHED,RELATED -j ACCEPT"],
+    ["-A FORWARD -m conntrack --ctstate INVALID -j DROP", "-A FORWARD -s 10.99.0.0/16 -j DROP"]])
+def test_forward_chains_that_let_pods_through(world, rules):
+    put_rules(world, "iptables-legacy", "filter", rules)
+    assert world.seen() == world.right
+    assert findings(world) == {}
+
+
+def test_a_forward_chain_that_lets_some_through(world):
+    put_rules(world, "iptables-legacy", "filter", ["-P FORWARD DROP", "-A FORWARD -i cni0 -d 10.0.0.0/8 -j ACCEPT",
+                                                   "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"])
+    assert weights(world) == {"forward-drops-pods": "note"}
+    assert world.seen() == (world.right[0], None)
+
+
+# ---- what runs out
+
+def test_source_ports_that_are_used_up(world, pod):
+    configure(world, pod, toPorts="2000-2002")
+    world.run("conntrack", "-F")
+    code = ("import socket, sys; ss=[socket.create_connection(('%s', 7007), 5) for _ in range(3)]; print('up', flush=True); sys.stdin.read()" % ELSEWHERE)
+    holder = subprocess.Popen(pod.inside("python3", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "up\n"
+        found = findings(world)
+        assert found["source-ports-used-up"]["weight"] == "hurts"
+        assert found["source-ports-used-up"]["where"][0] == (
+            f"tcp from {Outside.NODE[4]} to {ELSEWHERE} port 7007: 3 of 3 source ports are in use, network bridge-net")
+        assert world.seen()[1] is None
+        assert any("insert_failed" in line for line in findings(world)["source-ports-used-up"]["where"])
+    finally:
+        holder.communicate("")
+    world.run("conntrack", "-F")
+    assert weights(world) == {"connections-not-inserted": "note"}
+
+
+def test_forty_interfaces_are_one_line(site):
+    site.run("sh", "-ec", "for i in $(seq 40); do ip link add veth-a$i type veth peer name veth-b$i; done; sysctl -qw net.ipv4.conf.all.rp_filter=1")
+    found = findings(site)
+    assert found["rp-filter-strict"]["weight"] == "note"
+    (where,) = found["rp-filter-strict"]["where"]
+    assert where.startswith("rp_filter = 1 of ") and where.endswith(" and others")
+    assert len(site.tool("doctor").splitlines()) == 4
+    carry_out(site, found["rp-filter-strict"])
+    assert findings(site) == {}
+
+
+# ---- what cannot be looked at
+
+def test_what_cannot_be_looked_at_is_said(site):
+    argv = ["strace", "-f", "-o", "/dev/null", "-e", "inject=socket:error=EMFILE", site.bin / "ip-masq", "doctor"]
+    done = subprocess.run(site.inside(*argv), capture_output=True, text=True, env={**site.env, "ASAN_OPTIONS": "detect_leaks=0"})
+    assert (done.returncode, done.stderr) == (3, "")
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("nothing found that hides pods or could undo an exemption; could not look at ")
+    assert rest and all(line.startswith("could not look: ") and "Too many open files" in line for line in rest)
+
+
+def test_a_conflist_that_cannot_be_read(site):
+    argv = ["strace", "-f", "-o", "/dev/null", "-P", "/etc/cni/net.d/10-test.conflist", "-e", "inject=openat:error=EIO",
+            site.bin / "ip-masq", "doctor", "-o", "json"]
+    done = subprocess.run(site.inside(*argv), capture_output=True, text=True, env={**site.env, "ASAN_OPTIONS": "detect_leaks=0"})
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["node"], said["findings"]) == (3, "not known", [])
+    assert said["notLooked"] == ["cannot read /etc/cni/net.d/10-test.conflist: cannot open it: Input/output error"]
+
+
+# ---- ours
 
 def test_the_jump_that_is_not_first(site):
     site.run("iptables-legacy", "-t", "nat", "-I", "POSTROUTING", "-s", "192.0.2.0/24", "-j", "RETURN")

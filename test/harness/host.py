@@ -12,7 +12,8 @@ TOOLS = ROOT / "build/tools"
 PLUGINS = ["bridge", "ptp", "host-local", "portmap", "flannel"]
 
 # What a node's programs write to, each node its own.
-PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/docker", "/etc/systemd/system"]
+PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/docker", "/etc/sysctl.d",
+           "/etc/systemd/system"]
 
 
 class Host(Namespace):
@@ -38,6 +39,9 @@ class Host(Namespace):
         for path in self.PRIVATE:
             os.makedirs(path, exist_ok=True)
         mounts = "mount --make-rshared /; " + "; ".join(f"mount -t tmpfs private {path}" for path in self.PRIVATE)
+        if "/opt/cni/bin" not in self.PRIVATE:
+            os.makedirs("/opt/cni/bin", exist_ok=True)
+            mounts += f"; mount --bind {self.bin} /opt/cni/bin"
         self.holder = subprocess.Popen(
             ["unshare", "-m", "--propagation", "slave", "nsenter", f"--net={self.path}", "sh", "-c", f"{mounts}; echo ready; exec sleep infinity"],
             stdout=subprocess.PIPE, text=True)

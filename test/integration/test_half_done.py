@@ -106,6 +106,7 @@ def test_after_loss_of_the_state_rules_stay_are_told_and_can_be_taken_away(node)
     told = json.loads(node.tool("explain", "10.244.1.5", "10.9.9.9", "-o", "json"))
     assert (told["fate"], told["warnings"]) == (
         "kept", ["its record was lost, or another stateDir has it: an ADD, or GC, puts it right"])
+    node.sysctl(net__ipv4__ip_forward=1)
     findings = json.loads(node.tool("doctor", "-o", "json", check=False))["findings"]
     assert [(finding["name"], finding["where"]) for finding in findings] == [
         ("rules-without-record", ["10.244.1.0/24, network cbr0", "10.244.2.0/24, network cbr0"])]

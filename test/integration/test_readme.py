@@ -39,7 +39,7 @@ def test_the_install_command_puts_the_plugin_where_it_says(tmp_path):
 
 
 def test_every_finding_of_doctor_is_listed():
-    source = "".join((ROOT / "lib/doctor" / name).read_text() for name in ("own_findings.cpp", "findings.cpp"))
+    source = "".join((ROOT / "lib/doctor" / name).read_text() for name in ("own_findings.cpp", "findings.cpp", "conflist_findings.cpp", "kernel_findings.cpp"))
     names = re.findall(r'(?:(?:push_back|append)\(\s*\{|Finding \w+\{|Kind::\w+,|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)
     assert sorted(first_cells(section("What doctor finds"))) == sorted(names)
 

@@ -61,9 +61,9 @@ TEST_CASE("what others left is not offered for removal while pods have nothing e
   CHECK(text(facts) ==
         "pods-not-adopted\n  found: cbr0: default/web 10.244.1.7/24 (0123 eth0)\n  fix: ip-masq adopt\n"
         "ip-masq-agent-leftover\n  found: iptables-legacy -t nat -A POSTROUTING -j IP-MASQ-AGENT\n"
-        "  fix: ip-masq adopt comes first, or pods lose what these rules do for them (pods-not-adopted); "
-        "then ask "
-        "doctor again\n");
+        "  fix: # this comes first, or pods lose what these rules do for them (pods-not-adopted); then ask "
+        "doctor "
+        "again:\n  fix: ip-masq adopt\n");
 }
 
 TEST_CASE("nothing is found where there is nothing") {
@@ -71,13 +71,12 @@ TEST_CASE("nothing is found where there is nothing") {
   Facts facts;
   facts.node.foreign.rules = {masquerade("192.0.2.0/24")};
   facts.node.flannel_masquerades = false;
-  facts.node.conflists = {
-      {"/a.conflist",
-       cni::Json::parse(R"({"plugins": [{"type": "flannel", "delegate": {"ipMasq": false}}]})")},
-      {"/b.conf", cni::Json::parse(R"({"type": "bridge"})")},
-      {"/c.conflist", cni::Json::parse(R"({"plugins": "odd"})")},
-      {"/d.conflist", cni::Json::parse(R"({"plugins": [7, {"type": 7}]})")}};
-  facts.node.forwards_ipv4 = facts.node.forwards_ipv6 = false;  // no pods need it
+  facts.node.lists = conflist::read_networks(
+      {{.name = "b.conf", .text = R"({"type": "bridge"})"},
+       {.name = "c.conflist", .text = R"({"plugins": "odd"})"},
+       {.name = "d.conflist", .text = R"({"plugins": [7, {"type": 7}]})"},
+       {.name = "e.conflist", .text = R"({"name": "e", "plugins": [{"type": "bridge"}]})"}});
+  facts.node.forwards_ipv6 = false;  // no pods need it
   CHECK(text(facts).empty());
 }
 
@@ -92,7 +91,7 @@ TEST_CASE("docker's rule is named with what switches it off, and without where i
   const std::string remove =
       "  fix: iptables-legacy -t nat -D POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\n";
   CHECK(text(facts) == found +
-                           "  fix: scripts/snat-off docker (or \"ip-masq\": false in "
+                           "  fix: # scripts/snat-off docker (or \"ip-masq\": false in "
                            "/etc/docker/daemon.json), then restart docker\n" +
                            remove);
   facts.node.docker_config = cni::Json{{"ip-masq", false}};
@@ -105,14 +104,18 @@ TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
   Facts facts;
   facts.node.subnet_file = "/run/flannel/subnet.env";
   facts.node.flannel_masquerades = false;
-  facts.node.conflists = {
-      {"/etc/cni/net.d/10-flannel.conf", cni::Json::parse(R"({"name": "cbr0", "type": "flannel"})")}};
+  facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.lists = conflist::read_networks(
+      {{.name = "10-flannel.json", .text = R"({"name": "cbr0", "type": "flannel"})"}});
   CHECK(text(facts) ==
         "flannel-turns-bridge-masquerade-on\n"
-        "  found: /etc/cni/net.d/10-flannel.conf: the flannel plugin's delegate does not say ipMasq\n"
+        "  found: /etc/cni/net.d/10-flannel.json: the flannel plugin's delegate does not say ipMasq\n"
         "  found: FLANNEL_IPMASQ=false in /run/flannel/subnet.env\n"
-        "  fix: scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in "
-        "/etc/cni/net.d/10-flannel.conf)\n");
+        "  fix: # scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in "
+        "/etc/cni/net.d/10-flannel.json)\n"
+        "entry-missing\n"
+        "  found: /etc/cni/net.d/10-flannel.json is what the runtime loads, and has no entry of ip-masq\n"
+        "  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
 }
 
 TEST_CASE("settings matter to the families that pods have") {
@@ -121,7 +124,9 @@ TEST_CASE("settings matter to the families that pods have") {
   facts.node.forwards_ipv4 = facts.node.forwards_ipv6 = false;
   CHECK(text(facts) ==
         "ipv6-forwarding-off\n  found: net.ipv6.conf.all.forwarding = 0\n"
-        "  fix: sysctl -w net.ipv6.conf.all.forwarding=1, and the same in a file under /etc/sysctl.d\n");
+        "  fix: sysctl -w net.ipv6.conf.all.forwarding=1\n"
+        "  fix: echo 'net.ipv6.conf.all.forwarding = 1' >> /etc/sysctl.d/90-ip-masq.conf  # for the next "
+        "boot\n");
 }
 
 TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {
@@ -142,7 +147,7 @@ TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {
         "  found: 10.1.2.128/25, from pods of network cbr0\n"
         "  found: 10.0.0.0/7, from pods of network cbr0\n"
         "  found: 172.20.0.0/16, from pods of network cbr0\n"
-        "  fix: add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile\n");
+        "  fix: # add them to nonMasqueradeCIDRs, in ip-masq's entry of the conflist or in its configFile\n");
 }
 
 TEST_CASE("flannel's last rule matters where OSPF leads outside hosts to the node") {
@@ -157,7 +162,7 @@ TEST_CASE("flannel's last rule matters where OSPF leads outside hosts to the nod
   CHECK(text(facts).find(
             "flannel-hides-outside-hosts\n"
             "  found: iptables-legacy -t nat -A FLANNEL-POSTRTG ! -s 10.244.0.0/16 -d 10.244.0.0/16 -j "
-            "MASQUERADE\n  fix: scripts/snat-off flannel\n") != std::string::npos);
+            "MASQUERADE\n  fix: # scripts/snat-off flannel\n") != std::string::npos);
 }
 
 }  // namespace ipmasq::doctor

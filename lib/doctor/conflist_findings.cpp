@@ -1,0 +1,128 @@
+#include "doctor/conflist_findings.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace ipmasq::doctor {
+
+namespace {
+
+using Lists = std::vector<conflist::Network>;
+
+std::string path_of(const Facts& facts, const conflist::Network& list) {
+  return (facts.node.conf_dir / list.file.name).string();
+}
+
+// multus hands pods on to the lists that it names; podman takes each list by its name.
+bool leads_to_others(const conflist::Network& list) {
+  return list.holds("multus") || list.name == "podman";
+}
+
+const conflist::Network* list_of_pods(const Lists& lists) {
+  const auto found = std::ranges::find_if(
+      lists, [](const auto& each) { return each.is_loaded() && !leads_to_others(each); });
+  return found == lists.end() ? nullptr : &*found;
+}
+
+bool is_recorded(const Facts& facts, const conflist::Network& list) {
+  return std::ranges::find(facts.ours.networks, list.name, &Network::name) != facts.ours.networks.end();
+}
+
+std::string install_command(const Facts& facts, const conflist::Network& list) {
+  std::string type = list.plugins.front().value("type", std::string());
+  if (list.holds(conflist::flannel_type)) type = conflist::flannel_type;
+  return "ip-masq install --conf-dir " + nat::shell_word(facts.node.conf_dir.string()) +
+         (type == conflist::flannel_type ? "" : " --after " + nat::shell_word(type));
+}
+
+// Nothing where no list is ours, nor was, nor is flannel's: nobody asks for us there.
+void find_missing_entry(const Facts& facts, Findings& findings) {
+  const auto& lists = facts.node.lists;
+  const auto* const of_pods = list_of_pods(lists);
+  if (of_pods == nullptr || of_pods->our_place()) return;
+  const auto* const ours = conflist::first_with(lists, conflist::our_type);
+  const auto unloaded = std::ranges::find_if(
+      lists, [](const auto& each) { return !each.is_loaded() && each.our_place().has_value(); });
+  if (ours == nullptr && unloaded == lists.end() && !is_recorded(facts, *of_pods) &&
+      !of_pods->holds(conflist::flannel_type))
+    return;
+  Finding finding{"entry-missing",
+                  {path_of(facts, *of_pods) + " is what the runtime loads, and has no entry of ip-masq"},
+                  "new pods of this node have no rules of ours: others' decide",
+                  {}};
+  if (ours != nullptr) {
+    finding.where.push_back(path_of(facts, *ours) + " has one, and comes later");
+    finding.fix.emplace_back(
+        "# of the two files, let the one that pods are to use come first by its name; or:");
+  } else if (unloaded != lists.end()) {
+    finding.where.push_back(path_of(facts, *unloaded) + " has one, and is not loaded: " + unloaded->reason);
+  }
+  finding.fix.push_back(install_command(facts, *of_pods));
+  const bool is_new = ours == nullptr && unloaded == lists.end() && facts.ours.networks.empty();
+  if (is_new) finding.weight = Weight::note;  // nobody said yet that it is to be there
+  findings.push_back(std::move(finding));
+}
+
+void find_refused_entries(const Facts& facts, Findings& findings) {
+  Finding finding{"entry-refused", {}, "an ADD fails there: no pod starts", {}};
+  for (const auto& list : facts.node.lists) {
+    if (!list.is_loaded() || !list.our_place()) continue;
+    for (const auto& reason : conflist::why_add_would_fail(list))
+      finding.where.push_back(path_of(facts, list) + ": " + reason);
+  }
+  finding.fix = {
+      "# mend the file where it says so; ip-masq install --dry-run tells whether a pod could start then"};
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+void find_files_in_the_way(const Facts& facts, Findings& findings) {
+  const auto* const ours = conflist::first_with(facts.node.lists, conflist::our_type);
+  if (ours == nullptr) return;
+  Finding finding{
+      "file-in-the-way",
+      {},
+      "containerd loads no network at all where a file before ours is none; CRI-O and podman step "
+      "over it",
+      {"# mend the file, or have its owner take it away"},
+      facts.node.processes.contains("containerd") ? Weight::hurts : Weight::note};
+  for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours))
+    finding.where.push_back(path_of(facts, *each) + ": " + each->reason);
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+// The folder of plugins is where the list's other plugins are.
+void find_missing_program(const Facts& facts, Findings& findings) {
+  const auto* const ours = conflist::first_with(facts.node.lists, conflist::our_type);
+  if (ours == nullptr) return;
+  const auto has = [](const BinFolder& folder, const std::string& program) {
+    return folder.programs.contains(program);
+  };
+  const auto is_that_of_plugins = [&](const BinFolder& folder) {
+    return std::ranges::any_of(ours->plugins, [&](const cni::Json& plugin) {
+      const auto type = plugin.value("type", std::string());
+      return type != conflist::our_type && has(folder, type);
+    });
+  };
+  const auto& folders = facts.node.bin_folders;
+  const std::string program(conflist::our_type);
+  if (std::ranges::any_of(folders, [&](const auto& each) { return has(each, program); })) return;
+  const auto folder = std::ranges::find_if(folders, is_that_of_plugins);
+  if (folder == folders.end()) return;
+  findings.push_back(
+      {"program-missing",
+       {"no program " + (folder->path / program).string() + ", which " + path_of(facts, *ours) + " asks for"},
+       "an ADD fails: no pod starts, and none can be ended",
+       {install_command(facts, *ours) + " --bin-dir " + nat::shell_word(folder->path.string())}});
+}
+
+}  // namespace
+
+void find_conflist_findings(const Facts& facts, Findings& findings) {
+  find_missing_program(facts, findings);
+  find_refused_entries(facts, findings);
+  find_files_in_the_way(facts, findings);
+  find_missing_entry(facts, findings);
+}
+
+}  // namespace ipmasq::doctor

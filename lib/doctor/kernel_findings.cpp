@@ -1,0 +1,262 @@
+#include "doctor/kernel_findings.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <iterator>
+#include <utility>
+
+#include "doctor/flows.hpp"
+#include "doctor/forwarding.hpp"
+#include "nat/explain.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+using net::Family;
+
+constexpr std::array families{Family::ipv4, Family::ipv6};
+
+bool are_asked_for(const Facts& facts) {
+  return !facts.ours.networks.empty() ||
+         conflist::first_with(facts.node.lists, conflist::our_type) != nullptr;
+}
+
+// ---- forwarding
+
+void find_no_forwarding(const Facts& facts, Findings& findings) {
+  const auto off = [&findings](const char* name, const std::string& setting, Weight weight) {
+    findings.push_back({name,
+                        {setting + " = 0"},
+                        "the kernel forwards nothing: pods reach nobody beyond this node, masqueraded or not",
+                        {"sysctl -w " + setting + "=1",
+                         "echo '" + setting + " = 1' >> /etc/sysctl.d/90-ip-masq.conf  # for the next boot"},
+                        weight});
+  };
+  // Before the first pod most nodes are to have IPv4.
+  if (!facts.node.forwards_ipv4 &&
+      (facts.ours.networks.empty() || !pod_subnets_of(facts, Family::ipv4).empty()))
+    off("ip-forward-off", "net.ipv4.ip_forward", are_asked_for(facts) ? Weight::hurts : Weight::note);
+  if (!facts.node.forwards_ipv6 && !pod_subnets_of(facts, Family::ipv6).empty())
+    off("ipv6-forwarding-off", "net.ipv6.conf.all.forwarding", Weight::hurts);
+}
+
+void find_forward_drops(const Facts& facts, Findings& findings) {
+  Finding certain{
+      "forward-drops-pods",
+      {},
+      "what pods send, or the answers to it, is dropped before it is masqueraded or kept",
+      {"# its owner may put its own back: have it let pods through (ufw: ufw route allow from, and "
+       "to, the pod subnet); until then:"}};
+  auto maybe = certain;
+  maybe.does =
+      "of what pods send, and of the answers, only what these chains have a rule for passes this node";
+  maybe.fix = {"# where a pod is to reach more than that:"};
+  maybe.weight = Weight::note;
+  for (const auto family : families) {
+    for (const auto& drop : forward_drops(facts, family)) {
+      auto& finding = drop.is_certain ? certain : maybe;
+      if (std::ranges::find(finding.where, drop.decides) == finding.where.end())
+        finding.where.push_back(drop.decides);  // a chain of both families once
+      finding.fix.push_back(drop.fix);
+    }
+  }
+  for (auto* const finding : {&certain, &maybe}) {
+    if (!finding->where.empty()) findings.push_back(std::move(*finding));
+  }
+}
+
+// ---- answers
+
+constexpr std::size_t most_named = 3;
+
+// A line for all, however many there are.
+void find_strict_reverse_path(const Facts& facts, Findings& findings) {
+  const auto& strict = facts.node.strict_interfaces;
+  if (strict.empty()) return;
+  std::string where = "net.ipv4.conf." + strict.front() + ".rp_filter = 1";
+  if (strict.size() > 1) {
+    where = "rp_filter = 1 of " + std::to_string(strict.size()) + " interfaces: ";
+    for (std::size_t index = 0; index < std::min(strict.size(), most_named); ++index)
+      where += (index == 0 ? "" : ", ") + strict[index];
+    if (strict.size() > most_named) where += " and others";
+  }
+  Finding finding{
+      "rp-filter-strict",
+      {where},
+      "drops an answer to a pod that comes back by another interface than the one that leads to its sender",
+      {"sysctl -w net.ipv4.conf.all.rp_filter=2  # loose on all interfaces: the larger of all and its own "
+       "counts"},
+      Weight::note};
+  if (facts.node.dropped_by_reverse_path > 0) {
+    finding.where.push_back(std::to_string(facts.node.dropped_by_reverse_path) +
+                            " packets were dropped so since the start (IPReversePathFilter)");
+    finding.weight = Weight::hurts;
+  }
+  findings.push_back(std::move(finding));
+}
+
+// ---- what is configured and cannot work
+
+// Whether the rest of the world has no way to answer such pods.
+bool is_private(const net::Prefix& subnet) {
+  static const auto ranges = [] {
+    std::vector<net::Prefix> prefixes;
+    for (const auto* const text :
+         {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"})
+      prefixes.push_back(net::parse_interface_address(text).value().network());
+    return prefixes;
+  }();
+  return std::ranges::any_of(ranges, [&subnet](const auto& each) { return each.contains(subnet); });
+}
+
+// Whether entries that keep addresses hold all of a network, by one or by several, none longer than /8.
+bool keeps(const nat::NetworkChain& chain, const net::Prefix& network) {
+  constexpr unsigned longest = 8;
+  const auto is_kept = [](const nat::Destination& each) { return each.verdict == nat::Verdict::keep; };
+  bool is_in_parts = false;
+  for (const auto& each : chain.destinations) {
+    if (is_kept(each) && each.prefix.contains(network)) return true;
+    is_in_parts = is_in_parts || (is_kept(each) && network.contains(each.prefix));
+  }
+  if (!is_in_parts || network.length == longest) return false;
+  auto upper = network.address;
+  upper.bytes[network.length / 8] |= static_cast<std::uint8_t>(0x80U >> (network.length % 8));
+  return keeps(chain, net::network_of(network.address, network.length + 1)) &&
+         keeps(chain, net::network_of(upper, network.length + 1));
+}
+
+void find_everything_exempt(const Facts& facts, Findings& findings) {
+  Finding finding{
+      "everything-exempt",
+      {},
+      "pods keep their own addresses towards the whole world, which has no way back to them",
+      {"# list what is to see the pods' addresses in nonMasqueradeCIDRs instead of that; nothing is "
+       "wrong where something further out masquerades"},
+      Weight::note};
+  for (const auto& chain : facts.ours.wanted.chains) {
+    const auto world = net::network_of(net::Address{chain.family, {}}, 0);
+    if (!keeps(chain, world)) continue;
+    finding.where.push_back(net::to_text(world) + " keeps the addresses of pods of network " + chain.network);
+    const bool is_lost = std::ranges::any_of(facts.ours.wanted.sources, [&](const nat::Source& source) {
+      return source.network == chain.network && source.prefix.family() == chain.family &&
+             is_private(source.prefix);
+    });
+    if (is_lost) finding.weight = Weight::hurts;
+  }
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+void find_wrong_snat_to(const Facts& facts, Findings& findings) {
+  Finding elsewhere{"snat-to-elsewhere",
+                    {},
+                    "answers to masqueraded pods go to an address that this node does not have",
+                    {"# give this node the address, or name one of its own in snatTo; nothing is wrong where "
+                     "routers send that address here"}};
+  Finding other{
+      "snat-to-other-uplink",
+      {},
+      "answers to masqueraded pods come back by another uplink than they left by",
+      {"# name an address of the uplink that the default route leads out by in snatTo; nothing is wrong "
+       "where both reach the same routers"},
+      Weight::note};
+  for (const auto& chain : facts.ours.wanted.chains) {
+    const auto& address = chain.translation.snat_to;
+    if (!address) continue;
+    const auto line = net::to_text(*address) + ", snatTo of network " + chain.network;
+    const auto holder = facts.node.interface_of.find(*address);
+    if (holder == facts.node.interface_of.end()) {
+      elsewhere.where.push_back(line);
+      continue;
+    }
+    const auto way_out = facts.node.way_out.find(chain.family);
+    const bool is_other =
+        way_out != facts.node.way_out.end() && holder->second != "lo" && holder->second != way_out->second;
+    if (is_other)
+      other.where.push_back(line + ", is on " + holder->second + "; the default route leads out by " +
+                            way_out->second);
+  }
+  for (auto* const finding : {&elsewhere, &other}) {
+    if (!finding->where.empty()) findings.push_back(std::move(*finding));
+  }
+}
+
+void find_pods_outside_flannel(const Facts& facts, Findings& findings) {
+  Finding finding{"pods-outside-flannel-network",
+                  {},
+                  "other nodes have no way to these pods, and their addresses are not exempt there",
+                  {"# start these pods anew: flannel gives them addresses of the network that it has now"}};
+  for (const auto& network : facts.ours.networks) {
+    const auto list = std::ranges::find(facts.node.lists, network.name, &conflist::Network::name);
+    if (list == facts.node.lists.end() || !list->holds(conflist::flannel_type)) continue;
+    for (const auto& subnet : network.pod_subnets) {
+      const auto& clusters = network.cluster_networks;
+      const auto is_of_family = [&](const net::Prefix& each) { return each.family() == subnet.family(); };
+      const auto holds = [&](const net::Prefix& each) { return each.contains(subnet); };
+      if (std::ranges::any_of(clusters, is_of_family) && std::ranges::none_of(clusters, holds))
+        finding.where.push_back(net::to_text(subnet) + " of network " + network.name +
+                                " lies outside flannel's networks (" + facts.node.subnet_file.string() + ")");
+    }
+  }
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+// ---- what runs out
+
+void find_full_tracking(const Facts& facts, Findings& findings) {
+  const auto& tracking = facts.node.tracking;
+  if (!tracking) return;
+  constexpr std::uint64_t percent = 100;
+  constexpr std::uint64_t nearly_full = 95;
+  if (tracking->most_connections == 0 ||
+      tracking->connections * percent < tracking->most_connections * nearly_full)
+    return;
+  findings.push_back(
+      {"conntrack-full",
+       {std::to_string(tracking->connections) + " connections are tracked, of " +
+        std::to_string(tracking->most_connections) + " (net.netfilter.nf_conntrack_max)"},
+       "the kernel drops what would open one more connection",
+       {"sysctl -w net.netfilter.nf_conntrack_max=" + std::to_string(tracking->most_connections * 2) +
+        "  # some 300 bytes of memory each"}});
+}
+
+void find_scarce_ports(const Facts& facts, Findings& findings) {
+  Finding finding{
+      "source-ports-used-up",
+      {},
+      "pods' new connections to that place get no source port and time out",
+      {"# more ports in toPorts, another address of this node in snatTo, or the place's network in "
+       "nonMasqueradeCIDRs where it has a route back to the pods"}};
+  for (const auto& each : facts.node.scarce_ports) {
+    finding.where.push_back(each.connections + ": " + std::to_string(each.used) + " of " +
+                            std::to_string(each.all) + " source ports are in use, network " + each.network);
+  }
+  const auto failed = facts.node.tracking ? facts.node.tracking->not_inserted : 0;
+  const auto line = std::to_string(failed) +
+                    " connections failed since the start for want of a free source port, "
+                    "or since two packets raced (insert_failed)";
+  if (!finding.where.empty()) {
+    if (failed > 0) finding.where.push_back(line);
+    findings.push_back(std::move(finding));
+  } else if (failed > 0) {
+    findings.push_back(
+        {"connections-not-inserted",
+         {line},
+         "each was a packet of a new connection that was lost, and sent again by whoever does so",
+         {"# see whether it grows: conntrack -S; toPorts may be too few"},
+         Weight::note});
+  }
+}
+
+}  // namespace
+
+void find_kernel_findings(const Facts& facts, Findings& findings) {
+  for (const auto find :
+       {find_no_forwarding, find_forward_drops, find_everything_exempt, find_wrong_snat_to,
+        find_pods_outside_flannel, find_full_tracking, find_scarce_ports, find_strict_reverse_path}) {
+    find(facts, findings);
+  }
+}
+
+}  // namespace ipmasq::doctor
