@@ -15,6 +15,7 @@
 #include "config/flannel.hpp"
 #include "config/netconf.hpp"
 #include "conflist/conflist.hpp"
+#include "conflist/entry.hpp"
 #include "error/error.hpp"
 #include "http/server.hpp"
 #include "nat/ruleset.hpp"
@@ -33,7 +34,8 @@ void read_call(const std::string& text) {
   const auto request = cni::make_request({.command = cni::Command::add}, cni::read_netconf(input));
   static_cast<void>(cni::result_json(cni::prev_result(request.netconf), request.cni_version));
   const auto netconf = config::parse_netconf(config::known_keys(request.netconf));
-  const auto subnets = config::pod_subnets_of(netconf, cni::addresses(cni::prev_result(request.netconf)));
+  const auto subnets =
+      config::pod_subnets_of(netconf, cni::addresses(cni::prev_result(request.netconf), "eth0"));
   static_cast<void>(nat::wanted_ruleset(
       {{.name = request.network, .netconf = netconf, .pod_subnets = {subnets.begin(), subnets.end()}}}));
   static_cast<void>(cni::valid_attachments(request.netconf));
@@ -72,11 +74,18 @@ void read_words(const std::string& text) {
 
 // Our entry goes in once, and out again.
 void read_conflist(const std::string& text) {
-  const auto config = cni::Json::parse(text, nullptr, false);
-  if (!config.is_object()) return;
-  const auto installed = conflist::with_our_entry(config);
-  expect(conflist::with_our_entry(installed) == installed);
-  expect(!conflist::holds(conflist::without_our_entry(installed), conflist::our_type));
+  const auto loaded = [](const std::string& list) {
+    return conflist::read_networks({{.name = "x.conflist", .text = list}}).front();
+  };
+  const auto network = loaded(text);
+  static_cast<void>(conflist::why_add_would_fail(network));
+  if (!network.is_loaded()) return;
+  const auto installed = conflist::with_entry(text, conflist::plain_entry);
+  expect(loaded(installed).our_place().has_value());
+  expect(conflist::with_entry(installed, conflist::plain_entry) == installed);
+  if (network.our_place()) return;
+  const auto removed = conflist::without_entry(installed, text);
+  expect(loaded(removed).is_loaded() && !loaded(removed).our_place());
 }
 
 // Whatever the file is called, names that come out of it can be parts of a path.
@@ -86,7 +95,7 @@ void read_cached(const std::string& text) {
   const auto cached = cni::parse_cached(text.substr(0, end), rest, {.networks = {"cbr0"}});
   if (!cached) return;
   expect(cni::is_container_id(cached->id.container_id) && cni::is_interface_name(cached->id.interface));
-  static_cast<void>(cni::addresses(cached->result));
+  static_cast<void>(cni::addresses(cached->result, cached->id.interface));
 }
 
 }  // namespace
