@@ -1,7 +1,9 @@
 """Real daemons of a node, in its namespaces: dockerd, and flanneld with etcd."""
 
 import json
+import shutil
 import subprocess
+import tempfile
 import time
 
 from harness.host import TOOLS
@@ -40,20 +42,14 @@ class Dockerd(Daemon):
 
     def __init__(self, host, *flags):
         self.socket = f"unix://{host.folder}/docker.sock"
-        tries = 3
-        while True:
-            super().__init__(host, "dockerd", "dockerd", "-H", self.socket, "--data-root", host.folder / "docker",
-                             "--exec-root", host.folder / "docker-run", "--pidfile", host.folder / "docker.pid",
-                             "--storage-driver", "vfs", *flags)
-            try:
-                wait_until(lambda: self.succeeds("docker", "-H", self.socket, "version"), self.process, "dockerd")
-                return
-            except AssertionError:
-                # It gives its containerd a time of its own, which a busy machine does not keep.
-                tries -= 1
-                if tries == 0 or "timeout waiting for containerd" not in (host.folder / "dockerd.log").read_text():
-                    raise
-                self.end()
+        self.exec_root = tempfile.mkdtemp(prefix="docker")  # short: the names of containerd's sockets are below it
+        super().__init__(host, "dockerd", "dockerd", "-H", self.socket, "--data-root", host.folder / "docker",
+                         "--exec-root", self.exec_root, "--pidfile", host.folder / "docker.pid", "--storage-driver", "vfs", *flags)
+        wait_until(lambda: self.succeeds("docker", "-H", self.socket, "version"), self.process, "dockerd")
+
+    def end(self):
+        super().end()
+        shutil.rmtree(self.exec_root, ignore_errors=True)
 
 
 class Etcd(Daemon):

@@ -216,7 +216,10 @@ class Model:
 
     def delete(self, pod, timeout="5s", killed_at=None, may=()):
         network = self.networks[pod.network]
+        bring_back = self.node.hide(network.name, pod.name)
         reply = self.node.call("DEL", self.netconf(network, timeout=timeout), pod.name, killed_at=killed_at)
+        if reply.status != 0:
+            bring_back()
         if killed_at and is_killed(reply):
             self.pods.pop(pod.name, None)
             self.limbo[pod.name] = pod

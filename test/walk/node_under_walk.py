@@ -134,6 +134,8 @@ class NodeUnderWalk:
         lines = ["link add cni0 type bridge", "link set port master cni0"]
         lines += [f"link set {link} up" for link in ("lo", "cni0", "port", "uplink0")]
         lines += [f"address add {address} dev uplink0 {extra}" for address, extra in (("198.18.0.1/24", ""), ("2001:db8:18::1/64", "nodad"))]
+        # What snatTo names is the node's.
+        lines += [f"address add {address} dev lo" for address in ("198.18.0.98/32", "198.18.0.99/32", "2001:db8:18::98/128")]
         for start in POD_SIDE:
             lines.append(f"address add {start}1/{64 if ':' in start else 24} dev cni0{' nodad' if ':' in start else ''}")
         for neighbour in ("198.18.0.254", "198.18.0.50", "2001:db8:18::254", "2001:db8:18::50"):
@@ -269,6 +271,15 @@ class NodeUnderWalk:
                   "ifName": "eth0", "networkName": network["name"], "netns": self.netns, "result": result}
         CACHE.mkdir(parents=True, exist_ok=True)
         (CACHE / f"{network['name']}-{container}-eth0").write_text(json.dumps(cached))
+
+    @staticmethod
+    def hide(network, container):
+        """Before a DEL, which libcni's own forgetting follows: an agent that adopts the pod between the two forgets it again when
+        its namespace goes, but here all pods are of one. What brings it back, for a DEL that failed."""
+        path = CACHE / f"{network}-{container}-eth0"
+        text = path.read_text() if path.exists() else None
+        path.unlink(missing_ok=True)
+        return lambda: text is not None and path.write_text(text)
 
     @staticmethod
     def forget(network, container):
