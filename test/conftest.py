@@ -13,6 +13,7 @@ from harness.host import TOOLS, Host  # noqa: E402
 from harness.kubernetes import PROGRAMS, Cluster  # noqa: E402
 from harness.node import STATIC, Namespace, Node  # noqa: E402
 
+PASSED = pytest.StashKey[bool]()
 PODMAN = ["podman", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime", "runc"]
 
 
@@ -21,6 +22,21 @@ def pytest_terminal_summary(terminalreporter):
     points = [value for report in terminalreporter.stats.get("passed", []) for name, value in report.user_properties if name == "points"]
     if points:
         terminalreporter.write_line(f"{sum(points)} points in {len(points)} calls of the plugin")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    item.stash[PASSED] = item.stash.get(PASSED, True) and not report.failed
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item):
+    """Only what failed leaves its files: each node has copies of its plugins, and two thousand nodes do not fit on a small disk."""
+    yield
+    folder = item.funcargs.get("tmp_path")
+    if folder and item.stash.get(PASSED, False):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["iptables", "nftables"])
