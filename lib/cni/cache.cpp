@@ -155,7 +155,11 @@ class Reader {
     std::vector<std::string> names;
     for (fs::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
       auto name = entry->path().filename().string();
-      if (filter_.known.contains(name) || !is_wanted(name)) continue;
+      if (const auto known = filter_.known.find(name); known != filter_.known.end()) {
+        cache_.told.insert(known->second);
+        continue;
+      }
+      if (!is_wanted(name)) continue;
       if (names.size() == most_files) {
         tell(folder_.string() + " has more than " + std::to_string(most_files) +
              " files: the others are left");
@@ -184,7 +188,10 @@ class Reader {
     auto cached = parse_cached(name, *text, filter_);
     if (!cached) return;
     const auto its = look_at_namespace(cached->netns);
-    if (its == Namespace::there) cache_.living.push_back(*std::move(cached));
+    if (its == Namespace::there) {
+      cache_.told.insert(cached->network);
+      cache_.living.push_back(*std::move(cached));
+    }
     if (its == Namespace::hidden) cache_.is_complete = false;
   }
 

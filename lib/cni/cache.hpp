@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -32,12 +33,13 @@ struct Cache {
                                               ///< tell whether they live, a line each, and not many
   bool is_listed = false;                     ///< false where there is no such folder, or none to be read
   bool is_complete = false;                   ///< every file was read, and each pod is known to live or not
+  std::set<std::string> told = {};  ///< the networks that it has one of `living`, or a known one, of
 };
 
 /// Which attachments are asked for.
 struct CacheFilter {
   std::set<std::string> networks;
-  std::set<std::string> known = {};  ///< not these, by file name
+  std::map<std::string, std::string> known = {};  ///< not these: the network of each, by file name
   /// Of other networks: those whose conflist, as it was, is wanted. None: their files are not read.
   std::function<bool(const Json& list)> wants_list = {};
 };

@@ -102,7 +102,7 @@ class Pass {
     }
     for (const auto& [name, network] : store_.load()) {
       for (const auto& attachment : network.attachments)
-        filter.known.insert(cni::cache_name(name, attachment.id));
+        filter.known.emplace(cni::cache_name(name, attachment.id), name);
     }
     cache_ = cni::read_cache(cni::cache_folder, filter);
     pass_.warnings = cache_.problems;

@@ -22,7 +22,9 @@ Unadopted find_unadopted(const state::Store& store, const std::string& network,
                                    cached.id.interface + "): " + error.what());
     }
   }
-  unadopted.is_all = cache.is_complete && unadopted.problems.empty();
+  // One that tells of nobody may be new: of a runtime that keeps it elsewhere now, or of a disk that was
+  // lost.
+  unadopted.is_all = cache.is_complete && unadopted.problems.empty() && cache.told.contains(network);
   return unadopted;
 }
 

@@ -174,6 +174,22 @@ def test_records_that_are_lost(site, lost):
     assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
 
 
+def test_a_cache_that_was_lost_as_well(site):
+    """It is there, and tells of nobody: the rules of those who live stay, whoever comes and goes."""
+    site.use_conflist(WITH)
+    site.tool("adopt")
+    first, second = site.pods
+    site.run("sh", "-c", f"rm -r /run/cni/ip-masq && rm {CACHE}/*")
+    third = Namespace("pod-c")
+    try:
+        attach(site, third)
+        site.cnitool("del", "bridge-net", third)
+        for pod in (first, second):
+            assert seen_from(pod) == expected_of(pod)
+    finally:
+        third.close()
+
+
 def test_the_dead_are_not_adopted(site):
     """One whose namespace is gone, one whose name is a plain file now, and one that takes the node's own for its own."""
     site.use_conflist(WITH)

@@ -114,7 +114,7 @@ TEST_CASE("which files are read") {
   folder.put("cbr0-x-d-eth0",
              R"({"kind":"cniCacheV1","containerId":"d","ifName":"eth0","networkName":"cbr0-x"})");
   CHECK(folder.living() == "cbr0/a/eth0 cbr0/b/eth0");
-  CHECK(folder.living({.networks = {"cbr0"}, .known = {"cbr0-a-eth0"}}) == "cbr0/b/eth0");
+  CHECK(folder.living({.networks = {"cbr0"}, .known = {{"cbr0-a-eth0", "cbr0"}}}) == "cbr0/b/eth0");
   CHECK(folder.read().problems.empty());
   CHECK(folder.living({.networks = {}}).empty());
   const CacheFilter any{.networks = {}, .known = {}, .wants_list = [](const Json& list) {
@@ -122,6 +122,17 @@ TEST_CASE("which files are read") {
                         }};
   CHECK(folder.living(any) == "cbr0/a/eth0 cbr0/b/eth0");
   CHECK(folder.read(any).problems.size() == 1);
+}
+
+TEST_CASE("of which networks it tells") {
+  const Folder folder;
+  CHECK(folder.read().told.empty());
+  folder.put("cbr0-a-eth0", cached("a", "", folder.path() / "gone"));
+  CHECK(folder.read().told.empty());
+  CHECK(folder.read({.networks = {"cbr0"}, .known = {{"cbr0-a-eth0", "cbr0"}}}).told ==
+        std::set<std::string>{"cbr0"});
+  folder.put("cbr0-b-eth0", cached("b"));
+  CHECK(folder.read().told == std::set<std::string>{"cbr0"});
 }
 
 TEST_CASE("who lives") {
