@@ -13,9 +13,9 @@ namespace ipmasq::doctor {
 namespace {
 
 // Whose rules, each told by its text.
-constexpr std::array<std::string_view, 6> of_others{"docker-masquerade",     "flannel-masquerade",
-                                                    "bridge-masquerade",     "bridge-masquerade-leftover",
-                                                    "ip-masq-agent-running", "ip-masq-agent-leftover"};
+constexpr std::array<std::string_view, 7> of_others{
+    "docker-masquerade",     "flannel-masquerade",     "bridge-masquerade",   "bridge-masquerade-leftover",
+    "ip-masq-agent-running", "ip-masq-agent-leftover", "rules-of-ours-copied"};
 
 // Where any rule may decide that stands there.
 constexpr std::array<std::string_view, 4> of_places{"undone-by-nftables", "nat-chain-before-ours",

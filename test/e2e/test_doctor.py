@@ -1,6 +1,7 @@
 """ip-masq doctor: each state that hides pods, made for real, is found and named, and gone after its fix."""
 
 import json
+import re
 import shutil
 import subprocess
 
@@ -228,6 +229,19 @@ COMMIT
     first, count = found["kube-proxy-masquerade-all"]["where"]
     assert where in first
     assert count == "1 such rules in all"
+
+
+def test_our_rules_restored_to_the_other_tables(site):
+    """As where somebody moves a node from one iptables to the other by its own means."""
+    site.use_iptables("nft")
+    site.restore_beside(site.run("iptables-legacy-save", "-t", "nat"), program="iptables-nft")
+    found = findings(site)
+    [where] = found["rules-of-ours-copied"]["where"]
+    assert re.sub(r"\d+", "N", where) == "nft ip nat POSTROUTING handle N: -m comment --comment 'ip-masq: pod egress' -j IP-MASQ-PODS"
+    assert found["rules-of-ours-copied"]["weight"] == "held"
+    carry_out(site, found["rules-of-ours-copied"])
+    assert ":IP-MASQ" not in site.run("iptables-nft-save")
+    assert "rules-of-ours-copied" not in findings(site)
 
 
 # ---- what hurts, and what is held
