@@ -127,6 +127,40 @@ void find_unadopted_pods(const Ours& ours, Findings& findings) {
          findings);
 }
 
+const nat::NetworkChain* chain_of(const nat::Ruleset& wanted, const nat::Source& source) {
+  const auto found = std::ranges::find_if(wanted.chains, [&source](const nat::NetworkChain& chain) {
+    return chain.network == source.network && chain.family == source.prefix.family();
+  });
+  return found == wanted.chains.end() ? nullptr : &*found;
+}
+
+bool do_the_same(const nat::NetworkChain* left, const nat::NetworkChain* right) {
+  if (left == nullptr || right == nullptr) return true;  // told where the record is
+  auto same = *left;
+  same.network = right->network;
+  return same == *right;
+}
+
+// Of two the first decides (nat::comes_first).
+void find_subnets_of_two(const nat::Ruleset& wanted, Findings& findings) {
+  Finding finding{
+      "pod-subnet-of-two-networks",
+      {},
+      "pods of both have addresses in it, and the lists of the first decide for all",
+      {"# give each network pod addresses of its own, or the same keys in both conflists; where one was "
+       "renamed this ends with the last pod of the former name"}};
+  const nat::Source* first = nullptr;
+  for (const auto& source : wanted.sources) {
+    if (first == nullptr || first->prefix != source.prefix) {
+      first = &source;
+    } else if (!do_the_same(chain_of(wanted, *first), chain_of(wanted, source))) {
+      finding.where.push_back(net::to_text(source.prefix) + ": of network " + first->network +
+                              ", which decides, and of " + source.network);
+    }
+  }
+  append(std::move(finding), findings);
+}
+
 void find_pods_elsewhere(const Ours& ours, Findings& findings) {
   append(
       {"pod-bypasses-node",
@@ -152,6 +186,7 @@ void find_own_findings(const Facts& facts, Findings& findings) {
   find_leftovers(ours, findings);
   find_jump_out_of_place(facts, findings);
   find_wrong_rules(ours, findings);
+  find_subnets_of_two(ours.wanted, findings);
   find_pods_elsewhere(ours, findings);
 }
 
@@ -160,6 +195,7 @@ void adopt_before_removing(const Ours& ours, Findings& findings) {
   for (auto& finding : findings) {
     const bool is_of_others = finding.name.starts_with("ip-masq-agent-") ||
                               finding.name.starts_with("bridge-masquerade") ||
+                              finding.name == "rules-of-ours-copied" ||
                               finding.name == "flannel-masquerade" || finding.name == "docker-masquerade";
     if (is_of_others)
       finding.fix = {

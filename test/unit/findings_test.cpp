@@ -129,6 +129,28 @@ TEST_CASE("settings matter to the families that pods have") {
         "boot\n");
 }
 
+TEST_CASE("two networks that hand out addresses of one subnet") {
+  Facts facts;
+  const auto network = [](const std::string& name, const std::string& keys, const std::string& subnet) {
+    return nat::Network{.name = name,
+                        .netconf = config::parse_netconf(cni::Json::parse(keys)),
+                        .pod_subnets = {test::prefix(subnet)}};
+  };
+  const auto first = network("cbr0", R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"]})", "10.244.1.0/24");
+  facts.ours.wanted = nat::wanted_ruleset(
+      {first, network("renamed", R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"]})", "10.244.1.0/24"),
+       network("within", R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"]})", "10.244.1.0/25")});
+  CHECK(text(facts).empty());
+  facts.ours.wanted = nat::wanted_ruleset(
+      {first, network("other", R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"]})", "10.244.1.0/24")});
+  CHECK(text(facts) ==
+        "pod-subnet-of-two-networks\n"
+        "  found: 10.244.1.0/24: of network cbr0, which decides, and of other\n"
+        "  fix: # give each network pod addresses of its own, or the same keys in both conflists; where one "
+        "was "
+        "renamed this ends with the last pod of the former name\n");
+}
+
 TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {
   Facts facts;
   facts.ours.wanted = nat::wanted_ruleset(
