@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <iterator>
 #include <system_error>
 #include <utility>
@@ -24,23 +25,37 @@ namespace fs = std::filesystem;
 // What a look takes in of one folder.
 constexpr std::size_t most_entries = 4096;
 
-fs::path nearest_folder(fs::path folder) {
-  std::error_code ignored;
-  while (!fs::is_directory(folder, ignored) && folder.has_parent_path() && folder != folder.parent_path()) {
-    folder = folder.parent_path();
+// As many as the kernel follows (path_resolution(7)).
+constexpr int most_links = 40;
+
+// Where an entry decides what `path` leads to: the folders of the links on its way, and the one that it ends
+// in, or that lacks the next part of it.
+void add_folders(const fs::path& path, std::set<fs::path>& folders) {
+  std::error_code error;
+  std::deque<fs::path> rest(path.begin(), path.end());
+  fs::path reached;
+  for (int links = 0; !rest.empty() && links <= most_links;) {
+    const auto part = std::exchange(rest.front(), {});
+    rest.pop_front();
+    const auto next = part == ".." ? reached.parent_path() : reached / part;
+    const auto status = fs::symlink_status(next, error);
+    const bool is_link = fs::is_symlink(status);
+    if (is_link || rest.empty() || !fs::exists(status)) folders.insert(reached);
+    if (!is_link && !fs::exists(status)) return;
+    if (!is_link) {
+      reached = next;
+      continue;
+    }
+    ++links;
+    const auto target = fs::read_symlink(next, error);
+    rest.insert(rest.begin(), target.begin(), target.end());
   }
-  return folder;
+  if (fs::is_directory(reached, error)) folders.insert(reached);
 }
 
 std::set<fs::path> folders_of(const std::set<fs::path>& paths) {
   std::set<fs::path> folders;
-  for (const auto& path : paths) {
-    std::error_code error;
-    if (fs::is_directory(path, error)) folders.insert(path);
-    folders.insert(nearest_folder(path.parent_path()));
-    const auto target = fs::canonical(path, error);
-    if (!error) folders.insert(target.parent_path());
-  }
+  for (const auto& path : paths) add_folders(fs::absolute(path), folders);
   return folders;
 }
 

@@ -9,9 +9,8 @@
 
 namespace ipmasq::watch {
 
-/// Watches the folders of paths: a file's own, the one that its link leads to, a folder's inside; where a
-/// folder is missing, the nearest one above it that is there. A ConfigMap's files change by a link in their
-/// folder that is swapped, which shows there as well.
+/// Watches the folders of paths: a file's own, those of the links that lead to it, a folder's inside; where a
+/// folder is missing, the nearest one above it that is there.
 ///
 /// Where the kernel has no watch left to give, the same folders are to be looked at instead, again and again.
 class FileWatch {

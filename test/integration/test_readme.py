@@ -3,7 +3,7 @@
 import re
 import subprocess
 
-from harness.node import BINARY, ROOT
+from harness.node import ROOT, STATIC
 
 README = (ROOT / "README.md").read_text()
 
@@ -31,15 +31,15 @@ def test_the_commands_are_those_of_the_help(node):
     assert documented == re.findall(r"^  ip-masq (\w+) ", node.tool("--help"), re.MULTILINE)
 
 
-def test_the_install_command_puts_the_plugin_where_it_says(tmp_path):
-    assert "cmake --install build/release" in section("Install")
-    subprocess.run(["cmake", "--install", BINARY.parents[1], "--prefix", tmp_path], check=True, capture_output=True)
+def test_the_install_command_puts_the_plugin_where_it_says(static, tmp_path):
+    assert "cmake --install build/static" in section("Install")
+    subprocess.run(["cmake", "--install", STATIC.parents[1], "--prefix", tmp_path], check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == ["ip-masq"]
     assert subprocess.run([tmp_path / "ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
 
 
 def test_every_finding_of_doctor_is_listed():
-    source = "".join((ROOT / "lib/doctor" / name).read_text() for name in ("own_findings.cpp", "findings.cpp", "conflist_findings.cpp", "kernel_findings.cpp"))
+    source = "".join(path.read_text() for path in (ROOT / "lib/doctor").glob("*findings.cpp"))
     names = re.findall(r'(?:(?:push_back|append)\(\s*\{|Finding \w+\{|Kind::\w+,|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)
     assert sorted(first_cells(section("What doctor finds"))) == sorted(names)
 

@@ -74,6 +74,35 @@ TEST_CASE("what happens to files shows") {
   CHECK(watch.timeout() == -1);
 }
 
+TEST_CASE("every link on the way to a file is watched") {
+  const test::TemporaryFolder folder;
+  for (const auto* const name : {"first", "second", "files", "other"})
+    std::filesystem::create_directory(folder.path() / name);
+  write(folder.path() / "files" / "file", "text");
+  const auto link = folder.path() / "second" / "link";
+  std::filesystem::create_symlink("../files", folder.path() / "second" / "folder");
+  std::filesystem::create_symlink("folder/file", link);
+  std::filesystem::create_symlink(link, folder.path() / "first" / "link");
+  std::filesystem::create_symlink("loop", folder.path() / "other" / "loop");
+  FileWatch watch;
+  const std::set<std::filesystem::path> paths{folder.path() / "first" / "link",
+                                              folder.path() / "other" / "loop"};
+  const auto changes_at = [&](const std::filesystem::path& path) {
+    watch.watch(paths);
+    std::filesystem::remove(path);
+    write(path, "text");
+    return watch.has_changed();
+  };
+  CHECK(changes_at(folder.path() / "files" / "file"));
+  CHECK(changes_at(folder.path() / "second" / "folder"));
+  CHECK(changes_at(link));
+  CHECK(changes_at(folder.path() / "first" / "link"));
+  CHECK(changes_at(folder.path() / "other" / "loop"));
+  watch.watch(paths);
+  write(folder.path() / "unrelated", "text");
+  CHECK(!watch.has_changed());
+}
+
 TEST_CASE("where the kernel has no watch left files are looked at, until it has one") {
   const test::TemporaryFolder folder;
   FileWatch watch;
