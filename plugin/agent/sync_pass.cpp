@@ -163,8 +163,9 @@ class Pass {
 
 SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
                    std::chrono::nanoseconds lock_timeout) {
-  if (!store.exists()) return {};
-  const auto lock = store.lock_exclusive(lock_timeout);
+  // Where nothing is recorded no folder is made for a lock: all that can go then is what leads nowhere.
+  std::optional<os::FileLock> lock;
+  if (store.exists()) lock.emplace(store.lock_exclusive(lock_timeout));
   return Pass({kernel, store, lock_timeout}).run();
 }
 

@@ -162,9 +162,8 @@ class OurSide {
     const auto opened = kernel_.open(backend, std::chrono::nanoseconds{0});
     // Somebody may have restored rules of ours where none are wanted.
     if (!is_used && !opened->may_hold_rules()) return;
-    auto wanted = ruleset_of(recorded_, backend);
+    const auto wanted = ruleset_of(recorded_, backend);
     if (recorded_.empty()) {
-      wanted.has_all_marks = true;
       const auto left = opened->sources().empty() ? opened->differences(wanted) : Lines();
       std::ranges::copy(left, std::back_inserter(ours_.left_behind));
       return;

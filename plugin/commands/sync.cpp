@@ -32,10 +32,6 @@ void print(const std::vector<std::string>& lines, std::ostream& output) {
 void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   const state::Store store(state_dir);
   netfilter::RealKernel kernel;
-  if (!store.exists()) {
-    output << "nothing is recorded in " << state_dir.string() << '\n';
-    return print(left_alone(store, kernel), output);
-  }
   const auto pass = sync_pass(store, kernel, config::Netconf{}.lock_timeout);
   auto problems = pass.problems;
   std::vector<std::string> unrecorded;
@@ -45,7 +41,9 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
     problems.emplace_back(error.what());
   }
   for (const auto& change : pass.changes) output << nat::printable(change.line) << '\n';
-  if (pass.changes.empty() && problems.empty()) output << "all rules are as they should be\n";
+  const bool is_recorded = store.exists();
+  if (!is_recorded) output << "nothing is recorded in " << state_dir.string() << '\n';
+  if (is_recorded && pass.changes.empty() && problems.empty()) output << "all rules are as they should be\n";
   for (const auto& warning : pass.warnings) output << "warning: " << nat::printable(warning) << '\n';
   print(unrecorded, output);
 

@@ -71,7 +71,6 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
   }
   auto ruleset = nat::wanted_ruleset(networks);
   ruleset.has_all_sources = knows_all;
-  ruleset.has_all_marks = knows_all;
   return ruleset;
 }
 

@@ -9,7 +9,7 @@ import pytest
 from harness.daemons import Dockerd, Etcd, Flanneld
 from harness.host import ROOT
 from harness.masquerades import flannel, ip_masq_agent, put
-from harness.network import Outside, ask
+from harness.network import Outside, ask, give
 from harness.node import BINARY, Namespace
 
 CLEAN = "nothing found that hides pods or could undo an exemption\n"
@@ -253,6 +253,7 @@ EXEMPT, ELSEWHERE = "10.9.9.9", "203.0.113.9"
 def world(site, pod):
     """Two outside hosts that see what the site's pod sends, one in a listed network."""
     outside = [Outside(site, [ELSEWHERE], ["10.22.0.0/16"], 0), Outside(site, [EXEMPT], ["10.22.0.0/16"], 1)]
+    site.outside = outside
     site.seen = lambda: tuple(ask(pod, f"tcp:{EXEMPT}", f"tcp:{ELSEWHERE}").values())
     site.right = site.seen()
     assert site.right[0].startswith("10.22.0.") and site.right[1] == Outside.NODE[4]
@@ -561,6 +562,19 @@ def test_forty_interfaces_are_one_line(site):
     assert findings(site) == {}
 
 
+def test_packets_that_a_strict_interface_has_dropped(world):
+    """From an address that the node reaches by another of its uplinks."""
+    world.sysctl(net__ipv4__conf__all__rp_filter=1)
+    assert weights(world) == {"rp-filter-strict": "note"}
+    elsewhere = world.outside[0].namespace
+    give(elsewhere, "lo", f"{EXEMPT}/32")
+    elsewhere.run("python3", "-c", "import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('%s', 0)); s.sendto(b'x', ('%s', 7007))"
+                  % (EXEMPT, Outside.NODE[4]))
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"rp-filter-strict": "hurts"}
+    assert found["rp-filter-strict"]["where"][1].endswith(" packets were dropped so since the start (IPReversePathFilter)")
+
+
 # ---- what cannot be looked at
 
 def test_what_cannot_be_looked_at_is_said(site):
@@ -598,6 +612,19 @@ def test_damaged_rules(site):
     assert found["rules-not-right"]["where"][0].startswith("iptables: missing: -A IP-MASQ-PODS -m mark")
     carry_out(site, found["rules-not-right"])
     assert findings(site) == {}
+
+
+@pytest.mark.parametrize("kind", ["nft", "legacy"])
+def test_rules_that_nothing_needs(host, kind):
+    if kind == "nft":
+        host.run("nft", "-f", "-", input="table inet ip-masq { chain postrouting { type nat hook postrouting priority srcnat - 5; }; }")
+    else:
+        restore(host, "iptables-legacy", "nat", ":IP-MASQ-PODS -", '-A POSTROUTING -m comment --comment "ip-masq: pod egress" -j IP-MASQ-PODS')
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"rules-left-behind": "note"}
+    carry_out(host, found["rules-left-behind"])
+    assert findings(host) == {}
+    assert "ip-masq" not in host.run("nft", "list", "ruleset") and "ip-masq" not in host.run("iptables-legacy-save")
 
 
 def test_a_damaged_record(site):
