@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -119,6 +120,22 @@ bool is_our_own(const std::string& path) {
          its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
 }
 
+// "/proc/PID/…", whose folder goes with the process.
+bool is_of_process(const std::string& path) {
+  constexpr std::string_view processes = "/proc/";
+  return path.starts_with(processes) && path.size() > processes.size() && path[processes.size()] >= '0' &&
+         path[processes.size()] <= '9';
+}
+
+// Whether a number names the process here that it names to the runtime: where this is the machine's first
+// namespace of processes (PROC_PID_INIT_INO, linux/proc_ns.h), or the runtime has started us.
+bool sees_the_runtimes_processes() {
+  constexpr ino_t first_namespace = 0xEFFFFFFC;
+  struct stat ours {};
+  return (::stat("/proc/self/ns/pid", &ours) == 0 && ours.st_ino == first_namespace) ||
+         ::getenv("CNI_COMMAND") != nullptr;  // NOLINT(concurrency-mt-unsafe): nobody sets any
+}
+
 bool is_asked_for(const CachedAttachment& cached, const CacheFilter& filter) {
   return filter.networks.contains(cached.network) || (filter.wants_list && filter.wants_list(cached.list));
 }
@@ -212,13 +229,17 @@ class Reader {
 
 // The name of a namespace is a mount of nsfs on a plain file, or a link to it in /proc.
 Namespace look_at_namespace(const std::string& path) {
+  const bool is_process = is_of_process(path);
+  if (is_process && !sees_the_runtimes_processes())
+    throw Error(Kind::failed,
+                "whether its pod lives cannot be told: processes have other numbers in this container");
   struct statfs status {};
   if (::statfs(path.c_str(), &status) == 0) {
     if (status.f_type != NSFS_MAGIC) return Namespace::hidden;
     return is_our_own(path) ? Namespace::gone : Namespace::there;
   }
   const int number = errno;
-  const auto folder = fs::path(path).parent_path();
+  const auto folder = is_process ? fs::path("/proc/self") : fs::path(path).parent_path();
   const bool is_missing = number == ENOENT || number == ENOTDIR;
   if (is_missing && os::is_there(folder)) return Namespace::gone;
   throw Error(Kind::failed, "whether its pod lives cannot be told: " +

@@ -102,6 +102,18 @@ std::set<net::Prefix> marked_in(const fs::path& folder) {
   return subnets;
 }
 
+bool any_in(const fs::path& folder, const Store::Question& counts) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const auto id = parse_file_name(entry->path().filename().string());
+    if (id && counts(*id)) return true;
+  }
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
+  }
+  return false;
+}
+
 // Fills in what the files and markers of one network say.
 class Loader {
  public:
@@ -298,18 +310,12 @@ std::set<net::Prefix> Store::hosts(const std::string& network) const {
   return marked_in(network_folder(network) / hosts_folder);
 }
 
-bool Store::is_used(const std::string& network, const net::Prefix& subnet,
-                    const cni::AttachmentId& except) const {
-  const auto own = file_name(except);
-  std::error_code error;
-  const auto folder = marker_folder(network, subnet);
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().filename() != own) return true;
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
-  }
-  return false;
+bool Store::is_used(const std::string& network, const net::Prefix& subnet, const Question& counts) const {
+  return any_in(marker_folder(network, subnet), counts);
+}
+
+bool Store::has_pod(const std::string& network, const Question& counts) const {
+  return any_in(network_folder(network) / pods_folder, counts);
 }
 
 bool Store::has_pods(const std::string& network) const {

@@ -14,6 +14,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -57,6 +58,8 @@ struct Network {
 /// interfaces must be checked (cni::is_cni_name, cni::is_interface_name): they become paths.
 class Store {
  public:
+  using Question = std::function<bool(const cni::AttachmentId&)>;
+
   explicit Store(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -87,8 +90,10 @@ class Store {
   /// single addresses, or those that are.
   std::set<net::Prefix> subnets(const std::string& network) const;
   std::set<net::Prefix> hosts(const std::string& network) const;
-  /// Whether an attachment other than `except` stands in the pod subnet.
-  bool is_used(const std::string& network, const net::Prefix& subnet, const cni::AttachmentId& except) const;
+  /// Whether `counts` is true of any attachment that stands in the pod subnet, or of any at all; asks it of
+  /// no more after that.
+  bool is_used(const std::string& network, const net::Prefix& subnet, const Question& counts) const;
+  bool has_pod(const std::string& network, const Question& counts) const;
   bool has_pods(const std::string& network) const;
   /// The pod subnets that are marked for an attachment, whatever its file says.
   std::set<net::Prefix> marked(const std::string& network, const cni::AttachmentId& id) const;

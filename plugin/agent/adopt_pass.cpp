@@ -161,20 +161,15 @@ class Pass {
   AdoptPass pass_;
 };
 
-// Attachments that were adopted and are gone: whoever made them may know nothing of us, and so send no DEL.
-std::vector<std::pair<std::string, cni::AttachmentId>> gone_since(const state::Store& store) {
-  std::vector<std::pair<std::string, cni::AttachmentId>> gone;
+// By network.
+std::vector<std::pair<std::string, cni::AttachmentId>> ended(const state::Store& store) {
+  std::vector<std::pair<std::string, cni::AttachmentId>> found;
   for (const auto& [name, network] : store.load()) {
     for (const auto& attachment : network.attachments) {
-      try {
-        if (!attachment.adopted_from.empty() &&
-            cni::look_at_namespace(attachment.adopted_from) == cni::Namespace::gone)
-          gone.emplace_back(name, attachment.id);
-      } catch (const Error&) {  // NOLINT(bugprone-empty-catch): nobody can tell that it is gone
-      }
+      if (has_ended(attachment)) found.emplace_back(name, attachment.id);
     }
   }
-  return gone;
+  return found;
 }
 
 void carry_out(const Node& node, Task& task, AdoptPass& pass) {
@@ -200,12 +195,12 @@ AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel, const
   bool has_tasks = false;
   Pass look(store, conf_dir);
   look.for_each_task([&has_tasks](const Task&) { has_tasks = true; });
-  if (!has_tasks && gone_since(store).empty()) return std::move(look.result());
+  if (!has_tasks && ended(store).empty()) return std::move(look.result());
 
   // Once more, since pods end meanwhile.
   const auto lock = store.lock_exclusive(lock_timeout);
   const Node node{kernel, store, lock_timeout};
-  for (const auto& [network, id] : gone_since(store)) forget_attachment(node, network, id);
+  for (const auto& [network, id] : ended(store)) forget_attachment(node, network, id);
   for (const auto& network : store.networks()) store.put_in_order(network);
   Pass pass(store, conf_dir);
   pass.for_each_task([&](Task& task) { carry_out(node, task, pass.result()); });

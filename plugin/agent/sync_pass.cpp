@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "error/error.hpp"
+#include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/verbs/transaction.hpp"
+#include "plugin/verbs/verbs.hpp"
 
 namespace ipmasq::plugin {
 
@@ -20,6 +22,7 @@ class Pass {
   explicit Pass(const Node& node) : node_(node), recorded_(read_recorded(node.store)) {}
 
   SyncPass run() {
+    forget_ended();
     for (auto& [name, network] : recorded_) keep_what_nobody_tells(name, network.stored);
     for (const auto& [name, network] : recorded_) describe(name, network);
     if (!failed_.empty() || !is_all_right()) {
@@ -33,6 +36,23 @@ class Pass {
   }
 
  private:
+  void forget_ended() {
+    bool is_any = false;
+    for (const auto& [name, network] : recorded_) {
+      for (const auto& attachment : network.stored.attachments) {
+        if (!has_ended(attachment)) continue;
+        is_any = true;
+        attempt([&, &name = name] {
+          forget_attachment(node_, name, attachment.id);
+          pass_.changes.push_back({Cause::drift, name,
+                                   "forgotten: " + attachment.id.container_id + " (" +
+                                       attachment.id.interface + "), which was adopted and has ended"});
+        });
+      }
+    }
+    if (is_any) attempt([this] { recorded_ = read_recorded(node_.store); });
+  }
+
   // Markers that were lost, and rules that stand for pods whose files were.
   void keep_what_nobody_tells(const std::string& name, state::Network& network) {
     try {

@@ -71,7 +71,8 @@ class Adding {
     for (const auto& subnet : same->pod_subnets) {
       const bool stays =
           std::ranges::find(attachment_.pod_subnets, subnet) != attachment_.pod_subnets.end() ||
-          (before && before->unrecorded.contains(subnet)) || store_.is_used(network_, subnet, attachment_.id);
+          (before && before->unrecorded.contains(subnet)) ||
+          store_.is_used(network_, subnet, [&same](const auto& id) { return id != same->id; });
       if (stays) continue;
       plan.pod_subnets.erase(subnet);
       plan.gone.insert(subnet);

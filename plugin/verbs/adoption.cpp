@@ -28,6 +28,15 @@ Unadopted find_unadopted(const state::Store& store, const std::string& network,
   return unadopted;
 }
 
+bool has_ended(const state::Attachment& attachment) {
+  try {
+    return !attachment.adopted_from.empty() &&
+           cni::look_at_namespace(attachment.adopted_from) == cni::Namespace::gone;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 void adopt(Unadopted unadopted, Plan& plan) {
   for (const auto& attachment : unadopted.attachments)
     plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());

@@ -22,6 +22,10 @@ struct Unadopted {
 Unadopted find_unadopted(const state::Store& store, const std::string& network,
                          const config::Netconf& netconf, const cni::Cache& cache);
 
+/// Whether it was adopted, and its network namespace is gone since: no DEL may tell of that. False where
+/// nobody can tell.
+bool has_ended(const state::Attachment& attachment);
+
 /// Plans them beside what is planned already.
 void adopt(Unadopted unadopted, Plan& plan);
 

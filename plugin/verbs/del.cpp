@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "error/error.hpp"
+#include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -18,13 +19,35 @@ std::chrono::nanoseconds lock_timeout_of(const cni::Json& netconf) {
   }
 }
 
-// One DEL. Asks the kernel for nothing, and reads no file but its own, unless it is the last of a pod subnet.
+// One DEL. Asks the kernel for nothing, and reads no file but its own and a neighbour's, unless it is the
+// last of a pod subnet.
 class Deleting {
  public:
   Deleting(const Node& node, std::string network, cni::AttachmentId id)
       : node_(node), network_(std::move(network)), id_(std::move(id)) {}
 
   void run() {
+    for (const auto& id : ended_neighbours()) Deleting(node_, network_, id).forget();
+    forget();
+  }
+
+ private:
+  // Those that were adopted and have ended, before one is met that lives: whoever made them sends no DEL.
+  std::set<cni::AttachmentId> ended_neighbours() const {
+    std::set<cni::AttachmentId> ended;
+    const auto lives = [&](const cni::AttachmentId& id) {
+      if (id == id_) return false;
+      const auto attachment = node_.store.attachment(network_, id);
+      if (!attachment || !has_ended(*attachment)) return true;
+      ended.insert(id);
+      return false;
+    };
+    for (const auto& subnet : node_.store.marked(network_, id_)) node_.store.is_used(network_, subnet, lives);
+    node_.store.has_pod(network_, lives);
+    return ended;
+  }
+
+  void forget() {
     node_.store.put_in_order(network_);
     const auto unused = subnets_that_go();
     bool is_needed = true;
@@ -37,7 +60,6 @@ class Deleting {
     if (!is_needed) forget_network_without_pods(node_.store, network_);
   }
 
- private:
   // The pod subnets of this attachment that nobody else is in.
   std::vector<net::Prefix> subnets_that_go() const {
     std::vector<net::Prefix> subnets;
@@ -47,7 +69,8 @@ class Deleting {
       for (const auto& subnet : node_.store.marked(network_, id_)) subnets.push_back(subnet);
     }
     const auto erase_used = [&] {
-      std::erase_if(subnets, [this](const auto& each) { return node_.store.is_used(network_, each, id_); });
+      const auto is_other = [this](const auto& id) { return id != id_; };
+      std::erase_if(subnets, [&](const auto& each) { return node_.store.is_used(network_, each, is_other); });
     };
     erase_used();
     // A marker too few must cost no neighbour its rules; an address of its own has no neighbours.

@@ -226,6 +226,39 @@ def test_one_that_ends_without_a_del_is_forgotten(site):
     assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
 
 
+@pytest.mark.parametrize("met_by", ["del", "sync"])
+def test_those_that_ended_after_they_were_adopted(site, met_by):
+    """An ADD met them in the middle of their end, and no DEL comes for them any more."""
+    site.use_conflist(WITH)
+    third = Namespace("pod-c")
+    site.pods.append(third)
+    attach(site, third)
+    assert state(site).count("adoptedFrom") == 2
+    ended, site.pods = site.pods[:2], [third]
+    for pod in ended:
+        site.run("rm", f"{CACHE}/{pod.file}")
+        pod.close()
+    if met_by == "sync":
+        assert sorted(site.tool("sync").splitlines()) == sorted(f"forgotten: {pod.id} (eth0), which was adopted and has ended" for pod in ended)
+    site.cnitool("del", "bridge-net", third)
+    assert records(site) == "/run/cni/ip-masq/lock\n"
+    assert "IP-MASQ-PODS" not in site.save() and "table inet ip-masq" not in site.run("nft", "list", "ruleset")
+
+
+def test_a_namespace_that_is_a_process_of_the_runtime(site):
+    site.use_conflist(WITH)
+    first, second = site.pods
+    process = subprocess.Popen(first.inside("sleep", "infinity"))
+    try:
+        site.run("sed", "-i", f"s|{first.path}|/proc/{process.pid}/ns/net|g", f"{CACHE}/{first.file}")
+        assert site.tool("adopt").splitlines()[:2] == [f"adopted {line}" for line in adopted(site)]
+    finally:
+        process.kill()
+        process.wait()
+    assert site.tool("adopt") == "every pod that lives is recorded\n"
+    assert f"{first.id}:eth0" not in state(site) and f"{second.id}:eth0" in state(site)
+
+
 def test_what_gc_and_a_second_add_make_of_them(site):
     site.use_conflist(WITH)
     site.tool("adopt")

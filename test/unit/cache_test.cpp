@@ -146,6 +146,7 @@ TEST_CASE("who lives") {
   CHECK(folder.read().problems.empty());
   CHECK_FALSE(folder.read().is_complete);  // a's mount may be hidden from here
   std::filesystem::remove(folder.path() / "cbr0-a-eth0");
+  folder.put("cbr0-f-eth0", cached("f", "", "/proc/4194305/ns/net"));  // no process has such a number
   CHECK(folder.read().is_complete);
   folder.put("cbr0-e-eth0", cached("e", "", "/nowhere/here/e"));
   CHECK(folder.problem() ==
