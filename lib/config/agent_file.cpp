@@ -127,7 +127,11 @@ class Reader {
     // A list without items is none; anything else without a value says nothing (encoding/json of Go, on
     // null).
     if (json.is_null() && !key.ends_with("CIDRs")) return;
-    if (json.is_null()) json = Json::array();
+    if (json.is_null()) {
+      file_.slips.push_back(place_of(file_.path, name.line) + ": " + key + " has no items: write " + key +
+                            ": [] for none");
+      json = Json::array();
+    }
     file_.places[key] = place_of(file_.path, name.line);
     if (value.kind == YamlNode::Kind::list) {
       for (std::size_t index = 0; index < json.size(); ++index)
@@ -282,7 +286,8 @@ std::optional<AgentFile> read_folder(const std::filesystem::path& path) {
         path.string() + " has no file whose name begins with ip-masq, but " + cni::excerpt(other) +
         ": expected ip-masq-agent (of a ConfigMap: items: [{key: " + "..., path: ip-masq-agent}])");
   }
-  bool says_something = !all.warnings.empty() || !all.slips.empty();
+  const bool is_told = !all.warnings.empty() || !all.slips.empty();
+  bool says_something = false;
   std::vector<std::string> problems;
   std::size_t size = 0;
   for (const auto& each : folder.files) {
@@ -301,7 +306,8 @@ std::optional<AgentFile> read_folder(const std::filesystem::path& path) {
   }
   if (!problems.empty()) refuse_all(problems);
   all.warnings = first_lines(std::move(all.warnings), " in the folder " + path.string());
-  return says_something ? std::optional(std::move(all)) : std::nullopt;
+  all.says_nothing = !says_something && !folder.files.empty();
+  return says_something || is_told || all.says_nothing ? std::optional(std::move(all)) : std::nullopt;
 }
 
 }  // namespace
@@ -320,7 +326,16 @@ std::optional<AgentFile> read_agent_file(const std::filesystem::path& path) {
       type != std::filesystem::file_type::not_found)
     refuse(path.string() + " is neither a file nor a folder of files");
   const auto text = os::read_file(path);
-  return text ? parse_agent_file(*text, path) : std::nullopt;
+  if (!text) return std::nullopt;
+  auto file = parse_agent_file(*text, path);
+  return file ? file : AgentFile{.path = path, .says_nothing = true};
+}
+
+std::string told_of_nothing(const std::filesystem::path& path) {
+  return path.string() +
+         " says nothing any more: expected keys such as nonMasqueradeCIDRs; where none is meant, write {}, "
+         "or take "
+         "the file away";
 }
 
 std::string item_key(const std::string& key, const cni::Json& item) {

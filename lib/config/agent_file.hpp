@@ -19,8 +19,9 @@ struct AgentFile {
       {};  ///< "FILE, line N" of each key, and of item_key of each list's items
   std::vector<std::string> warnings = {};  ///< keys that it does not know
   /// What its writer meant otherwise: a key that is misspelt, a file whose name nobody reads, a link that
-  /// leads nowhere.
+  /// leads nowhere, a list that lost its items.
   std::vector<std::string> slips = {};
+  bool says_nothing = false;  ///< it is there, and has no key: a truncated one, or one with comments alone
 };
 
 /// "KEY ITEM", the item as text or as JSON: under which AgentFile::places has it.
@@ -32,11 +33,14 @@ std::string item_key(const std::string& key, const cni::Json& item);
 /// the line.
 std::optional<AgentFile> parse_agent_file(std::string_view text, const std::filesystem::path& path);
 
+/// Why a file that says nothing is not what its writer meant, where it said something before.
+std::string told_of_nothing(const std::filesystem::path& path);
+
 /// The same of a file, nullopt where it does not exist. Of a folder: all regular files in it whose name
 /// begins with "ip-masq" (64 and 4 MiB at most), as one: lists are united, masqLinkLocal and
 /// masqLinkLocalIPv6 are true where one says so, of other keys the last file's stands. Each is checked by
-/// itself first. A link that leads nowhere is a slip. Throws Error; what is wrong with several files is told
-/// at once.
+/// itself first. A link that leads nowhere is a slip; of a file that says nothing `says_nothing` alone.
+/// Throws Error; what is wrong with several files is told at once.
 std::optional<AgentFile> read_agent_file(const std::filesystem::path& path);
 
 }  // namespace ipmasq::config

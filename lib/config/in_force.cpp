@@ -38,6 +38,10 @@ cni::Json without_doubles(const cni::Json& keys) {
 void read_file(Reading& reading) {
   try {
     reading.file = read_agent_file(reading.netconf.config_file);
+    if (reading.file && reading.file->says_nothing) {
+      reading.says_nothing = told_of_nothing(reading.file->path);
+      reading.file.reset();
+    }
     if (reading.file) reading.file->keys = without_doubles(reading.file->keys);
     reading.with_file = reading.file ? parse_netconf(reading.keys, &*reading.file) : reading.netconf;
   } catch (const Error& error) {
@@ -69,10 +73,13 @@ bool say_the_same(const std::optional<AgentFile>& left, const std::optional<Agen
          (!left || (left->path == right->path && left->keys == right->keys));
 }
 
-// Whether a change of the file that its writer cannot have meant would take something good out of force.
-bool would_lose_by_a_slip(const Reading& reading, const std::optional<MadeOf>& last_good) {
-  return last_good && reading.with_file && reading.file && !reading.file->slips.empty() &&
-         !say_the_same(reading.file, last_good->file);
+// What of the file its writer cannot have meant, where that would take something good out of force.
+std::vector<std::string> slips_that_lose(const Reading& reading, const std::optional<MadeOf>& last_good) {
+  if (!last_good || !reading.with_file) return {};
+  const bool said_something = last_good->file && !last_good->file->keys.empty();
+  if (!reading.says_nothing.empty() && said_something) return {reading.says_nothing};
+  if (!reading.file || say_the_same(reading.file, last_good->file)) return {};
+  return reading.file->slips;
 }
 
 }  // namespace
@@ -91,13 +98,13 @@ Reading read_configuration(const cni::Json& netconf) {
 
 Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good) {
   if (!reading.problems.empty() && !last_good) throw Error(Kind::wrong_config, joined(reading.problems));
-  const bool is_slip = would_lose_by_a_slip(reading, last_good);
-  auto configuration = reading.with_file && !is_slip
+  auto slips = slips_that_lose(reading, last_good);
+  auto configuration = reading.with_file && slips.empty()
                            ? Configuration{*reading.with_file, {reading.keys, reading.file}}
                            : under_last_good_file(reading, *last_good);
   configuration.made_of.cluster_networks =
       reading.cluster_networks ? *reading.cluster_networks : last_good->cluster_networks;
-  if (is_slip) configuration.problems = reading.file->slips;
+  configuration.problems = std::move(slips);
   configuration.problems.insert(configuration.problems.end(), reading.problems.begin(),
                                 reading.problems.end());
   return configuration;

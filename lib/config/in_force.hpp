@@ -28,8 +28,9 @@ struct MadeOf {
 struct Reading {
   cni::Json keys;   ///< of the netconf, those that are ours; like the file's, without doubles in their lists
   Netconf netconf;  ///< of the netconf alone
-  std::optional<AgentFile> file = {};
-  std::optional<Netconf> with_file = {};                          ///< none where the file is wrong
+  std::optional<AgentFile> file = {};     ///< none where it says nothing
+  std::string says_nothing = {};          ///< why that is to be told, of a file that is there
+  std::optional<Netconf> with_file = {};  ///< none where the file is wrong
   std::optional<std::vector<net::Prefix>> cluster_networks = {};  ///< none where subnet.env is wrong
   std::vector<std::string> problems = {};  ///< why; each names file, line and what was expected
 };

@@ -40,7 +40,8 @@ void check(const std::string& text, const fs::path& from, const fs::path& to) {
   try {
     const auto file = config::parse_agent_file(text, from);
     if (file) config::check_values(*file);
-    if (file && !file->slips.empty() && is_there(to)) throw Error(Kind::wrong_config, file->slips.front());
+    const auto slip = !file ? config::told_of_nothing(from) : file->slips.empty() ? "" : file->slips.front();
+    if (!slip.empty() && is_there(to)) throw Error(Kind::wrong_config, slip);
   } catch (const Error& error) {
     throw Error(Kind::wrong_config,
                 "config-wrong: " + to.string() + " keeps what was good last: " + error.what());

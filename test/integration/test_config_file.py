@@ -1,6 +1,7 @@
 """The configuration file of ip-masq-agent: what it says counts for running pods, whatever the conflist says."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_it_overrides_the_netconf_and_no_longer_when_it_is_gone(node, config):
     node.tool("sync")
     assert node.save() == node.expected(from_netconf.but(kept=("10.0.0.0/8", *REST)))
     assert node.tool("explain", "10.244.1.5", "10.9.9.9").splitlines()[1] == f"  nonMasqueradeCIDRs in {config}: 10.0.0.0/8"
-    config.write_text("\n")
+    config.write_text("{}\n")
     node.add("pod-2", ips=["10.244.1.6/24"], **keys)
     assert node.save() == node.expected(from_netconf)
     config.write_text("nonMasqueradeCIDRs: []\n")
@@ -95,6 +96,8 @@ SLIPS = {
         {"config": "nonMasqueradeCIDRs: [203.0.113.0/24]\n"},
         'FILE has no file whose name begins with ip-masq, but "config": expected ip-masq-agent (of a ConfigMap: items: [{key: ..., path: ip-masq-agent}])'),
     "a link": ({"": Path("nowhere")}, "FILE is a link that leads nowhere"),
+    "a list that lost its items": ({"": "masqLinkLocal: false\nnonMasqueradeCIDRs:\n"},
+                                   "FILE, line 2: nonMasqueradeCIDRs has no items: write nonMasqueradeCIDRs: [] for none"),
 }
 
 
@@ -120,6 +123,38 @@ def test_a_slip_takes_nothing_good_out_of_force(node, config, slip):
     node.add("pod-3", ips=["10.245.1.5/24"], name="other")
     reply = node.call("STATUS", None, node.netconf(name="other", version="1.1.0"))
     assert (reply.status, reply.errors) == (0, f"ip-masq: {said}\n")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nonMasqueradeCIDRs: [10.9.0.0/16]\n", "---\n", "null\n", "in a folder"])
+def test_a_file_that_says_nothing_any_more(node, config, text):
+    """Cut short by a full disk, an editor, a template: nothing says that all was to go."""
+    node.add()
+    default = node.save()
+    config.write_text("" if text == "in a folder" else text)
+    assert node.tool("sync") == "all rules are as they should be\n"
+    assert node.call("STATUS", None, node.netconf(version="1.1.0")).errors == ""
+    config.write_text("nonMasqueradeCIDRs: [10.9.0.0/16]\n")
+    node.tool("sync")
+    good = node.save()
+    assert good != default
+    if text == "in a folder":
+        config.unlink()
+        config.mkdir()
+        (config / "ip-masq-agent").write_text("")
+    else:
+        config.write_text(text)
+    said = (f"{config} says nothing any more: expected keys such as nonMasqueradeCIDRs; where none is meant, write {{}}, or take "
+            "the file away")
+    reply = node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"]))
+    assert (reply.status, reply.errors) == (0, f"ip-masq: {said}\n")
+    assert node.tool_status("sync", "--state-dir", node.state) == (1, "", f"ip-masq: config-wrong: network cbr0 keeps what was good last: {said}\n")
+    assert node.save() == good
+    if text == "in a folder":
+        shutil.rmtree(config)
+    else:
+        config.write_text("{}\n")
+    node.tool("sync")
+    assert node.save() == default
 
 
 def test_misspelt_keys_are_named(node, config):

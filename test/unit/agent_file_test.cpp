@@ -40,8 +40,9 @@ TEST_CASE("YAML and JSON come out as a netconf would have them") {
       R"({"nonMasqueradeCIDRs":["10.0.0.0/8","fd00::/8"],"cidrLimit":7,"masqLinkLocal":true,"toPorts":"5"})");
   CHECK(parsed(R"({"masqLinkLocal": false, "resyncInterval": "60s"})") ==
         R"({"masqLinkLocal":false,"resyncInterval":"60s"})");
-  CHECK(parsed("nonMasqueradeCIDRs:\nmasqLinkLocal:\ncidrLimit: -3\n") ==
-        R"({"nonMasqueradeCIDRs":[],"cidrLimit":-3})");
+  CHECK(
+      parsed("nonMasqueradeCIDRs:\nmasqLinkLocal:\ncidrLimit: -3\n") ==
+      R"({"nonMasqueradeCIDRs":[],"cidrLimit":-3} F, line 1: nonMasqueradeCIDRs has no items: write nonMasqueradeCIDRs: [] for none)");
   CHECK(parsed("NonMasqueradeCidrs: []\nstateDir: /tmp\n") ==
         R"({"nonMasqueradeCIDRs":[]} F, line 2: key "stateDir" is not known, and left alone)");
 }

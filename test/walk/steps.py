@@ -276,7 +276,7 @@ FOLDERS = (({"ip-masq-a": "nonMasqueradeCIDRs: [10.9.0.0/16]\n", "ip-masq-b": "n
             {"nonMasqueradeCIDRs": ["10.9.0.0/16", "203.0.113.0/24"]}),
            ({"ip-masq-a": "nonMasqueradeCIDRs: [10.0.0.0/8]\n", "ip-masq-b": "catchAll: false\n"},
             {"nonMasqueradeCIDRs": ["10.0.0.0/8"], "catchAll": False}),
-           ({"ip-masq-a": "# nothing\n", "readme": "nothing\n"}, {}),
+           ({"ip-masq-a": "{}\n", "readme": "nothing\n"}, {}),
            ({"ip-masq-a": "catchAll: perhaps\n", "ip-masq-b": "catchAll: true\n"}, None))
 
 
