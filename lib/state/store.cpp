@@ -114,6 +114,11 @@ bool any_in(const fs::path& folder, const Store::Question& counts) {
   return false;
 }
 
+// Of what a file says; anything else is of the reading.
+bool is_damage(const Error& error) {
+  return error.kind() == Kind::wrong_text || error.kind() == Kind::wrong_config;
+}
+
 // Fills in what the files and markers of one network say.
 class Loader {
  public:
@@ -150,7 +155,10 @@ class Loader {
     try {
       if (const auto text = os::read_file(path)) network_.record = parse_network_record(*text);
     } catch (const Error& error) {
-      network_.damaged.insert(network_.damaged.begin(), {path, error.what()});
+      if (is_damage(error))
+        network_.damaged.insert(network_.damaged.begin(), {path, error.what()});
+      else
+        network_.unread.emplace_back(error.what());
     }
   }
 
@@ -161,7 +169,13 @@ class Loader {
     try {
       if (const auto text = os::read_file(folder / name))
         network_.attachments.push_back(parse_attachment(*text, *id));
-    } catch (const std::exception& error) {
+    } catch (const Error& error) {
+      if (is_damage(error))
+        network_.damaged.push_back({folder / name, error.what()});
+      else
+        network_.unread.emplace_back(error.what());
+      network_.damaged_ids.push_back(*id);
+    } catch (const cni::Json::exception& error) {
       network_.damaged.push_back({folder / name, error.what()});
       network_.damaged_ids.push_back(*id);
     }

@@ -40,8 +40,9 @@ struct Network {
   std::optional<NetworkRecord> record = {};
   std::vector<Attachment> attachments = {};  ///< by file name
   std::vector<DamagedFile> damaged = {};     ///< network.json first
+  std::vector<std::string> unread = {};      ///< why files could not be read, a line each: they may be whole
   std::vector<cni::AttachmentId> damaged_ids =
-      {};                                  ///< of the attachments among them, or of a marker without a file
+      {};                                  ///< of the attachments among both, or of a marker without a file
   std::set<net::Prefix> pod_subnets = {};  ///< of all attachments, also of damaged ones where markers tell
   bool is_complete = true;                 ///< false where an attachment's pod subnets are not known
   bool lacks_markers = false;              ///< that an attachment's file tells of

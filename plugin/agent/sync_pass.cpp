@@ -80,7 +80,9 @@ class Pass {
   void describe(const std::string& name, const RecordedNetwork& network) {
     for (const auto& problem : network.problems)
       pass_.problems.push_back("record-damaged: network " + name + ": " + problem);
-    pass_.is_right = pass_.is_right && network.problems.empty();
+    for (const auto& reason : network.stored.unread)
+      pass_.problems.push_back("network " + name + ": " + reason);
+    pass_.is_right = pass_.is_right && network.problems.empty() && network.stored.unread.empty();
     pass_.attachments[name] = network.stored.attachments.size();
     if (!network.configuration) return;
     pass_.has_wrong_config[name] = !network.configuration->problems.empty();

@@ -7,6 +7,7 @@
 #include "config/netconf.hpp"
 #include "error/error.hpp"
 #include "plugin/agent/adopt_pass.hpp"
+#include "plugin/commands/json_output.hpp"
 
 namespace ipmasq::plugin {
 
@@ -66,7 +67,7 @@ void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& 
   const auto pass = run(state_dir, conf_dir, dry_run);
   const bool is_dry = dry_run == DryRun::yes;
   if (format == OutputFormat::json) {
-    output << to_json(pass).dump(2, ' ', false, cni::Json::error_handler_t::replace) << '\n';
+    print_json(to_json(pass), output);
   } else {
     print(pass, is_dry ? "would adopt " : "adopted ", output);
     if (pass.networks.empty() && pass.problems.empty() && pass.warnings.empty())

@@ -255,6 +255,11 @@ int run(int argc, const char* const* argv) {
   return found->run({parsed, operands});
 }
 
+int tell_usage(const std::exception& error) {
+  std::cerr << "ip-masq: " << nat::printable(error.what()) << "; see ip-masq --help\n";
+  return wrong_usage;
+}
+
 }  // namespace
 
 int run_command_line(int argc, const char* const* argv) {
@@ -267,9 +272,16 @@ int run_command_line(int argc, const char* const* argv) {
     std::cerr << "ip-masq: " << nat::printable(error.what()) << '\n';
     if (!error.details().empty()) std::cerr << "  " << nat::printable(error.details()) << '\n';
     return EXIT_FAILURE;
-  } catch (const std::exception& error) {  // UsageError, or what cxxopts says of the options
-    std::cerr << "ip-masq: " << error.what() << "; see ip-masq --help\n";
-    return wrong_usage;
+  } catch (const UsageError& error) {
+    return tell_usage(error);
+  } catch (const cxxopts::exceptions::exception& error) {
+    return tell_usage(error);
+  } catch (const std::bad_alloc&) {
+    std::cerr << "ip-masq: out of memory\n";
+    return EXIT_FAILURE;
+  } catch (const std::exception& error) {
+    std::cerr << "ip-masq: " << nat::printable(error.what()) << '\n';
+    return EXIT_FAILURE;
   }
 }
 

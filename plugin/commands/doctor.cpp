@@ -14,6 +14,7 @@
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
+#include "plugin/commands/json_output.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "routing/learned_routes.hpp"
@@ -55,6 +56,7 @@ class OurSide {
   void describe(const std::string& name, const RecordedNetwork& network) {
     const auto subnets = network.stored.wanted_subnets();
     ours_.networks.push_back({name, network.backend(), {subnets.begin(), subnets.end()}});
+    std::ranges::copy(network.stored.unread, std::back_inserter(facts_.not_looked));
     for (const auto& problem : network.problems) ours_.damaged_records.push_back(name + ": " + problem);
     for (const auto& attachment : network.stored.attachments) describe(name, attachment);
     if (network.stored.record) {
@@ -342,8 +344,7 @@ doctor::Health diagnose(const DoctorTarget& target, OutputFormat format, std::os
   const auto findings = doctor::examine(facts);
   for (auto& line : facts.not_looked) line = nat::printable(line);
   if (format == OutputFormat::json) {
-    output << to_json(findings, facts.not_looked).dump(2, ' ', false, cni::Json::error_handler_t::replace)
-           << '\n';
+    print_json(to_json(findings, facts.not_looked), output);
   } else {
     print(findings, facts.not_looked, output);
   }

@@ -8,6 +8,7 @@
 #include "nat/contradictions.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
+#include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/standing.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -221,7 +222,7 @@ void explain(const std::filesystem::path& state_dir, const std::string& source,
   }
   const auto answer = answer_of(read_recorded(state::Store(state_dir)), from, towards);
   if (format == OutputFormat::json) {
-    output << to_json(source, destination, answer).dump(2) << '\n';
+    print_json(to_json(source, destination, answer), output);
   } else {
     print(source, destination, answer, output);
   }

@@ -6,6 +6,7 @@
 #include "nat/explain.hpp"
 #include "netfilter/conntrack.hpp"
 #include "plugin/commands/command_line.hpp"
+#include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "probe/ask.hpp"
@@ -156,7 +157,7 @@ bool probe_host(const std::filesystem::path& state_dir, const ProbeTarget& targe
     cni::Json json{{"host", net::to_text(target.host)}};
     if (target.port) json["port"] = *target.port;
     json["probes"] = probes;
-    output << json.dump(2) << '\n';
+    print_json(json, output);
   }
   return all_well;
 }

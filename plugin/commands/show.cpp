@@ -6,8 +6,10 @@
 #include <ostream>
 
 #include "cni/json.hpp"
+#include "nat/foreign_rule.hpp"
 #include "netfilter/kernel.hpp"
 #include "plugin/commands/command_line.hpp"
+#include "plugin/commands/json_output.hpp"
 #include "plugin/verbs/recorded.hpp"
 
 namespace ipmasq::plugin {
@@ -43,6 +45,7 @@ std::vector<std::string> texts_of(const std::set<net::Prefix>& subnets) {
 
 std::vector<std::string> problems_of(const RecordedNetwork& network) {
   auto problems = network.problems;
+  problems.insert(problems.end(), network.stored.unread.begin(), network.stored.unread.end());
   if (!network.configuration) return problems;
   for (const auto& problem : network.configuration->problems)
     problems.push_back("what was good last is in force: " + problem);
@@ -110,7 +113,7 @@ void print(const std::string& name, const RecordedNetwork& network, std::ostream
     for (const auto& subnet : texts_of(record->unrecorded))
       output << "  pods of " << subnet << " may live whose record was lost\n";
   }
-  for (const auto& problem : problems_of(network)) output << "  problem: " << problem << '\n';
+  for (const auto& problem : problems_of(network)) output << "  problem: " << nat::printable(problem) << '\n';
 }
 
 // Columns on a terminal, tabs elsewhere.
@@ -121,7 +124,7 @@ void print(const std::vector<CountedRule>& rules, std::ostream& output) {
   if (in_columns) output << std::setw(width) << "packets" << std::setw(width) << "bytes" << gap << "rule\n";
   for (const auto& rule : rules) {
     output << std::setw(width) << rule.packets << (in_columns ? "" : gap) << std::setw(width) << rule.bytes
-           << gap << rule.program << ' ' << rule.text << '\n';
+           << gap << rule.program << ' ' << nat::printable(rule.text) << '\n';
   }
 }
 
@@ -130,7 +133,7 @@ void print(const std::vector<CountedRule>& rules, std::ostream& output) {
 void show(const std::filesystem::path& state_dir, OutputFormat format, std::ostream& output) {
   const auto picture = look(state_dir);
   if (format == OutputFormat::json) {
-    output << to_json(picture).dump(2) << '\n';
+    print_json(to_json(picture), output);
     return;
   }
   for (const auto& [name, network] : picture.recorded) print(name, network, output);

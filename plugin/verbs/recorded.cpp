@@ -16,7 +16,8 @@ RecordedNetwork with_configuration(state::Network stored) {
     network.problems.push_back(path.string() + " is damaged: " + reason);
   }
   if (!network.stored.record) {
-    if (network.stored.damaged.empty()) network.problems.emplace_back("its configuration is not recorded");
+    if (network.stored.damaged.empty() && network.stored.unread.empty())
+      network.problems.emplace_back("its configuration is not recorded");
     return network;
   }
   const auto& made_of = network.stored.record->made_of;

@@ -16,7 +16,8 @@ namespace ipmasq::plugin {
 struct RecordedNetwork {
   state::Network stored;
   std::optional<config::Configuration> configuration;  ///< none where nothing good is known of it
-  std::vector<std::string> problems;                   ///< what is wrong with its records, a line each
+  std::vector<std::string> problems;                   ///< what is wrong with its records, a line each; what
+                                                       ///< of them could not be read is told in `stored`
 
   /// None where there is no configuration.
   std::optional<Plan> plan() const;

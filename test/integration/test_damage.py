@@ -1,9 +1,13 @@
 """Each kind of damage is reported by CHECK, and mended by the next ADD and by sync."""
 
+import json
+import os
 import re
 import shutil
+import subprocess
 
 import pytest
+from harness.node import BINARY
 from harness.texts import CBR0, HOOK, Subnet, iptables_chain_name, nftables_chain_name
 
 SOURCE = "10.244.1.0/24"
@@ -216,6 +220,39 @@ def test_damaged_attachment_file(node, text):
 
     node.add()
     assert_right(node)
+
+
+@pytest.mark.parametrize("name", ["pods/pod-1:eth0", "network.json"])
+def test_what_cannot_be_read_is_not_called_damaged(node, name):
+    """No descriptor left, a disk that does not answer: nothing is lost."""
+    node.add()
+    before = node.save()
+    path = node.state / "cbr0" / name
+    argv = ["strace", "-f", "-o", "/dev/null", "-P", path, "-e", "inject=openat:error=EIO", BINARY]
+    env = {**os.environ, **node.env, "ASAN_OPTIONS": "detect_leaks=0"}
+    def tool(*words):
+        done = subprocess.run(node.inside(*argv, *words, "--state-dir", node.state), capture_output=True, text=True, env=env)
+        return done.returncode, done.stdout, done.stderr
+    said = f"cannot open {path}: Input/output error"
+    assert tool("sync") == (1, "", f"ip-masq: network cbr0: {said}\n")
+    assert f"  problem: {said}\n" in tool("show")[1]
+    status, output, _ = tool("doctor", "--conf-dir", node.folder, "-o", "json")
+    assert said in json.loads(output)["notLooked"]
+    assert "record-damaged" not in output
+    assert node.save() == before
+    assert node.tool("sync") == "all rules are as they should be\n"
+
+
+@pytest.mark.parametrize("comment", [b"\x1b[31mX", b"\xc2\x9bX", b"a\xff\xfeb"])
+@pytest.mark.parametrize("backend", ["iptables"])
+def test_show_prints_what_a_terminal_can_show(node, comment):
+    node.add()
+    rule = [b"-A", b"IP-MASQ-PODS", b"-p", b"tcp", b"--dport", b"9", b"-m", b"comment", b"--comment", comment, b"-j", b"RETURN"]
+    subprocess.run([*node.inside("iptables-legacy", "-w", "-t", "nat"), *rule], check=True, env={**os.environ, **node.env})
+    shown = subprocess.run(node.inside(BINARY, "show", "--state-dir", node.state), capture_output=True, env={**os.environ, **node.env})
+    assert shown.returncode == 0 and shown.stdout.decode().replace("\n", "").replace("\t", "").isprintable()
+    status, output, _ = node.tool_status("show", "--state-dir", node.state, "-o", "json")
+    assert status == 0 and all(rule["rule"].isprintable() for rule in json.loads(output)["rules"])
 
 
 def test_del_removes_a_damaged_attachment(node):

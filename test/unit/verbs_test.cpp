@@ -62,6 +62,7 @@ class Runtime {
       text += ":";
       for (const auto& attachment : network.attachments) text += " " + attachment.id.container_id;
       if (!network.damaged.empty()) text += " (damaged)";
+      if (!network.unread.empty()) text += " (unread)";
       if (network.record) {
         for (const auto& subnet : network.record->unrecorded) text += " +" + net::to_text(subnet);
       }
@@ -352,7 +353,7 @@ TEST_CASE("GC goes on after an error and reports all of them") {
   CHECK(runtime.gc("[]") ==
         "101: the kernel says no; rules of pods that are gone stay until a GC can take them along" +
             stays("a") + stays("b"));
-  CHECK(runtime.recorded() == "cbr0 on iptables: (damaged) +10.1.1.0/24");
+  CHECK(runtime.recorded() == "cbr0 on iptables: (unread) +10.1.1.0/24");
   CHECK(runtime.in_kernel() == "10.1.1.0/24 ");
 
   runtime.kernel.refuses.clear();
