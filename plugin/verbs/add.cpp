@@ -79,11 +79,14 @@ class Adding {
     }
   }
 
-  // Rules of ours that somebody restored in nftables come before those in iptables. The other way round ours
-  // come first; and to read iptables' table costs what all have in it.
-  bool is_overtaken(config::Backend on) const {
-    return on == config::Backend::iptables &&
-           !standing_in(node_, config::Backend::nftables, network_).empty();
+  // Whether rules of ours that somebody restored in the other back end have a say: those in nftables come
+  // before those in iptables; those in iptables are asked about what ours in nftables let go. To read
+  // iptables' table costs what all have in it.
+  bool is_overtaken(config::Backend on, const config::Netconf& netconf) const {
+    const bool lets_go = !netconf.catch_all || netconf.exemption == config::Exemption::return_;
+    const auto other =
+        on == config::Backend::iptables ? config::Backend::nftables : config::Backend::iptables;
+    return (on == config::Backend::iptables || lets_go) && !standing_in(node_, other, network_).empty();
   }
 
   // The common case, beside other calls of its kind: nothing to change but the record.
@@ -98,7 +101,7 @@ class Adding {
         before->made_of == plan.configuration.made_of &&
         choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
         node_.open(before->placement.on)->differences(ruleset_of(plan)).empty() &&
-        !is_overtaken(before->placement.on);
+        !is_overtaken(before->placement.on, plan.configuration.netconf);
     if (!is_settled) return false;
     Transaction transaction(node_);
     transaction.run([&] { transaction.save(network_, attachment_); });

@@ -220,3 +220,20 @@ def test_old_rules_of_ours_that_somebody_restored_in_the_other_back_end(tmp_path
         assert node.check() is None
     finally:
         node.close()
+
+
+@pytest.mark.parametrize("keys", [{"catchAll": False}, {"exemption": "return"}])
+def test_old_rules_in_iptables_are_asked_about_what_ours_in_nftables_let_go(tmp_path, keys):
+    node = Node(tmp_path, "iptables")
+    try:
+        node.add()
+        dump = node.run("iptables-legacy-save", "-t", "nat", env={**os.environ, **node.env})
+        node.delete()
+        node.backend = "nftables"
+        node.add(**keys)
+        restored(node, "iptables", dump)
+        node.add("pod-2", ips=["10.244.1.6/24"], **keys)
+        assert node.iptables_save() == NOTHING
+        assert node.check(**keys) is None
+    finally:
+        node.close()
