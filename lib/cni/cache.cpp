@@ -3,10 +3,12 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -160,6 +162,7 @@ class Reader {
         read_file(name);
       } catch (const Error& error) {
         tell((folder_ / (is_printable(name) ? name : excerpt(name))).string() + ": " + error.what());
+        if (const auto network = network_in(name, filter_); !network.empty()) cache_.unread.insert(network);
       }
     }
     if (untold_ > 0) cache_.problems.push_back("and " + std::to_string(untold_) + " more");
@@ -167,9 +170,20 @@ class Reader {
   }
 
  private:
+  // Whoever can write to the folder can take a pod's file away, or put another one's in its place.
+  bool is_trusted() const {
+    struct stat status {};
+    return ::stat(folder_.c_str(), &status) != 0 ||
+           (status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0);
+  }
+
   std::vector<std::string> names() {
     std::error_code error;
     std::vector<std::string> names;
+    if (!is_trusted()) {
+      tell("the folder " + folder_.string() + " belongs to somebody else, or can be written to by others");
+      return names;
+    }
     for (fs::directory_iterator entry(folder_, error), end; !error && entry != end; entry.increment(error)) {
       auto name = entry->path().filename().string();
       if (const auto known = filter_.known.find(name); known != filter_.known.end()) {
@@ -264,6 +278,22 @@ std::optional<CachedAttachment> parse_cached(const std::string& name, std::strin
 
 Cache read_cache(const fs::path& folder, const CacheFilter& filter) {
   return Reader(folder, filter).read();
+}
+
+Cache read_caches(const CacheFilter& filter) {
+  Cache all{.is_complete = true};
+  for (const auto* const folder : cache_folders) {
+    auto cache = read_cache(folder, filter);
+    const bool is_there = cache.is_listed || !cache.problems.empty();
+    all.is_listed = all.is_listed || cache.is_listed;
+    all.is_complete = all.is_complete && (!is_there || cache.is_complete);
+    std::ranges::move(cache.living, std::back_inserter(all.living));
+    std::ranges::move(cache.problems, std::back_inserter(all.problems));
+    all.unread.merge(cache.unread);
+    all.told.merge(cache.told);
+  }
+  all.is_complete = all.is_complete && all.is_listed;
+  return all;
 }
 
 }  // namespace ipmasq::cni

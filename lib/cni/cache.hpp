@@ -2,6 +2,7 @@
 // cachedInfo, cacheAdd). containerd, CRI-O, podman and cnitool keep it at the same place.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -16,7 +17,8 @@
 
 namespace ipmasq::cni {
 
-inline constexpr auto cache_folder = "/var/lib/cni/results";
+/// libcni's own place; dockershim's and cri-dockerd's (--cni-cache-dir).
+inline constexpr std::array cache_folders{"/var/lib/cni/results", "/var/lib/cni/cache/results"};
 
 struct CachedAttachment {
   std::string network;
@@ -31,6 +33,7 @@ struct Cache {
   std::vector<CachedAttachment> living = {};  ///< by file name: those whose network namespace is there
   std::vector<std::string> problems = {};     ///< files that could not be read, or of whose pods nobody can
                                               ///< tell whether they live, a line each, and not many
+  std::set<std::string> unread = {};          ///< the networks that such files are of, as their names say
   bool is_listed = false;                     ///< false where there is no such folder, or none to be read
   bool is_complete = false;                   ///< every file was read, and each pod is known to live or not
   std::set<std::string> told = {};  ///< the networks that it has one of `living`, or a known one, of
@@ -62,9 +65,12 @@ Namespace look_at_namespace(const std::string& path);
 std::optional<CachedAttachment> parse_cached(const std::string& name, std::string_view text,
                                              const CacheFilter& filter);
 
-/// Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni before 0.8. What
-/// is wrong is told and stepped over, whatever it is; names are checked, files are bounded in number and
-/// size, and must be nobody else's. Never throws Error.
+/// What is in any of cache_folders.
+Cache read_caches(const CacheFilter& filter);
+
+/// Of one folder. Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni
+/// before 0.8. What is wrong is told and stepped over, whatever it is; names are checked, files are bounded
+/// in number and size, and they and the folder must be nobody else's. Never throws Error.
 Cache read_cache(const std::filesystem::path& folder, const CacheFilter& filter);
 
 }  // namespace ipmasq::cni

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "cni/json.hpp"
+#include "config/netconf.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 
@@ -26,12 +27,12 @@ struct Listed {
 Listed parse_listed(std::string_view value, const std::string& place) {
   const auto told = place + " holds " + cni::excerpt(std::string(value));
   const auto parsed = net::parse_interface_address(value);
-  if (!parsed || parsed->length == 0)
+  if (!parsed || parsed->length < widest_pod_network)
     throw Error(Kind::wrong_config, told + ": expected a network such as 10.244.0.0/16");
   return {*parsed, told};
 }
 
-// What the file lists under either key. Throws Error{wrong_config} for what is none, or of length 0.
+// What the file lists under either key. Throws Error{wrong_config} for what is none, or too wide.
 std::vector<Listed> listed_in(std::string_view text, const std::filesystem::path& path,
                               std::string_view ipv4_key, std::string_view ipv6_key) {
   std::vector<Listed> listed;

@@ -362,7 +362,9 @@ std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
     const bool stays_on_link = pod.address.family == net::Family::ipv6 && pod.address.is_link_local();
     if (pod.address.is_loopback() || stays_on_link) continue;
     const auto text = net::to_text(pod);
-    if (pod.address.is_unspecified() || pod.address.is_multicast() || pod.length == 0) {
+    const bool is_of_a_pod = !pod.address.is_unspecified() && !pod.address.is_multicast() &&
+                             pod.length >= widest_pod_network && !mapped_ipv4({pod.address, pod.length});
+    if (!is_of_a_pod) {
       refuse("prevResult.ips holds " + text +
              ": expected the address of a pod with the length of its network");
     }

@@ -19,6 +19,9 @@ namespace ipmasq::config {
 /// `hold`: no other NAT rule of the node undoes an exemption. `return_`: rules after ours still apply.
 enum class Exemption { hold, return_ };
 
+/// In bits: of what is wider nobody hands out addresses, and half the world would be pods.
+inline constexpr unsigned widest_pod_network = 8;
+
 /// A destination, and the key that lists it ("nonMasqueradeCIDRs", "nonMasqueradeCIDRs (default)").
 struct ListedPrefix {
   net::Prefix prefix;

@@ -200,8 +200,10 @@ Surroundings read_surroundings(const fs::path& conf_dir, const std::optional<fs:
   read_bin_folders(bin_dir, reader, node);
   read_docker(reader, not_looked, node);
   read_processes(reader, node);
-  for (const auto& path : reader.entries_of(cni::cache_folder))
-    node.cached_results.push_back(path.filename().string());
+  for (const auto* const folder : cni::cache_folders) {
+    for (const auto& path : reader.entries_of(folder))
+      node.cached_results.push_back(path.filename().string());
+  }
   read_settings(reader, node);
   read_tracking(reader, node);
   return node;

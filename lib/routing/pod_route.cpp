@@ -134,8 +134,9 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface) 
   if (!route || !route->is_on_link || route->length == bits || route->length == 0) return false;
   constexpr std::array<std::string_view, 7> leading_out{"",        "vlan",   "bond",   "team",
                                                         "macvlan", "ipvlan", "macvtap"};
-  return !has_host_interface ||
-         std::ranges::find(leading_out, kind_of_link(route->interface)) != leading_out.end() ||
+  const auto kind = kind_of_link(route->interface);
+  const bool may_lead_out = !has_host_interface && kind != "bridge";
+  return may_lead_out || std::ranges::find(leading_out, kind) != leading_out.end() ||
          is_way_out(route->interface, pod.address.family);
 }
 

@@ -1,5 +1,6 @@
 #include "state/records.hpp"
 
+#include <cstdint>
 #include <utility>
 
 #include "cni/environment.hpp"
@@ -57,7 +58,10 @@ std::optional<config::AgentFile> agent_file_in(const Json& json) {
 }
 
 NetworkRecord record_in(const Json& json) {
-  const auto written = json.value("format", 1);
+  const auto named = json.value("format", Json(1));
+  if (!named.is_number_integer() || named < 1)
+    throw Error(Kind::wrong_text, "its format is " + cni::excerpt(named));
+  const auto written = named.get<std::int64_t>();
   if (written > format) {
     throw Error(Kind::wrong_config, "it has format " + std::to_string(written) +
                                         ", of a later ip-masq: this one knows " + std::to_string(format));

@@ -47,11 +47,22 @@ bool may_be_a_network_of_ours(const conflist::Network& network) {
          state::Store::is_network_name(network.name);
 }
 
+// Of a list that no runtime loads as it is: whether it is half-written, or has our entry.
+bool may_become_ours(const conflist::Network& network) {
+  return network.loading == conflist::Loading::refused && (network.plugins.empty() || network.our_place());
+}
+
 // By name, the first list that has it, as libcni takes it (LoadConfList).
-Candidates lists_in(const fs::path& folder) {
+Candidates lists_in(const fs::path& folder, AdoptPass& pass) {
   Candidates candidates;
-  if (!os::is_there(folder)) return candidates;
+  if (!os::is_there(folder)) {
+    pass.passed_over.push_back("there is no folder " + folder.string());
+    return candidates;
+  }
   for (const auto& network : conflist::read_networks(conflist::read_folder(folder))) {
+    const auto line = (folder / network.file.name).string() + ": " + network.reason;
+    if (network.loading == conflist::Loading::unknown) pass.unread_lists.push_back(line);
+    if (may_become_ours(network)) pass.passed_over.push_back(line);
     if (may_be_a_network_of_ours(network)) candidates.emplace(network.name, candidate_of(network));
   }
   return candidates;
@@ -72,7 +83,8 @@ struct Task {
 
 class Pass {
  public:
-  Pass(const state::Store& store, const fs::path& conf_dir) : store_(store), candidates_(lists_in(conf_dir)) {
+  Pass(const state::Store& store, const fs::path& conf_dir)
+      : store_(store), candidates_(lists_in(conf_dir, pass_)) {
     read_cache();
   }
 
@@ -81,7 +93,12 @@ class Pass {
     for (const auto& [name, candidate] : candidates_) {
       if (!candidate) continue;
       try {
-        if (config::parse_state_dir(candidate->netconf) != store_.folder()) continue;
+        const auto state_dir = config::parse_state_dir(candidate->netconf);
+        if (state_dir != store_.folder()) {
+          pass_.elsewhere.push_back("network " + name + " is recorded in " + state_dir.string() +
+                                    ", not in " + store_.folder().string());
+          continue;
+        }
         auto task = task_of(name, *candidate);
         if (task.is_needed) visit(task);
       } catch (const Error& error) {
@@ -104,8 +121,13 @@ class Pass {
       for (const auto& attachment : network.attachments)
         filter.known.emplace(cni::cache_name(name, attachment.id), name);
     }
-    cache_ = cni::read_cache(cni::cache_folder, filter);
+    cache_ = cni::read_caches(filter);
+    pass_.is_told = cache_.is_listed;
     pass_.warnings = cache_.problems;
+    for (const auto& network : cache_.unread) {
+      if (candidates_[network])
+        pass_.problems.push_back("network " + network + ": a file of the runtime's cache could not be read");
+    }
     for (const auto& cached : cache_.living) {
       if (candidates_.contains(cached.network) || !cached.list.is_object()) continue;
       const auto network = as_cached(cached.list);
@@ -156,9 +178,9 @@ class Pass {
   }
 
   const state::Store& store_;
+  AdoptPass pass_;
   Candidates candidates_;
   cni::Cache cache_;
-  AdoptPass pass_;
 };
 
 // By network.

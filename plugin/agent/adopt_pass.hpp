@@ -24,6 +24,11 @@ struct AdoptPass {
   std::vector<std::string> changes = {};        ///< of the kernel, a line each
   std::vector<std::string> warnings = {};       ///< pods that nobody can tell of, a line each
   std::vector<std::string> problems = {};       ///< what could not be done, a line each
+  std::vector<std::string> unread_lists =
+      {};                                     ///< that may have our entry, and could not be read, a line each
+  std::vector<std::string> passed_over = {};  ///< lists that no runtime loads as they are, a line each
+  std::vector<std::string> elsewhere = {};    ///< networks of another stateDir, a line each
+  bool is_told = false;                       ///< a runtime tells of the pods that it made
 };
 
 /// Records every attachment of libcni's cache that lives and whose network has our entry, by the conflist of

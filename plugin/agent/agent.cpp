@@ -274,7 +274,10 @@ class Agent {
       }
       findings.changes.insert(findings.changes.end(), done.changes.begin(), done.changes.end());
       report_.changes += done.changes.size();
-      for (const auto& warning : done.warnings) findings.warnings.insert("warning: not adopted: " + warning);
+      for (const auto* const lines : {&done.warnings, &done.passed_over}) {
+        for (const auto& line : *lines) findings.warnings.insert("warning: not adopted: " + line);
+      }
+      for (const auto& line : done.unread_lists) chore_troubles_.insert("cannot adopt: " + line);
       for (const auto& problem : done.problems) chore_troubles_.insert("cannot adopt: " + problem);
     } catch (const Error& error) {
       chore_troubles_.insert(std::string("cannot adopt: ") + error.what());

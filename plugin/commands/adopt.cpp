@@ -3,6 +3,7 @@
 #include <ostream>
 #include <string>
 
+#include "cni/cache.hpp"
 #include "cni/json.hpp"
 #include "config/netconf.hpp"
 #include "error/error.hpp"
@@ -52,12 +53,27 @@ cni::Json to_json(const AdoptPass& pass) {
   return {{"networks", networks}, {"changes", pass.changes}};
 }
 
-void throw_what_is_left(const AdoptPass& pass) {
+std::string what_is_left(const AdoptPass& pass) {
   std::string left;
-  for (const auto* const lines : {&pass.problems, &pass.warnings}) {
+  for (const auto* const lines :
+       {&pass.problems, &pass.warnings, &pass.unread_lists, &pass.passed_over, &pass.elsewhere}) {
     for (const auto& line : *lines) left += (left.empty() ? "" : "; ") + line;
   }
+  return left;
+}
+
+void throw_what_is_left(const AdoptPass& pass) {
+  const auto left = what_is_left(pass);
   if (!left.empty()) throw Error(Kind::failed, "pods may be left that are not adopted: " + left);
+}
+
+std::string nothing_to_do(const AdoptPass& pass) {
+  if (pass.is_told) return "every pod that lives is recorded\n";
+  std::string folders;
+  for (const auto* const folder : cni::cache_folders)
+    folders += (folders.empty() ? "" : " or ") + std::string(folder);
+  return "nobody tells which pods live: no runtime keeps a cache in " + folders +
+         "; each is recorded with its next ADD\n";
 }
 
 }  // namespace
@@ -70,15 +86,15 @@ void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& 
     print_json(to_json(pass), output);
   } else {
     print(pass, is_dry ? "would adopt " : "adopted ", output);
-    if (pass.networks.empty() && pass.problems.empty() && pass.warnings.empty())
-      output << "every pod that lives is recorded\n";
+    if (pass.networks.empty() && what_is_left(pass).empty()) output << nothing_to_do(pass);
   }
   throw_what_is_left(pass);
 }
 
 void adopt_after_install(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
                          std::ostream& output) {
-  const auto pass = run(state_dir, conf_dir, DryRun::no);
+  auto pass = run(state_dir, conf_dir, DryRun::no);
+  pass.elsewhere.clear();  // their own ADDs adopt there
   print(pass, "adopted ", output);
   throw_what_is_left(pass);
 }

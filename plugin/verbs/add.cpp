@@ -130,8 +130,7 @@ class Adding {
 
   // Whether it was done. What is wrong with others must not keep this pod from its start.
   bool settle_with_others(Plan plan, const std::optional<state::NetworkRecord>& before) {
-    const auto cache = cni::read_cache(
-        cni::cache_folder,
+    const auto cache = cni::read_caches(
         {.networks = {network_}, .known = {{cni::cache_name(network_, attachment_.id), network_}}});
     auto unadopted = find_unadopted(store_, network_, plan.configuration.netconf, cache);
     for (auto& problem : unadopted.problems) problems_.push_back(could_not_adopt + problem);

@@ -365,8 +365,43 @@ def test_pods_of_others_are_left(site):
     site.use_conflist(WITHOUT)
     assert site.tool("adopt", "--dry-run") == "every pod that lives is recorded\n"
     site.use_conflist({**WITH, "plugins": [*WITHOUT["plugins"], {"type": "ip-masq", "stateDir": "/run/cni/another"}]})
-    assert site.tool("adopt", "--dry-run") == "every pod that lives is recorded\n"
+    done = subprocess.run(site.inside(BINARY, "adopt", "--dry-run"), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1, "", "ip-masq: pods may be left that are not adopted: network bridge-net is recorded in /run/cni/another, not in /run/cni/ip-masq\n")
     assert len(site.tool("adopt", "--dry-run", "--state-dir", "/run/cni/another").splitlines()) == 3
+
+
+def not_looked(site, *argv):
+    done = subprocess.run([*site.inside(*argv), site.bin / "ip-masq", "adopt"], capture_output=True, text=True, env={**site.env, "ASAN_OPTIONS": "detect_leaks=0"})
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr.removeprefix("ip-masq: pods may be left that are not adopted: ")
+
+
+def test_what_it_could_not_look_at_is_said(site):
+    """Never that every pod is recorded."""
+    site.use_conflist(WITH)
+    path = "/etc/cni/net.d/10-test.conflist"
+    unread = ["strace", "-f", "-o", "/dev/null", "-P", path, "-e", "inject=openat:error=EIO"]
+    assert not_looked(site, *unread).startswith(f"{path}: ")
+    text = site.run("cat", path)
+    site.write(path, text[:-30])
+    assert not_looked(site).startswith(f"{path}: it is not JSON: ")
+    site.write(path, text)
+    site.run("chmod", "777", CACHE)
+    assert f"the folder {CACHE} belongs to somebody else, or can be written to by others" in not_looked(site)
+    site.run("chmod", "700", CACHE)
+    done = subprocess.run(site.inside(BINARY, "adopt", "--conf-dir", "/etc/cni/nett.d"), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "ip-masq: pods may be left that are not adopted: there is no folder /etc/cni/nett.d\n")
+    site.tool("adopt")
+    for pod in site.pods:
+        assert is_carried(site, pod)
+
+
+def test_the_cache_of_cri_dockerd(site):
+    site.use_conflist(WITH)
+    site.run("sh", "-ec", f"mkdir -pm 700 /var/lib/cni/cache && mv {CACHE} /var/lib/cni/cache/results")
+    assert site.tool("adopt").splitlines()[:2] == [f"adopted {line}" for line in adopted(site)]
+    site.run("mv", "/var/lib/cni/cache/results", CACHE)
 
 
 def test_flannels_own_subnet_where_there_is_no_cache(host):
@@ -375,7 +410,9 @@ def test_flannels_own_subnet_where_there_is_no_cache(host):
     host.pods = []
     assert host.tool("adopt").splitlines()[0] == "adopted cbr0: 10.244.1.0/24"
     assert "-s 10.244.1.0/24" in host.save()
-    assert host.tool("adopt") == "every pod that lives is recorded\n"
+    assert host.tool("adopt") == (
+        "nobody tells which pods live: no runtime keeps a cache in /var/lib/cni/results or /var/lib/cni/cache/results; each is "
+        "recorded with its next ADD\n")
     first, second = Namespace("pod-a"), Namespace("pod-b")
     try:
         host.cnitool("add", "cbr0", first)

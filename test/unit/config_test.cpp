@@ -70,8 +70,11 @@ TEST_CASE("flannel's networks, both families, each a list") {
   // As somebody wrote it by hand, as it was cut short, and as nobody meant it.
   CHECK(parse_cluster_networks("FLANNEL_NETWORK= 10.244.0.0/16, fd00::/48 \r\n", "/run/x") ==
         std::vector{test::prefix("10.244.0.0/16"), test::prefix("fd00::/48")});
-  CHECK(test::error_of([] { parse_cluster_networks("FLANNEL_NETWORK=10.244.0.0/1", "/run/x"); }) ==
-        "7: /run/x, line 1: FLANNEL_NETWORK holds \"10.244.0.0/1\": expected 0.0.0.0/1, if that is what is "
+  CHECK(
+      test::error_of([] { parse_cluster_networks("FLANNEL_NETWORK=10.244.0.0/1", "/run/x"); }) ==
+      "7: /run/x, line 1: FLANNEL_NETWORK holds \"10.244.0.0/1\": expected a network such as 10.244.0.0/16");
+  CHECK(test::error_of([] { parse_cluster_networks("FLANNEL_NETWORK=10.244.0.0/8", "/run/x"); }) ==
+        "7: /run/x, line 1: FLANNEL_NETWORK holds \"10.244.0.0/8\": expected 10.0.0.0/8, if that is what is "
         "meant");
   for (const auto* const cut : {"", "FLANNEL_NETW", "FLANNEL_NETWORK=\n", "FLANNEL_MTU=1450\n"}) {
     CHECK(test::error_of([cut] { parse_cluster_networks(cut, "/run/x"); }) ==

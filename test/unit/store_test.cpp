@@ -177,11 +177,12 @@ TEST_CASE("a network's record that is damaged is told apart from one that is not
   const Store store(folder.path());
   const auto path = folder.path() / "n/network.json";
   CHECK_FALSE(store.record("n"));
-  for (const auto* const text : {"", "{\"catch", "[]", "{}", R"({"netconf": [], "backend": "iptables"})",
-                                 R"({"netconf": {}, "backend": 7})", R"({"netconf": {}})",
-                                 R"({"netconf": {}, "backend": "ebpf"})", R"({"format": "x", "netconf": {}})",
-                                 R"({"netconf": {}, "backend": "iptables", "clusterNetworks": ["x"]})",
-                                 R"({"netconf": {}, "backend": "iptables", "file": []})"}) {
+  for (const auto* const text :
+       {"", "{\"catch", "[]", "{}", R"({"netconf": [], "backend": "iptables"})",
+        R"({"netconf": {}, "backend": 7})", R"({"netconf": {}})", R"({"netconf": {}, "backend": "ebpf"})",
+        R"({"format": "x", "netconf": {}})", R"({"format": 2.9, "netconf": {}, "backend": "iptables"})",
+        R"({"netconf": {}, "backend": "iptables", "clusterNetworks": ["x"]})",
+        R"({"netconf": {}, "backend": "iptables", "file": []})"}) {
     CAPTURE(text);
     write(path, text);
     CHECK(test::error_of([&] { store.record("n"); }).starts_with("6: " + path.string() + " is damaged: "));
