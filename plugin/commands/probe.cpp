@@ -39,6 +39,10 @@ struct Finding {
 
   bool is_asked() const { return asker.source.has_value(); }
   bool is_of_a_pod() const { return !asker.network_namespace.empty(); }
+  // What a host refuses (RST) is forgotten at once, and was tracked.
+  bool is_untracked() const {
+    return is_of_a_pod() && is_tracking_told && !tracked && answer != Answer::refused;
+  }
 };
 
 probe::Asked ask(const std::optional<net::Address>& source, const ProbeTarget& target) {
@@ -133,16 +137,21 @@ std::string todo_of(const Finding& finding, const ProbeTarget& target, const Cir
     return "probe from inside a pod of it, or start one: this node has no address of its own in " +
            net::to_text(finding.asker.subnet.prefix);
   }
+  if (finding.is_untracked() && finding.answer == Answer::answered) {
+    return "this node tracks no such connection: a rule of NOTRACK keeps it from being translated (ip-masq "
+           "doctor says which), or a proxy in the pod answered instead of " +
+           host + " (then ask without --port)";
+  }
   if (is_sign_of_life(finding.answer)) return "";
   const bool answers_the_node = is_sign_of_life(beside.to_the_node);
   const bool is_no_way = finding.answer == Answer::unreachable && !answers_the_node;
   if (is_no_way) return "see the routes towards " + host + ": ip route get " + host;
   if (finding.tracked && finding.tracked->is_answered)
     return dropped_answer(finding, host, beside.is_reverse_path_dropped);
-  if (finding.is_of_a_pod() && finding.is_tracking_told && !finding.tracked) {
-    return "nothing of it left this node: a FORWARD chain drops what pods send, or the node does not "
-           "forward; "
-           "ip-masq doctor says which";
+  if (finding.is_untracked()) {
+    return "this node tracks nothing of it: a FORWARD chain drops what pods send, the node does not forward, "
+           "or "
+           "a rule of NOTRACK lets it out untranslated; ip-masq doctor says which";
   }
   if (finding.answer == Answer::unreachable) {
     return host +
@@ -169,19 +178,15 @@ std::string todo_of(const Finding& finding, const ProbeTarget& target, const Cir
          (target.port ? "another --port" : "--port with one that it serves");
 }
 
-// What else is to be known of an answer, or of none.
-std::vector<std::string> notes_of(const Finding& finding) {
-  std::vector<std::string> notes;
-  if (finding.is_asked() && !finding.is_of_a_pod())
-    notes.emplace_back("asked from this node, so FORWARD was not crossed: " + finding.asker.why_no_pod);
-  const bool is_by_somebody_else = finding.is_of_a_pod() && finding.answer == Answer::answered &&
-                                   finding.is_tracking_told && !finding.tracked;
-  if (is_by_somebody_else) {
-    notes.emplace_back(
-        "this node tracks no such connection: a proxy in the pod may have answered, or a rule of "
-        "NOTRACK keeps it from being translated");
-  }
-  return notes;
+// Empty where a pod asked.
+std::string note_of(const Finding& finding) {
+  if (!finding.is_asked() || finding.is_of_a_pod()) return "";
+  return "asked from this node, so FORWARD was not crossed: " + finding.asker.why_no_pod;
+}
+
+std::string fate_of(const Finding& finding) {
+  if (finding.is_untracked()) return "not tracked";
+  return finding.is_kept ? "kept" : "masqueraded";
 }
 
 std::vector<nat::Source> subnets_of(const nat::Ruleset& wanted, const ProbeTarget& target) {
@@ -223,12 +228,12 @@ cni::Json to_json(const Finding& finding) {
   json["source"] = net::to_text(*finding.asker.source);
   json["askedFrom"] = finding.is_of_a_pod() ? "pod" : "node";
   if (finding.is_of_a_pod()) json["pod"] = finding.asker.pod;
-  json["fate"] = finding.is_kept ? "kept" : "masqueraded";
+  json["fate"] = fate_of(finding);
   json["answer"] = text_of(finding.answer);
   if (!finding.seen.empty()) json["seen"] = finding.seen;
   if (!finding.reason.empty()) json["reason"] = finding.reason;
   if (!finding.todo.empty()) json["todo"] = finding.todo;
-  if (const auto notes = notes_of(finding); !notes.empty()) json["notes"] = notes;
+  if (const auto note = note_of(finding); !note.empty()) json["note"] = note;
   return json;
 }
 
@@ -236,7 +241,7 @@ void print(const Finding& finding, const ProbeTarget& target, std::ostream& outp
   output << net::to_text(finding.asker.subnet.prefix) << " -> " << net::to_text(target.host)
          << (target.port ? " port " + std::to_string(*target.port) : "") << ": ";
   if (finding.is_asked()) {
-    output << (finding.is_kept ? "kept" : "masqueraded");
+    output << fate_of(finding);
     if (!finding.seen.empty()) output << ", seen as " << finding.seen;
     output << ", " << text_of(finding.answer) << (finding.reason.empty() ? "" : " (" + finding.reason + ")");
   } else {
@@ -244,7 +249,7 @@ void print(const Finding& finding, const ProbeTarget& target, std::ostream& outp
   }
   output << '\n';
   if (!finding.todo.empty()) output << "  " << finding.todo << '\n';
-  for (const auto& note : notes_of(finding)) output << "  " << note << '\n';
+  if (const auto note = note_of(finding); !note.empty()) output << "  " << note << '\n';
 }
 
 // 0 of a kernel that does not say.

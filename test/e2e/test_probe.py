@@ -38,7 +38,7 @@ def probe(node, *argv):
     assert answer["host"] == argv[0]
     (made,) = answer["probes"]
     assert made.pop("askedFrom") == "node"
-    assert made.pop("notes") == [NOTE]
+    assert made.pop("note") == NOTE
     return status, made
 
 

@@ -4,14 +4,14 @@ import json
 
 import pytest
 from harness.host import ROOT
-from harness.network import Outside
+from harness.network import Outside, Witness
 from harness.node import Namespace
 
 KNOWN, UNKNOWN, ELSEWHERE = {4: "10.9.9.9", 6: "fd00:9::9"}, {4: "10.8.8.8", 6: "fd00:8::8"}, {4: "203.0.113.9", 6: "2001:db8:9::9"}
 SUBNET = {4: "10.22.0.0/24", 6: "fd00:22::/64"}
 NODE = Outside.NODE
-LEFT = ("nothing of it left this node: a FORWARD chain drops what pods send, or the node does not forward; "
-        "ip-masq doctor says which")
+LEFT = ("this node tracks nothing of it: a FORWARD chain drops what pods send, the node does not forward, or a rule of NOTRACK "
+        "lets it out untranslated; ip-masq doctor says which")
 
 
 @pytest.fixture
@@ -85,14 +85,38 @@ def test_what_this_node_does_not_forward(site, family, how, port):
     for command in FORWARD[how]:
         site.run(*command.split(maxsplit=5 if "chain" in command else -1))
     assert probe(site, KNOWN[family], *port) == (1, said_of(
-        family, KNOWN[family], "kept, no answer", LEFT, " port 7007" if port else ""))
+        family, KNOWN[family], "not tracked, no answer", LEFT, " port 7007" if port else ""))
 
 
 def test_what_a_rule_of_this_node_refuses(site, family):
     """A port unreachable, by which TCP is told what a host's own refusal tells."""
     site.run("iptables-legacy" if family == 4 else "ip6tables-legacy", "-A", "FORWARD", "-i", "cni0", "-j", "REJECT")
     assert probe(site, KNOWN[family], "--port", "7007") == (1, said_of(
-        family, KNOWN[family], "kept, unreachable (refused by ICMP, not by the host's TCP)", LEFT, " port 7007"))
+        family, KNOWN[family], "not tracked, unreachable (refused by ICMP, not by the host's TCP)", LEFT, " port 7007"))
+
+
+PROXY = ("this node tracks no such connection: a rule of NOTRACK keeps it from being translated (ip-masq doctor says which), or a "
+         "proxy in the pod answered instead of {} (then ask without --port)")
+
+
+def test_what_this_node_does_not_track(site, family):
+    program = "iptables-legacy" if family == 4 else "ip6tables-legacy"
+    site.run(program, "-t", "raw", "-A", "PREROUTING", "-i", "cni0", "-j", "CT", "--notrack")
+    assert probe(site, KNOWN[family]) == (1, said_of(family, KNOWN[family], "not tracked, answered", PROXY.format(KNOWN[family])))
+    assert probe(site, ELSEWHERE[family]) == (1, said_of(family, ELSEWHERE[family], "not tracked, no answer", LEFT))
+
+
+def test_a_proxy_in_the_pod(site, family):
+    """A service mesh's: whatever the pod connects to, the proxy accepts."""
+    address = "127.0.0.1" if family == 4 else "::1"
+    site.pod.run("iptables-legacy" if family == 4 else "ip6tables-legacy", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-j", "REDIRECT",
+                 "--to-ports", "7007")
+    proxy = Witness(site.pod, [address])
+    try:
+        assert probe(site, UNKNOWN[family], "--port", "7007") == (1, said_of(
+            family, UNKNOWN[family], "not tracked, answered", PROXY.format(UNKNOWN[family]), " port 7007"))
+    finally:
+        proxy.close()
 
 
 @pytest.mark.parametrize("port", [[], ["--port", "7007"]], ids=["ICMP", "TCP"])
@@ -153,7 +177,7 @@ def test_pods_with_an_address_of_their_own(site, backend):
         site.run("sysctl", "-qw", "net.ipv4.conf.cni0.forwarding=0")
         assert probe(site, KNOWN[4]) == (1, (
             "10.23.0.2/32 -> 10.9.9.9: kept, seen as 10.23.0.2, answered\n"
-            f"10.22.0.0/24 -> 10.9.9.9: kept, no answer\n  {LEFT}\n"))
+            f"10.22.0.0/24 -> 10.9.9.9: not tracked, no answer\n  {LEFT}\n"))
     finally:
         pod.close()
 
