@@ -61,6 +61,11 @@ Asker asker_of(const nat::Source& subnet, const std::vector<nat::Source>& subnet
   for (const auto& attachment : network.stored.attachments) {
     for (const auto& address : attachment.addresses) {
       if (!decides(subnet, address.address, subnets)) continue;
+      if (attachment.bypasses_node) {
+        asker.why_no_pod =
+            "pod " + name_of(attachment) + " is on the LAN of an uplink: its packets do not pass this node";
+        continue;
+      }
       const auto its = namespace_of(subnet.network, attachment, cached);
       if (!its.empty()) return {subnet, name_of(attachment), its, address.address};
     }
