@@ -280,6 +280,12 @@ Cache read_cache(const fs::path& folder, const CacheFilter& filter) {
   return Reader(folder, filter).read();
 }
 
+std::string cache_folders_text() {
+  std::string text;
+  for (const auto* const folder : cache_folders) text += (text.empty() ? "" : " or ") + std::string(folder);
+  return text;
+}
+
 Cache read_caches(const CacheFilter& filter) {
   Cache all{.is_complete = true};
   for (const auto* const folder : cache_folders) {

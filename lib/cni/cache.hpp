@@ -20,6 +20,9 @@ namespace ipmasq::cni {
 /// libcni's own place; dockershim's and cri-dockerd's (--cni-cache-dir).
 inline constexpr std::array cache_folders{"/var/lib/cni/results", "/var/lib/cni/cache/results"};
 
+/// "A or B"
+std::string cache_folders_text();
+
 struct CachedAttachment {
   std::string network;
   AttachmentId id;

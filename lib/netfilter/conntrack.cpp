@@ -2,6 +2,7 @@
 #include "netfilter/conntrack.hpp"
 
 #include <arpa/inet.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/icmp6.h>
@@ -47,34 +48,6 @@ void put_tuple(nl_msg* message, const Connection& connection) {
   nla_nest_end(message, tuple);
 }
 
-}  // namespace
-
-std::optional<net::Address> source_seen(const Connection& connection) {
-  const auto family = connection.source.family;
-  std::optional<net::Address> seen;
-  const auto request = netfilter_message(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, 0,
-                                         static_cast<int>(protocol_family(family)));
-  put_tuple(request.get(), connection);
-  try {
-    NetfilterSocket().ask(request.get(), [&](const nlmsghdr& answer) {
-      const Attributes attributes(answer);
-      const Attributes reply(attributes[CTA_TUPLE_REPLY]);
-      const Attributes addresses(reply[CTA_TUPLE_IP]);
-      const auto address =
-          addresses.bytes(family == net::Family::ipv4 ? int{CTA_IP_V4_DST} : int{CTA_IP_V6_DST});
-      if (address.size() != bytes_of(family)) return true;
-      seen.emplace(net::Address{family, {}});
-      std::ranges::copy(address, seen->bytes.begin());
-      return true;
-    });
-  } catch (const Error&) {
-    return std::nullopt;  // a kernel without it is no reason not to probe
-  }
-  return seen;
-}
-
-namespace {
-
 std::optional<net::Address> address_in(const Attributes& tuple, net::Family family, int ipv4, int ipv6) {
   if (tuple[CTA_TUPLE_IP] == nullptr) return std::nullopt;
   const auto bytes = Attributes(tuple[CTA_TUPLE_IP]).bytes(family == net::Family::ipv4 ? ipv4 : ipv6);
@@ -83,6 +56,32 @@ std::optional<net::Address> address_in(const Attributes& tuple, net::Family fami
   std::ranges::copy(bytes, address.bytes.begin());
   return address;
 }
+
+}  // namespace
+
+std::optional<Tracked> tracked(const Connection& connection) {
+  const auto family = connection.source.family;
+  std::optional<Tracked> found;
+  const auto request = netfilter_message(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, 0,
+                                         static_cast<int>(protocol_family(family)));
+  put_tuple(request.get(), connection);
+  try {
+    NetfilterSocket().ask(request.get(), [&](const nlmsghdr& answer) {
+      const Attributes attributes(answer);
+      if (attributes[CTA_TUPLE_REPLY] == nullptr) return true;
+      const auto seen =
+          address_in(Attributes(attributes[CTA_TUPLE_REPLY]), family, CTA_IP_V4_DST, CTA_IP_V6_DST);
+      const auto status = attributes.bytes(CTA_STATUS);  // four bytes of the network's order
+      if (seen) found = Tracked{*seen, status.size() == 4 && (status[3] & IPS_SEEN_REPLY) != 0};
+      return true;
+    });
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent) throw;
+  }
+  return found;
+}
+
+namespace {
 
 std::optional<PortUse> use_in(const nlmsghdr& answer, net::Family family) {
   const Attributes attributes(answer);

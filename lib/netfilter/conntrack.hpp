@@ -18,9 +18,15 @@ struct Connection {
   std::uint16_t destination_port = 0;
 };
 
-/// The source address that the destination sees; nullopt where the kernel does not know of the connection, or
-/// does not say.
-std::optional<net::Address> source_seen(const Connection& connection);
+/// What became of a connection's packets on this node.
+struct Tracked {
+  net::Address seen;         ///< the source address that the destination sees
+  bool is_answered = false;  ///< something of the destination came back as far as this node
+};
+
+/// nullopt where the kernel knows of no such connection: nothing of it left the node, or it is not tracked.
+/// Throws Error{failed}, or another kind but absent, where the kernel does not say.
+std::optional<Tracked> tracked(const Connection& connection);
 
 /// Connections of TCP or UDP whose source was translated, to one port of one host, from one address: each has
 /// a source port of its own there.

@@ -1,6 +1,7 @@
 #include "probe/ask.hpp"
 
 #include <arpa/inet.h>
+#include <linux/errqueue.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -83,6 +85,26 @@ Asked failed(int number) {
   return {Answer::unreachable, std::generic_category().message(number)};
 }
 
+// Has the kernel keep the errors that others send.
+void keep_errors(const os::FileDescriptor& socket, Family family) {
+  const int on = 1;
+  ::setsockopt(socket.number(), family == Family::ipv4 ? int{IPPROTO_IP} : int{IPPROTO_IPV6},
+               family == Family::ipv4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof on);
+}
+
+// Whether the error of a connection came by ICMP, of whoever is on the way: the host itself refuses by TCP.
+bool is_said_on_the_way(const os::FileDescriptor& socket) {
+  std::array<char, 256> packet{};
+  alignas(cmsghdr) std::array<char, 512> control{};
+  iovec place{packet.data(), packet.size()};
+  msghdr message{};
+  message.msg_iov = &place;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  return ::recvmsg(socket.number(), &message, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0;
+}
+
 bool is_no_way(int number) {
   return number == EHOSTUNREACH || number == ENETUNREACH || number == ECONNREFUSED || number == EACCES ||
          number == ETIMEDOUT || number == EPERM;
@@ -133,7 +155,7 @@ Asked echo(const std::optional<net::Address>& source, const net::Address& host,
     if (is_no_way(errno)) return failed(errno);
     throw_errno("cannot ask " + net::to_text(host));
   }
-  static std::uint16_t asked = 0;
+  static std::atomic<std::uint16_t> asked = 0;
   const auto identifier = static_cast<std::uint16_t>(::getpid() + asked++);
   const auto deadline = Clock::now() + patience;
   for (std::uint16_t sequence = 1; Clock::now() < deadline; ++sequence) {
@@ -164,6 +186,7 @@ Asked echo(const std::optional<net::Address>& source, const net::Address& host,
 Asked connect(const std::optional<net::Address>& source, const net::Address& host, std::uint16_t port,
               std::chrono::milliseconds patience) {
   const auto socket = open_socket(source, host.family, SOCK_STREAM, 0);
+  keep_errors(socket, host.family);
   const SocketAddress towards(host, port);
   const int begun = ::connect(socket.number(), towards.generic(), towards.size());
   const int begun_errno = errno;
@@ -184,6 +207,8 @@ Asked connect(const std::optional<net::Address>& source, const net::Address& hos
     if (wait(socket, POLLOUT, Clock::now() + patience))
       ::getsockopt(socket.number(), SOL_SOCKET, SO_ERROR, &number, &length);
     if (number != 0) result = failed(number);
+    if (number == ECONNREFUSED && is_said_on_the_way(socket))
+      result = {Answer::unreachable, "refused by ICMP, not by the host's TCP"};
   }
   result.source_port = here.port();
   return result;

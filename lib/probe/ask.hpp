@@ -1,4 +1,4 @@
-// Asks a host for a sign of life, from an address of this node's own.
+// Asks a host for a sign of life, from the network namespace that the thread is in.
 #pragma once
 
 #include <chrono>
@@ -13,13 +13,13 @@ namespace ipmasq::probe {
 enum class Answer {
   answered,
   refused,      ///< TCP: nobody listens there, which is an answer as well
-  unreachable,  ///< this node, or a router on the way, says that there is no way
+  unreachable,  ///< this node, or a router on the way, says that there is no way, or that it may not pass
   silent        ///< nothing came in time
 };
 
 struct Asked {
   Answer answer = Answer::silent;
-  std::string reason = {};        ///< of unreachable, in the kernel's words
+  std::string reason = {};        ///< of unreachable, in the kernel's words or ours
   std::uint16_t source_port = 0;  ///< or the identifier of the echo
 };
 

@@ -69,10 +69,7 @@ void throw_what_is_left(const AdoptPass& pass) {
 
 std::string nothing_to_do(const AdoptPass& pass) {
   if (pass.is_told) return "every pod that lives is recorded\n";
-  std::string folders;
-  for (const auto* const folder : cni::cache_folders)
-    folders += (folders.empty() ? "" : " or ") + std::string(folder);
-  return "nobody tells which pods live: no runtime keeps a cache in " + folders +
+  return "nobody tells which pods live: no runtime keeps a cache in " + cni::cache_folders_text() +
          "; each is recorded with its next ADD\n";
 }
 

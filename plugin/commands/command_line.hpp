@@ -37,8 +37,8 @@ struct ProbeTarget {
   std::optional<net::Prefix> from = {};
 };
 
-/// Whether the host answers what this node's pods send, and which source it sees, under the rules that they
-/// have; what to do where it does not. Whether all is well. Throws Error.
+/// Whether the host answers what this node's pods send, asked from inside a pod of each subnet where that can
+/// be, and which source it sees; what to do where it does not. Whether all is well. Throws Error.
 bool probe_host(const std::filesystem::path& state_dir, const ProbeTarget& target, OutputFormat format,
                 std::ostream& output);
 

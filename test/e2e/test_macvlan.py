@@ -16,6 +16,17 @@ def test_the_lan_is_left_alone(tmp_path, backend, kind):
         lan.close()
 
 
+def test_probe_does_not_ask_where_nothing_passes_this_node(tmp_path, backend):
+    lan = Lan(tmp_path, backend, "macvlan")
+    try:
+        lan.node.do("ADD", "pod-1", lan.netconf())
+        assert lan.node.tool_status("probe", "203.0.113.9", "--state-dir", lan.node.state) == (1, (
+            "192.168.50.30/32 -> 203.0.113.9: not asked (pod pod-1 is on the LAN of an uplink: its packets do not pass this node)\n"
+            "  probe from inside a pod of it, or start one: this node has no address of its own in 192.168.50.30/32\n"), "")
+    finally:
+        lan.close()
+
+
 INTERFACES = [{"name": "cni0"}, {"name": "v-pod-1"}, {"name": "eth0", "sandbox": "/var/run/netns/pod"}]
 OF_THE_POD = {"interface": 2, "address": "10.244.1.5/24"}
 OF_THE_BRIDGE = {"interface": 0, "address": "192.168.50.1/24"}

@@ -12,6 +12,8 @@ WITHOUT_ROUTE = {4: "10.8.8.8", 6: "fd00:8::8"}
 ELSEWHERE = {4: "203.0.113.9", 6: "2001:db8:9::9"}
 WITHOUT_ROUTE_NOR_LIST = "198.18.1.254"  # the far host at its uplink, which knows the node there alone
 SERVED, UNSERVED = 7007, 7008
+NOTE = ("asked from this node, so FORWARD was not crossed: no network namespace of a pod there is known "
+        "(/var/lib/cni/results or /var/lib/cni/cache/results)")
 
 
 @pytest.fixture
@@ -35,6 +37,8 @@ def probe(node, *argv):
     answer = json.loads(output)
     assert answer["host"] == argv[0]
     (made,) = answer["probes"]
+    assert made.pop("askedFrom") == "node"
+    assert made.pop("note") == NOTE
     return status, made
 
 
@@ -107,9 +111,9 @@ def test_an_address_to_translate_to_that_nobody_knows(site):
 
 def test_the_text_and_the_choice_of_a_subnet(site):
     assert site.tool("probe", "10.9.9.9", "--from", "10.244.1.0/24") == (
-        "10.244.1.0/24 -> 10.9.9.9: kept, seen as 10.244.1.1, answered\n")
+        f"10.244.1.0/24 -> 10.9.9.9: kept, seen as 10.244.1.1, answered\n  {NOTE}\n")
     assert site.tool("probe", "203.0.113.9", "--port", "7007") == (
-        "10.244.1.0/24 -> 203.0.113.9 port 7007: masqueraded, seen as 198.18.0.1, answered\n")
+        f"10.244.1.0/24 -> 203.0.113.9 port 7007: masqueraded, seen as 198.18.0.1, answered\n  {NOTE}\n")
 
 
 @pytest.mark.parametrize("argv, status, error", [
@@ -122,10 +126,19 @@ def test_the_text_and_the_choice_of_a_subnet(site):
     (["10.9.9.9", "--from", "10.3.0.0/24"], 1,
      "ip-masq: no recorded network has the pod subnet 10.3.0.0/24\n"
      "  ip-masq show lists them; the first pod's ADD records one\n"),
-    (["10.9.9.9", "--from", "10.77.0.0/16"], 1,
-     "ip-masq: this node has no address in the pod subnet 10.77.0.0/16\n"
-     "  its gateway is not here (yet): probe from inside a pod instead\n"),
 ])
 def test_what_cannot_be_probed(node, argv, status, error):
     node.add(ips=["10.77.0.5/16"])
     assert node.tool_status("probe", *argv, "--state-dir", node.state) == (status, "", error)
+
+
+def test_a_subnet_without_a_gateway_keeps_no_other_from_being_asked(site):
+    site.add("pod-2", name="other", ips=["10.77.0.5/16"])
+    site.add("pod-3", name="lone", ips=["10.78.0.5/32"])
+    unknown = "not asked (no network namespace of a pod there is known (/var/lib/cni/results or /var/lib/cni/cache/results))"
+    assert site.tool_status("probe", "10.9.9.9", "--state-dir", site.state) == (1, (
+        f"10.78.0.5/32 -> 10.9.9.9: {unknown}\n"
+        "  probe from inside a pod of it, or start one: this node has no address of its own in 10.78.0.5/32\n"
+        f"10.244.1.0/24 -> 10.9.9.9: kept, seen as 10.244.1.1, answered\n  {NOTE}\n"
+        f"10.77.0.0/16 -> 10.9.9.9: {unknown}\n"
+        "  probe from inside a pod of it, or start one: this node has no address of its own in 10.77.0.0/16\n"), "")
