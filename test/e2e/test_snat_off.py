@@ -1,7 +1,9 @@
 """scripts/snat-off: docker's and flannel's source NAT off, by what an outside host sees, and what stays as it was."""
 
 import json
+import os
 import shlex
+import struct
 import sys
 
 import pytest
@@ -252,6 +254,11 @@ FOLDERS = ("/etc/systemd/system", VENDOR)
     ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n",
       f"{VENDOR}/flanneld.service.d/50-made.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld -ip-masq\n"},
      {"/etc/systemd/system/flanneld.service.d/zz-snat-off.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld\n"}),
+    ({f"{VENDOR}/kube-flannel.service": "[Service]\nExecStart=/usr/bin/flanneld\n",
+      f"{VENDOR}/kube-.service.d/10-all.conf": "[Service]\nEnvironment=FLANNELD_IP_MASQ=true\n",
+      f"{VENDOR}/service.d/20-all.conf": "[Service]\nEnvironment=FLANNELD_IP_MASQ=1\n"},
+     {"/etc/systemd/system/kube-flannel.service.d/zz-snat-off.conf":
+      "[Service]\nEnvironment=FLANNELD_IP_MASQ=false\nEnvironment=FLANNELD_IP_MASQ=false\n"}),
     # What is not in force stays.
     ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n",
       "/etc/systemd/system/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n"}, {}),
@@ -270,11 +277,12 @@ def test_units_and_drop_ins(flannel_host, before, changed):
     said = snat_off(host, "flannel")
     kept = {path: unit for path, unit in files_under(host, *FOLDERS).items() if "before-snat-off" not in path}
     assert kept == {**before, **changed}
-    assert (RESTART in said, RESTART in dry) == (bool(changed), bool(changed))
+    restart = RESTART.replace("flanneld.service", "kube-flannel.service") if "kube" in str(changed) else RESTART
+    assert (restart in said, restart in dry) == (bool(changed), bool(changed))
     assert "flannel: no file to change" in snat_off(host, "flannel")
     undone = snat_off(host, "flannel", "--undo")
     assert files_under(host, *FOLDERS) == before
-    assert (RESTART in undone) == bool(changed)
+    assert (restart in undone) == bool(changed)
 
 
 def test_a_linked_unit_is_overridden(flannel_host):
@@ -321,6 +329,59 @@ def test_every_other_byte_stays(host):
     snat_off(host, "flannel")
     assert text(host, "/etc/cni/net.d/10-test.conflist") == conflist.replace(
         '1e3\n', '1e3,\n      "delegate": {"ipMasq": false}\n').replace('"ipMasq": true', '"ipMasq": false')
+
+
+def access_list(*entries):
+    """Of linux/posix_acl_xattr.h, as the kernel keeps it: (tag, permissions, user or group)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY_READS = access_list((1, 6, 0xffffffff), (2, 4, 65534), (4, 0, 0xffffffff), (16, 4, 0xffffffff), (32, 0, 0xffffffff))
+
+
+def test_owner_and_attributes_stay(host):
+    """And what the folder gives to new files alone does not come."""
+    folder = host.folder / "docker"
+    folder.mkdir()
+    os.setxattr(folder, "system.posix_acl_default", NOBODY_READS)
+    files = {folder / "daemon.json": {"user.note": b"\xff", "trusted.site": b"x", "security.selinux": b"system_u:object_r:etc_t:s0\0",
+                                      "system.posix_acl_access": NOBODY_READS},
+             folder / "plain.json": {}}
+    for path, attributes in files.items():
+        path.write_text("{}")
+        os.removexattr(path, "system.posix_acl_access")
+        os.chown(path, 12, 34)
+        for name, value in attributes.items():
+            os.setxattr(path, name, value)
+        path.chmod(0o640)
+
+    def attributes_of(path):
+        status = path.stat()
+        return {name: os.getxattr(path, name) for name in os.listxattr(path)}, status.st_uid, status.st_gid, oct(status.st_mode)
+
+    for path in files:
+        before = attributes_of(path)
+        snat_off(host, "docker", "--daemon-json", path)
+        assert attributes_of(path) == attributes_of(path.with_name(path.name + ".before-snat-off")) == before
+        snat_off(host, "docker", "--daemon-json", path, "--undo")
+        assert attributes_of(path) == before and path.read_text() == "{}"
+
+
+def test_links_stay(host):
+    real, link = host.folder / "real.json", host.folder / "daemon.json"
+    link.symlink_to(real)
+    assert refused(host, "docker", "--daemon-json", link) == f"cannot write {link}: it is a link to {real}, which is not there"
+    assert not os.path.lexists(f"{link}.none-before-snat-off")
+    real.write_text("{}")
+    snat_off(host, "docker", "--daemon-json", link)
+    snat_off(host, "docker", "--daemon-json", link, "--undo")
+    assert link.is_symlink() and real.read_text() == "{}"
+    link.unlink()
+    snat_off(host, "docker", "--daemon-json", link)
+    link.rename(real)
+    link.symlink_to(real)
+    assert refused(host, "docker", "--daemon-json", link, "--undo").startswith(f"{link} was changed after snat-off")
+    assert link.is_symlink() and json.loads(real.read_text()) == {"ip-masq": False}
 
 
 def test_a_flag_that_docker_has_already(host):
