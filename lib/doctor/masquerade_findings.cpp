@@ -96,16 +96,17 @@ void find_docker(const Facts& facts, Findings& findings) {
                   texts_of(rules),
                   "hides what runs on docker's networks behind the node's address",
                   {}};
+  const auto is_of_docker0 = [](const ForeignRule& rule) { return rule.out_interface->value == "docker0"; };
   // Networks that users made decide for themselves, as long as they are there.
-  const auto is_of_user = [&node](const ForeignRule& rule) {
-    return rule.out_interface->value != "docker0" && is_there(rule.out_interface->value, node);
+  const auto is_of_user = [&](const ForeignRule& rule) {
+    return !is_of_docker0(rule) && is_there(rule.out_interface->value, node);
   };
   const auto others = select(rules, [&](const auto& rule) { return !is_of_user(rule); });
   const auto& config = node.docker_config;
   const bool is_off = config && config->value("ip-masq", cni::Json()) == false;
   if (is_off && !others.empty()) {
     finding.where.emplace_back("/etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind");
-  } else if (!others.empty()) {
+  } else if (std::ranges::any_of(others, is_of_docker0)) {
     finding.fix.emplace_back(
         "# scripts/snat-off docker (or \"ip-masq\": false in /etc/docker/daemon.json), then restart docker");
   }

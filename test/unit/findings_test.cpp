@@ -127,8 +127,6 @@ TEST_CASE("of docker's networks those that users made are told apart, and bridge
         "docker-masquerade\n"
         "  found: iptables-legacy -t nat -A POSTROUTING -s 10.1.0.0/16 ! -o br-0123456789ab -j MASQUERADE\n"
         "  found: iptables-legacy -t nat -A POSTROUTING -s 10.2.0.0/16 ! -o br-ba9876543210 -j MASQUERADE\n"
-        "  fix: # scripts/snat-off docker (or \"ip-masq\": false in /etc/docker/daemon.json), then restart "
-        "docker\n"
         "  fix: iptables-legacy -t nat -D POSTROUTING -s 10.2.0.0/16 ! -o br-ba9876543210 -j MASQUERADE\n"
         "  fix: # daemon.json does not decide for the network of br-0123456789ab: make it anew with what "
         "docker network inspect 0123456789ab shows, and -o "
