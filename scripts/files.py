@@ -1,6 +1,7 @@
 """Files that scripts edit (read whole, replaced whole, shown as a difference), and what scripts tell."""
 
 import difflib
+import errno
 import os
 import re
 import stat
@@ -9,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 LIMIT = 1 << 20  # bytes; no file that is read here comes near
+ACCESS_LIST = "system.posix_acl_access"
+OF_CONTENT = ("security.ima", "security.evm")  # the kernel's own measure of what a file holds
 
 
 class Trouble(Exception):
@@ -77,21 +80,25 @@ def read(path):
 
 
 def write(path, text, like=None, hide_from_others=False):
-    """The file is the old one or all of the new one at any time; a link stays, and what it leads to is written. Owner and
-    mode stay; those of a new file are like those of the file `like`, or root's with 0644. `hide_from_others`: the mode then
-    lets nobody else read it."""
+    """The file is the old one or all of the new one at any time; a link stays, and what it leads to, which must be there, is
+    written. Owner, mode and extended attributes stay; those of a new file are like those of the file `like`, or root's with
+    0644. `hide_from_others`: the mode then lets nobody else read it."""
     target, temporary = Path(os.path.realpath(path)), None
     try:
+        refuse_link_to_nothing(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        model = next((file.stat() for file in (target, like) if file and file.exists()), None)
-        mode = stat.S_IMODE(model.st_mode) if model else 0o644
+        model = next((file for file in (target, like) if file and file.exists()), None)
+        status = model and model.stat()
+        mode = stat.S_IMODE(status.st_mode) if model else 0o644
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".new-")
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode())
-            if model:
-                os.fchown(handle, model.st_uid, model.st_gid)
-            os.fchmod(handle, mode & ~stat.S_IRWXO if hide_from_others else mode)
             file.flush()
+            if model:
+                os.fchown(handle, status.st_uid, status.st_gid)
+                copy_attributes(model, handle)
+            # Last: the mode's bits are a part of an access control list.
+            os.fchmod(handle, mode & ~stat.S_IRWXO if hide_from_others else mode)
             os.fsync(handle)
         os.replace(temporary, target)
         temporary = None
@@ -101,6 +108,32 @@ def write(path, text, like=None, hide_from_others=False):
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def refuse_link_to_nothing(path):
+    if os.path.islink(path) and not os.path.exists(path):
+        raise Trouble(f"cannot write {path}: it is a link to {os.path.realpath(path)}, which is not there")
+
+
+def copy_attributes(model, handle):
+    """Extended ones: SELinux's label, access control lists, and what users put there; the list that the folder gives new
+    files is not the model's."""
+    wanted, given = attributes_of(model), attributes_of(handle)
+    for name in {ACCESS_LIST} & (given.keys() - wanted.keys()):
+        os.removexattr(handle, name)
+    for name, value in wanted.items():
+        # To set the label anew that SELinux gave it is not allowed everywhere.
+        if name not in OF_CONTENT and given.get(name) != value:
+            os.setxattr(handle, name, value)
+
+
+def attributes_of(file):
+    try:
+        return {name: os.getxattr(file, name) for name in os.listxattr(file)}
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        return {}
 
 
 def synchronise(folder):

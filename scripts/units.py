@@ -28,18 +28,27 @@ def files_of(name):
     if unit and os.path.realpath(unit) == os.devnull:
         return []
     drop_ins = {}
-    for folder in FOLDERS:
-        for path in (folder / f"{name}.d").glob("*.conf"):
-            drop_ins.setdefault(path.name, path)
+    for drop_in_folder in drop_in_folders(name):
+        for folder in FOLDERS:
+            for path in (folder / drop_in_folder).glob("*.conf"):
+                drop_ins.setdefault(path.name, path)
     paths = (unit, *(drop_ins[each] for each in sorted(drop_ins)))
     return [path for path in paths if path and os.path.realpath(path) != os.devnull]
+
+
+def drop_in_folders(name):
+    """Of "kube-flannel.service": its own, that of all "kube-", and that of all services; the first hides what the next one has
+    by the same name."""
+    stem, kind = name.rsplit(".", 1)
+    beginnings = [stem[:found.end()] for found in re.finditer("-", stem) if found.end() < len(stem)]
+    return [f"{each}.d" for each in (name, *(f"{each}.{kind}" for each in reversed(beginnings)), kind)]
 
 
 def settings(text):
     """[(key, value)] of section Service; a line that goes on is one."""
     found, section = [], None
     text = re.sub(r"^[ \t]*[#;].*\n?", "", text, flags=re.MULTILINE)  # also between the lines of one that goes on
-    for line in re.sub(r"\\\n", " ", text).splitlines():
+    for line in re.sub(r"\\\n", " ", text).split("\n"):
         if header := re.fullmatch(r"\s*\[(.*)\]\s*", line):
             section = header[1]
         elif section == "Service" and "=" in line:

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cni/json.hpp"
@@ -69,8 +70,9 @@ struct UsedPorts {
 /// The node beside ip-masq.
 struct Surroundings {
   nat::Foreign foreign;
-  std::set<net::Address> addresses;                       ///< of the node's interfaces
-  std::map<net::Address, std::string> interface_of = {};  ///< where they are
+  std::set<net::Address> addresses;                             ///< of the node's interfaces
+  std::map<net::Address, std::string> interface_of = {};        ///< where they are
+  std::set<std::pair<std::string, net::Prefix>> networks = {};  ///< of these: interface, network
   std::map<net::Family, std::string> way_out = {};  ///< the interface that the default route leads out by
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
   std::set<std::string> pod_interfaces =

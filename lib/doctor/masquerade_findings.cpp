@@ -6,6 +6,8 @@
 #include <iterator>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace ipmasq::doctor {
 
@@ -64,26 +66,59 @@ std::string part_of(const std::string& text, const std::string& start, char end)
   return rest.substr(0, rest.find(end));
 }
 
+bool is_bridge_of_docker(const std::string& interface) {
+  constexpr std::string_view of_network = "br-";
+  constexpr std::size_t id_length = 12;
+  if (interface == "docker0" || interface == "docker_gwbridge") return true;
+  return interface.starts_with(of_network) && interface.size() == of_network.size() + id_length &&
+         interface.find_first_not_of("0123456789abcdef", of_network.size()) == std::string::npos;
+}
+
+bool is_there(const std::string& interface, const Surroundings& node) {
+  return std::ranges::any_of(node.networks, [&](const auto& each) { return each.first == interface; });
+}
+
+// As dockerd writes it, of a network of that bridge; whoever asks for more, or for another, is somebody else.
+bool is_of_docker(const ForeignRule& rule, const Surroundings& node) {
+  if (rule.table != "nat" || rule.chain != "POSTROUTING" || !rule.source || !rule.out_interface) return false;
+  const auto& bridge = rule.out_interface->value;
+  const auto& network = rule.source->value;
+  const bool is_its_network = !is_there(bridge, node) || node.networks.contains({bridge, network});
+  return is_bridge_of_docker(bridge) && is_its_network &&
+         nat::specification(rule) == " -s " + net::to_text(network) + " ! -o " + bridge + " -j MASQUERADE";
+}
+
 void find_docker(const Facts& facts, Findings& findings) {
-  const auto rules = select(facts.node.foreign.rules, [](const ForeignRule& rule) {
-    const bool is_dockers =
-        rule.out_interface && rule.out_interface->inverted &&
-        (rule.out_interface->value.starts_with("docker") || rule.out_interface->value.starts_with("br-"));
-    return rule.translates() && is_dockers && rule.source && !rule.source->inverted;
-  });
+  const auto& node = facts.node;
+  const auto rules = select(node.foreign.rules, [&](const auto& rule) { return is_of_docker(rule, node); });
   if (rules.empty()) return;
   Finding finding{"docker-masquerade",
                   texts_of(rules),
                   "hides what runs on docker's networks behind the node's address",
                   {}};
-  const auto& config = facts.node.docker_config;
-  if (config && config->value("ip-masq", cni::Json()) == false) {
+  const auto is_of_docker0 = [](const ForeignRule& rule) { return rule.out_interface->value == "docker0"; };
+  // Networks that users made decide for themselves, as long as they are there.
+  const auto is_of_user = [&](const ForeignRule& rule) {
+    return !is_of_docker0(rule) && is_there(rule.out_interface->value, node);
+  };
+  const auto others = select(rules, [&](const auto& rule) { return !is_of_user(rule); });
+  const auto& config = node.docker_config;
+  const bool is_off = config && config->value("ip-masq", cni::Json()) == false;
+  if (is_off && !others.empty()) {
     finding.where.emplace_back("/etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind");
-  } else {
+  } else if (std::ranges::any_of(others, is_of_docker0)) {
     finding.fix.emplace_back(
         "# scripts/snat-off docker (or \"ip-masq\": false in /etc/docker/daemon.json), then restart docker");
   }
-  append_deletes(rules, finding.fix);
+  append_deletes(others, finding.fix);
+  for (const auto& rule : select(rules, is_of_user)) {
+    const auto& bridge = rule.out_interface->value;
+    const auto id = bridge.starts_with("br-") ? bridge.substr(3) : bridge;
+    auto line = "# daemon.json does not decide for the network of " + bridge +
+                ": make it anew with what docker network inspect " + id +
+                " shows, and -o com.docker.network.bridge.enable_ip_masquerade=false";
+    if (std::ranges::find(finding.fix, line) == finding.fix.end()) finding.fix.push_back(std::move(line));
+  }
   findings.push_back(finding);
 }
 
@@ -103,8 +138,14 @@ void find_flannel(const Facts& facts, Findings& findings) {
         "flanneld masquerades what pods send out of the cluster network, exempt networks included",
         {}};
     if (says_so) finding.where.push_back("FLANNEL_IPMASQ=true in " + node.subnet_file.string());
-    if (!says_so && !node.processes.contains("flanneld")) {
+    const bool is_in_k3s = std::ranges::any_of(
+        node.processes, [](const std::string& name) { return name == "k3s" || name.starts_with("k3s-"); });
+    if (says_so && is_in_k3s) {
+      finding.fix = {
+          "# k3s has flannel in it, and always lets it masquerade: ip-masq's rules hold against that"};
+    } else if (!says_so && !node.processes.contains("flanneld")) {
       append_chain_removal("FLANNEL-POSTRTG", node.foreign.rules, finding.fix);
+      append_chain_delete("postrtg", select(node.foreign.rules, is_flannels), finding.fix);
     }
     if (finding.fix.empty()) {
       finding.fix = {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "error/error.hpp"
 
@@ -31,18 +32,37 @@ std::optional<net::Address> address_in(const sockaddr* socket_address) {
   return address;
 }
 
+using Addresses = std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)>;
+
+Addresses list_addresses() {
+  ifaddrs* first = nullptr;
+  if (::getifaddrs(&first) != 0) throw_errno("cannot list this node's addresses");
+  return {first, ::freeifaddrs};
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, net::Address>> addresses_by_interface() {
-  ifaddrs* first = nullptr;
-  if (::getifaddrs(&first) != 0) throw_errno("cannot list this node's addresses");
-  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(first, ::freeifaddrs);
+  const auto list = list_addresses();
   std::vector<std::pair<std::string, net::Address>> addresses;
-  for (const auto* each = first; each != nullptr; each = each->ifa_next) {
+  for (const auto* each = list.get(); each != nullptr; each = each->ifa_next) {
     const auto address = address_in(each->ifa_addr);
     if (address) addresses.emplace_back(each->ifa_name, *address);
   }
   return addresses;
+}
+
+std::vector<std::pair<std::string, net::Prefix>> networks_by_interface() {
+  const auto list = list_addresses();
+  std::vector<std::pair<std::string, net::Prefix>> networks;
+  for (const auto* each = list.get(); each != nullptr; each = each->ifa_next) {
+    const auto address = address_in(each->ifa_addr);
+    const auto mask = address_in(each->ifa_netmask);
+    if (!address || !mask) continue;
+    const auto length = net::length_of(std::span(mask->bytes).first(net::bits(mask->family) / 8));
+    networks.emplace_back(each->ifa_name, net::network_of(*address, length));
+  }
+  return networks;
 }
 
 std::vector<net::Address> node_addresses() {

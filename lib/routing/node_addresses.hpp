@@ -15,4 +15,7 @@ std::vector<net::Address> node_addresses();
 /// The same, each after the name of its interface.
 std::vector<std::pair<std::string, net::Address>> addresses_by_interface();
 
+/// The networks that these are of, each after the name of its interface. Throws Error{failed}.
+std::vector<std::pair<std::string, net::Prefix>> networks_by_interface();
+
 }  // namespace ipmasq::routing

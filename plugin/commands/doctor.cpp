@@ -260,6 +260,7 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
       node.addresses.insert(address);
       node.interface_of.emplace(address, interface);
     }
+    for (const auto& each : routing::networks_by_interface()) node.networks.insert(each);
   });
   look(not_looked, [&] {
     node.pod_interfaces = pod_interfaces_of(recorded);

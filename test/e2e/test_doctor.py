@@ -102,6 +102,40 @@ def test_docker(host, daemons, kind):
     assert findings(host) == {}
 
 
+def test_networks_that_users_of_docker_made(host, daemons):
+    """daemon.json does not decide for them; a rule of one that is gone can go."""
+    host.write("/etc/docker/daemon.json", '{"ip-masq": false}')
+    daemons.append(Dockerd(host))
+    network = host.run("docker", "-H", daemons[0].socket, "network", "create", "--subnet", "10.244.0.0/16", "mynet")[:12]
+    rule = f"-s 10.244.0.0/16 ! -o br-{network} -j MASQUERADE"
+    of_others = ["-s 192.168.50.0/24 ! -o br-lan -j MASQUERADE", "-s 10.0.0.0/8 ! -o docker0 -j MASQUERADE",
+                 "-s 172.17.0.0/16 ! -o docker0 -m comment --comment mine -j MASQUERADE"]
+    for each in of_others:
+        host.run("iptables-legacy", "-t", "nat", "-A", "POSTROUTING", *each.split())
+    finding = findings(host)["docker-masquerade"]
+    assert finding["where"] == [f"iptables-legacy -t nat -A POSTROUTING {rule}"]
+    assert finding["fix"] == [f"# daemon.json does not decide for the network of br-{network}: make it anew with what docker network inspect "
+                              f"{network} shows, and -o com.docker.network.bridge.enable_ip_masquerade=false"]
+    host.run("docker", "-H", daemons[0].socket, "network", "rm", "mynet")
+    assert "docker-masquerade" not in findings(host)
+    host.run("iptables-legacy", "-t", "nat", "-A", "POSTROUTING", *rule.split())
+    finding = findings(host)["docker-masquerade"]
+    assert finding["where"] == [f"iptables-legacy -t nat -A POSTROUTING {rule}",
+                                '/etc/docker/daemon.json has "ip-masq": false: the rules were left behind']
+    carry_out(host, finding)
+    assert "docker-masquerade" not in findings(host)
+
+
+def test_flanneld_in_nftables(host):
+    """Left behind by one that was killed."""
+    host.run("nft", "table ip flannel-ipv4 { chain postrtg { type nat hook postrouting priority srcnat; "
+             "ip saddr 10.244.0.0/16 ip daddr != 224.0.0.0/4 counter masquerade; }; }")
+    finding = findings(host)["flannel-masquerade"]
+    assert finding["fix"] == ["nft flush chain ip flannel-ipv4 postrtg && nft delete chain ip flannel-ipv4 postrtg"]
+    carry_out(host, finding)
+    assert findings(host) == {}
+
+
 @pytest.mark.parametrize("kind", ["nft", "legacy"])
 def test_flanneld(host, daemons, kind):
     host.use_iptables(kind)

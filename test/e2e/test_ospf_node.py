@@ -186,6 +186,30 @@ def test_nobody_else_reads_the_keys(node):
     assert node.run("sh", "-c", "ls /etc/frr; cat /etc/frr/daemons").split("\n")[:4] == ["daemons", "frr.conf", "real", "support_bundle_commands.conf"][:3] + ["vtysh.conf"]
 
 
+def test_what_others_wrote_stays(node):
+    """To the byte, also where Python sees the end of a line and FRR none."""
+    before = "!\n!\n! site\x0ctwo\u2028x\n!\ninterface eth1\n description a\x0cb\nexit\n!\n!\nline vty\n!\n"
+    node.write("/etc/frr/frr.conf", before)
+    assert node.ospf_node("--ip-masq", "/nowhere")[0] == 0
+    assert node.run("cat", "/etc/frr/frr.conf", encoding="utf-8").startswith(before)
+    assert node.ospf_node("--undo")[0] == 0
+    assert node.run("cat", "/etc/frr/frr.conf", encoding="utf-8") == before
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_nothing(node):
+    """The addresses of the node's interfaces."""
+    folder = node.folder / "no-ip"
+    folder.mkdir()
+    (folder / "ip").write_text('#!/bin/sh\ncase "$*" in *-d*) echo "Cannot open netlink socket" >&2; exit 1; esac\nexec /usr/sbin/ip "$@"\n')
+    (folder / "ip").chmod(0o755)
+    path = node.env["PATH"]
+    node.env["PATH"] = f"{folder}:{path}"
+    try:
+        assert refused(node) == "cannot look at this node's network: ip -d -4 address show: Cannot open netlink socket"
+    finally:
+        node.env["PATH"] = path
+
+
 def test_alone_without_its_template(node):
     """As a copy of scripts/ alone is."""
     shutil.copytree(ROOT / "scripts", node.folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))

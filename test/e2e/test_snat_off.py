@@ -1,14 +1,18 @@
 """scripts/snat-off: docker's and flannel's source NAT off, by what an outside host sees, and what stays as it was."""
 
 import json
+import os
 import shlex
+import struct
+import subprocess
 import sys
 
 import pytest
-from harness.daemons import Dockerd, Etcd, Flanneld
+from harness.daemons import Dockerd, Etcd, Flanneld, wait_until
 from harness.host import ROOT
+from harness.masquerades import flannel, put
 from harness.network import Outside, Pod, ask
-from harness.node import Namespace
+from harness.node import BINARY, Namespace
 
 CONTAINER, POD_NETWORK = "172.17.0.5", "10.244.0.0/16"
 OUTSIDE = "10.9.9.9"
@@ -87,6 +91,136 @@ def test_docker(site, daemons, kind):
     daemons.append(Dockerd(site))
     assert seen(container.namespace) == Outside.NODE[4]
     container.close()
+
+
+# Of people who keep networks of their own beside docker.
+OTHERS = ["-s 192.168.50.0/24 ! -o br-lan -j MASQUERADE", "-s 192.168.51.0/24 ! -o br-0123456789a -j MASQUERADE",
+          "-s 192.168.52.0/24 ! -o docker1 -j MASQUERADE", "-s 172.17.0.0/16 ! -o docker0 -m comment --comment mine -j MASQUERADE",
+          "-s 172.16.0.0/12 ! -o docker0 -j MASQUERADE", "-s 172.17.0.0/16 -d 10.9.9.9/32 ! -o docker0 -j MASQUERADE"]
+LEFT_BEHIND = "-s 10.99.0.0/16 ! -o br-0123456789ab -j MASQUERADE"
+
+
+@pytest.mark.parametrize("kind", ["nft", "legacy"])
+def test_networks_of_docker_and_bridges_of_others(site, daemons, kind):
+    site.use_iptables(kind)
+    daemons.append(Dockerd(site))
+    site.env["DOCKER_HOST"] = daemons[-1].socket
+    network = site.run("docker", "network", "create", "--subnet", POD_NETWORK, "my net", env=site.env)[:12]
+    for rule in [*OTHERS, LEFT_BEHIND]:
+        site.run("iptables", "-t", "nat", "-A", "POSTROUTING", *rule.split(), env=site.env)
+
+    def postrouting():
+        return [rule.removeprefix("-A POSTROUTING ") for rule in site.run("iptables", "-t", "nat", "-S", "POSTROUTING", env=site.env).splitlines()]
+
+    of_network = f"-s {POD_NETWORK} ! -o br-{network} -j MASQUERADE"
+    of_docker0 = "-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"
+    before = postrouting()
+    assert sorted(before[1:]) == sorted([*OTHERS, LEFT_BEHIND, of_network, of_docker0])
+    left = (f"docker's network my net (br-{network}) masquerades {POD_NETWORK}, and daemon.json does not decide that: make it anew "
+            "(docker network rm 'my net', then docker network create with what docker network inspect 'my net' shows and "
+            "-o com.docker.network.bridge.enable_ip_masquerade=false)")
+    assert refused(site, "docker").splitlines()[0] == left
+    assert postrouting() == [rule for rule in before if rule not in (of_docker0, LEFT_BEHIND)]
+    finding = doctors(site)["docker-masquerade"]
+    assert len(finding["where"]) == 1 and finding["where"][0].endswith(of_network)
+    assert finding["fix"] == [f"# daemon.json does not decide for the network of br-{network}: make it anew with what docker network inspect "
+                              f"{network} shows, and -o com.docker.network.bridge.enable_ip_masquerade=false"]
+
+    # As it says.
+    site.run("docker", "network", "rm", "my net", env=site.env)
+    site.run("docker", "network", "create", "--subnet", POD_NETWORK, "-o", "com.docker.network.bridge.enable_ip_masquerade=false", "my net", env=site.env)
+    daemons.pop().end()
+    daemons.append(Dockerd(site))
+    assert snat_off(site, "docker") == "docker: no file to change\n"
+    assert sorted(postrouting()[1:]) == sorted(OTHERS)
+    assert "docker-masquerade" not in doctors(site)
+
+
+def doctors(host):
+    """What doctor finds, by name."""
+    found = host.run("sh", "-c", f"{BINARY} doctor -o json; true", env=host.env)
+    return {each["name"]: each for each in json.loads(found)["findings"]}
+
+
+FLANNELS_TABLES = """table ip flannel-ipv4 {
+	chain postrtg {
+		type nat hook postrouting priority srcnat; policy accept;
+		meta mark 0x4000 return
+		ip saddr 10.244.0.0/16 ip daddr != 224.0.0.0/4 masquerade fully-random
+	}
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		ip saddr 10.244.0.0/16 accept
+	}
+}
+table ip6 flannel-ipv6 {
+	chain postrtg {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip6 saddr fd00:10:244::/48 ip6 daddr != ff00::/8 masquerade fully-random
+	}
+}
+table ip mine {
+	chain postrtg {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr 192.168.50.0/24 masquerade
+	}
+}
+"""
+
+
+@pytest.mark.parametrize("says_so", [False, True])
+def test_nftables_chains_of_a_flanneld_that_was_killed(flannel_host, says_so):
+    host = flannel_host
+    host.write("/run/flannel/subnet.env", f"FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_IPMASQ={str(says_so).lower()}\n")
+    host.run("nft", "-f", "-", input=FLANNELS_TABLES)
+    removals = [f"nft flush chain {place} postrtg && nft delete chain {place} postrtg" for place in ("ip flannel-ipv4", "ip6 flannel-ipv6")]
+    fix = doctors(host)["flannel-masquerade"]["fix"]
+    assert fix[0].startswith("# scripts/snat-off flannel") if says_so else fix == removals
+    said = snat_off(host, "flannel", "--dry-run")
+    assert "would run: nft 'flush chain ip flannel-ipv4 postrtg; delete chain ip flannel-ipv4 postrtg'\n" in said
+    assert host.run("nft", "list", "ruleset").count("postrtg") == 3
+    said = snat_off(host, "flannel")
+    assert ("still says FLANNEL_IPMASQ=true" in said) == says_so
+    ruleset = host.run("nft", "list", "ruleset")
+    assert "ip saddr 10.244.0.0/16 accept" in ruleset and "ip saddr 192.168.50.0/24 masquerade" in ruleset and ruleset.count("postrtg") == 1
+    if says_so:
+        host.run("rm", "/run/flannel/subnet.env")
+    assert "flannel-masquerade" not in doctors(host)
+
+
+def test_without_nft_it_is_not_known(flannel_host, tmp_path):
+    for program in ("iptables-nft", "ip6tables-nft"):
+        (tmp_path / program).symlink_to(f"/usr/sbin/{program}")
+    with pytest.raises(AssertionError) as failure:
+        flannel_host.run("env", f"PATH={tmp_path}", sys.executable, ROOT / "scripts/snat-off", "flannel")
+    assert ("snat-off: there is no nft, which shows whether flanneld left rules in tables flannel-ipv4 and flannel-ipv6: "
+            "apt install nftables, then run this again\n") in str(failure.value)
+
+
+@pytest.fixture
+def program(host):
+    """Starts one that does nothing, under that name."""
+    started = []
+
+    def start(*argv):
+        started.append(subprocess.Popen(host.inside("bash", "-c", 'exec -a "$0" sleep infinity', *argv)))
+        wait_until(lambda: host.run("cat", f"/proc/{started[-1].pid}/cmdline").startswith(argv[0]), started[-1], argv[0])
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_flannel_in_k3s_stays(flannel_host, program):
+    flannel_host.write("/run/flannel/subnet.env", "FLANNEL_IPMASQ=true\n")
+    put(flannel_host, flannel, places=["iptables-legacy"])
+    before = flannel_host.save()
+    program("/usr/local/bin/k3s agent")
+    assert refused(flannel_host, "flannel").splitlines()[0] == (
+        "k3s has flannel in it, and always lets it masquerade (FLANNEL_IPMASQ=true in /run/flannel/subnet.env): its rules stay, and those of "
+        "ip-masq hold against them")
+    assert flannel_host.save() == before
 
 
 def test_docker_without_a_file_of_its_own(host):
@@ -252,6 +386,11 @@ FOLDERS = ("/etc/systemd/system", VENDOR)
     ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n",
       f"{VENDOR}/flanneld.service.d/50-made.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld -ip-masq\n"},
      {"/etc/systemd/system/flanneld.service.d/zz-snat-off.conf": "[Service]\nExecStart=\nExecStart=/usr/bin/flanneld\n"}),
+    ({f"{VENDOR}/kube-flannel.service": "[Service]\nExecStart=/usr/bin/flanneld\n",
+      f"{VENDOR}/kube-.service.d/10-all.conf": "[Service]\nEnvironment=FLANNELD_IP_MASQ=true\n",
+      f"{VENDOR}/service.d/20-all.conf": "[Service]\nEnvironment=FLANNELD_IP_MASQ=1\n"},
+     {"/etc/systemd/system/kube-flannel.service.d/zz-snat-off.conf":
+      "[Service]\nEnvironment=FLANNELD_IP_MASQ=false\nEnvironment=FLANNELD_IP_MASQ=false\n"}),
     # What is not in force stays.
     ({f"{VENDOR}/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld --ip-masq\n",
       "/etc/systemd/system/flanneld.service": "[Service]\nExecStart=/usr/bin/flanneld\n"}, {}),
@@ -270,11 +409,12 @@ def test_units_and_drop_ins(flannel_host, before, changed):
     said = snat_off(host, "flannel")
     kept = {path: unit for path, unit in files_under(host, *FOLDERS).items() if "before-snat-off" not in path}
     assert kept == {**before, **changed}
-    assert (RESTART in said, RESTART in dry) == (bool(changed), bool(changed))
+    restart = RESTART.replace("flanneld.service", "kube-flannel.service") if "kube" in str(changed) else RESTART
+    assert (restart in said, restart in dry) == (bool(changed), bool(changed))
     assert "flannel: no file to change" in snat_off(host, "flannel")
     undone = snat_off(host, "flannel", "--undo")
     assert files_under(host, *FOLDERS) == before
-    assert (RESTART in undone) == bool(changed)
+    assert (restart in undone) == bool(changed)
 
 
 def test_a_linked_unit_is_overridden(flannel_host):
@@ -323,6 +463,59 @@ def test_every_other_byte_stays(host):
         '1e3\n', '1e3,\n      "delegate": {"ipMasq": false}\n').replace('"ipMasq": true', '"ipMasq": false')
 
 
+def access_list(*entries):
+    """Of linux/posix_acl_xattr.h, as the kernel keeps it: (tag, permissions, user or group)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY_READS = access_list((1, 6, 0xffffffff), (2, 4, 65534), (4, 0, 0xffffffff), (16, 4, 0xffffffff), (32, 0, 0xffffffff))
+
+
+def test_owner_and_attributes_stay(host):
+    """And what the folder gives to new files alone does not come."""
+    folder = host.folder / "docker"
+    folder.mkdir()
+    os.setxattr(folder, "system.posix_acl_default", NOBODY_READS)
+    files = {folder / "daemon.json": {"user.note": b"\xff", "trusted.site": b"x", "security.selinux": b"system_u:object_r:etc_t:s0\0",
+                                      "system.posix_acl_access": NOBODY_READS},
+             folder / "plain.json": {}}
+    for path, attributes in files.items():
+        path.write_text("{}")
+        os.removexattr(path, "system.posix_acl_access")
+        os.chown(path, 12, 34)
+        for name, value in attributes.items():
+            os.setxattr(path, name, value)
+        path.chmod(0o640)
+
+    def attributes_of(path):
+        status = path.stat()
+        return {name: os.getxattr(path, name) for name in os.listxattr(path)}, status.st_uid, status.st_gid, oct(status.st_mode)
+
+    for path in files:
+        before = attributes_of(path)
+        snat_off(host, "docker", "--daemon-json", path)
+        assert attributes_of(path) == attributes_of(path.with_name(path.name + ".before-snat-off")) == before
+        snat_off(host, "docker", "--daemon-json", path, "--undo")
+        assert attributes_of(path) == before and path.read_text() == "{}"
+
+
+def test_links_stay(host):
+    real, link = host.folder / "real.json", host.folder / "daemon.json"
+    link.symlink_to(real)
+    assert refused(host, "docker", "--daemon-json", link) == f"cannot write {link}: it is a link to {real}, which is not there"
+    assert not os.path.lexists(f"{link}.none-before-snat-off")
+    real.write_text("{}")
+    snat_off(host, "docker", "--daemon-json", link)
+    snat_off(host, "docker", "--daemon-json", link, "--undo")
+    assert link.is_symlink() and real.read_text() == "{}"
+    link.unlink()
+    snat_off(host, "docker", "--daemon-json", link)
+    link.rename(real)
+    link.symlink_to(real)
+    assert refused(host, "docker", "--daemon-json", link, "--undo").startswith(f"{link} was changed after snat-off")
+    assert link.is_symlink() and json.loads(real.read_text()) == {"ip-masq": False}
+
+
 def test_a_flag_that_docker_has_already(host):
     host.run("mount", "-t", "tmpfs", "private", VENDOR)
     host.write(f"{VENDOR}/docker.service", "[Service]\nExecStart=/usr/bin/dockerd --ip-masq=F\n")
@@ -331,6 +524,9 @@ def test_a_flag_that_docker_has_already(host):
                     "docker: no file to change\n")
     host.write(f"{VENDOR}/docker.service", "[Service]\nExecStart=/usr/bin/dockerd --ip-masq\n")
     assert refused(host, "docker").startswith(f"{VENDOR}/docker.service gives docker --ip-masq (mk-docker-opts.sh writes such)")
+    host.write(f"{VENDOR}/docker.service", "[Service]\nExecStart=/usr/bin/dockerd --config-file=/etc/docker/its.json\n")
+    assert refused(host, "docker") == (f"{VENDOR}/docker.service gives docker --config-file=/etc/docker/its.json, so that it does not read "
+                                       "/etc/docker/daemon.json: run this with --daemon-json /etc/docker/its.json, nothing was changed")
     assert host.run("ls", "-A", "/etc/docker") == ""
 
 

@@ -100,6 +100,49 @@ TEST_CASE("docker's rule is named with what switches it off, and without where i
             remove);
 }
 
+TEST_CASE("of docker's networks those that users made are told apart, and bridges of others are left alone") {
+  const auto behind = [](const char* network, const char* bridge) {
+    auto rule = masquerade(network);
+    rule.out_interface = {bridge, true};
+    return rule;
+  };
+  Facts facts;
+  auto with_comment = behind("172.17.0.0/16", "docker0");
+  with_comment.comment = "mine";
+  auto elsewhere = behind("172.17.0.0/16", "docker0");
+  elsewhere.chain = "MINE";
+  facts.node.foreign.rules = {behind("192.168.50.0/24", "br-lan"),
+                              behind("192.168.50.0/24", "br-0123456789aB"),
+                              behind("192.168.50.0/24", "br-0123456789a"),
+                              behind("192.168.50.0/24", "docker1"),
+                              behind("172.16.0.0/12", "docker0"),
+                              with_comment,
+                              elsewhere};
+  facts.node.networks = {{"docker0", test::prefix("172.17.0.0/16")},
+                         {"br-0123456789ab", test::prefix("10.1.0.0/16")}};
+  CHECK(text(facts).empty());
+  facts.node.foreign.rules = {behind("10.1.0.0/16", "br-0123456789ab"),
+                              behind("10.2.0.0/16", "br-ba9876543210")};
+  CHECK(text(facts) ==
+        "docker-masquerade\n"
+        "  found: iptables-legacy -t nat -A POSTROUTING -s 10.1.0.0/16 ! -o br-0123456789ab -j MASQUERADE\n"
+        "  found: iptables-legacy -t nat -A POSTROUTING -s 10.2.0.0/16 ! -o br-ba9876543210 -j MASQUERADE\n"
+        "  fix: iptables-legacy -t nat -D POSTROUTING -s 10.2.0.0/16 ! -o br-ba9876543210 -j MASQUERADE\n"
+        "  fix: # daemon.json does not decide for the network of br-0123456789ab: make it anew with what "
+        "docker network inspect 0123456789ab shows, and -o "
+        "com.docker.network.bridge.enable_ip_masquerade=false\n");
+}
+
+TEST_CASE("flannel in k3s cannot be switched off, and is not said to be") {
+  Facts facts;
+  facts.node.subnet_file = "/run/flannel/subnet.env";
+  facts.node.flannel_masquerades = true;
+  facts.node.processes = {"k3s-agent"};
+  CHECK(text(facts) ==
+        "flannel-masquerade\n  found: FLANNEL_IPMASQ=true in /run/flannel/subnet.env\n"
+        "  fix: # k3s has flannel in it, and always lets it masquerade: ip-masq's rules hold against that\n");
+}
+
 TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
   Facts facts;
   facts.node.subnet_file = "/run/flannel/subnet.env";
