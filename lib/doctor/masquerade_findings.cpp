@@ -190,9 +190,10 @@ std::string network_of(const ForeignRule& rule) {
 }
 
 void find_bridge(const Facts& facts, Findings& findings) {
+  // A cache that tells of nobody is none, and no proof of anybody's end.
   const auto is_alive = [&facts](const std::string& container) {
     const auto part = "-" + container + "-";
-    return facts.ours.containers.contains(container) ||
+    return facts.node.cached_results.empty() || facts.ours.containers.contains(container) ||
            std::ranges::any_of(facts.node.cached_results, [&part](const std::string& name) {
              return name.find(part) != std::string::npos;
            });

@@ -91,7 +91,8 @@ void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& 
 void adopt_after_install(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
                          std::ostream& output) {
   auto pass = run(state_dir, conf_dir, DryRun::no);
-  pass.elsewhere.clear();  // their own ADDs adopt there
+  pass.elsewhere.clear();    // their own ADDs adopt there
+  pass.passed_over.clear();  // install has told of them
   print(pass, "adopted ", output);
   throw_what_is_left(pass);
 }

@@ -201,9 +201,14 @@ def test_the_plugins_own_rules(host, pod, plugin, kind, backend):
     assert found["bridge-masquerade"]["fix"] == [
         '# set "ipMasq": false in the conflist of network plain; rules of running pods go with them']
 
-    # The pod goes, and nobody calls DEL.
+    # A cache that was lost tells of nobody's end.
+    host.run("mv", "/var/lib/cni/results", "/var/lib/cni/moved")
+    assert findings(host) == found
+    host.run("mv", "/var/lib/cni/moved", "/var/lib/cni/results")
+
+    # The pod goes, and nobody calls DEL; the runtime has others.
     pod.close()
-    host.run("sh", "-c", "rm -r /var/lib/cni/results/*")
+    host.run("sh", "-c", "rm -r /var/lib/cni/results/*; echo '{}' >/var/lib/cni/results/other-abc-eth0")
     found = findings(host)
     assert list(found) == ["bridge-masquerade-leftover"]
     assert found["bridge-masquerade-leftover"]["where"] == places
