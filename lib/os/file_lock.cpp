@@ -84,7 +84,7 @@ bool is_told_to_end() {
 }  // namespace
 
 FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout)
-    : file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR)) {
+    : file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR)) {
   if (!file_.is_open() && errno == EISDIR)
     file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!file_.is_open()) throw_errno("cannot open the lock " + path.string());
