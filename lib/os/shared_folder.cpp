@@ -215,13 +215,12 @@ bool write_shared(const fs::path& path, std::string_view text, const Before& bef
 }
 
 bool copy_program_shared(const fs::path& from, const fs::path& path, const Judge& may_go) {
-  const auto target = behind_links(path);
   constexpr mode_t everybody_runs = 0755;
   return replace(
-      target, {{}, ::geteuid(), ::getegid(), everybody_runs},
+      path, {{}, ::geteuid(), ::getegid(), everybody_runs},
       [&](const FileDescriptor& file) { write_bytes_of(from, file, path); },
-      is_there(target) ? [&may_go](const fs::path& found) { return !is_written_to(found) && may_go(found); }
-                       : Judge());
+      is_there(path) ? [&may_go](const fs::path& found) { return !is_written_to(found) && may_go(found); }
+                     : Judge());
 }
 
 bool rename_shared(const fs::path& from, const fs::path& to, const std::string& text, const Before& before) {

@@ -40,8 +40,8 @@ using Before = std::optional<std::string>;
 [[nodiscard]] bool write_shared(const std::filesystem::path& path, std::string_view text,
                                 const Before& before, const std::filesystem::path& like);
 
-/// The same with the bytes of another file, of any size, and mode 0755. `may_go`: asked of the file that is
-/// replaced, under whatever name.
+/// The same with the bytes of another file, of any size, and mode 0755; where `path` is a link, the link is
+/// replaced. `may_go`: asked of the file that is replaced, under whatever name.
 [[nodiscard]] bool copy_program_shared(const std::filesystem::path& from, const std::filesystem::path& path,
                                        const std::function<bool(const std::filesystem::path&)>& may_go);
 

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "conflist/conflist.hpp"
 #include "error/error.hpp"
 #include "error/first_lines.hpp"
 #include "http/server.hpp"
@@ -280,7 +281,8 @@ class Agent {
 
   void follow_more_files() {
     files_.insert(store_.folder() / "lock");
-    if (duties_.chores.keep_installed) files_.insert(duties_.chores.keep_installed->conf_dir / "conflists");
+    if (const auto& kept = duties_.chores.keep_installed)
+      files_.insert({kept->conf_dir / "conflists", kept->bin_dir / conflist::our_type});
     if (!duties_.chores.config_copy) return;
     files_.insert(duties_.chores.config_copy->from.begin(), duties_.chores.config_copy->from.end());
     files_.insert(duties_.chores.config_copy->to);

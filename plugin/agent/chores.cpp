@@ -90,7 +90,7 @@ void Chores::Shared::adopt(ChoresDone& result) {
     }
     result.changes.insert(result.changes.end(), pass.changes.begin(), pass.changes.end());
     result.kernel_changes = pass.changes.size();
-    for (const auto& warning : pass.warnings) result.warnings.insert("warning: not adopted: " + warning);
+    for (const auto& warning : pass.warnings) result.troubles.insert("not adopted: " + warning);
     for (const auto& problem : pass.problems) result.troubles.insert("cannot adopt: " + problem);
   } catch (const std::exception& error) {
     result.troubles.insert(std::string("cannot adopt: ") + error.what());

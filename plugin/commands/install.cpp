@@ -114,19 +114,40 @@ constexpr auto rest = std::chrono::milliseconds(50);
               "\"fuser -v " + path.string() + "\" names who has it open");
 }
 
+// Of somebody else what has our name is kept beside it, a link as the link.
+void keep_others(const fs::path& path, const fs::path& kept, Doing doing, std::ostream& output) {
+  const auto told = "kept " + path.string() + ", which is not ip-masq's, as " + kept.string();
+  if (doing == Doing::pretend) return tell(told, doing, output);
+  if (os::link_shared(path, kept)) return tell(told, doing, output);
+  if (os::have_the_same_bytes(path, kept)) return;
+  throw Error(Kind::wrong_config,
+              path.string() + " is not ip-masq's, and there is a " + kept.string() + " already",
+              "move one of them away");
+}
+
 void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::ostream& output) {
   const fs::path self = "/proc/self/exe";
   const auto path = bin_dir / conflist::our_type;
+  const fs::path kept = path.string() + ".before-ip-masq";
+  const auto may_go = [&kept](const fs::path& found) {
+    return program_version(found) ? why_it_stays(found).empty()
+                                  : os::is_there(kept) && os::have_the_same_bytes(found, kept);
+  };
   for (int tries = 0; tries < most_tries; ++tries) {
+    auto place = path;
     if (os::is_there(path)) {
       if (auto why = why_it_stays(path); !why.empty()) return notes.push_back(std::move(why));
       if (os::have_the_same_bytes(self, path)) return doing == Doing::act ? os::tidy_up(bin_dir) : void();
+      if (program_version(path)) {
+        place = fs::canonical(path);
+      } else {
+        keep_others(path, kept, doing, output);
+      }
     }
     if (doing == Doing::pretend) return tell("put " + path.string(), doing, output);
     os::make_folder(bin_dir, 0755);
     const os::SharedFolder held(bin_dir);
-    const auto may_go = [](const fs::path& found) { return why_it_stays(found).empty(); };
-    if (os::copy_program_shared(self, path, may_go)) return tell("put " + path.string(), doing, output);
+    if (os::copy_program_shared(self, place, may_go)) return tell("put " + path.string(), doing, output);
     std::this_thread::sleep_for(rest);
   }
   throw_busy(path);

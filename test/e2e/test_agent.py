@@ -421,7 +421,10 @@ def test_the_entry_is_kept_installed(node, daemons):
     new.write_text(flannels)
     new.rename(conflist)  # as flannel's own init container does
     daemons[0].until(is_installed)
-    assert (node.folder / "bin/ip-masq").read_bytes() == BINARY.read_bytes()
+    program = node.folder / "bin/ip-masq"
+    assert program.read_bytes() == BINARY.read_bytes()
+    program.unlink()  # as an update of the other plugins does
+    daemons[0].until(lambda: program.exists() and program.read_bytes() == BINARY.read_bytes())
 
 
 def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
