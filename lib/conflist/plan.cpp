@@ -47,6 +47,14 @@ class Folder {
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
 
+  // So that nothing is lost that somebody writes meanwhile.
+  void tell_what_was_read(Plan& plan) const {
+    for (auto& step : plan.steps) {
+      step.before = readable_text(step.name);
+      step.other_before = readable_text(step.other);
+    }
+  }
+
   // nullopt where there is none. Throws Error where there is one that could not be read.
   std::optional<std::string> text(std::string_view name) const {
     const auto* const file = find(name);
@@ -57,6 +65,12 @@ class Folder {
   }
 
  private:
+  std::optional<std::string> readable_text(std::string_view name) const {
+    const auto* const file = find(name);
+    const bool is_readable = file != nullptr && !file->is_folder && file->trouble.empty();
+    return is_readable ? std::optional(file->text) : std::nullopt;
+  }
+
   const File* find(std::string_view name) const {
     const auto found = std::ranges::find(files_, name, &File::name);
     return found == files_.end() ? nullptr : std::to_address(found);
@@ -314,6 +328,7 @@ std::optional<Plan> plan_install(const std::string& path, const std::vector<File
   Plan plan;
   target->is_single ? install_into_single(folder, *target, plan) : install_into_list(folder, *target, plan);
   note_what_comes_before(folder, networks, *target, plan);
+  folder.tell_what_was_read(plan);
   return plan;
 }
 
@@ -349,6 +364,7 @@ Plan plan_uninstall(const std::string& path, const std::vector<File>& files) {
   for (const auto& file : files) {
     if (is_beside(file.name) && !is_touched(file.name)) tidy_beside(folder, file, networks, plan);
   }
+  folder.tell_what_was_read(plan);
   return plan;
 }
 

@@ -30,6 +30,9 @@ struct Step {
   std::string told =
       {};  ///< "put the entry into /etc/cni/net.d/10-flannel.conflist"; empty: not worth a word
   bool may_fail = false;  ///< nothing of what follows needs it
+  /// What was read under `name`, and under `other`; nullopt: nothing was there, or nobody can read it.
+  std::optional<std::string> before = {};
+  std::optional<std::string> other_before = {};
 };
 
 struct Plan {

@@ -14,11 +14,22 @@ namespace ipmasq::os {
 
 namespace {
 
-// Closed where the file does not exist.
+mode_t mode_of(const FileDescriptor& file, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(file.number(), &status) != 0) throw_errno("cannot look at " + path.string());
+  return status.st_mode;
+}
+
+[[noreturn]] void throw_no_regular_file(const std::filesystem::path& path) {
+  throw Error(Kind::failed, path.string() + " is no regular file", "nothing of ip-masq's: remove it");
+}
+
+// Closed where the file does not exist. Does not wait for who may write into a FIFO.
 FileDescriptor open_to_read(const std::filesystem::path& path, int more_flags) {
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | more_flags));
-  if (!file.is_open() && errno != ENOENT && errno != ENOTDIR) throw_errno("cannot open " + path.string());
-  return file;
+  if (file.is_open() || errno == ENOENT || errno == ENOTDIR) return file;
+  if (errno == ENXIO) throw_no_regular_file(path);  // a socket
+  throw_errno("cannot open " + path.string());
 }
 
 std::string read_all(const FileDescriptor& file, const std::filesystem::path& path) {
@@ -75,9 +86,9 @@ bool give_name(const FileDescriptor& file, const std::filesystem::path& path) {
 
 }  // namespace
 
-Blocks::Blocks(const std::filesystem::path& path)
-    : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+Blocks::Blocks(const std::filesystem::path& path) : path_(path), file_(open_to_read(path, 0)) {
   if (!file_.is_open()) throw_errno("cannot open " + path.string());
+  if (!S_ISREG(mode_of(file_, path))) throw_no_regular_file(path);
 }
 
 std::string_view Blocks::next() {
@@ -107,7 +118,9 @@ FileDescriptor::~FileDescriptor() {
 
 std::optional<std::string> read_file(const std::filesystem::path& path) {
   const auto file = open_to_read(path, 0);
-  return file.is_open() ? std::optional(read_all(file, path)) : std::nullopt;
+  if (!file.is_open()) return std::nullopt;
+  if (S_ISFIFO(mode_of(file, path))) throw_no_regular_file(path);  // it would say nothing now, or wait
+  return read_all(file, path);
 }
 
 std::optional<std::string> read_trusted_file(const std::filesystem::path& path) {

@@ -39,8 +39,8 @@ bool is_there(const std::filesystem::path& path);
 /// Bytes of a file that is read whole; what is longer is nobody's text.
 inline constexpr std::size_t largest_file = std::size_t{1} << 20U;
 
-/// All of a file; nullopt where it does not exist. Throws Error: failed, wrong_text for one over
-/// largest_file.
+/// All of a file; nullopt where it does not exist. Throws Error: failed, also for a FIFO or a socket, which
+/// nobody waits for; wrong_text for one over largest_file.
 std::optional<std::string> read_file(const std::filesystem::path& path);
 
 /// The same of a file that nobody else can have a hand in: throws Error{failed} for a link, for what is no
@@ -64,7 +64,7 @@ void put_file(const std::filesystem::path& path, std::string_view text,
 /// Whether a file can be made in a folder and filled. Leaves none. Throws Error{failed} where it cannot.
 void check_writable(const std::filesystem::path& folder);
 
-/// A file of any size, block by block. Throws Error{failed}.
+/// A regular file of any size, block by block. Throws Error{failed}, also for what is none.
 class Blocks {
  public:
   explicit Blocks(const std::filesystem::path& path);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <mutex>
 
 #include "error/error.hpp"
 
@@ -22,15 +23,36 @@ using Clock = std::chrono::steady_clock;
 // Beyond any wait that makes sense, and what a point of time still holds.
 constexpr auto longest_wait = std::chrono::hours(24);
 
+// What SIGALRM does belongs to the process: nothing as long as any thread waits.
+class AlarmAction {
+ public:
+  AlarmAction() {
+    const std::lock_guard guard(mutex);
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    if (users++ == 0) ::sigaction(SIGALRM, &action, &previous);
+  }
+  ~AlarmAction() {
+    const std::lock_guard guard(mutex);
+    if (--users == 0) ::sigaction(SIGALRM, &previous, nullptr);
+  }
+  AlarmAction(const AlarmAction&) = delete;
+  AlarmAction& operator=(const AlarmAction&) = delete;
+  AlarmAction(AlarmAction&&) = delete;
+  AlarmAction& operator=(AlarmAction&&) = delete;
+
+ private:
+  inline static std::mutex mutex;
+  inline static int users = 0;
+  inline static struct sigaction previous {};
+};
+
 // Interrupts this thread's blocking system calls every few milliseconds, whatever signals it blocked, so that
 // a blocking flock(2), which is fair and wakes at once, can be given up. A single alarm could fire just
 // before the call and be lost.
 class Ticks {
  public:
   Ticks() {
-    struct sigaction action {};
-    action.sa_handler = [](int) {};
-    ::sigaction(SIGALRM, &action, &previous_action_);
     sigset_t alarm;
     ::sigemptyset(&alarm);
     ::sigaddset(&alarm, SIGALRM);
@@ -64,13 +86,10 @@ class Ticks {
     return true;
   }
 
-  void put_back() const {
-    ::pthread_sigmask(SIG_SETMASK, &previous_mask_, nullptr);
-    ::sigaction(SIGALRM, &previous_action_, nullptr);
-  }
+  void put_back() const { ::pthread_sigmask(SIG_SETMASK, &previous_mask_, nullptr); }
 
+  AlarmAction action_;
   timer_t timer_{};
-  struct sigaction previous_action_ {};
   sigset_t previous_mask_{};
 };
 
@@ -84,7 +103,7 @@ bool is_told_to_end() {
 }  // namespace
 
 FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout)
-    : file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR)) {
+    : file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR)) {
   if (!file_.is_open() && errno == EISDIR)
     file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!file_.is_open()) throw_errno("cannot open the lock " + path.string());

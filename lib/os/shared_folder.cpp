@@ -6,14 +6,18 @@
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstdio>
 #include <functional>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "error/error.hpp"
 #include "os/file.hpp"
+#include "os/file_attributes.hpp"
 
 namespace ipmasq::os {
 
@@ -60,49 +64,124 @@ fs::path behind_links(const fs::path& path) {
   return target;
 }
 
-struct Owner {
-  uid_t user;
-  gid_t group;
-  mode_t mode;
-};
-
-std::optional<Owner> owner_of(const fs::path& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0) return Owner{status.st_uid, status.st_gid, status.st_mode & 07777U};
-  if (errno != ENOENT) throw_errno("cannot look at " + path.string());
-  return std::nullopt;
+fs::path aside_in(const fs::path& folder) {
+  return folder / (std::string(unfinished_here) + std::to_string(::getpid()));
 }
 
-void give(const FileDescriptor& file, const Owner& owner, const fs::path& path) {
-  if (owner.user != ::geteuid() || owner.group != ::getegid()) {
-    if (::fchown(file.number(), owner.user, owner.group) != 0)
-      throw_errno("cannot set the owner of " + path.string());
+// renameat2(2); false where there is no such way here.
+bool can_rename(const fs::path& from, const fs::path& to, unsigned flags, int& error) {
+  error = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0 ? 0 : errno;
+  return error != EINVAL && error != ENOSYS && error != ENOTSUP;
+}
+
+// False where something has the name.
+bool rename_where_free(const fs::path& from, const fs::path& to) {
+  int error = 0;
+  if (!can_rename(from, to, RENAME_NOREPLACE, error)) {
+    if (is_there(to)) return false;
+    error = ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno;
   }
-  if (::fchmod(file.number(), owner.mode) != 0) throw_errno("cannot set the mode of " + path.string());
+  if (error == 0 || error == EEXIST) return error == 0;
+  errno = error;
+  throw_about("cannot rename " + from.string() + " to", to);
 }
 
-void replace(const fs::path& path, const Owner& owner,
-             const std::function<void(const FileDescriptor&)>& write) {
-  const auto folder = folder_of(path);
-  const auto temporary = folder / (std::string(unfinished_here) + std::to_string(::getpid()));
-  constexpr auto how = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  const FileDescriptor file(::open(temporary.c_str(), how, S_IRUSR | S_IWUSR));
-  if (!file.is_open()) throw_errno("cannot create " + temporary.string());
+// Whether somebody has the file open to write into it, as far as the file system tells (fcntl(2),
+// F_SETLEASE).
+bool is_written_to(const fs::path& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  ::fcntl(file.number(), F_SETSIG, SIGURG);  // nothing by default, should somebody open it just now
+  if (::fcntl(file.number(), F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
+  ::fcntl(file.number(), F_SETLEASE, F_UNLCK);
+  return false;
+}
+
+using Judge = std::function<bool(const fs::path&)>;
+
+// The text that was planned for, and nobody is about to change it.
+bool says(const fs::path& path, const std::string& text) {
+  return !is_written_to(path) && read_file(path) == text;
+}
+
+std::pair<dev_t, ino_t> identity_of(const fs::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) throw_errno("cannot look at " + path.string());
+  return {status.st_dev, status.st_ino};
+}
+
+// `aside` goes back to `path`, where `ours` stands; or what somebody has put there since stays.
+void put_back(const fs::path& aside, const fs::path& path, std::pair<dev_t, ino_t> ours) {
+  for (;;) {
+    const auto theirs = identity_of(aside);
+    int error = 0;
+    if (!can_rename(aside, path, RENAME_EXCHANGE, error) || (error != 0 && error != ENOENT))
+      error = ::rename(aside.c_str(), path.c_str()) == 0 ? ENOENT : errno;
+    if (error == ENOENT) return remove_file(aside);
+    if (error != 0) {
+      errno = error;
+      throw_about("cannot put " + aside.string() + " back to", path);
+    }
+    if (identity_of(aside) == ours) return remove_file(aside);
+    ours = theirs;
+  }
+}
+
+// Puts `aside` in the place of `path` where `may_go` says so of what stands there; false where it stays.
+bool take_place(const fs::path& aside, const fs::path& path, const Judge& may_go) {
+  const auto ours = identity_of(aside);
+  int error = 0;
+  if (!can_rename(aside, path, RENAME_EXCHANGE, error)) {
+    if (!may_go(path)) return false;
+    error = ::rename(aside.c_str(), path.c_str()) == 0 ? 0 : errno;
+    if (error == 0) return true;
+  }
+  if (error == ENOENT) return false;
+  if (error != 0) {
+    errno = error;
+    throw_about("cannot replace", path);
+  }
+  bool goes = false;
   try {
-    write(file);
-    give(file, owner, path);
-    sync(file, path);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw_about("cannot replace", path);
+    goes = may_go(aside);
   } catch (...) {
-    ::unlink(temporary.c_str());
+    put_back(aside, path, ours);
     throw;
   }
-  sync_folder(folder);
+  if (!goes) put_back(aside, path, ours);
+  return goes;
 }
 
-}  // namespace
+void make(const fs::path& aside, const fs::path& path, const FileAttributes& attributes,
+          const std::function<void(const FileDescriptor&)>& write) {
+  constexpr auto how = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const FileDescriptor file(::open(aside.c_str(), how, S_IRUSR | S_IWUSR));
+  if (!file.is_open()) throw_errno("cannot create " + aside.string());
+  write(file);
+  give(file, attributes, path);
+  sync(file, path);
+}
 
-SharedFolder::SharedFolder(const fs::path& folder) : lock_(folder, LockKind::exclusive, patience) {
+// `may_go`: asked of what stands there; none where nothing may. A program can be run as soon as it has its
+// name, since nobody writes into it any more.
+bool replace(const fs::path& path, const FileAttributes& attributes,
+             const std::function<void(const FileDescriptor&)>& write, const Judge& may_go) {
+  const auto folder = folder_of(path);
+  const auto aside = aside_in(folder);
+  bool is_done = false;
+  try {
+    make(aside, path, attributes, write);
+    is_done = may_go ? take_place(aside, path, may_go) : rename_where_free(aside, path);
+  } catch (...) {
+    ::unlink(aside.c_str());
+    throw;
+  }
+  ::unlink(aside.c_str());
+  sync_folder(folder);
+  return is_done;
+}
+
+// Of calls that are under way, or were cut short.
+std::vector<fs::path> left_in(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> left;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
@@ -110,38 +189,82 @@ SharedFolder::SharedFolder(const fs::path& folder) : lock_(folder, LockKind::exc
   }
   if (error)
     throw Error(kind_of(error.value()), "cannot read the folder " + folder.string() + ": " + error.message());
-  for (const auto& path : left) remove_file(path);
+  return left;
 }
 
-void write_shared(const fs::path& path, std::string_view text, const fs::path& like) {
-  const auto target = behind_links(path);
-  auto owner = owner_of(target);
-  if (!owner) owner = owner_of(like);
-  if (!owner) throw Error(Kind::failed, "cannot write " + path.string() + ": " + like.string() + " is gone");
-  replace(target, *owner, [&](const FileDescriptor& file) { write_all(file, text, path); });
+}  // namespace
+
+SharedFolder::SharedFolder(const fs::path& folder) : lock_(folder, LockKind::exclusive, patience) {
+  for (const auto& path : left_in(folder)) remove_file(path);
 }
 
-void copy_program_shared(const fs::path& from, const fs::path& path) {
+void tidy_up(const fs::path& folder) {
+  if (is_there(folder) && !left_in(folder).empty()) const SharedFolder held(folder);
+}
+
+bool write_shared(const fs::path& path, std::string_view text, const Before& before, const fs::path& like) {
   const auto target = behind_links(path);
+  auto attributes = attributes_of(target);
+  if (!attributes) attributes = attributes_of(like);
+  if (!attributes) return false;
+  const Judge is_as_before = [&before](const fs::path& found) { return says(found, *before); };
+  const bool is_done = replace(
+      target, *attributes, [&](const FileDescriptor& file) { write_all(file, text, path); },
+      before ? is_as_before : Judge());
+  return is_done && behind_links(path) == target;
+}
+
+bool copy_program_shared(const fs::path& from, const fs::path& path, const Judge& may_go) {
   constexpr mode_t everybody_runs = 0755;
-  replace(target, {::geteuid(), ::getegid(), everybody_runs},
-          [&](const FileDescriptor& file) { write_bytes_of(from, file, path); });
+  return replace(
+      path, {{}, ::geteuid(), ::getegid(), everybody_runs},
+      [&](const FileDescriptor& file) { write_bytes_of(from, file, path); },
+      is_there(path) ? [&may_go](const fs::path& found) { return !is_written_to(found) && may_go(found); }
+                     : Judge());
 }
 
-void rename_shared(const fs::path& from, const fs::path& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) throw_about("cannot rename", from);
+bool rename_shared(const fs::path& from, const fs::path& to, const std::string& text, const Before& before) {
+  if (!is_there(from)) return false;
+  if (!before) {
+    if (!rename_where_free(from, to)) return false;
+  } else if (::rename(from.c_str(), to.c_str()) != 0) {
+    throw_about("cannot rename", from);
+  }
+  const bool is_done = says(to, text);
+  if (!is_done) {
+    if (!rename_where_free(to, from)) remove_file(to);
+    if (before && !write_shared(to, *before, std::nullopt, from))
+      throw Error(Kind::busy, "cannot put " + to.string() + " back: somebody else has written it");
+  }
   sync_folder(folder_of(to));
+  return is_done;
 }
 
-void link_shared(const fs::path& file, const fs::path& name) {
-  if (::link(file.c_str(), name.c_str()) != 0)
+bool link_shared(const fs::path& file, const fs::path& name) {
+  if (::link(file.c_str(), name.c_str()) != 0) {
+    if (errno == EEXIST) return false;
     throw_errno("cannot give " + file.string() + " the name " + name.string());
+  }
   sync_folder(folder_of(name));
+  return true;
 }
 
-void remove_shared(const fs::path& path) {
-  if (::unlink(path.c_str()) != 0 && is_there(path)) throw_about("cannot remove", path);
-  sync_folder(folder_of(path));
+bool remove_shared(const fs::path& path, const Before& before) {
+  const auto folder = folder_of(path);
+  if (!before) {
+    if (::unlink(path.c_str()) != 0 && is_there(path)) throw_about("cannot remove", path);
+    sync_folder(folder);
+    return true;
+  }
+  const auto aside = aside_in(folder);
+  if (::rename(path.c_str(), aside.c_str()) != 0) {
+    if (is_there(path)) throw_about("cannot remove", path);
+    return true;
+  }
+  const bool is_done = says(aside, *before);
+  if (is_done || !rename_where_free(aside, path)) remove_file(aside);
+  sync_folder(folder);
+  return is_done;
 }
 
 }  // namespace ipmasq::os

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "os/file_lock.hpp"
@@ -19,22 +22,37 @@ class SharedFolder {
   FileLock lock_;
 };
 
-/// The file is the old one or all of the new one at any time, and is on the disk on return. Owner and mode
-/// stay; where `path` is a link, what it leads to is written. A new file gets owner and mode of `like`.
-/// Throws Error, also for a file that cannot be replaced since it is mounted by itself.
-void write_shared(const std::filesystem::path& path, std::string_view text,
-                  const std::filesystem::path& like);
+/// Takes away what a call that was cut short has left in the folder, and touches nothing where nothing was.
+/// Throws Error.
+void tidy_up(const std::filesystem::path& folder);
 
-/// The same with the bytes of another file, of any size, and mode 0755.
-void copy_program_shared(const std::filesystem::path& from, const std::filesystem::path& path);
+/// What was read under a name; nullopt: nothing was there.
+using Before = std::optional<std::string>;
 
-/// What stands under `to` is replaced. Throws Error.
-void rename_shared(const std::filesystem::path& from, const std::filesystem::path& to);
+/// All of these return false, having changed nothing that stays, where somebody else has put something there
+/// since it was read, or is about to write into it: whoever planned by what was read has to plan anew. Where
+/// the file system cannot exchange files (renameat2(2)) what stands there is looked at just before.
+
+/// The file is the old one or all of the new one at any time, and is on the disk on return. Owner, mode and
+/// extended attributes stay; where `path` is a link, what it leads to is written. A new file gets those of
+/// `like`, which has to be there. Throws Error, also for a file that cannot be replaced since it is mounted
+/// by itself.
+[[nodiscard]] bool write_shared(const std::filesystem::path& path, std::string_view text,
+                                const Before& before, const std::filesystem::path& like);
+
+/// The same with the bytes of another file, of any size, and mode 0755; where `path` is a link, the link is
+/// replaced. `may_go`: asked of the file that is replaced, under whatever name.
+[[nodiscard]] bool copy_program_shared(const std::filesystem::path& from, const std::filesystem::path& path,
+                                       const std::function<bool(const std::filesystem::path&)>& may_go);
+
+/// `text`: what was read under `from`; `before`: under `to`, and is replaced. Throws Error.
+[[nodiscard]] bool rename_shared(const std::filesystem::path& from, const std::filesystem::path& to,
+                                 const std::string& text, const Before& before);
 
 /// Gives a file a second name, which must be free. Throws Error.
-void link_shared(const std::filesystem::path& file, const std::filesystem::path& name);
+[[nodiscard]] bool link_shared(const std::filesystem::path& file, const std::filesystem::path& name);
 
-/// No error where there is none. Throws Error.
-void remove_shared(const std::filesystem::path& path);
+/// No error where there is none. nullopt: whatever it says. Throws Error.
+[[nodiscard]] bool remove_shared(const std::filesystem::path& path, const Before& before);
 
 }  // namespace ipmasq::os

@@ -11,11 +11,11 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "conflist/conflist.hpp"
 #include "error/error.hpp"
 #include "error/first_lines.hpp"
 #include "http/server.hpp"
@@ -24,8 +24,8 @@
 #include "os/file_lock.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
-#include "plugin/agent/adopt_pass.hpp"
 #include "plugin/agent/agent_report.hpp"
+#include "plugin/agent/chores.hpp"
 #include "plugin/agent/log.hpp"
 #include "plugin/agent/sync_pass.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -82,8 +82,13 @@ http::Page page_of(const Health& health) {
   return {.status = health.is_well ? 200 : 503, .body = health.text};
 }
 
-http::Pages pages_of(const ReportBoard& board) {
-  return {{"/healthz", [&board] { return page_of(health(board.get(), Clock::now())); }},
+http::Pages pages_of(const ReportBoard& board, const Chores& chores) {
+  return {{"/healthz",
+           [&] {
+             auto report = board.get();
+             report.chore = chores.under_way();
+             return page_of(health(report, Clock::now()));
+           }},
           {"/livez", [&board] { return page_of(liveness(board.get(), Clock::now())); }},
           {"/metrics", [&board] {
              return http::Page{.type = "text/plain; version=0.0.4; charset=utf-8",
@@ -99,7 +104,10 @@ std::string text_of(const KernelChange& change) {
 class Agent {
  public:
   Agent(std::filesystem::path state_dir, AgentDuties duties, int log)
-      : store_(std::move(state_dir)), duties_(std::move(duties)), log_(log) {
+      : store_(std::move(state_dir)),
+        duties_(std::move(duties)),
+        log_(log),
+        chores_(store_, duties_.chores, lock_patience) {
     report_.state_dir = store_.folder();
   }
 
@@ -119,6 +127,13 @@ class Agent {
   }
 
  private:
+  // A line each.
+  struct Findings {
+    std::vector<std::string> changes = {};
+    std::set<std::string> warnings = {};
+    std::set<std::string> troubles = {};
+  };
+
   // Until a pass finds nothing to do: what it compares with later was then asked for before it looked, so
   // that nothing that changes meanwhile goes unnoticed. Somebody who changes the rules all the time does not
   // hold it here.
@@ -128,8 +143,9 @@ class Agent {
       const auto known = files_;
       table_sizes_ = table_sizes();
       const bool has_changed = pass_once(reason);
-      if (!has_changed && files_ == known) return;
+      if (!has_changed && files_ == known) break;
     }
+    ask_for_chores(reason);
   }
 
   // Whether it changed anything.
@@ -139,22 +155,15 @@ class Agent {
     Findings findings;
     watch(findings);
     const auto cpu_before = cpu_time();
-    bool has_changed = sync(findings);
+    const bool has_changed = sync(findings);
     // What cannot be mended now would be found by each look.
     if (!is_right_) rest_from_looking(cpu_time() - cpu_before);
-    if (!is_drift(reason)) has_changed = do_chores(reason, findings) || has_changed;
     follow_more_files();
     report_.pass_began.reset();
-    tell(findings, reason);
+    pass_said_ = std::move(findings);
+    tell(pass_said_, reason);
     return has_changed;
   }
-
-  // A line each.
-  struct Findings {
-    std::vector<std::string> changes = {};
-    std::set<std::string> warnings = {};
-    std::set<std::string> troubles = {};
-  };
 
   // What cannot be watched is looked at, or found at the next resync: the rules are looked after all the
   // same.
@@ -243,79 +252,52 @@ class Agent {
     retry_ = std::min<Clock::duration>(after * 2, longest_retry);
   }
 
-  // What is looked after beside the rules, once they are right. Whether any of it may make another pass.
-  bool do_chores(const std::string& reason, Findings& findings) {
-    const auto before = findings.changes.size();
-    chore_troubles_.clear();
-    if (duties_.keep_installed) keep_installed(findings);
-    adopt(findings);
-    if (duties_.config_copy) copy_config(reason, findings);
-    return findings.changes.size() > before;
-  }
-
-  void keep_installed(Findings& findings) {
-    std::ostringstream told;
+  // What is looked after beside the rules, once they are right.
+  void ask_for_chores(const std::string& reason) {
+    if (is_drift(reason)) return;
     try {
-      for (const auto& note : install(*duties_.keep_installed, Doing::act, told))
-        findings.warnings.insert("warning: " + note);
+      chores_.ask(reason, reason == at_start || reason == at_resync);
     } catch (const Error& error) {
-      chore_troubles_.insert(std::string("cannot keep the entry installed: ") + error.what());
-    }
-    std::istringstream lines(told.str());
-    for (std::string line; std::getline(lines, line);) findings.changes.push_back(line);
-  }
-
-  // Pods that were there before, or whose record was lost.
-  void adopt(Findings& findings) {
-    try {
-      const auto done = adopt_pass(store_, kernel_, duties_.conf_dir, lock_patience);
-      for (const auto& network : done.networks) {
-        for (const auto& line : texts_of(network)) findings.changes.push_back("adopted " + line);
-      }
-      findings.changes.insert(findings.changes.end(), done.changes.begin(), done.changes.end());
-      report_.changes += done.changes.size();
-      for (const auto* const lines : {&done.warnings, &done.passed_over}) {
-        for (const auto& line : *lines) findings.warnings.insert("warning: not adopted: " + line);
-      }
-      for (const auto& line : done.unread_lists) chore_troubles_.insert("cannot adopt: " + line);
-      for (const auto& problem : done.problems) chore_troubles_.insert("cannot adopt: " + problem);
-    } catch (const Error& error) {
-      chore_troubles_.insert(std::string("cannot adopt: ") + error.what());
+      log_.say(error.what());
     }
   }
 
-  // A ConfigMap that goes together with the agent's DaemonSet is gone before the agent is: the rules of
-  // running pods are not to change by that.
-  void copy_config(const std::string& reason, Findings& findings) {
-    report_.has_wrong_copy = false;
-    try {
-      const bool is_routine = reason == at_start || reason == at_resync;
-      const auto done = follow(*duties_.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
-      if (!done.empty()) findings.changes.push_back(done);
-    } catch (const Error& error) {
-      report_.has_wrong_copy = error.kind() == Kind::wrong_config;
-      const std::string tried = *report_.has_wrong_copy ? "" : "cannot copy the configuration file: ";
-      chore_troubles_.insert(tried + error.what());
-    }
+  // Why to make a pass: they may have changed what rules are made of, or what is watched. Somebody who undoes
+  // them all the time has it once each resync.
+  std::string finish_chores() {
+    constexpr int most_rounds = 5;
+    auto done = chores_.take();
+    if (!done) return "";
+    report_.changes += done->kernel_changes;
+    report_.has_wrong_copy = done->has_wrong_copy;
+    chores_said_.warnings = std::move(done->warnings);
+    chores_said_.troubles = std::move(done->troubles);
+    const bool has_changed = !done->changes.empty();
+    chores_said_.changes = std::move(done->changes);
+    tell(chores_said_, done->reason);
+    chore_rounds_ = has_changed ? chore_rounds_ + 1 : 0;
+    return has_changed && chore_rounds_ <= most_rounds ? done->reason : "";
   }
 
   void follow_more_files() {
     files_.insert(store_.folder() / "lock");
-    if (duties_.keep_installed) files_.insert(duties_.keep_installed->conf_dir / "conflists");
-    if (!duties_.config_copy) return;
-    files_.insert(duties_.config_copy->from.begin(), duties_.config_copy->from.end());
-    files_.insert(duties_.config_copy->to);
+    if (const auto& kept = duties_.chores.keep_installed)
+      files_.insert({kept->conf_dir / "conflists", kept->bin_dir / conflist::our_type});
+    if (!duties_.chores.config_copy) return;
+    files_.insert(duties_.chores.config_copy->from.begin(), duties_.chores.config_copy->from.end());
+    files_.insert(duties_.chores.config_copy->to);
   }
 
   // Changes as they come; all else once, until it is gone.
   void tell(Findings& findings, const std::string& reason) {
-    for (const auto& line : first_lines(std::move(findings.changes), " changes"))
+    for (const auto& line : first_lines(std::exchange(findings.changes, {}), " changes"))
       log_.say(line + " (" + reason + ")");
-    report_.troubles = std::move(findings.troubles);
-    report_.troubles.insert(chore_troubles_.begin(), chore_troubles_.end());
+    report_.troubles = pass_said_.troubles;
+    report_.troubles.insert(chores_said_.troubles.begin(), chores_said_.troubles.end());
     publish();
-    auto lines = std::move(findings.warnings);
-    lines.insert(report_.troubles.begin(), report_.troubles.end());
+    auto lines = report_.troubles;
+    for (const auto* const said : {&pass_said_, &chores_said_})
+      lines.insert(said->warnings.begin(), said->warnings.end());
     tell_once(std::move(lines));
   }
 
@@ -336,7 +318,7 @@ class Agent {
     if (!wants_to_listen() || Clock::now() < next_listen_) return;
     const auto& [address, port] = *duties_.listen;
     try {
-      server_.emplace(address, port, pages_of(board_));
+      server_.emplace(address, port, pages_of(board_, chores_));
       if (could_not_listen_)
         log_.say("listens at " + net::to_text(address) + " port " + std::to_string(port));
     } catch (const Error& error) {
@@ -354,9 +336,10 @@ class Agent {
   std::optional<std::string> wait() {
     board_.come_round();
     const bool looks_at_files = file_watch_.descriptor() < 0;
-    std::array<pollfd, 3> waited{{{signals_.descriptor(), POLLIN, 0},
+    std::array<pollfd, 4> waited{{{signals_.descriptor(), POLLIN, 0},
                                   {file_watch_.descriptor(), POLLIN, 0},
-                                  {events_ ? events_->descriptor() : -1, POLLIN, 0}}};
+                                  {events_ ? events_->descriptor() : -1, POLLIN, 0},
+                                  {chores_.descriptor(), POLLIN, 0}}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_due() - Clock::now()).count();
     ::poll(waited.data(), waited.size(), static_cast<int>(std::max<long>(left, 0)));
     board_.come_round();
@@ -364,6 +347,7 @@ class Agent {
     const int signal = signals_.drain();
     if (signal == SIGTERM || signal == SIGINT) return std::nullopt;
     if (signal == SIGHUP) return "SIGHUP";
+    if (waited[3].revents != 0) return finish_chores();
     if (looks_at_files ? do_files_differ() : waited[1].revents != 0 && file_watch_.has_changed()) {
       rest();
       static_cast<void>(file_watch_.has_changed());
@@ -454,7 +438,9 @@ class Agent {
   std::optional<netfilter::NftablesEvents> events_;
   std::set<std::filesystem::path> files_;
   std::set<std::string> told_;
-  std::set<std::string> chore_troubles_;
+  Findings pass_said_;                              ///< the last one
+  Findings chores_said_;                            ///< the last time
+  int chore_rounds_ = 0;                            ///< that changed something, one after the other
   std::set<std::string> lost_;                      ///< networks, see find_lost
   std::map<config::Backend, nat::Ruleset> wanted_;  ///< by the last pass
   bool is_right_ = true;                            ///< after the last pass
@@ -467,6 +453,7 @@ class Agent {
   bool could_not_listen_ = false;
   AgentReport report_;
   ReportBoard board_;
+  Chores chores_;
   std::optional<http::Server> server_;
 };
 

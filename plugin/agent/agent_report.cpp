@@ -49,6 +49,13 @@ std::optional<std::string> overdue(const AgentReport& report, AgentReport::Clock
          " ago: expected one each " + in_seconds(report.resync_interval);
 }
 
+std::optional<std::string> overdue_chore(const AgentReport& report, AgentReport::Clock::time_point now) {
+  if (!report.chore || now - report.chore->began <= longest_pass) return std::nullopt;
+  return "hangs: what is under way " + report.chore->what + " has taken " +
+         in_seconds(now - report.chore->began) +
+         ": is there a file system that does not answer? Rules are looked after all the same";
+}
+
 Health health_of(std::vector<std::string> complaints) {
   if (complaints.empty()) return {true, "ok\n"};
   Health health{false, ""};
@@ -76,6 +83,7 @@ void ReportBoard::come_round() {
 Health health(const AgentReport& report, AgentReport::Clock::time_point now) {
   std::vector<std::string> complaints(report.troubles.begin(), report.troubles.end());
   if (auto late = overdue(report, now)) complaints.insert(complaints.begin(), std::move(*late));
+  if (auto late = overdue_chore(report, now)) complaints.insert(complaints.begin(), std::move(*late));
   return health_of(std::move(complaints));
 }
 

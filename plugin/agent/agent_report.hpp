@@ -31,7 +31,12 @@ struct AgentReport {
   std::chrono::nanoseconds resync_interval = std::chrono::seconds(60);
   Clock::time_point last_pass = Clock::now();        ///< that came to its end, or the agent's start
   std::optional<Clock::time_point> pass_began = {};  ///< of one that is under way
-  Clock::time_point last_round = Clock::now();       ///< when the loop last came round
+  struct Chore {
+    std::string what;  ///< "to keep the entry in /etc/cni/net.d"
+    Clock::time_point began;
+  };
+  std::optional<Chore> chore = {};              ///< that is under way
+  Clock::time_point last_round = Clock::now();  ///< when the loop last came round
 };
 
 /// What the loop says and the listener's thread reads.
@@ -47,8 +52,8 @@ class ReportBoard {
   AgentReport report_;
 };
 
-/// How long a pass may be under way, and how much later than resyncInterval it may end, before /healthz says
-/// so; how long the loop may not come round before /livez does.
+/// How long a pass, or a chore, may be under way, and how much later than resyncInterval it may end, before
+/// /healthz says so; how long the loop may not come round before /livez does.
 inline constexpr std::chrono::seconds longest_pass{10};
 inline constexpr std::chrono::seconds resync_margin{30};
 inline constexpr std::chrono::minutes longest_round{5};

@@ -163,11 +163,11 @@ int run_adopt(const Call& call) {
 }
 
 int run_agent(const Call& call) {
-  AgentDuties duties{.conf_dir = call.text("conf-dir")};
-  if (call.has("keep-installed")) duties.keep_installed = install_target(call);
+  AgentDuties duties{.chores = {.conf_dir = call.text("conf-dir")}};
+  if (call.has("keep-installed")) duties.chores.keep_installed = install_target(call);
   if (call.has("config-from")) {
     const auto from = call.options["config-from"].as<std::vector<std::string>>();
-    duties.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
+    duties.chores.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
   }
   if (call.has("listen")) duties.listen = parse_listen_address(call.text("listen"));
   run_agent(call.state_dir(), duties, STDOUT_FILENO);

@@ -3,10 +3,13 @@
 #include <poll.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <optional>
 #include <ostream>
+#include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "conflist/plan.hpp"
@@ -37,32 +40,58 @@ void tell(const std::string& done, Doing doing, std::ostream& output) {
   }
 }
 
-void take(const fs::path& folder, const Step& step) {
+// False where somebody else has changed what the step was planned by.
+bool take(const fs::path& folder, const Step& step) {
   switch (step.kind) {
     case Step::Kind::write:
-      return os::write_shared(folder / step.name, step.text, folder / step.other);
+      return os::write_shared(folder / step.name, step.text, step.before, folder / step.other);
     case Step::Kind::rename:
-      return os::rename_shared(folder / step.other, folder / step.name);
+      return os::rename_shared(folder / step.other, folder / step.name, step.other_before.value_or(""),
+                               step.before);
     case Step::Kind::link:
       return os::link_shared(folder / step.other, folder / step.name);
     case Step::Kind::remove:
-      return os::remove_shared(folder / step.name);
+      return os::remove_shared(folder / step.name, step.before);
+  }
+  return true;
+}
+
+// What was made for a step that could not be taken then; what somebody else has changed since stays.
+void take_back(const fs::path& folder, const Step& step) {
+  const auto path = folder / step.name;
+  if (step.kind == Step::Kind::write) {
+    static_cast<void>(step.before ? os::write_shared(path, *step.before, step.text, path)
+                                  : os::remove_shared(path, step.text));
+  } else if (step.kind == Step::Kind::link) {
+    static_cast<void>(os::remove_shared(path, step.other_before));
   }
 }
 
-// What could not be done and need not have been.
-Notes follow(const Plan& plan, const fs::path& folder, Doing doing, std::ostream& output) {
-  auto notes = plan.notes;
-  for (const auto& step : plan.steps) {
+// Takes all steps and tells of them; where somebody else has changed a file of one, takes back those before
+// it: the name of that file. What could not be done and need not have been goes to the notes.
+std::optional<std::string> follow(Plan& plan, const fs::path& folder, Doing doing, std::ostream& output) {
+  std::vector<std::string> told;
+  const auto tell_all = [&] {
+    for (const auto& line : told) tell(line, doing, output);
+  };
+  for (auto step = plan.steps.begin(); step != plan.steps.end(); ++step) {
     try {
-      if (doing == Doing::act) take(folder, step);
+      if (doing == Doing::act && !take(folder, *step)) {
+        auto changed = step->kind == Step::Kind::rename ? step->other : step->name;
+        while (step != plan.steps.begin()) take_back(folder, *--step);
+        return changed;
+      }
     } catch (const Error& error) {
-      if (!step.may_fail) throw;
-      notes.emplace_back(error.what());
+      if (!step->may_fail) {
+        tell_all();
+        throw;
+      }
+      plan.notes.emplace_back(error.what());
     }
-    tell(step.told, doing, output);
+    told.push_back(step->told);
   }
-  return notes;
+  tell_all();
+  return std::nullopt;
 }
 
 // Why a program that is there is to stay; empty where it is not.
@@ -74,53 +103,93 @@ std::string why_it_stays(const fs::path& path) {
          to_text(*ours);
 }
 
+// How often somebody else may write the same file while we are at it, and the rest in between.
+constexpr int most_tries = 20;
+constexpr auto rest = std::chrono::milliseconds(50);
+
+[[noreturn]] void throw_busy(const fs::path& path) {
+  throw Error(Kind::busy,
+              path.string() + " was left as it is: somebody else is writing it all the time, tried " +
+                  std::to_string(most_tries) + " times",
+              "\"fuser -v " + path.string() + "\" names who has it open");
+}
+
+// Of somebody else what has our name is kept beside it, a link as the link.
+void keep_others(const fs::path& path, const fs::path& kept, Doing doing, std::ostream& output) {
+  const auto told = "kept " + path.string() + ", which is not ip-masq's, as " + kept.string();
+  if (doing == Doing::pretend) return tell(told, doing, output);
+  if (os::link_shared(path, kept)) return tell(told, doing, output);
+  if (os::have_the_same_bytes(path, kept)) return;
+  throw Error(Kind::wrong_config,
+              path.string() + " is not ip-masq's, and there is a " + kept.string() + " already",
+              "move one of them away");
+}
+
 void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::ostream& output) {
   const fs::path self = "/proc/self/exe";
   const auto path = bin_dir / conflist::our_type;
-  if (os::is_there(path)) {
-    if (auto why = why_it_stays(path); !why.empty()) return notes.push_back(std::move(why));
-    if (os::have_the_same_bytes(self, path)) return;
-  }
-  if (doing == Doing::act) {
+  const fs::path kept = path.string() + ".before-ip-masq";
+  const auto may_go = [&kept](const fs::path& found) {
+    return program_version(found) ? why_it_stays(found).empty()
+                                  : os::is_there(kept) && os::have_the_same_bytes(found, kept);
+  };
+  for (int tries = 0; tries < most_tries; ++tries) {
+    auto place = path;
+    if (os::is_there(path)) {
+      if (auto why = why_it_stays(path); !why.empty()) return notes.push_back(std::move(why));
+      if (os::have_the_same_bytes(self, path)) return doing == Doing::act ? os::tidy_up(bin_dir) : void();
+      if (program_version(path)) {
+        place = fs::canonical(path);
+      } else {
+        keep_others(path, kept, doing, output);
+      }
+    }
+    if (doing == Doing::pretend) return tell("put " + path.string(), doing, output);
     os::make_folder(bin_dir, 0755);
     const os::SharedFolder held(bin_dir);
-    os::copy_program_shared(self, path);
+    if (os::copy_program_shared(self, place, may_go)) return tell("put " + path.string(), doing, output);
+    std::this_thread::sleep_for(rest);
   }
-  tell("put " + path.string(), doing, output);
+  throw_busy(path);
 }
 
-bool has_steps(const Plan& plan) {
-  return !plan.steps.empty();
-}
-
-bool has_steps(const std::optional<Plan>& plan) {
-  return plan && has_steps(*plan);
-}
-
-// What `make` plans of the folder's files, and the folder held where there is something to do: what was seen
-// before it was held may be no more.
+// Makes plans until all steps of one were taken: `make` plans by what the folder's files say. Nothing is done
+// and nobody held off where there is nothing to do.
 template <typename Make>
-auto planned(const std::string& folder, Doing doing, std::optional<os::SharedFolder>& held,
-             const Make& make) {
-  auto plan = make(conflist::read_folder(folder));
-  if (doing == Doing::pretend || !has_steps(plan)) return plan;
-  held.emplace(folder);
-  return make(conflist::read_folder(folder));
+Plan carry_out(Plan plan, const std::string& folder, Doing doing, std::ostream& output, const Make& make) {
+  if (doing == Doing::pretend || plan.steps.empty()) {
+    if (doing == Doing::act) os::tidy_up(folder);
+    follow(plan, folder, doing, output);
+    return plan;
+  }
+  const os::SharedFolder held(folder);
+  std::optional<std::string> changed;
+  for (int tries = 0; tries < most_tries; ++tries) {
+    plan = make();  // what was seen before the folder was held may be no more
+    changed = follow(plan, folder, doing, output);
+    if (!changed) return plan;
+    std::this_thread::sleep_for(rest);
+  }
+  throw_busy(fs::path(folder) / *changed);
 }
 
-// nullopt where there was no conflist for it.
-std::optional<Notes> try_to_install(const InstallTarget& target, Doing doing, std::ostream& output) {
+// Tells whether there was a conflist for it.
+bool try_to_install(const InstallTarget& target, Doing doing, Notes& notes, std::ostream& output) {
   const auto folder = target.conf_dir.string();
-  std::optional<os::SharedFolder> held;
-  const auto plan = planned(folder, doing, held, [&](const std::vector<conflist::File>& files) {
-    return conflist::plan_install(folder, files, target.after);
-  });
-  if (!plan) return std::nullopt;
-  Notes notes;
+  const auto look = [&] {
+    return conflist::plan_install(folder, conflist::read_folder(folder), target.after);
+  };
+  auto plan = look();
+  if (!plan) return false;
   install_program(target.bin_dir, doing, notes, output);
-  auto more = follow(*plan, folder, doing, output);
-  notes.insert(notes.end(), more.begin(), more.end());
-  return notes;
+  bool is_there = true;
+  const auto done = carry_out(std::move(*plan), folder, doing, output, [&] {
+    auto again = look();
+    is_there = again.has_value();
+    return std::move(again).value_or(Plan());
+  });
+  notes.insert(notes.end(), done.notes.begin(), done.notes.end());
+  return is_there;
 }
 
 std::string what_is_missing(const InstallTarget& target) {
@@ -138,7 +207,8 @@ std::string what_is_there(const InstallTarget& target) {
 }  // namespace
 
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output) {
-  if (auto notes = try_to_install(target, doing, output)) return *notes;
+  Notes notes;
+  if (try_to_install(target, doing, notes, output)) return notes;
   throw Error(Kind::wrong_config, what_is_missing(target),
               "install that plugin first, or name another with --after" + what_is_there(target));
 }
@@ -150,7 +220,8 @@ Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
     file_watch.watch({target.conf_dir / "conflists"});
     std::error_code error;
     if (fs::exists(target.conf_dir, error)) {
-      if (auto notes = try_to_install(target, Doing::act, output)) return *notes;
+      Notes notes;
+      if (try_to_install(target, Doing::act, notes, output)) return notes;
     }
     if (!has_told) output << what_is_missing(target) << ": waiting for it" << std::endl;
     std::array<pollfd, 2> waited{{{signals.descriptor(), POLLIN, 0}, {file_watch.descriptor(), POLLIN, 0}}};
@@ -161,12 +232,9 @@ Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
 
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output) {
   const auto folder = target.conf_dir.string();
-  std::optional<os::SharedFolder> held;
-  const auto plan = planned(folder, doing, held, [&](const std::vector<conflist::File>& files) {
-    return conflist::plan_uninstall(folder, files);
-  });
-  auto notes = follow(plan, folder, doing, output);
-  if (plan.failures.empty()) return notes;
+  const auto look = [&] { return conflist::plan_uninstall(folder, conflist::read_folder(folder)); };
+  const auto plan = carry_out(look(), folder, doing, output, look);
+  if (plan.failures.empty()) return plan.notes;
   std::string joined;
   for (const auto& failure : plan.failures) joined += (joined.empty() ? "" : "; ") + failure;
   throw Error(Kind::failed, "an entry may be left: " + joined);

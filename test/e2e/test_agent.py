@@ -421,7 +421,58 @@ def test_the_entry_is_kept_installed(node, daemons):
     new.write_text(flannels)
     new.rename(conflist)  # as flannel's own init container does
     daemons[0].until(is_installed)
-    assert (node.folder / "bin/ip-masq").read_bytes() == BINARY.read_bytes()
+    program = node.folder / "bin/ip-masq"
+    assert program.read_bytes() == BINARY.read_bytes()
+    program.unlink()  # as an update of the other plugins does
+    daemons[0].until(lambda: program.exists() and program.read_bytes() == BINARY.read_bytes())
+
+
+def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
+    """It is told, and the agent ends when it is told to."""
+    folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
+    folder.mkdir()
+    (folder / "10-flannel.conflist").write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    program.parent.mkdir()
+    program.write_text("an older one")
+    node.add()
+    agent = Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN, ASAN_OPTIONS="detect_leaks=0",
+                  through=["strace", "-D", "-f", "-o", "/dev/null", "-P", program, "-e", "trace=openat", "-e", "inject=openat:delay_enter=300s"])
+    daemons.append(agent)
+    agent.until(lambda: page(node, "/healthz")[1].startswith(
+        f"hangs: what is under way to keep the entry in {folder} and the program in {program.parent} has taken "))
+    for _ in range(3):
+        BLOWS[node.backend](node)
+        agent.until(is_right(node, CBR0))
+    assert page(node, "/livez") == (200, "ok\n")
+    assert program.read_text() == "an older one"
+
+    def status(key):
+        return Path(f"/proc/{agent.process.pid}/status").read_text().split(f"{key}:\t")[1].split("\n")[0]
+
+    tracer = int(status("TracerPid"))
+    agent.process.terminate()
+    wait_until(lambda: status("State") == "Z (zombie)", agent.process, "the agent")
+    os.kill(tracer, signal.SIGKILL)  # it would wait on for the call that it holds up
+    daemons.clear()
+    assert agent.end() == 0
+
+
+def test_what_is_no_program_is_told(node, daemons):
+    folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
+    folder.mkdir()
+    (folder / "10-flannel.conflist").write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    program.parent.mkdir()
+    os.mkfifo(program)
+    node.add()
+    daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN))
+    agent = daemons[0]
+    agent.until(lambda: page(node, "/healthz") == (503, f"cannot keep the entry installed: {program} is no regular file\n"))
+    BLOWS[node.backend](node)
+    agent.until(is_right(node, CBR0))
+    assert page(node, "/healthz")[0] == 503
+    program.unlink()
+    agent.process.send_signal(signal.SIGHUP)
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
 
 
 COPY = "/etc/config/ip-masq-agent"
@@ -451,7 +502,8 @@ def test_plugin_calls_read_what_shows_in_the_agents_container_alone(host, daemon
     assert copy() == "nonMasqueradeCIDRs: [192.0.2.0/24]\n"
     agent = start()
     agent.until(lambda: not copy())
-    assert agent.lines == [f"removed {COPY} (start)"]
+    agent.until_it_says(f"removed {COPY} (start)")
+    assert len(agent.lines) == 1
 
     second.write_text("nonMasqueradeCIDRs: []\n")
     agent.until(copy)

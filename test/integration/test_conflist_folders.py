@@ -4,7 +4,9 @@ file, and again: to the byte, with owner, mode and links."""
 import json
 import os
 import re
+import socket
 import stat
+import struct
 import subprocess
 
 import pytest
@@ -330,6 +332,88 @@ def test_the_text_is_what_it_was_but_for_the_entry(place):
     place("install")
     assert (place.folder / "10-n.conflist").read_bytes().decode() == ODD.replace(
         '1.450e3}}', '1.450e3,"ipMasq": false}},' + ENTRY)
+
+
+def acl_of_nobody(mask):
+    """As setfacl -m u:nobody:r sets it on a file of mode 0600; acl(5), linux/posix_acl_xattr.h."""
+    entries = [(1, 6, 0xffffffff), (2, 4, 65534), (4, 0, 0xffffffff), (0x10, mask, 0xffffffff), (0x20, 0, 0xffffffff)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def extended(path):
+    return {name: os.getxattr(path, name) for name in os.listxattr(path)}
+
+
+def test_extended_attributes_stay(place):
+    """The access list among them; and none comes that was not there."""
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    conflist = place.folder / "10-flannel.conflist"
+    given = {"system.posix_acl_access": acl_of_nobody(4), "user.note": b"mine", "trusted.note": b"", "security.note": b"x" * 300}
+    for name, value in given.items():
+        os.setxattr(conflist, name, value)
+    mode = conflist.stat().st_mode
+    place("install")
+    for path in (conflist, place.folder / "10-flannel.conflist.before-ip-masq"):
+        assert extended(path) == given and path.stat().st_mode == mode and path.stat().st_uid == 1234
+    place("uninstall")
+    assert extended(conflist) == given and conflist.stat().st_mode == mode
+
+    for name in given:
+        os.removexattr(conflist, name)
+    conflist.chmod(0o600)
+    os.chown(conflist, 0, 0)
+    os.chown(place.folder, 0, 4321)
+    place.folder.chmod(0o2755)
+    os.setxattr(place.folder, "system.posix_acl_default", acl_of_nobody(4))
+    place("install")
+    status = conflist.stat()
+    assert (extended(conflist), stat.S_IMODE(status.st_mode), status.st_gid) == ({}, 0o600, 0)
+
+
+def test_an_attribute_that_cannot_be_kept_is_told(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    conflist = place.folder / "10-flannel.conflist"
+    os.setxattr(conflist, "user.note", b"mine")
+    before = snapshot(place.folder)
+    done = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "inject=fsetxattr:error=EPERM", BINARY, "install", "--conf-dir", place.folder,
+                           "--bin-dir", place.bin], capture_output=True, text=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    assert (done.returncode, done.stderr) == (1, (
+        f"ip-masq: cannot keep the extended attribute user.note of {conflist}: Operation not permitted\n"
+        f'  where nothing needs it, "setfattr -x user.note {conflist}" takes it off\n'))
+    assert snapshot(place.folder) == before
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: socket.socket(socket.AF_UNIX).bind(str(path))], ids=["FIFO", "folder", "socket"])
+def test_what_is_no_program_is_told(place, make):
+    """And nobody waits for what may come out of it."""
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    place.bin.mkdir()
+    make(place.bin / "ip-masq")
+    before = snapshot(place.folder)
+    assert place("install", status=1) == f"ip-masq: {place.bin}/ip-masq is no regular file\n  nothing of ip-masq's: remove it\n"
+    assert snapshot(place.folder) == before
+
+
+def test_a_file_that_somebody_keeps_writing_is_left_to_him(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    conflist = place.folder / "10-flannel.conflist"
+    before = snapshot(place.folder)
+    with open(conflist, "r+"):
+        assert place("install", status=1) == (
+            f"put {place.bin}/ip-masq\nip-masq: {conflist} was left as it is: somebody else is writing it all the time, tried 20 times\n"
+            f'  "fuser -v {conflist}" names who has it open\n')
+    assert snapshot(place.folder) == before
+
+
+def test_a_file_system_that_cannot_exchange_files(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    before = snapshot(place.folder)
+    for verb in ("install", "uninstall"):
+        bin_dir = ["--bin-dir", place.bin] if verb == "install" else []
+        subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "inject=renameat2:error=EINVAL", BINARY, verb, "--conf-dir", place.folder, *bin_dir],
+                       check=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        assert ("ip-masq" in types((place.folder / "10-flannel.conflist").read_text())) == (verb == "install")
+    assert snapshot(place.folder) == before
 
 
 def test_a_link_stays_one(place):

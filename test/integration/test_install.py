@@ -74,10 +74,33 @@ def test_install_and_uninstall(place):
 def test_a_newer_program_takes_the_place_of_the_old_one(place):
     put(place, "10-flannel.conflist", FLANNEL)
     run(place, "install")
-    (place / "bin/ip-masq").write_bytes(b"an older one")
+    (place / "bin/ip-masq").write_bytes(b"\0ip-masq 0.0.1\n\0")
     assert run(place, "install") == f"put {place}/bin/ip-masq\n"
     assert (place / "bin/ip-masq").read_bytes() == BINARY.read_bytes()
     assert os.listdir(place / "bin") == ["ip-masq"]
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_somebody_elses_program_is_kept(place, is_link):
+    """What a link leads to stays as it is; an older one of ours behind a link is replaced there."""
+    put(place, "10-flannel.conflist", FLANNEL)
+    program, kept, other = place / "bin/ip-masq", place / "bin/ip-masq.before-ip-masq", place / "other"
+    program.parent.mkdir()
+    other.write_text("#!/bin/sh\nexec nice /usr/local/sbin/ip-masq\n")
+    other.chmod(0o4755)
+    program.symlink_to("../other") if is_link else other.rename(program)
+    assert run(place, "install").startswith(f"kept {program}, which is not ip-masq's, as {kept}\nput {program}\n")
+    assert run(place, "install") == ""
+    assert program.read_bytes() == BINARY.read_bytes() and not program.is_symlink()
+    assert kept.is_symlink() == is_link and kept.read_text().startswith("#!/bin/sh") and kept.stat().st_mode & 0o7777 == 0o4755
+    program.write_text("something else again")
+    assert run(place, "install", check=False) == (
+        1, "", f"ip-masq: {program} is not ip-masq's, and there is a {kept} already\n  move one of them away\n")
+    program.unlink()
+    program.symlink_to("../ours")
+    (place / "ours").write_bytes(b"\0ip-masq 0.0.1\n\0")
+    assert run(place, "install") == f"put {program}\n"
+    assert (place / "ours").read_bytes() == BINARY.read_bytes() and program.is_symlink()
 
 
 @pytest.mark.parametrize("delegate, expected", [

@@ -1,14 +1,18 @@
-"""Every system call of install and uninstall fails once, and is once the last one: no byte of anybody is lost, no file is
-half there, a runtime always finds a network, and the next call ends well."""
+"""Every system call of install and uninstall fails once, is once the last one, and once the one beside which somebody else
+writes: no byte of anybody is lost, no file is half there, a runtime always finds a network, and the next call ends well."""
 
 import itertools
 import os
 import queue
 import re
 import shutil
+import signal
+import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from harness.daemons import wait_until
 from harness.node import BINARY
 from harness.system_calls import Ground, points_of
 
@@ -143,3 +147,84 @@ def test_install_and_every_system_call(tmp_path, name):
         for worker in [pool.submit(disturb_each, tmp_path / str(number), case, points, states, found) for number in range(workers)]:
             worker.result()
     assert not found, "\n".join(f"{wrong}\n    {point}" for wrong, point in found[:40])
+
+
+# Calls at which the files, or what is known of them, change.
+TURNS = ("flock", "read", "fcntl", "fsync", "rename", "renameat2", "link", "unlink", "close")
+WRITTEN = '"mtu": 1400'
+
+
+def by_rename(path, text):
+    new = path.with_suffix(".tmp")
+    new.write_text(text)
+    new.rename(path)
+
+
+def in_place(path, text):
+    path.write_text(text)
+
+
+class Hesitating:
+    """Opens the file, and writes later."""
+
+    def __init__(self, path, text):
+        self.file, self.text = open(path, "r+" if path.exists() else "w", encoding="utf-8"), text
+
+    def go_on(self):
+        time.sleep(0.005)  # that is the moment
+        self.file.truncate(0)
+        self.file.write(self.text)
+        self.file.close()
+
+
+WRITERS = {"by rename": by_rename, "in place": in_place, "who hesitates": Hesitating}
+
+
+def write_beside(ground, call, argv, write):
+    """The call's status, where `write` came just after that system call; it has all been written at the end."""
+    ground.log.write_text("")
+    command = ["strace", "-f", "-o", ground.log, "-e", f"trace={call.name}", "-e", f"inject={call.name}:signal=STOP:when={call.number}", *argv]
+    with subprocess.Popen(ground.inside(*command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wait_until(lambda: "stopped by SIGSTOP" in ground.log.read_text(), process, " ".join(map(str, argv)), 0.002)
+        writer = write()
+        os.kill(int(ground.log.read_text().split(None, 1)[0]), signal.SIGCONT)
+        if writer is not None:
+            writer.go_on()
+        return process.communicate(timeout=60)[0], process.returncode
+
+
+def lost_beside(path, case, calls, writer, found):
+    files, before, verb = case
+    ground = Ground(path / "ground", "nftables")
+    folder = Folder(path / "node", files, before)
+    folder.prepare(ground)
+    name = next(name for name in ("10-flannel.conflist", "10-flannel.conf") if (folder.net_d / name).exists())
+    text = files.get(name, (folder.net_d / name).read_text()).replace('"flannel"', f'"flannel", {WRITTEN}')
+    for call in calls:
+        output, status = write_beside(ground, call, folder.argv(verb), lambda: writer(folder.net_d / name, text))
+        again = ground.plain(folder.argv(verb), os.environ, "")
+        state = {path.name: path.read_text() for path in folder.net_d.iterdir()}
+        loaded = [text for path, text in state.items() if path.startswith("10-") and path.endswith((".conf", ".conflist"))]
+        if verb == "uninstall" and files.get("10-flannel.conf") in loaded and len(loaded) == 2:
+            loaded.remove(files["10-flannel.conf"])  # put back, and a list written anew after that
+        is_good = len(loaded) == 1 and WRITTEN in loaded[0] and ("ip-masq" in loaded[0]) == (verb == "install") and folder.is_tidy()
+        if status not in (0, 1) or again.status != 0 or not is_good:
+            found.append(f"{call.name} {call.number} {call.text[:100]}: {status} {output} {again}\n    {state}")
+        folder.start_afresh()
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+@pytest.mark.parametrize("name", CASES)
+def test_somebody_else_writes_meanwhile(tmp_path, name, writer):
+    case, found = CASES[name], []
+    for part in ("before", "beside"):
+        (tmp_path / part).mkdir()
+
+    def run():
+        _, points = undisturbed(tmp_path / "before", case)
+        calls = dict.fromkeys(point.call for point in points if point.call.name in TURNS)
+        lost_beside(tmp_path / "beside", case, calls, writer, found)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()
+    assert not found, "\n".join(found[:10])

@@ -34,6 +34,17 @@ TEST_CASE("health is a statement with an age") {
         "lock\n");
 }
 
+TEST_CASE("what hangs beside the rules is told, and what it is") {
+  auto report = well();
+  report.chore = {"to keep the entry in /etc/cni/net.d", now};
+  CHECK(health(report, now + 10s).is_well);
+  CHECK(health(report, now + 12s).text ==
+        "hangs: what is under way to keep the entry in /etc/cni/net.d has taken 12 s: is there a file system "
+        "that "
+        "does not answer? Rules are looked after all the same\n");
+  CHECK(liveness(report, now + 12s).is_well);
+}
+
 TEST_CASE("a page has few lines, and none that is forged") {
   auto report = well();
   for (int number = 10; number < 40; ++number) report.troubles.insert("trouble " + std::to_string(number));

@@ -1,0 +1,183 @@
+#include "plugin/agent/chores.hpp"
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <iterator>
+#include <mutex>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include "error/error.hpp"
+#include "netfilter/kernel.hpp"
+#include "os/file.hpp"
+#include "plugin/agent/adopt_pass.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+// For what is under way, when the agent ends.
+constexpr auto patience_at_the_end = std::chrono::seconds(5);
+
+struct Wish {
+  std::string reason;
+  bool is_routine = false;
+};
+
+}  // namespace
+
+struct Chores::Shared {
+  Shared(state::Store the_store, ChoreDuties the_duties, std::chrono::nanoseconds timeout)
+      : store(std::move(the_store)), duties(std::move(the_duties)), lock_timeout(timeout) {}
+
+  ChoresDone run(const Wish& asked);
+  void keep_installed(ChoresDone& result);
+  void adopt(ChoresDone& result);
+  void copy_config(bool is_routine, ChoresDone& result);
+  void begin(const std::string& what);
+
+  const state::Store store;
+  const ChoreDuties duties;
+  const std::chrono::nanoseconds lock_timeout;
+  netfilter::RealKernel kernel;
+  os::FileDescriptor told{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+
+  std::mutex mutex;  ///< of what follows
+  std::condition_variable changed;
+  std::optional<Wish> wish;
+  std::optional<ChoresDone> done;
+  std::optional<AgentReport::Chore> under_way;
+  bool is_ended = false;
+};
+
+void Chores::Shared::begin(const std::string& what) {
+  const std::lock_guard guard(mutex);
+  under_way = {what, AgentReport::Clock::now()};
+}
+
+ChoresDone Chores::Shared::run(const Wish& asked) {
+  ChoresDone result{.reason = asked.reason};
+  if (duties.keep_installed) keep_installed(result);
+  adopt(result);
+  if (duties.config_copy) copy_config(asked.is_routine, result);
+  return result;
+}
+
+void Chores::Shared::keep_installed(ChoresDone& result) {
+  begin("to keep the entry in " + duties.keep_installed->conf_dir.string() + " and the program in " +
+        duties.keep_installed->bin_dir.string());
+  std::ostringstream text;
+  try {
+    for (const auto& note : install(*duties.keep_installed, Doing::act, text))
+      result.warnings.insert("warning: " + note);
+  } catch (const std::exception& error) {
+    result.troubles.insert(std::string("cannot keep the entry installed: ") + error.what());
+  }
+  std::istringstream lines(text.str());
+  for (std::string line; std::getline(lines, line);) result.changes.push_back(line);
+}
+
+// Pods that were there before, or whose record was lost.
+void Chores::Shared::adopt(ChoresDone& result) {
+  begin("to look for pods that are not recorded");
+  try {
+    const auto pass = adopt_pass(store, kernel, duties.conf_dir, lock_timeout);
+    for (const auto& network : pass.networks) {
+      for (const auto& line : texts_of(network)) result.changes.push_back("adopted " + line);
+    }
+    result.changes.insert(result.changes.end(), pass.changes.begin(), pass.changes.end());
+    result.kernel_changes = pass.changes.size();
+    for (const auto* const lines : {&pass.warnings, &pass.passed_over}) {
+      for (const auto& line : *lines) result.warnings.insert("warning: not adopted: " + line);
+    }
+    for (const auto& line : pass.unread_lists) result.troubles.insert("cannot adopt: " + line);
+    for (const auto& problem : pass.problems) result.troubles.insert("cannot adopt: " + problem);
+  } catch (const std::exception& error) {
+    result.troubles.insert(std::string("cannot adopt: ") + error.what());
+  }
+}
+
+// A ConfigMap that goes together with the agent's DaemonSet is gone before the agent is: the rules of running
+// pods are not to change by that.
+void Chores::Shared::copy_config(bool is_routine, ChoresDone& result) {
+  begin("to copy the configuration file to " + duties.config_copy->to.string());
+  result.has_wrong_copy = false;
+  try {
+    const auto copied = follow(*duties.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
+    if (!copied.empty()) result.changes.push_back(copied);
+  } catch (const Error& error) {
+    result.has_wrong_copy = error.kind() == Kind::wrong_config;
+    const std::string tried = *result.has_wrong_copy ? "" : "cannot copy the configuration file: ";
+    result.troubles.insert(tried + error.what());
+  } catch (const std::exception& error) {
+    result.troubles.insert(std::string("cannot copy the configuration file: ") + error.what());
+  }
+}
+
+Chores::Chores(const state::Store& store, const ChoreDuties& duties, std::chrono::nanoseconds lock_timeout)
+    : shared_(std::make_shared<Shared>(store, duties, lock_timeout)) {
+  if (!shared_->told.is_open()) throw_errno("cannot make an eventfd");
+}
+
+Chores::~Chores() {
+  if (!thread_.joinable()) return;
+  std::unique_lock guard(shared_->mutex);
+  shared_->is_ended = true;
+  shared_->changed.notify_all();
+  const bool is_at_rest =
+      shared_->changed.wait_for(guard, patience_at_the_end, [this] { return !shared_->under_way; });
+  guard.unlock();
+  is_at_rest ? thread_.join() : thread_.detach();
+}
+
+void Chores::ask(const std::string& reason, bool is_routine) {
+  const std::lock_guard guard(shared_->mutex);
+  auto& wish = shared_->wish;
+  if (!wish || is_routine) wish = {reason, is_routine};
+  shared_->changed.notify_all();
+  if (thread_.joinable()) return;
+  try {
+    thread_ = std::thread([shared = shared_] { work(*shared); });
+  } catch (const std::system_error& error) {
+    throw Error(Kind::failed, "cannot start a thread: " + error.code().message());
+  }
+}
+
+void Chores::work(Shared& shared) {
+  std::unique_lock guard(shared.mutex);
+  for (;;) {
+    shared.changed.wait(guard, [&shared] { return shared.is_ended || (shared.wish && !shared.done); });
+    if (shared.is_ended) return;
+    const auto wish = *std::exchange(shared.wish, std::nullopt);
+    shared.under_way = {"to look after what is beside the rules", AgentReport::Clock::now()};
+    guard.unlock();
+    auto done = shared.run(wish);
+    guard.lock();
+    shared.under_way.reset();
+    shared.done = std::move(done);
+    shared.changed.notify_all();
+    ::eventfd_write(shared.told.number(), 1);
+  }
+}
+
+int Chores::descriptor() const {
+  return shared_->told.number();
+}
+
+std::optional<ChoresDone> Chores::take() {
+  eventfd_t count = 0;
+  ::eventfd_read(shared_->told.number(), &count);
+  const std::lock_guard guard(shared_->mutex);
+  shared_->changed.notify_all();
+  return std::exchange(shared_->done, std::nullopt);
+}
+
+std::optional<AgentReport::Chore> Chores::under_way() const {
+  const std::lock_guard guard(shared_->mutex);
+  return shared_->under_way;
+}
+
+}  // namespace ipmasq::plugin
