@@ -49,7 +49,9 @@ bool may_be_a_network_of_ours(const conflist::Network& network) {
 
 // Of a list that no runtime loads as it is: whether it is half-written, or has our entry.
 bool may_become_ours(const conflist::Network& network) {
-  return network.loading == conflist::Loading::refused && (network.plugins.empty() || network.our_place());
+  using conflist::Loading;
+  return network.loading == Loading::unknown ||
+         (network.loading == Loading::refused && (network.plugins.empty() || network.our_place()));
 }
 
 // By name, the first list that has it, as libcni takes it (LoadConfList).
@@ -61,8 +63,8 @@ Candidates lists_in(const fs::path& folder, AdoptPass& pass) {
   }
   for (const auto& network : conflist::read_networks(conflist::read_folder(folder))) {
     const auto line = (folder / network.file.name).string() + ": " + network.reason;
-    if (network.loading == conflist::Loading::unknown) pass.unread_lists.push_back(line);
-    if (may_become_ours(network)) pass.passed_over.push_back(line);
+    if (network.file.is_unread) pass.unread_lists.push_back(line);
+    if (!network.file.is_unread && may_become_ours(network)) pass.passed_over.push_back(line);
     if (may_be_a_network_of_ours(network)) candidates.emplace(network.name, candidate_of(network));
   }
   return candidates;

@@ -208,7 +208,8 @@ def test_the_plugins_own_rules(host, pod, plugin, kind, backend):
 
     # The pod goes, and nobody calls DEL; the runtime has others.
     pod.close()
-    host.run("sh", "-c", "rm -r /var/lib/cni/results/*; echo '{}' >/var/lib/cni/results/other-abc-eth0")
+    host.run("sh", "-c", "rm -r /var/lib/cni/results/*")
+    host.write("/var/lib/cni/results/other-abc-eth0", json.dumps({"kind": "cniCacheV1", "networkName": "other", "containerId": "abc", "ifName": "eth0"}))
     found = findings(host)
     assert list(found) == ["bridge-masquerade-leftover"]
     assert found["bridge-masquerade-leftover"]["where"] == places
