@@ -21,6 +21,7 @@
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/program_version.hpp"
+#include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
@@ -191,13 +192,32 @@ bool is_of_this_node(const std::filesystem::path& conf_dir) {
   return (conf_dir / "").lexically_normal() == (InstallTarget{}.conf_dir / "").lexically_normal();
 }
 
+// Pods whose end nobody will tell of: a runtime calls the plugins that its list names then.
+Notes who_is_left(const std::filesystem::path& state_dir) {
+  std::size_t count = 0;
+  try {
+    for (const auto& [name, network] : state::Store(state_dir).load()) count += network.attachments.size();
+  } catch (const Error& error) {
+    return {std::string("could not look which pods are recorded: ") + error.what()};
+  }
+  if (count == 0) return {};
+  return {"rules of " + std::to_string(count) +
+          " recorded pods stay for them; most runtimes send no DEL without the entry: once these pods are "
+          "gone, \"ip-masq "
+          "uninstall --rules\" takes what is left away"};
+}
+
 int run_uninstall(const Call& call) {
   const auto target = install_target(call);
   tell(uninstall(target, call.doing(), std::cout));
   if (call.doing() == Doing::pretend) return EXIT_SUCCESS;
   const auto removed = is_of_this_node(target.conf_dir) ? remove_copy(ConfigCopy{}.to) : "";
   if (!removed.empty()) std::cout << removed << '\n';
-  if (call.has("rules")) remove_rules(call.state_dir(), std::cout);
+  if (call.has("rules")) {
+    remove_rules(call.state_dir(), std::cout);
+  } else {
+    tell(who_is_left(call.state_dir()));
+  }
   return EXIT_SUCCESS;
 }
 

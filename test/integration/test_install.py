@@ -224,7 +224,9 @@ def test_rules_go_with_uninstall_where_that_is_asked_for(tmp_path, backend):
         node.add("pod-2", name="other", ips=["10.3.0.5/24"])
         node.record("broken").write_text("{")
         (tmp_path / "net.d").mkdir()
-        node.tool("uninstall", "--conf-dir", tmp_path / "net.d")
+        assert node.tool_status("uninstall", "--conf-dir", tmp_path / "net.d", "--state-dir", node.state) == (
+            0, "", "ip-masq: note: rules of 2 recorded pods stay for them; most runtimes send no DEL without the entry: once these pods are gone, "
+            '"ip-masq uninstall --rules" takes what is left away\n')
         assert node.save() != before
         node.tool("uninstall", "--rules", "--conf-dir", tmp_path / "net.d")
         assert node.save() == before == node.expected()
