@@ -84,7 +84,7 @@ void find_forward_drops(const Facts& facts, Findings& findings) {
     auto& finding = drop.is_certain ? certain : maybe;
     const bool is_new = std::ranges::find(finding.where, drop.decides) == finding.where.end();
     if (drop.is_certain) {
-      finding.fix.push_back(drop.fix);
+      if (std::ranges::find(finding.fix, drop.fix) == finding.fix.end()) finding.fix.push_back(drop.fix);
     } else if (is_new && finding.where.size() == most_drops_named) {
       ++not_named;
       continue;
