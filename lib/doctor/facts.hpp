@@ -67,6 +67,17 @@ struct UsedPorts {
   std::uint64_t all = 0;
 };
 
+/// A way of some pods' packets through this node, and of the answers back.
+struct PodWay {
+  std::vector<net::Prefix> pods;                  ///< of one family, at least one
+  std::optional<std::string> pod_interface = {};  ///< that they come by; none: not known, or one of many
+  std::set<std::string> pod_devices = {};     ///< what they may come by: interfaces, and what these stand on
+  std::optional<std::string> uplink = {};     ///< that they leave by; none: not known
+  std::set<std::string> uplink_devices = {};  ///< it, and what it stands on
+
+  bool operator==(const PodWay&) const = default;
+};
+
 /// The node beside ip-masq.
 struct Surroundings {
   nat::Foreign foreign;
@@ -75,8 +86,7 @@ struct Surroundings {
   std::set<std::pair<std::string, net::Prefix>> networks = {};  ///< of these: interface, network
   std::map<net::Family, std::string> way_out = {};  ///< the interface that the default route leads out by
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
-  std::set<std::string> pod_interfaces =
-      {};  ///< that routes to pods lead out by; empty where it is not known
+  std::vector<PodWay> ways = {};
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};
@@ -88,6 +98,8 @@ struct Surroundings {
   std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;
+  std::set<std::string> not_forwarding =
+      {};  ///< interfaces that take nothing of IPv4 that is to be forwarded
   std::vector<std::string> strict_interfaces;  ///< whose rp_filter is 1
   std::uint64_t dropped_by_reverse_path = 0;   ///< packets since the start
   std::vector<net::Prefix> ospf_routes;        ///< networks that the kernel knows by OSPF

@@ -4,139 +4,109 @@
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
-#include <string_view>
-#include <tuple>
-#include <unordered_map>
+#include <cstdint>
+#include <set>
+#include <utility>
 
 #include "doctor/flows.hpp"
-#include "nat/packet.hpp"
+#include "nat/drops.hpp"
+#include "nat/hook_order.hpp"
 
 namespace ipmasq::doctor {
 
 namespace {
 
-using nat::Answer;
 using nat::ForeignChain;
-using nat::ForeignRule;
 using nat::Hook;
 
-// Rules that are looked at in all, and chains that lead from one to the next.
-constexpr std::size_t most_rules = 1'000'000;
-constexpr std::size_t most_depth = 64;
+constexpr std::array<std::uint32_t, 2> protocols{IPPROTO_TCP, IPPROTO_UDP};
 
-// Kinds of matches that ask what conntrack says of the connection.
-bool asks_for_state(const ForeignRule& rule) {
-  constexpr std::array<std::string_view, 3> kinds{"conntrack", "state", "ct"};
-  return std::ranges::any_of(rule.other_matches, [&](const std::string& kind) {
-    return std::ranges::find(kinds, kind) != kinds.end();
-  });
+// ---- what is asked about
+
+// What the world sees of masqueraded pods that leave by an uplink.
+std::vector<net::Prefix> translations(const Facts& facts, const PodWay& way) {
+  const auto family = way.pods.front().family();
+  std::vector<net::Prefix> addresses;
+  const auto add = [&addresses](const net::Address& each) {
+    addresses.push_back(net::network_of(each, net::bits(each.family)));
+  };
+  for (const auto& [address, interface] : facts.node.interface_of) {
+    if (address.family == family && (way.uplink ? interface == *way.uplink : interface != "lo")) add(address);
+  }
+  for (const auto& chain : facts.ours.wanted.chains) {
+    if (chain.family == family && chain.translation.snat_to) add(*chain.translation.snat_to);
+  }
+  return addresses;
 }
 
-bool decides(const std::string& target) {
-  return target == "ACCEPT" || target == "DROP" || target == "REJECT";
+nat::Flow sent_on(const PodWay& way, const Facts& facts) {
+  return {.sources = way.pods,
+          .in_interface = way.pod_interface,
+          .out_interface = way.uplink,
+          .in_devices = way.pod_devices,
+          .out_devices = way.uplink_devices,
+          .node_addresses = facts.node.addresses};
 }
 
-class Walk {
+nat::Flow answered_on(const PodWay& way, const Facts& facts) {
+  const net::Address any{way.pods.front().family(), {}};
+  return {.sources = {net::network_of(any, 0)},
+          .in_interface = way.uplink,
+          .out_interface = way.pod_interface,
+          .in_devices = way.uplink_devices,
+          .out_devices = way.pod_devices,
+          .node_addresses = facts.node.addresses,
+          .destinations = way.pods,
+          .state = nat::connection_state::established};
+}
+
+// ---- what lets them through
+
+bool is_early(const ForeignChain& base) {
+  return base.hook == Hook::ingress ||
+         (base.hook == Hook::prerouting && base.priority <= nat::conntrack_priority);
+}
+
+// What iptables-nft made, iptables-nft can read again.
+bool is_of_iptables(const ForeignChain& base) {
+  constexpr std::array<const char*, 3> chains{"PREROUTING", "FORWARD", "POSTROUTING"};
+  constexpr std::array<const char*, 4> tables{"raw", "mangle", "filter", "security"};
+  if (base.program != "nft") return true;
+  return (base.family == "ip" || base.family == "ip6") &&
+         std::ranges::find(chains, base.chain) != chains.end() &&
+         std::ranges::find(tables, base.table) != tables.end();
+}
+
+class Acceptance {
  public:
-  Walk(const nat::Foreign& foreign, const nat::Flow& flow, bool is_answer)
-      : packet_(foreign, flow), is_answer_(is_answer) {
-    for (const auto& rule : foreign.rules)
-      chains_[key(rule.program, rule.family, rule.table, rule.chain)].push_back(&rule);
+  Acceptance(const ForeignChain& base, net::Family family)
+      : base_(base), is_ipv4_(family == net::Family::ipv4) {}
+
+  std::string of(const net::Prefix& pods, bool is_source) const {
+    if (is_of_iptables(base_))
+      return iptables() + (is_source ? " -s " : " -d ") + net::to_text(pods) + " -j ACCEPT";
+    return nft() + (is_ipv4_ ? " ip " : " ip6 ") + (is_source ? "saddr " : "daddr ") + net::to_text(pods) +
+           " accept";
   }
 
-  struct End {
-    const ForeignRule* rule = nullptr;  ///< that decides for certain
-    bool lets_some_through = false;
-  };
-
-  End run(const ForeignChain& base) {
-    packet_.enters(base);
-    end_ = {};
-    walk(base.program, base.family, base.table, base.chain, Answer::yes, 0);
-    return end_;
+  std::string of_answers() const {
+    return is_of_iptables(base_) ? iptables() + " -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+                                 : nft() + " ct state established,related accept";
   }
 
  private:
-  static std::string key(const std::string& program, const std::string& family, const std::string& table,
-                         const std::string& chain) {
-    return program + '\0' + family + '\0' + table + '\0' + chain;
+  std::string iptables() const {
+    const auto program = base_.program != "nft" ? base_.program : is_ipv4_ ? "iptables-nft" : "ip6tables-nft";
+    return program + " -t " + nat::shell_word(base_.table) + " -I " + base_.chain;
+  }
+  std::string nft() const {
+    return "nft insert rule " + base_.family + " " + nat::shell_word(base_.table) + " " +
+           nat::shell_word(base_.chain);
   }
 
-  Answer holds(const ForeignRule& rule) {
-    if (asks_for_state(rule)) return is_answer_ && rule.target == "ACCEPT" ? Answer::yes : Answer::no;
-    if (rule.protocol && (rule.protocol->value == IPPROTO_TCP) == rule.protocol->inverted) return Answer::no;
-    if (rule.target == "ACCEPT" && rule.mark && packet_.holds(rule, {}) != Answer::yes) return Answer::no;
-    auto without_protocol = rule;
-    without_protocol.protocol.reset();
-    return packet_.holds(without_protocol, {});
-  }
-
-  // Returns whether it is decided for certain, or the chain that led there goes no further.
-  bool walk(const std::string& program, const std::string& family, const std::string& table,
-            const std::string& chain, Answer certainty, std::size_t depth) {
-    const auto rules = chains_.find(key(program, family, table, chain));
-    if (rules == chains_.end() || depth > most_depth) return false;
-    Answer before = Answer::yes;
-    for (const auto* const rule : rules->second) {
-      if (++seen_ > most_rules) {
-        end_.lets_some_through = true;
-        return false;
-      }
-      before = rule->parts_before ? nat::both(before, holds(*rule)) : holds(*rule);
-      const auto answer = nat::both(before, certainty);
-      if (answer == Answer::no) continue;
-      if (rule->target == "RETURN" && before == Answer::yes) return false;
-      if (rule->is_jump) {
-        if (walk(program, family, table, rule->target, answer, depth + 1)) return true;
-        if (rule->is_goto && before == Answer::yes) return false;
-      } else if (rule->verdicts) {
-        follow(*rule, answer, depth);
-      } else if (decides(rule->target)) {
-        if (answer == Answer::yes) {
-          end_.rule = rule;
-          return true;
-        }
-        end_.lets_some_through = end_.lets_some_through || rule->target == "ACCEPT";
-      } else if (rule->is_not_known || rule->target == "QUEUE" || rule->target == "NFQUEUE") {
-        end_.lets_some_through = true;
-      }
-    }
-    return false;
-  }
-
-  // Which element is met is not known: what any lets through may be.
-  void follow(const ForeignRule& rule, Answer answer, std::size_t depth) {
-    const auto* const set = packet_.set_of(rule, *rule.verdicts);
-    if (set == nullptr) {
-      end_.lets_some_through = true;
-      return;
-    }
-    for (const auto& element : set->elements) {
-      const auto certainty =
-          nat::both(nat::both(answer, Answer::may), packet_.is_element(element, *rule.verdicts));
-      if (certainty == Answer::no) continue;
-      if (element.is_jump) {
-        walk(rule.program, rule.family, rule.table, element.target, certainty, depth + 1);
-      } else if (element.target == "ACCEPT") {
-        end_.lets_some_through = true;
-      }
-    }
-  }
-
-  nat::Packet packet_;
-  bool is_answer_;
-  std::unordered_map<std::string, std::vector<const ForeignRule*>> chains_;
-  std::size_t seen_ = 0;
-  End end_;
+  const ForeignChain& base_;
+  bool is_ipv4_;
 };
-
-bool meets(const ForeignChain& base, net::Family family) {
-  if (base.hook != Hook::forward || base.is_nat) return false;
-  const bool is_ipv4 = family == net::Family::ipv4;
-  if (base.program != "nft") return base.program == (is_ipv4 ? "iptables-legacy" : "ip6tables-legacy");
-  return base.family == "inet" || base.family == (is_ipv4 ? "ip" : "ip6");
-}
 
 std::string name_of(const ForeignChain& base) {
   return base.program == "nft" ? "nft chain " + base.family + " " + nat::shell_word(base.table) + " " +
@@ -144,65 +114,113 @@ std::string name_of(const ForeignChain& base) {
                                : base.program + " -t " + base.table + " " + base.chain;
 }
 
-// What lets pods' packets through before anything else is asked.
-std::string acceptance(const ForeignChain& base, net::Family family, const std::vector<net::Prefix>& pods) {
-  const bool is_ipv4 = family == net::Family::ipv4;
-  // What iptables-nft made, iptables-nft can read again.
-  const bool is_iptables = base.program != "nft" || (base.family != "inet" && base.chain == "FORWARD");
-  const auto program = base.program != "nft" ? base.program : is_ipv4 ? "iptables-nft" : "ip6tables-nft";
-  std::string commands;
+std::string removal(const nat::Drop& drop) {
+  if (drop.rule) return nat::delete_command(*drop.rule);
+  const auto& base = drop.base;
+  if (base.program != "nft") return base.program + " -t " + base.table + " -P " + base.chain + " ACCEPT";
+  return name_of(base) + " '{ policy accept; }'";
+}
+
+// Where packets have other addresses than the pods', where ARP and neighbour discovery are dropped as well,
+// or where NAT would not be asked any more, nothing else than taking it away helps.
+std::string fix_of(const nat::Drop& drop, net::Family family, const std::vector<net::Prefix>& pods,
+                   bool is_of_translated) {
+  const auto& base = drop.base;
+  const bool helps = !is_of_translated || (base.hook == Hook::prerouting && !is_early(base));
+  const bool is_of_links = base.family == "netdev" || base.family == "bridge";
+  if (base.is_nat || is_of_links || !helps) return removal(drop);
+  const Acceptance acceptance(base, family);
+  std::string commands = is_of_translated ? acceptance.of_answers() : "";
   for (const auto& subnet : pods) {
-    for (const bool is_source : {true, false}) {
-      commands += commands.empty() ? "" : " && ";
-      commands += is_iptables ? program + " -t " + nat::shell_word(base.table) + " -I FORWARD " +
-                                    (is_source ? "-s " : "-d ") + net::to_text(subnet) + " -j ACCEPT"
-                              : "nft insert rule " + base.family + " " + nat::shell_word(base.table) + " " +
-                                    nat::shell_word(base.chain) + (is_ipv4 ? " ip " : " ip6 ") +
-                                    (is_source ? "saddr " : "daddr ") + net::to_text(subnet) + " accept";
-    }
+    for (const bool is_source : {true, false})
+      commands += (commands.empty() ? "" : " && ") + acceptance.of(subnet, is_source);
   }
   return commands;
 }
 
-// Flows to, or from, anywhere else.
-std::vector<net::Prefix> anywhere(net::Family family) {
-  return {net::network_of(net::Address{family, {}}, 0)};
+// ---- all of them
+
+struct Found {
+  nat::Drop drop;
+  net::Family family = net::Family::ipv4;
+  bool is_of_translated = false;           // among others
+  std::set<std::uint32_t> protocols = {};  // that it drops as certainly as any
+};
+
+// Whether a masqueraded pod's packets have other addresses than the pod's there.
+bool has_others_addresses(const ForeignChain& base, const nat::Flow& flow) {
+  if (flow.state == nat::connection_state::established) {
+    return base.hook == Hook::ingress ||
+           (base.hook == Hook::prerouting && base.priority <= nat::destination_nat_priority);
+  }
+  return base.hook == Hook::egress ||
+         (base.hook == Hook::postrouting && base.priority > nat::source_nat_priority);
 }
 
-std::set<std::string> others_than(const std::set<std::string>& interfaces, const Facts& facts) {
-  std::set<std::string> others;
-  for (const auto& [address, interface] : facts.node.interface_of) {
-    if (interface != "lo" && !interfaces.contains(interface)) others.insert(interface);
+class Collection {
+ public:
+  explicit Collection(const Facts& facts) : facts_(facts) {}
+
+  void ask(nat::Flow flow, bool is_translated) {
+    for (const auto protocol : protocols) {
+      flow.protocol = protocol;
+      for (auto& drop : nat::drops(facts_.node.foreign, flow)) {
+        const bool is_of_translated = is_translated && has_others_addresses(drop.base, flow);
+        add({std::move(drop), flow.sources.front().family(), is_of_translated, {protocol}});
+      }
+    }
   }
-  return others;
-}
+
+  std::vector<ForwardDrop> all() const {
+    std::vector<ForwardDrop> drops;
+    for (const auto& each : found_) {
+      auto decides =
+          each.drop.rule ? nat::to_text(*each.drop.rule) : name_of(each.drop.base) + ": policy drop";
+      if (each.protocols.size() == 1)
+        decides += *each.protocols.begin() == IPPROTO_TCP ? " (TCP alone)" : " (UDP alone)";
+      const auto pods = pod_subnets_of(facts_, each.family);
+      drops.push_back({std::move(decides), each.drop.is_certain,
+                       fix_of(each.drop, each.family, pods, each.is_of_translated)});
+    }
+    return drops;
+  }
+
+ private:
+  // Once for each family, as certain as it is for any packet.
+  void add(Found found) {
+    const auto known = std::ranges::find_if(found_, [&found](const Found& each) {
+      return each.family == found.family && each.drop.base == found.drop.base &&
+             each.drop.rule == found.drop.rule;
+    });
+    if (known == found_.end()) {
+      found_.push_back(std::move(found));
+    } else if (known->drop.is_certain == found.drop.is_certain) {
+      known->protocols.merge(found.protocols);
+      known->is_of_translated = known->is_of_translated || found.is_of_translated;
+    } else if (found.drop.is_certain) {
+      *known = std::move(found);
+    }
+  }
+
+  const Facts& facts_;
+  std::vector<Found> found_;
+};
 
 }  // namespace
 
-std::vector<ForwardDrop> forward_drops(const Facts& facts, net::Family family) {
-  const auto pods = pod_subnets_of(facts, family);
-  if (pods.empty()) return {};
-  // Of a bridge the chains for forwarded packets see the bridge, and none of its ports.
-  const auto& from_pods = facts.node.pod_interfaces;
-  const nat::Flow sent{.sources = pods, .in_devices = from_pods, .node_addresses = facts.node.addresses};
-  const nat::Flow answered{.sources = anywhere(family),
-                           .destination = pods.front().address,
-                           .in_devices = from_pods.empty() ? from_pods : others_than(from_pods, facts),
-                           .out_devices = from_pods};
-  std::vector<ForwardDrop> drops;
-  for (const bool is_answer : {false, true}) {
-    Walk walk(facts.node.foreign, is_answer ? answered : sent, is_answer);
-    for (const auto& base : facts.node.foreign.chains) {
-      if (!meets(base, family)) continue;
-      const auto end = walk.run(base);
-      const bool drops_it = end.rule != nullptr ? end.rule->target != "ACCEPT" : base.drops;
-      const auto name = name_of(base);
-      if (!drops_it || std::ranges::find(drops, name, &ForwardDrop::chain) != drops.end()) continue;
-      drops.push_back({name, end.rule != nullptr ? nat::to_text(*end.rule) : name + ": policy drop",
-                       !end.lets_some_through, acceptance(base, family, pods)});
+std::vector<ForwardDrop> forward_drops(const Facts& facts) {
+  Collection found(facts);
+  for (const auto& way : facts.node.ways) {
+    const auto translated = translations(facts, way);
+    for (const auto& flow : {sent_on(way, facts), answered_on(way, facts)}) {
+      found.ask(flow, false);
+      if (translated.empty()) continue;
+      auto masqueraded = flow;
+      masqueraded.translated = translated;
+      found.ask(std::move(masqueraded), true);
     }
   }
-  return drops;
+  return found.all();
 }
 
 }  // namespace ipmasq::doctor

@@ -1,4 +1,4 @@
-// Whether others' filter rules let through what pods send, and what comes back to them.
+// Whether others let through what pods send, and what comes back to them.
 #pragma once
 
 #include <string>
@@ -8,16 +8,17 @@
 
 namespace ipmasq::doctor {
 
-/// A base chain that drops new TCP connections of pods, or the answers to them.
+/// A rule, or a chain's policy, that drops packets of pods, or the answers to them.
 struct ForwardDrop {
-  std::string chain;       ///< "iptables-legacy -t filter FORWARD", "nft ip filter FORWARD"
-  std::string decides;     ///< its policy, or the rule
-  bool is_certain = true;  ///< else some rule lets some through, and it cannot be told which
-  std::string fix;         ///< commands, joined by &&
+  std::string decides;      ///< "nft inet theirs base handle 7: -p 17 -j DROP", and which protocol alone
+  bool is_certain = false;  ///< else it drops some, or may: ports, rates and what else cannot be told decide
+  std::string fix;          ///< commands, joined by &&
+
+  bool operator==(const ForwardDrop&) const = default;
 };
 
-/// What others' marks say, and what connections' states are, is not followed: a rule that asks for a state
-/// lets answers through, and no new connection.
-std::vector<ForwardDrop> forward_drops(const Facts& facts, net::Family family);
+/// Followed on each way of pods through the node: the first packet of a connection of TCP and of UDP and the
+/// answer to it, kept and masqueraded. In the order in which packets meet them.
+std::vector<ForwardDrop> forward_drops(const Facts& facts);
 
 }  // namespace ipmasq::doctor

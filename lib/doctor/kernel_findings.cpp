@@ -1,9 +1,9 @@
 #include "doctor/kernel_findings.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include "doctor/flows.hpp"
@@ -15,8 +15,6 @@ namespace ipmasq::doctor {
 namespace {
 
 using net::Family;
-
-constexpr std::array families{Family::ipv4, Family::ipv6};
 
 bool are_asked_for(const Facts& facts) {
   return !facts.ours.networks.empty() ||
@@ -42,26 +40,58 @@ void find_no_forwarding(const Facts& facts, Findings& findings) {
     off("ipv6-forwarding-off", "net.ipv6.conf.all.forwarding", Weight::hurts);
 }
 
+// Of IPv4 each interface can be told to forward nothing of what comes by it; of IPv6 none.
+void find_interfaces_that_do_not_forward(const Facts& facts, Findings& findings) {
+  if (!facts.node.forwards_ipv4) return;
+  Finding finding{
+      "interface-forwarding-off",
+      {},
+      "the kernel forwards nothing that comes by this interface: what pods send, or the answers to it",
+      {}};
+  std::set<std::string> asked;
+  for (const auto& way : facts.node.ways) {
+    if (way.pods.front().family() != Family::ipv4) continue;
+    for (const auto& interface : {way.pod_interface, way.uplink}) {
+      if (!interface || !facts.node.not_forwarding.contains(*interface) || !asked.insert(*interface).second)
+        continue;
+      // Of sysctl's names, a dot in an interface's is a slash.
+      const auto setting = "net/ipv4/conf/" + *interface + "/forwarding";
+      finding.where.push_back(setting + " = 0");
+      finding.fix.push_back("sysctl -w " + nat::shell_word(setting + "=1"));
+    }
+  }
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+constexpr std::size_t most_drops_named = 8;
+
 void find_forward_drops(const Facts& facts, Findings& findings) {
   Finding certain{
       "forward-drops-pods",
       {},
-      "what pods send, or the answers to it, is dropped before it is masqueraded or kept",
+      "what pods send, or the answers to it, is dropped on this node",
       {"# its owner may put its own back: have it let pods through (ufw: ufw route allow from, and "
        "to, the pod subnet); until then:"}};
   auto maybe = certain;
   maybe.does =
-      "of what pods send, and of the answers, only what these chains have a rule for passes this node";
-  maybe.fix = {"# where a pod is to reach more than that:"};
+      "may drop some of what pods send, or of the answers: ports, addresses, rates, or what cannot be told "
+      "here, "
+      "decide";
+  maybe.fix = {"# nothing is wrong where that is meant; else have its owner spare the pods"};
   maybe.weight = Weight::note;
-  for (const auto family : families) {
-    for (const auto& drop : forward_drops(facts, family)) {
-      auto& finding = drop.is_certain ? certain : maybe;
-      if (std::ranges::find(finding.where, drop.decides) == finding.where.end())
-        finding.where.push_back(drop.decides);  // a chain of both families once
-      finding.fix.push_back(drop.fix);
+  std::size_t not_named = 0;
+  for (const auto& drop : forward_drops(facts)) {
+    auto& finding = drop.is_certain ? certain : maybe;
+    const bool is_new = std::ranges::find(finding.where, drop.decides) == finding.where.end();
+    if (drop.is_certain) {
+      if (std::ranges::find(finding.fix, drop.fix) == finding.fix.end()) finding.fix.push_back(drop.fix);
+    } else if (is_new && finding.where.size() == most_drops_named) {
+      ++not_named;
+      continue;
     }
+    if (is_new) finding.where.push_back(drop.decides);  // a chain of both families once
   }
+  if (not_named > 0) maybe.where.push_back("and " + std::to_string(not_named) + " more");
   for (auto* const finding : {&certain, &maybe}) {
     if (!finding->where.empty()) findings.push_back(std::move(*finding));
   }
@@ -252,9 +282,9 @@ void find_scarce_ports(const Facts& facts, Findings& findings) {
 }  // namespace
 
 void find_kernel_findings(const Facts& facts, Findings& findings) {
-  for (const auto find :
-       {find_no_forwarding, find_forward_drops, find_everything_exempt, find_wrong_snat_to,
-        find_pods_outside_flannel, find_full_tracking, find_scarce_ports, find_strict_reverse_path}) {
+  for (const auto find : {find_no_forwarding, find_interfaces_that_do_not_forward, find_forward_drops,
+                          find_everything_exempt, find_wrong_snat_to, find_pods_outside_flannel,
+                          find_full_tracking, find_scarce_ports, find_strict_reverse_path}) {
     find(facts, findings);
   }
 }

@@ -126,6 +126,7 @@ void read_settings(Reader& reader, Surroundings& node) {
   for (const auto& path : reader.entries_of(folder)) {
     const auto name = path.filename().string();
     if (name == "all" || name == "default" || name == "lo") continue;
+    if (reader.text_of(path / "forwarding").starts_with("0")) node.not_forwarding.insert(name);
     const auto own = reader.text_of(path / "rp_filter");
     const bool is_loose = own.starts_with("2") || of_all.starts_with("2");
     if (!is_loose && (own.starts_with("1") || of_all.starts_with("1")))

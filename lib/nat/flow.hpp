@@ -1,6 +1,7 @@
 // Connections of pods that are asked about.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "nat/explain.hpp"
+#include "nat/foreign_rule.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::nat {
@@ -27,6 +29,15 @@ struct Flow {
   std::set<std::string> in_devices = {};
   std::set<std::string> out_devices = {};      ///< by which they leave, likewise
   std::set<net::Address> node_addresses = {};  ///< what is for these is not forwarded
+  /// Where no `destination` is asked about: some of these; none: any beyond this node.
+  std::vector<net::Prefix> destinations = {};
+  std::optional<std::uint32_t> protocol = {};  ///< as IP numbers them; none: any
+  /// Of the packet that is followed, as connection_state has it: fresh, or established: an answer, which no
+  /// NAT rule is asked about.
+  std::uint32_t state = connection_state::fresh;
+  /// What the world outside has for the pod's address: the source behind NAT, and the destination of an
+  /// answer before it. None: the pod's own.
+  std::vector<net::Prefix> translated = {};
 };
 
 }  // namespace ipmasq::nat

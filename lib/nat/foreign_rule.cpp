@@ -16,6 +16,41 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
+// As iptables calls them.
+std::string states_text(std::uint32_t states) {
+  struct Name {
+    std::uint32_t bits;
+    const char* name;
+  };
+  constexpr std::array<Name, 6> names{{{connection_state::invalid, "INVALID"},
+                                       {connection_state::established, "ESTABLISHED"},
+                                       {connection_state::related, "RELATED"},
+                                       {connection_state::fresh, "NEW"},
+                                       {connection_state::untracked, "UNTRACKED"},
+                                       {connection_state::translated, "SNAT,DNAT"}}};
+  std::string text;
+  for (const auto& each : names) {
+    if ((states & each.bits) != 0) text += (text.empty() ? "" : ",") + std::string(each.name);
+  }
+  return text.empty() ? "none" : text;
+}
+
+std::string flags_text(const TcpFlags& flags) {
+  std::array<char, 16> text{};
+  std::snprintf(text.data(), text.size(), "0x%02x 0x%02x", flags.mask,
+                flags.set);  // NOLINT(cert-err33-c): it fits
+  return text.data();
+}
+
+const char* name_of(const Lookup& lookup) {
+  if (lookup.destination_at) return "-d";
+  if (lookup.source_at || !lookup.is_told()) return "-s";
+  return lookup.in_interface_at    ? "-i"
+         : lookup.out_interface_at ? "-o"
+         : lookup.state_at         ? "--ctstate"
+                                   : "-p";
+}
+
 std::string matches_text(const ForeignRule& rule) {
   std::string text;
   const auto add = [&text](bool inverted, const char* name, const std::string& value) {
@@ -30,13 +65,20 @@ std::string matches_text(const ForeignRule& rule) {
     text += " -m mark";
     add(rule.mark->inverted, "--mark", config::to_text(rule.mark->value));
   }
+  if (rule.states) {
+    text += " -m conntrack";
+    add(rule.states->inverted, "--ctstate", states_text(rule.states->value));
+  }
+  if (rule.tcp_flags) {
+    text += " -m tcp";
+    add(rule.tcp_flags->inverted, "--tcp-flags", flags_text(rule.tcp_flags->value));
+  }
+  if (rule.has_way_back) text += *rule.has_way_back ? " -m rpfilter" : " -m rpfilter --invert";
   if (!rule.comment.empty()) text += " -m comment --comment " + quoted(rule.comment);
   if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
   if (rule.not_to_local) text += " -m addrtype ! --dst-type LOCAL";
   if (rule.from_local) text += " -m addrtype --src-type LOCAL";
-  for (const auto& lookup : rule.lookups) {
-    add(lookup.inverted, lookup.destination_at ? "-d" : "-s", "@" + shell_word(lookup.set));
-  }
+  for (const auto& lookup : rule.lookups) add(lookup.inverted, name_of(lookup), "@" + shell_word(lookup.set));
   for (const auto& kind : rule.other_matches) text += " -m " + kind + " ...";
   return text;
 }
@@ -82,7 +124,10 @@ bool is_told_whole(const ForeignRule& rule) {
   const bool has_more = !rule.other_matches.empty() || rule.redirection || rule.translates_to ||
                         rule.rewrites_source || rule.is_not_known || rule.connection_mark != 0 ||
                         (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0);
-  const bool is_in_order = !rule.mark || (rule.comment.empty() && !rule.to_local && !rule.not_to_local);
+  // Their order among others', and how they were written, is not known.
+  const bool has_extensions = rule.states || rule.tcp_flags || rule.has_way_back;
+  const bool is_in_order =
+      !has_extensions && (!rule.mark || (rule.comment.empty() && !rule.to_local && !rule.not_to_local));
   return !has_more && is_in_order && is_plain(rule.comment) && is_plain(rule.chain) && is_plain(rule.target);
 }
 
@@ -118,6 +163,10 @@ bool is_shown(std::string_view character) {
 }
 
 }  // namespace
+
+bool Lookup::is_told() const {
+  return source_at || destination_at || state_at || protocol_at || in_interface_at || out_interface_at;
+}
 
 bool ForeignRule::translates() const {
   return !is_jump && (target == "MASQUERADE" || target == "SNAT");

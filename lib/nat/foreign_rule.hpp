@@ -24,13 +24,39 @@ struct Match {
   bool operator==(const Match&) const = default;
 };
 
-/// A look into a set or map of the rule's nftables table. Of its key only addresses are told: where in the
-/// key they begin, in bytes.
+/// What conntrack says of a packet's connection: one of these bits. linux/netfilter/nf_conntrack_common.h
+/// (NF_CT_STATE_BIT).
+namespace connection_state {
+inline constexpr std::uint32_t invalid = 1U << 0U;  ///< also what is not known to conntrack yet
+inline constexpr std::uint32_t established = 1U << 1U;
+inline constexpr std::uint32_t related = 1U << 2U;
+inline constexpr std::uint32_t fresh = 1U << 3U;  ///< NEW
+inline constexpr std::uint32_t untracked = 1U << 6U;
+inline constexpr std::uint32_t translated = 1U << 16U;  ///< beside the others: iptables' SNAT and DNAT
+}  // namespace connection_state
+
+/// Of TCP's flags (netinet/tcp.h: TH_*) those that are looked at, and which of them are to be there.
+struct TcpFlags {
+  std::uint8_t mask = 0;
+  std::uint8_t set = 0;
+
+  bool operator==(const TcpFlags&) const = default;
+};
+
+/// A look into a set or map of the rule's nftables table. Of its key these parts are told: where in the key
+/// they begin, in bytes.
 struct Lookup {
   std::string set;
   std::optional<unsigned> source_at = {};
   std::optional<unsigned> destination_at = {};
   bool inverted = false;
+  std::optional<unsigned> state_at = {};
+  std::optional<unsigned> protocol_at = {};
+  std::optional<unsigned> in_interface_at = {};
+  std::optional<unsigned> out_interface_at = {};
+
+  /// Whether anything of its key can be told.
+  bool is_told() const;
 
   bool operator==(const Lookup&) const = default;
 };
@@ -73,7 +99,10 @@ struct ForeignRule {
   std::optional<Match<std::string>> out_interface = {};
   std::optional<Match<std::uint32_t>> protocol = {};
   std::optional<Match<config::Mark>> mark = {};
-  std::optional<net::Family> only = {};  ///< the family that it asks for, in a table of both
+  std::optional<Match<std::uint32_t>> states = {};  ///< one of these: bits, as connection_state has them
+  std::optional<Match<TcpFlags>> tcp_flags = {};
+  std::optional<bool> has_way_back = {};  ///< whether a route leads to its source by where it came from
+  std::optional<net::Family> only = {};   ///< the family that it asks for, in a table of both
   std::string comment = {};
   bool to_local = false;      ///< -m addrtype --dst-type LOCAL
   bool not_to_local = false;  ///< -m addrtype ! --dst-type LOCAL
@@ -122,7 +151,8 @@ struct ForeignChain {
   bool operator==(const ForeignChain&) const = default;
 };
 
-/// An element of a set: keys as their bytes, network order, both ends belong to it.
+/// An element of a set: keys as their bytes, as the kernel has them, both ends belong to it. None of either:
+/// whatever no other element has.
 struct ForeignElement {
   std::string first;
   std::string last;
@@ -130,6 +160,7 @@ struct ForeignElement {
   bool is_jump = false;
   bool is_goto = false;
 
+  bool is_any_other() const { return first.empty(); }
   bool operator==(const ForeignElement&) const = default;
 };
 
@@ -155,7 +186,7 @@ struct StandingYieldMarks {
 struct Foreign {
   std::deque<ForeignRule> rules;
   std::vector<ForeignChain> chains;
-  std::vector<ForeignSet> sets;  ///< that rules look into by an address, or for a verdict
+  std::vector<ForeignSet> sets;  ///< that rules look into by what can be told, or for a verdict
   StandingYieldMarks yield_marks = {};
 
   bool operator==(const Foreign&) const = default;

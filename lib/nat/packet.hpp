@@ -1,4 +1,4 @@
-// A connection's first packet on its way through others' chains: what it matches there.
+// A connection's first packet, or an answer to it, on its way through others' chains: what it matches there.
 #pragma once
 
 #include <algorithm>
@@ -45,6 +45,7 @@ class Addresses {
  public:
   explicit Addresses(const std::vector<net::Prefix>& prefixes);
 
+  bool empty() const { return ranges_.empty(); }
   Answer lie_in(const net::Range& range) const;
 
  private:
@@ -58,8 +59,11 @@ class Packet {
 
   net::Family family() const { return flow_.sources.front().family(); }
 
-  /// Comes to a base chain: whose hook decides what is known of its interfaces. Returns whether it does.
+  /// Comes to a base chain: whose hook decides what is known of its interfaces and its connection. Returns
+  /// whether it does.
   Answer enters(const ForeignChain& base);
+  /// Whether somebody kept it out of connection tracking, before it entered.
+  void is_untracked(Answer untracked) { untracked_ = untracked; }
   void goes_to(const net::Address& destination);
 
   /// Whether it matches a rule, a part of one, an element of a set; only where it entered a base chain.
@@ -76,13 +80,26 @@ class Packet {
   Answer destination_lies_in(const Match<net::Prefix>& match) const;
   Answer destination_lies_in(const net::Range& range) const;
   Answer is_in_set(const ForeignRule& rule, const Lookup& lookup);
+  bool is_answer() const { return flow_.state == connection_state::established; }
+  bool is_translated_at(const ForeignChain& base) const;
+  Answer source_lies_in(const net::Range& range) const;
+  std::uint32_t states_at(const ForeignChain& base) const;
+  Answer has_state(std::uint32_t states) const;
+  Answer is_protocol(std::uint32_t first, std::uint32_t last) const;
+  Answer has_flags(const TcpFlags& flags) const;
 
-  using SetPart = std::tuple<const ForeignSet*, std::optional<unsigned>, std::optional<unsigned>>;
+  using Place = std::optional<unsigned>;
+  using SetPart = std::tuple<const ForeignSet*, Place, Place, Place, Place, Place, Place>;
 
   const Flow& flow_;
   Addresses sources_;
   std::optional<net::Address> destination_;
+  Addresses destinations_;
+  Addresses translated_;
+  bool is_translated_ = false;  // where it is now
   const ForeignChain* base_ = nullptr;
+  Answer untracked_ = Answer::no;
+  std::uint32_t states_ = 0;  // one of which it has, as connection_state has them
   std::unordered_map<std::string, const ForeignSet*> sets_;
   std::map<SetPart, Answer> in_sets_;  // sets can be large, and many rules ask the same one
 };

@@ -1,13 +1,10 @@
 #include "netfilter/foreign_nftables_rule.hpp"
 
 #include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
-#include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +14,8 @@
 #include <set>
 #include <utility>
 
+#include "netfilter/foreign_nftables_matches.hpp"
+#include "netfilter/foreign_nftables_registers.hpp"
 #include "netfilter/foreign_xtables.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
@@ -29,55 +28,6 @@ using nat::ForeignRule;
 using net::Family;
 
 constexpr auto all_bits = config::Mark{}.mask;
-
-enum class Holds {
-  nothing,  // that can be told here
-  source,
-  destination,
-  in_interface,
-  in_index,
-  out_interface,
-  out_index,
-  protocol,
-  address_family,
-  ether_type,
-  mark,
-  connection_mark,
-  connection_state,
-  address_type,
-  constant
-};
-
-struct Register {
-  Holds holds = Holds::nothing;
-  Family family = Family::ipv4;       // of an address
-  std::uint32_t slots = 1;            // of 4 bytes
-  std::optional<Bytes> mask = {};     // that was laid over it
-  std::optional<Bytes> flipped = {};  // and this after
-  Bytes bytes = {};                   // of a constant
-};
-
-// Registers of 16 bytes and of 4 lie over one another (linux/netfilter/nf_tables.h).
-std::uint32_t slot_of(std::uint32_t number) {
-  constexpr std::uint32_t slots_each = NFT_REG_SIZE / NFT_REG32_SIZE;
-  return number < NFT_REG32_00 ? (number - NFT_REG_1) * slots_each : number - NFT_REG32_00;
-}
-
-std::uint32_t slots_of(std::size_t bytes) {
-  return std::max<std::uint32_t>(1,
-                                 static_cast<std::uint32_t>((bytes + NFT_REG32_SIZE - 1) / NFT_REG32_SIZE));
-}
-
-std::optional<std::uint32_t> number_in(const Bytes& bytes) {
-  std::uint32_t number = 0;
-  if (bytes.size() != sizeof number) return std::nullopt;
-  std::memcpy(&number, bytes.data(), sizeof number);
-  return number;
-}
-
-bool overlaps(std::uint32_t first, std::uint32_t size, std::uint32_t other, std::uint32_t other_size) {
-  return first < other + other_size && other < first + size;
-}
 
 class ForeignRuleReader {
  public:
@@ -153,35 +103,17 @@ class ForeignRuleReader {
     parts_.push_back(std::exchange(rule_, std::move(next)));
   }
 
-  // What packets were when it was loaded, they are no more.
-  void forget(Holds what) {
-    std::erase_if(registers_, [what](const auto& each) { return each.second.holds == what; });
-  }
-
   // NOLINTNEXTLINE(readability-convert-member-functions-to-static): one of the readers
   bool nothing(const Attributes& /*attributes*/) { return true; }
 
   // ---- registers
 
-  void load(std::uint32_t number, Register value) {
-    const auto slot = slot_of(number);
-    std::erase_if(registers_, [&](const auto& each) {
-      return overlaps(slot, value.slots, each.first, each.second.slots);
-    });
-    registers_[slot] = std::move(value);
-  }
-
-  Register at(std::uint32_t number) const {
-    const auto found = registers_.find(slot_of(number));
-    return found == registers_.end() ? Register{} : found->second;
-  }
-
   bool meta(const Attributes& attributes) {
     const auto key = attributes.number(NFTA_META_KEY);
     if (attributes[NFTA_META_DREG] == nullptr) {
       if (key == NFT_META_MARK) {
-        set_mark(at(attributes.number(NFTA_META_SREG)));
-        forget(Holds::mark);
+        set_mark(registers_.at(attributes.number(NFTA_META_SREG)));
+        registers_.forget(Holds::mark);
       }
       return true;
     }
@@ -195,7 +127,7 @@ class ForeignRuleReader {
         {NFT_META_PROTOCOL, {.holds = Holds::ether_type}},
         {NFT_META_MARK, {.holds = Holds::mark}}};
     const auto found = keys.find(key);
-    load(attributes.number(NFTA_META_DREG), found == keys.end() ? Register{} : found->second);
+    registers_.load(attributes.number(NFTA_META_DREG), found == keys.end() ? Register{} : found->second);
     return true;
   }
 
@@ -212,6 +144,20 @@ class ForeignRuleReader {
     return std::nullopt;
   }
 
+  // What else is told of a packet's headers.
+  Register field_at(std::uint32_t base, std::uint32_t offset, std::uint32_t length) const {
+    constexpr std::uint32_t tcp_flags_offset = 13;  // netinet/tcp.h
+    Register value{.slots = slots_of(length)};
+    if (length != 1) return value;
+    const bool is_tcp = rule_.protocol && rule_.protocol == nat::Match<std::uint32_t>{IPPROTO_TCP};
+    const auto family = family_ ? family_ : family_of_table();
+    if (base == NFT_PAYLOAD_TRANSPORT_HEADER && offset == tcp_flags_offset && is_tcp)
+      value.holds = Holds::tcp_flags;
+    if (base == NFT_PAYLOAD_NETWORK_HEADER && family == Family::ipv4 && offset == offsetof(iphdr, protocol))
+      value.holds = Holds::protocol;
+    return value;
+  }
+
   bool payload(const Attributes& attributes) {
     const auto base = attributes.number(NFTA_PAYLOAD_BASE);
     const auto offset = attributes.number(NFTA_PAYLOAD_OFFSET);
@@ -220,8 +166,9 @@ class ForeignRuleReader {
       write_payload(attributes, base, offset, length);
       return true;
     }
-    load(attributes.number(NFTA_PAYLOAD_DREG),
-         address_at(base, offset, length).value_or(Register{.slots = slots_of(length)}));
+    auto value = address_at(base, offset, length);
+    if (!value) value = field_at(base, offset, length);
+    registers_.load(attributes.number(NFTA_PAYLOAD_DREG), *value);
     return true;
   }
 
@@ -238,21 +185,21 @@ class ForeignRuleReader {
         rule_.redirection = nat::Redirection{.to = to, .by_nat = false};
       }
       if (!family_ && !family_of_table()) rule_.only = family;
-      forget(Holds::source);
-      forget(Holds::destination);
+      registers_.forget(Holds::source);
+      registers_.forget(Holds::destination);
       return;  // the first family that it can be
     }
   }
 
   bool bitwise(const Attributes& attributes) {
-    auto value = at(attributes.number(NFTA_BITWISE_SREG));
+    auto value = registers_.at(attributes.number(NFTA_BITWISE_SREG));
     if (attributes.number(NFTA_BITWISE_OP) != NFT_BITWISE_BOOL || value.mask) {
       value = {.slots = value.slots};
     } else {
       value.mask = value_in(attributes[NFTA_BITWISE_MASK]);
       value.flipped = value_in(attributes[NFTA_BITWISE_XOR]);
     }
-    load(attributes.number(NFTA_BITWISE_DREG), std::move(value));
+    registers_.load(attributes.number(NFTA_BITWISE_DREG), std::move(value));
     return true;
   }
 
@@ -260,141 +207,45 @@ class ForeignRuleReader {
     const auto key = attributes.number(NFTA_CT_KEY);
     if (attributes[NFTA_CT_DREG] == nullptr) {
       if (key == NFT_CT_MARK) rule_.connection_mark = all_bits;
-      if (key == NFT_CT_MARK) forget(Holds::connection_mark);
+      if (key == NFT_CT_MARK) registers_.forget(Holds::connection_mark);
       return true;
     }
-    load(attributes.number(NFTA_CT_DREG), {.holds = key == NFT_CT_MARK    ? Holds::connection_mark
-                                                    : key == NFT_CT_STATE ? Holds::connection_state
-                                                                          : Holds::nothing});
+    registers_.load(attributes.number(NFTA_CT_DREG), {.holds = key == NFT_CT_MARK    ? Holds::connection_mark
+                                                               : key == NFT_CT_STATE ? Holds::connection_state
+                                                                                     : Holds::nothing});
     return true;
   }
 
   bool fib(const Attributes& attributes) {
     const bool is_type = attributes.number(NFTA_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
                          attributes.number(NFTA_FIB_FLAGS) == NFTA_FIB_F_DADDR;
-    load(attributes.number(NFTA_FIB_DREG), {.holds = is_type ? Holds::address_type : Holds::nothing});
+    constexpr std::uint32_t back = NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF;
+    const auto result = attributes.number(NFTA_FIB_RESULT);
+    const bool is_way_back = (result == NFT_FIB_RESULT_OIF || result == NFT_FIB_RESULT_OIFNAME) &&
+                             (attributes.number(NFTA_FIB_FLAGS) & (back | NFTA_FIB_F_DADDR)) == back;
+    registers_.load(attributes.number(NFTA_FIB_DREG), {.holds = is_type       ? Holds::address_type
+                                                                : is_way_back ? Holds::reverse_path
+                                                                              : Holds::nothing,
+                                                       .slots = result == NFT_FIB_RESULT_OIFNAME ? 4U : 1U});
     return true;
   }
 
   // ---- matches
 
   bool compare(const Attributes& attributes) {
-    const auto value = at(attributes.number(NFTA_CMP_SREG));
-    const auto operation = attributes.number(NFTA_CMP_OP);
-    const auto with = value_in(attributes[NFTA_CMP_DATA]);
-    const bool inverted = operation == NFT_CMP_NEQ;
-    if (operation != NFT_CMP_EQ && !inverted) return false;
-    const bool is_flipped =
-        value.flipped && std::ranges::any_of(*value.flipped, [](std::uint8_t byte) { return byte != 0; });
-    if (is_flipped) return false;
-    switch (value.holds) {
-      case Holds::source:
-        return is_address(value, with, inverted, rule_.source);
-      case Holds::destination:
-        return is_address(value, with, inverted, rule_.destination);
-      case Holds::in_interface:
-        return is_interface(with, inverted, rule_.in_interface);
-      case Holds::out_interface:
-        return is_interface(with, inverted, rule_.out_interface);
-      case Holds::in_index:
-        return is_index(with, inverted, rule_.in_interface);
-      case Holds::out_index:
-        return is_index(with, inverted, rule_.out_interface);
-      case Holds::protocol:
-        if (with.size() != 1 || rule_.protocol) return false;
-        rule_.protocol = {with[0], inverted};
-        return true;
-      case Holds::address_family:
-        return is_family(with.size() == 1 ? with[0] : 0, NFPROTO_IPV4, NFPROTO_IPV6, inverted);
-      case Holds::ether_type:
-        return is_family(with.size() == 2 ? (std::uint32_t{with[0]} << 8U) | with[1] : 0, ETH_P_IP,
-                         ETH_P_IPV6, inverted);
-      case Holds::mark:
-        return is_mark(value, with, inverted);
-      case Holds::address_type:
-        if (number_in(with) != std::uint32_t{RTN_LOCAL}) return false;
-        (inverted ? rule_.not_to_local : rule_.to_local) = true;
-        return true;
-      case Holds::connection_state:
-        rule_.other_matches.emplace_back("ct");
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  static bool is_address(const Register& value, const Bytes& with, bool inverted,
-                         std::optional<nat::Match<net::Prefix>>& match) {
-    if (match || with.size() > bytes_of(value.family)) return false;
-    net::Address address{value.family, {}};
-    std::ranges::copy(with, address.bytes.begin());
-    const auto length = value.mask ? net::length_of(*value.mask) : static_cast<unsigned>(with.size()) * 8;
-    if (value.mask) {
-      net::Address ones{value.family, {}};
-      std::fill_n(ones.bytes.begin(), bytes_of(value.family), std::uint8_t{0xff});
-      const auto prefix_mask = net::network_of(ones, length).address.bytes;
-      if (!std::equal(value.mask->begin(), value.mask->end(), prefix_mask.begin())) return false;
-    }
-    match = {net::network_of(address, length), inverted};
-    return true;
-  }
-
-  static bool is_interface(const Bytes& with, bool inverted, std::optional<nat::Match<std::string>>& match) {
-    if (match) return false;
-    std::string name(with.begin(), std::ranges::find(with, std::uint8_t{0}));
-    if (name.size() == with.size()) name += '+';  // the start of a name
-    match = {std::move(name), inverted};
-    return true;
-  }
-
-  static bool is_index(const Bytes& with, bool inverted, std::optional<nat::Match<std::string>>& match) {
-    std::array<char, IF_NAMESIZE> name{};
-    const auto index = number_in(with);
-    if (match || !index || ::if_indextoname(*index, name.data()) == nullptr) return false;
-    match = {name.data(), inverted};
-    return true;
-  }
-
-  bool is_family(std::uint32_t number, std::uint32_t ipv4, std::uint32_t ipv6, bool inverted) {
-    if (number != ipv4 && number != ipv6) return false;
-    const auto family = (number == ipv4) != inverted ? Family::ipv4 : Family::ipv6;
-    if (!inverted) family_ = family;
-    rule_.only = family;
-    return true;
-  }
-
-  bool is_mark(const Register& value, const Bytes& with, bool inverted) {
-    const auto number = number_in(with);
-    const auto mask = value.mask ? number_in(*value.mask) : all_bits;
-    if (rule_.mark || !number || !mask) return false;
-    rule_.mark = {{*number, *mask}, inverted};
-    return true;
+    return read_comparison(attributes, registers_.at(attributes.number(NFTA_CMP_SREG)), rule_, family_);
   }
 
   bool lookup(const Attributes& attributes) {
-    const auto first = slot_of(attributes.number(NFTA_LOOKUP_SREG));
-    nat::Lookup lookup{.set = attributes.text(NFTA_LOOKUP_SET),
-                       .inverted = (attributes.number(NFTA_LOOKUP_FLAGS) & NFT_LOOKUP_F_INV) != 0};
-    if (at(attributes.number(NFTA_LOOKUP_SREG)).holds == Holds::connection_state)
-      rule_.other_matches.emplace_back("ct");
-    // Behind the key stands what earlier expressions left.
-    const auto key_bytes = key_bytes_(lookup.set);
-    const auto end = first + (key_bytes == 0 ? 0 : slots_of(key_bytes));
-    for (const auto& [slot, value] : registers_) {
-      const bool is_whole = !value.mask && value.slots * NFT_REG32_SIZE == bytes_of(value.family);
-      if (slot < first || slot + value.slots > end || !is_whole) continue;
-      const auto offset = (slot - first) * static_cast<unsigned>(NFT_REG32_SIZE);
-      if (value.holds == Holds::source) lookup.source_at = offset;
-      if (value.holds == Holds::destination) lookup.destination_at = offset;
-      const bool is_address = value.holds == Holds::source || value.holds == Holds::destination;
-      if (is_address && !family_ && !family_of_table()) rule_.only = value.family;
-    }
+    const auto key_bytes = key_bytes_(attributes.text(NFTA_LOOKUP_SET));
+    const auto family = family_ ? family_ : family_of_table();
+    auto lookup = lookup_in(attributes, registers_, key_bytes, family, rule_);
     if (attributes[NFTA_LOOKUP_DREG] == nullptr) {
       rule_.lookups.push_back(std::move(lookup));
     } else if (attributes.number(NFTA_LOOKUP_DREG) == NFT_REG_VERDICT) {
       rule_.verdicts = std::move(lookup);
     } else {
-      load(attributes.number(NFTA_LOOKUP_DREG), {});
+      registers_.load(attributes.number(NFTA_LOOKUP_DREG), {});
     }
     return true;
   }
@@ -429,7 +280,7 @@ class ForeignRuleReader {
     const auto into = attributes.number(NFTA_IMMEDIATE_DREG);
     if (into != NFT_REG_VERDICT) {
       auto bytes = value_in(attributes[NFTA_IMMEDIATE_DATA]);
-      load(into, {.holds = Holds::constant, .slots = slots_of(bytes.size()), .bytes = bytes});
+      registers_.load(into, {.holds = Holds::constant, .slots = slots_of(bytes.size()), .bytes = bytes});
       return true;
     }
     const Attributes data(attributes[NFTA_IMMEDIATE_DATA]);
@@ -448,8 +299,8 @@ class ForeignRuleReader {
   // What two attributes name as registers of a constant address.
   std::optional<net::Range> range_in(const Attributes& attributes, int first, int last, Family family) const {
     if (attributes[first] == nullptr) return std::nullopt;
-    const auto low = at(attributes.number(first));
-    const auto high = attributes[last] == nullptr ? low : at(attributes.number(last));
+    const auto low = registers_.at(attributes.number(first));
+    const auto high = attributes[last] == nullptr ? low : registers_.at(attributes.number(last));
     const auto is_one = [family](const Register& value) {
       return value.holds == Holds::constant && !value.mask && value.bytes.size() == bytes_of(family);
     };
@@ -531,9 +382,9 @@ class ForeignRuleReader {
   std::vector<ForeignRule> parts_;  // before the one that is read
   ForeignRule rule_;
   const KeyBytes& key_bytes_;
-  bool is_decided_ = false;                      // nothing that follows is reached
-  std::optional<Family> family_;                 // that the rule asked for so far
-  std::map<std::uint32_t, Register> registers_;  // by slot
+  bool is_decided_ = false;       // nothing that follows is reached
+  std::optional<Family> family_;  // that the rule asked for so far
+  Registers registers_;
 };
 
 }  // namespace

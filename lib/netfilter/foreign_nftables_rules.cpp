@@ -73,8 +73,10 @@ std::string comment_in(std::span<const std::uint8_t> userdata) {
 std::optional<Hook> hook_of(const std::string& family, std::uint32_t number) {
   if (family == "netdev") return number == NF_NETDEV_INGRESS ? Hook::ingress : Hook::egress;
   // A packet for the bridge's own address comes in by the first two, and leaves by the last two.
-  if (family == "bridge")
+  if (family == "bridge") {
+    if (number == NF_INET_FORWARD) return std::nullopt;  // from port to port
     return number == NF_INET_PRE_ROUTING || number == NF_INET_LOCAL_IN ? Hook::ingress : Hook::egress;
+  }
   switch (number) {
     case NF_INET_INGRESS:
       return Hook::ingress;
@@ -221,11 +223,10 @@ class Reader {
   // Those whose elements decide where a packet goes, or whether an address is meant.
   void read_sets() {
     std::set<Name> wanted;
-    const auto is_read = [](const nat::Lookup& lookup) { return lookup.source_at || lookup.destination_at; };
     for (const auto& rule : foreign_.rules) {
       if (rule.program != "nft") continue;
       for (const auto& lookup : rule.lookups) {
-        if (is_read(lookup)) wanted.emplace(rule.family, rule.table, lookup.set);
+        if (lookup.is_told()) wanted.emplace(rule.family, rule.table, lookup.set);
       }
       if (rule.verdicts) wanted.emplace(rule.family, rule.table, rule.verdicts->set);
     }

@@ -6,7 +6,11 @@
 #include <linux/netfilter/xt_MARK.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_connmark.h>
+#include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_rpfilter.h>
 #include <linux/netfilter/xt_set.h>
+#include <linux/netfilter/xt_state.h>
+#include <linux/netfilter/xt_tcpudp.h>
 #include <linux/netfilter_bridge/ebt_mark_t.h>
 
 #include <algorithm>
@@ -55,6 +59,61 @@ bool read_mark(const XtablesPart& match, ForeignRule& rule) {
   const auto info = info_of<xt_mark_mtinfo1>(match);
   if (!info || match.revision != 1 || rule.mark) return false;
   rule.mark = {{info->mark, info->mask}, info->invert != 0};
+  return true;
+}
+
+// The bits are nf_tables' own but for these.
+std::uint32_t states_of(std::uint32_t bits) {
+  using namespace nat::connection_state;
+  constexpr std::uint32_t translations = XT_CONNTRACK_STATE_SNAT | XT_CONNTRACK_STATE_DNAT;
+  return (bits & (invalid | established | related | fresh)) |
+         ((bits & XT_CONNTRACK_STATE_UNTRACKED) != 0 ? untracked : 0) |
+         ((bits & translations) != 0 ? translated : 0);
+}
+
+// Also of -m state, which iptables writes so.
+bool read_conntrack(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_conntrack_mtinfo3>(match);
+  if (!info || match.revision != 3 || rule.states ||
+      (info->match_flags & ~XT_CONNTRACK_STATE_ALIAS) != XT_CONNTRACK_STATE)
+    return false;
+  rule.states = {states_of(info->state_mask), (info->invert_flags & XT_CONNTRACK_STATE) != 0};
+  return true;
+}
+
+bool read_state(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_state_info>(match);
+  if (!info || match.revision != 0 || rule.states) return false;
+  const bool is_untracked = (info->statemask & XT_STATE_UNTRACKED) != 0;
+  rule.states = {states_of(info->statemask & ~XT_STATE_UNTRACKED) |
+                 (is_untracked ? nat::connection_state::untracked : 0)};
+  return true;
+}
+
+template <typename Ports>
+bool are_all(const Ports& ports) {
+  return ports[0] == 0 && ports[1] == UINT16_MAX;
+}
+
+bool read_tcp(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_tcp>(match);
+  if (!info || match.revision != 0 || rule.tcp_flags || !are_all(info->spts) || !are_all(info->dpts) ||
+      info->option != 0 || (info->invflags & ~XT_TCP_INV_FLAGS) != 0)
+    return false;
+  if (info->flg_mask != 0)
+    rule.tcp_flags = {{info->flg_mask, info->flg_cmp}, (info->invflags & XT_TCP_INV_FLAGS) != 0};
+  return true;
+}
+
+bool read_udp(const XtablesPart& match, ForeignRule& /*rule*/) {
+  const auto info = info_of<xt_udp>(match);
+  return info && match.revision == 0 && are_all(info->spts) && are_all(info->dpts) && info->invflags == 0;
+}
+
+bool read_reverse_path(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_rpfilter_info>(match);
+  if (!info || match.revision != 0 || rule.has_way_back) return false;
+  rule.has_way_back = (info->flags & XT_RPFILTER_INVERT) == 0;
   return true;
 }
 
@@ -160,7 +219,10 @@ bool is_harmless(std::string_view name) {
 void read_xtables_match(const XtablesPart& match, ForeignRule& rule) {
   using Reader = bool (*)(const XtablesPart&, ForeignRule&);
   static const std::map<std::string_view, Reader> readers{
-      {"comment", read_comment}, {"addrtype", read_address_type}, {"mark", read_mark}};
+      {"comment", read_comment}, {"addrtype", read_address_type},
+      {"mark", read_mark},       {"conntrack", read_conntrack},
+      {"state", read_state},     {"tcp", read_tcp},
+      {"udp", read_udp},         {"rpfilter", read_reverse_path}};
   const auto reader = readers.find(match.name);
   if (reader == readers.end() || !reader->second(match, rule)) rule.other_matches.emplace_back(match.name);
 }

@@ -1,4 +1,4 @@
-// What this node's routing daemon has put into the kernel.
+// What routes the kernel has.
 #pragma once
 
 #include <vector>
@@ -10,5 +10,9 @@ namespace ipmasq::routing {
 /// Destinations of the routes that OSPF gave (protocol RTPROT_OSPF in linux/rtnetlink.h), of all tables, each
 /// once. Throws Error{failed}.
 std::vector<net::Prefix> ospf_routes();
+
+/// Destinations of one family's routes that lead to a gateway, of all tables, each once. Throws
+/// Error{failed}.
+std::vector<net::Prefix> routes_by_gateways(net::Family family);
 
 }  // namespace ipmasq::routing

@@ -15,6 +15,7 @@
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
+#include "plugin/commands/pod_ways.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "routing/learned_routes.hpp"
@@ -181,23 +182,6 @@ class OurSide {
   doctor::Ours& ours_;
 };
 
-// By which interfaces the node reaches its pods: one pod of each subnet tells. None where one cannot.
-std::set<std::string> pod_interfaces_of(const Recorded& recorded) {
-  std::set<net::Prefix> asked;
-  std::set<std::string> interfaces;
-  for (const auto& [name, network] : recorded) {
-    for (const auto& attachment : network.stored.attachments) {
-      for (const auto& pod : attachment.addresses) {
-        if (!asked.insert(pod.network()).second) continue;
-        const auto interface = routing::interface_towards(pod.address);
-        if (!interface) return {};
-        interfaces.insert(*interface);
-      }
-    }
-  }
-  return interfaces;
-}
-
 // Where flannel's file is, as the first network says that has one recorded.
 std::filesystem::path subnet_file_of(const Recorded& recorded) {
   for (const auto& [name, network] : recorded) {
@@ -263,8 +247,10 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
     for (const auto& each : routing::networks_by_interface()) node.networks.insert(each);
   });
   look(not_looked, [&] {
-    node.pod_interfaces = pod_interfaces_of(recorded);
-    for (const auto& interface : node.pod_interfaces) node.pod_devices.merge(routing::devices_of(interface));
+    node.ways = pod_ways(recorded);
+    for (const auto& way : node.ways) {
+      node.pod_devices.insert(way.pod_devices.begin(), way.pod_devices.end());
+    }
   });
   look(not_looked, [&] { node.ospf_routes = routing::ospf_routes(); });
   look(not_looked, [&] { node.way_out = ways_out(); });

@@ -1,0 +1,115 @@
+// How a packet is followed through all that others have on its way through the node, as it is forwarded: the
+// contradictions to our rules, and the places where it is dropped, come of the same walk.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "nat/contradictions.hpp"
+#include "nat/drops.hpp"
+#include "nat/packet.hpp"
+#include "nat/told_contradictions.hpp"
+
+namespace ipmasq::nat {
+
+/// For one packet. Lives no longer than what it was made of.
+class Walk {
+ public:
+  Walk(const Foreign& foreign, const OurPlace& ours, const Flow& flow);
+
+  /// Once. What contradicts our rules, in the order in which it is met.
+  std::vector<Contradiction> run();
+  /// And after that: what drops it.
+  const std::vector<Drop>& drops() const { return drops_; }
+
+ private:
+  using Kind = Contradiction::Kind;
+
+  // What a way through a chain came to: whether the packet went no further in it and in those that led
+  // there.
+  struct Visit {
+    Answer ended = Answer::no;
+    PacketMark mark;
+  };
+
+  struct Step {
+    Answer certainty = Answer::yes;  // that the packet comes here
+    bool names_destination = false;  // somewhere on the way here
+    bool is_above_ours = false;      // the way here begins before the jump to our chain
+  };
+
+  static std::string place(const std::string& program, const std::string& family, const std::string& table,
+                           const std::string& name);
+  std::int32_t our_priority() const;
+  bool is_of_family(const std::string& program, const std::string& name) const;
+  bool is_answer() const { return flow_.state == connection_state::established; }
+  void enter(const ForeignChain& base);
+  bool is_tied(const ForeignChain& base) const;
+  static bool names_destination(const ForeignRule& rule);
+
+  // ---- chains
+
+  using Rules = std::vector<const ForeignRule*>;
+  using Way = std::tuple<const Rules*, Answer, bool, bool, PacketMark>;
+  Visit walk(const std::string& program, const std::string& family, const std::string& table,
+             const std::string& chain, const Step& step);
+  Answer walk(const Rules& rules, const Step& step);
+  void give_up(const ForeignRule& rule);
+  bool is_behind_our_jump(const ForeignRule& rule) const;
+
+  // What a rule that is reached came to.
+  struct Outcome {
+    Answer ends_all = Answer::no;  // this chain, and those that led here
+    Answer leaves = Answer::no;    // this chain
+  };
+  Outcome apply(const ForeignRule& rule, const Step& step);
+  Outcome verdict(const std::string& target, const ForeignRule& rule, const Step& step);
+  void pass_ours_by(const ForeignRule& rule, const Step& step);
+  Outcome follow(const ForeignRule& rule, const std::string& chain, bool is_goto, const Step& step);
+  Outcome follow_verdicts(const ForeignRule& rule, const Step& step);
+
+  // ---- what rules do
+
+  void change_mark(const ForeignRule& rule, const Step& step);
+  void untrack(const ForeignRule& rule, const Step& step);
+  Outcome translate(const ForeignRule& rule, const Step& step);
+  Answer is_asked(const ForeignRule& rule, const Step& step) const;
+  Outcome redirect(const ForeignRule& rule, const Step& step);
+  std::optional<Fate> fate_towards(const net::Address& destination) const;
+  void ask_ours();
+  /// By a rule, or (nullptr) by the policy of the chain.
+  void drop(Answer certainty, const ForeignRule* rule, bool names_destination);
+  void report(Kind kind, Answer certainty, const ForeignRule& rule, const std::string& does,
+              std::optional<Fate> becomes = std::nullopt);
+
+  const Foreign& foreign_;
+  const OurPlace& ours_;
+  const Flow& flow_;
+  Packet packet_;
+  std::optional<Fate> fate_;  // by our rules: of the destination that it has now
+  std::unordered_map<std::string, Rules> chains_;
+  std::map<Way, Visit> visits_;  // of one base chain
+  std::size_t visited_ = 0;
+  std::size_t depth_ = 0;
+  std::size_t met_ = 0;
+  Answer doubt_ = Answer::yes;  // whether all that happened so far is known
+  const ForeignChain* base_ = nullptr;
+  bool passed_ours_ = false;
+  PacketMark mark_;
+  Answer untracked_ = Answer::no;
+  std::optional<Hook> translated_in_;
+  std::uint32_t connection_mark_ = 0;        // bits that somebody may have set: a new connection has none
+  std::vector<const ForeignRule*> markers_;  // that were met, each once
+  std::set<const ForeignRule*> marked_;
+  ToldContradictions told_;
+  std::vector<Drop> drops_;
+};
+
+}  // namespace ipmasq::nat

@@ -1,0 +1,187 @@
+// What the rules that a packet matches do to it.
+#include <algorithm>
+#include <utility>
+
+#include "nat/hook_order.hpp"
+#include "nat/nftables_rules.hpp"
+#include "nat/walk.hpp"
+
+namespace ipmasq::nat {
+
+Walk::Outcome Walk::apply(const ForeignRule& rule, const Step& step) {
+  if (rule.mark_change) change_mark(rule, step);
+  connection_mark_ |= rule.connection_mark;
+  if (rule.untracks) untrack(rule, step);
+  if (rule.is_not_known) {
+    report(Kind::not_known, Answer::may, rule, "does to it what is not known here");
+    doubt_ = Answer::may;
+  }
+  if (rule.rewrites_source) {
+    report(Kind::source_rewritten, step.certainty, rule, "rewrites the source outside NAT");
+  }
+  if (rule.target == "NETMAP" && base_->hook == Hook::postrouting) return translate(rule, step);
+  if (rule.redirection) return redirect(rule, step);
+  if (rule.translates()) return translate(rule, step);
+  if (rule.verdicts) return follow_verdicts(rule, step);
+  if (rule.is_jump) return follow(rule, rule.target, rule.is_goto, step);
+  return verdict(rule.target, rule, step);
+}
+
+Walk::Outcome Walk::verdict(const std::string& target, const ForeignRule& rule, const Step& step) {
+  if (target == "DROP" || target == "REJECT") drop(step.certainty, &rule, step.names_destination);
+  if (target == "ACCEPT" || target == "DROP" || target == "REJECT") {
+    pass_ours_by(rule, step);
+    return {Answer::yes, Answer::yes};
+  }
+  if (target == "RETURN") {
+    if (rule.is_above_ours) pass_ours_by(rule, step);
+    return {Answer::no, Answer::yes};
+  }
+  if (target == "QUEUE" || target == "NFQUEUE") {
+    report(Kind::handed_over, Answer::may, rule, "hands it to a program, which decides");
+    return {Answer::yes, Answer::yes};
+  }
+  return {};
+}
+
+// It leaves POSTROUTING of legacy iptables before it comes to our jump.
+void Walk::pass_ours_by(const ForeignRule& rule, const Step& step) {
+  if (ours_.is_nftables || !step.is_above_ours) return;
+  if (fate_ == Fate::kept || fate_ == Fate::left_alone) return;
+  report(Kind::passed_by, step.certainty, rule, "lets it go before our rules are asked");
+}
+
+void Walk::change_mark(const ForeignRule& rule, const Step& step) {
+  if (rule.is_of_services() && (!flow_.destination || !step.names_destination)) return;
+  const auto comes_in_time = is_beside_nat(*base_) ? Answer::may : Answer::yes;
+  mark_.change(*rule.mark_change, connection_mark_, both(step.certainty, comes_in_time));
+  if (marked_.insert(&rule).second) markers_.push_back(&rule);
+}
+
+void Walk::untrack(const ForeignRule& rule, const Step& step) {
+  const bool is_early = base_->hook == Hook::ingress ||
+                        (base_->hook == Hook::prerouting && base_->priority <= conntrack_priority);
+  if (!is_early) return;
+  const bool is_tie = base_->hook == Hook::prerouting && base_->priority == conntrack_priority;
+  // What a bridge hands up to its own interface may be tracked all the same.
+  const bool is_at_bridge = base_->hook == Hook::ingress && flow_.in_interface &&
+                            flow_.in_devices.size() > 1 &&
+                            std::ranges::count(base_->devices, *flow_.in_interface) > 0;
+  const auto certainty = is_tie || is_at_bridge ? Answer::may : step.certainty;
+  // Of many connections some are tracked, whatever one rule says of them all.
+  untracked_ = std::max(untracked_, flow_.destination ? certainty : both(certainty, Answer::may));
+  if (fate_ == Fate::kept || fate_ == Fate::left_alone) return;
+  report(Kind::not_tracked, certainty, rule,
+         "keeps it out of connection tracking: nothing translates it, and the pod's own address goes out");
+}
+
+Walk::Outcome Walk::translate(const ForeignRule& rule, const Step& step) {
+  const Outcome ends{Answer::yes, Answer::yes};
+  if (base_->hook != Hook::postrouting || fate_ == Fate::left_alone) return ends;
+  const auto asked = is_asked(rule, step);
+  if (asked == Answer::no) return ends;
+  const auto certainty = both(step.certainty, asked);
+  if (certainty == Answer::yes) translated_in_ = Hook::postrouting;
+  const bool is_same =
+      rule.target == "MASQUERADE"
+          ? !flow_.snat_to
+          : flow_.snat_to && rule.translates_to == net::Range{*flow_.snat_to, *flow_.snat_to};
+  if (fate_ == Fate::masqueraded && is_same) return ends;
+  const auto* const to_interface = "hides it behind the address of the interface by which it leaves";
+  report(Kind::translated_by_others, certainty, rule,
+         rule.target == "MASQUERADE" ? to_interface
+         : rule.translates_to        ? "gives it the source " + net::to_text(*rule.translates_to)
+                                     : "gives it another source");
+  return ends;
+}
+
+// Whether a NAT rule on postrouting is asked about what our rules have a fate for.
+Answer Walk::is_asked(const ForeignRule& rule, const Step& step) const {
+  const bool is_legacy = rule.program != "nft";
+  if (is_legacy) {
+    if (!ours_.is_nftables && step.is_above_ours) return Answer::yes;
+    // Our chain in POSTROUTING hands on what it returns only.
+    return ours_.holds || fate_ == Fate::masqueraded ? Answer::no : Answer::yes;
+  }
+  if (base_->priority < our_priority()) return Answer::yes;
+  if (fate_ == Fate::masqueraded) return base_->priority == our_priority() ? Answer::may : Answer::no;
+  // An ACCEPT of legacy iptables does not bind nftables.
+  const bool holds_here = ours_.is_nftables && ours_.holds;
+  if (!holds_here) return Answer::yes;
+  return base_->priority == our_priority() ? Answer::may : Answer::no;
+}
+
+Walk::Outcome Walk::redirect(const ForeignRule& rule, const Step& step) {
+  const auto& redirection = *rule.redirection;
+  const Outcome done =
+      redirection.by_nat || redirection.to_this_node ? Outcome{Answer::yes, Answer::yes} : Outcome{};
+  if (base_->hook > Hook::prerouting && (redirection.by_nat || redirection.to_this_node)) return done;
+  if (redirection.by_nat && step.certainty == Answer::yes) translated_in_ = Hook::prerouting;
+  // A destination of its own is a service's, a published port's: what it is for.
+  if (!flow_.destination && step.names_destination) return done;
+  if (redirection.to_this_node) {
+    report(Kind::redirected, step.certainty, rule, "hands it to a program on this node", Fate::left_alone);
+    return done;
+  }
+  if (!redirection.to) {
+    report(Kind::redirected, Answer::may, rule, "sends it elsewhere");
+    return done;
+  }
+  const auto& to = *redirection.to;
+  const bool is_one = to.first == to.last;
+  const auto before = fate_;
+  const auto first = fate_towards(to.first);
+  if (flow_.destination && is_one && step.certainty == Answer::yes) {
+    packet_.goes_to(to.first);
+    fate_ = first;
+  }
+  const bool ends_here = is_one && flow_.node_addresses.contains(to.first);
+  if (ends_here && before == Fate::kept) return done;
+  if (before && first == before && fate_towards(to.last) == before) return done;
+  report(Kind::redirected, is_one ? step.certainty : Answer::may, rule,
+         "sends it to " + net::to_text(to) + (first ? ", which is " + to_text(*first) : ""), first);
+  return done;
+}
+
+std::optional<Fate> Walk::fate_towards(const net::Address& destination) const {
+  if (flow_.node_addresses.contains(destination)) return Fate::left_alone;
+  return flow_.fate_towards ? std::optional(flow_.fate_towards(destination)) : std::nullopt;
+}
+
+// The packet comes to our rules, which return what has a yield mark.
+void Walk::ask_ours() {
+  if (std::exchange(passed_ours_, true)) return;
+  if (untracked_ == Answer::yes || fate_ == Fate::left_alone) return;
+  for (const auto& yield : ours_.yield_marks) {
+    const auto has = mark_.has(yield);
+    if (has == Answer::no) continue;
+    for (const auto* const rule : markers_) {
+      const auto& change = *rule->mark_change;
+      const auto foreseen = yield.mask & ~change.unknown & ~change.restored;
+      const auto touched = (~change.keep | change.flip | change.unknown | change.restored) & yield.mask;
+      const bool can_set_it = touched != 0 && ((change.flip ^ yield.value) & foreseen & ~change.keep) == 0;
+      if (!can_set_it) continue;
+      report(Kind::yield_mark_set, has, *rule,
+             "sets the mark " + config::to_text(yield) +
+                 ", for which our rules leave it to others (yieldMarks)");
+    }
+  }
+}
+
+void Walk::drop(Answer certainty, const ForeignRule* rule, bool names_destination) {
+  const auto is_of_kube_proxy = [rule] {
+    return rule->table == "kube-proxy" || rule->chain.starts_with("KUBE-");
+  };
+  if (certainty == Answer::no) return;
+  if (rule != nullptr && names_destination && !flow_.destination && is_of_kube_proxy()) return;
+  drops_.push_back({*base_, rule == nullptr ? std::nullopt : std::optional(*rule),
+                    both(certainty, doubt_) == Answer::yes});
+}
+
+void Walk::report(Kind kind, Answer certainty, const ForeignRule& rule, const std::string& does,
+                  std::optional<Fate> becomes) {
+  const bool is_certain = both(certainty, doubt_) == Answer::yes;
+  told_.add(kind, is_certain, rule, does, becomes);
+}
+
+}  // namespace ipmasq::nat
