@@ -1,7 +1,5 @@
 #include "config/in_force.hpp"
 
-#include <algorithm>
-#include <iterator>
 #include <set>
 #include <utility>
 
@@ -84,22 +82,6 @@ std::vector<std::string> slips_that_lose(const Reading& reading, const std::opti
   return reading.file->slips;
 }
 
-// A file that still names networks of one family, and lost the line of the other.
-void keep_lost_family(const std::vector<net::Prefix>& last_good, const std::filesystem::path& path,
-                      Configuration& configuration) {
-  auto& networks = configuration.made_of.cluster_networks;
-  for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
-    const auto is_of_family = [family](const net::Prefix& each) { return each.family() == family; };
-    if (std::ranges::any_of(networks, is_of_family) || std::ranges::none_of(last_good, is_of_family))
-      continue;
-    std::ranges::copy_if(last_good, std::back_inserter(networks), is_of_family);
-    configuration.problems.push_back(
-        path.string() + " names no " +
-        (family == net::Family::ipv4 ? "FLANNEL_NETWORK" : "FLANNEL_IPV6_NETWORK") + " any more: " +
-        net::to_text(networks.back()) + " stays exempt while this node has pods of the network");
-  }
-}
-
 }  // namespace
 
 bool MadeOf::operator==(const MadeOf& other) const {
@@ -123,8 +105,6 @@ Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last
   configuration.made_of.cluster_networks =
       reading.cluster_networks ? *reading.cluster_networks : last_good->cluster_networks;
   configuration.problems = std::move(slips);
-  if (reading.cluster_networks && !reading.cluster_networks->empty() && last_good)
-    keep_lost_family(last_good->cluster_networks, reading.netconf.subnet_file, configuration);
   configuration.problems.insert(configuration.problems.end(), reading.problems.begin(),
                                 reading.problems.end());
   return configuration;

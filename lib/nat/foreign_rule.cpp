@@ -37,8 +37,8 @@ std::string states_text(std::uint32_t states) {
 
 std::string flags_text(const TcpFlags& flags) {
   std::array<char, 16> text{};
-  std::snprintf(text.data(), text.size(), "0x%02x 0x%02x", flags.mask,
-                flags.set);  // NOLINT(cert-err33-c): it fits
+  // NOLINTNEXTLINE(cert-err33-c): it fits
+  std::snprintf(text.data(), text.size(), "0x%02x 0x%02x", flags.mask, flags.set);
   return text.data();
 }
 

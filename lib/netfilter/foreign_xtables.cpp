@@ -85,7 +85,7 @@ bool read_state(const XtablesPart& match, ForeignRule& rule) {
   const auto info = info_of<xt_state_info>(match);
   if (!info || match.revision != 0 || rule.states) return false;
   const bool is_untracked = (info->statemask & XT_STATE_UNTRACKED) != 0;
-  rule.states = {states_of(info->statemask & ~XT_STATE_UNTRACKED) |
+  rule.states = {states_of(info->statemask & ~static_cast<unsigned>(XT_STATE_UNTRACKED)) |
                  (is_untracked ? nat::connection_state::untracked : 0)};
   return true;
 }

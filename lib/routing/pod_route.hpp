@@ -14,8 +14,8 @@ namespace ipmasq::routing {
 /// into the pod, pods get addresses there, and their packets do not pass the node. True where the node's
 /// route to the pod leads on link out by an uplink: a physical device, a VLAN, bond, team, macvlan or ipvlan,
 /// whatever the default route leads out by, or, where the pod's result names no interface on this node
-/// (`has_host_interface` false), any that is no bridge. Two or three questions to the kernel, whatever number of pods
-/// and routes there is. Throws Error{failed}.
+/// (`has_host_interface` false), any that is no bridge. Two or three questions to the kernel, whatever number
+/// of pods and routes there is. Throws Error{failed}.
 bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface);
 
 /// The name of the interface by which packets to an address leave the node; nullopt where no single one does.

@@ -78,17 +78,6 @@ TEST_CASE("of a wrong file what was good last stays in force, and is told") {
     CHECK(kept(now) == "10.2.0.0/16 +10.244.0.0/16 ");
     CHECK(now.problems.size() == 1);
   }
-  SUBCASE("flannel's that lost a line") {
-    files.write(files.config(), "nonMasqueradeCIDRs: [10.1.0.0/16]\n");
-    files.write(files.subnet_file(), "FLANNEL_IPV6_NETWORK=fd00:244::/48\n");
-    const auto now = in_force(read_configuration(files.netconf()), good);
-    CHECK(kept(now) == "10.1.0.0/16 +fd00:244::/48 +10.244.0.0/16 ");
-    CHECK(now.problems == std::vector{files.subnet_file().string() +
-                                      " names no FLANNEL_NETWORK any more: 10.244.0.0/16 stays exempt while "
-                                      "this node has pods of the network"});
-    std::filesystem::remove(files.subnet_file());
-    CHECK(kept(in_force(read_configuration(files.netconf()), good)) == "10.1.0.0/16 ");
-  }
   SUBCASE("a netconf that changes meanwhile counts") {
     files.write(files.config(), "[");
     const auto now = in_force(read_configuration(files.netconf(R"({"catchAll": false})")), good);

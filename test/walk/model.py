@@ -113,8 +113,10 @@ class Model:
         netconfs = network.recorded if netconfs is None else netconfs
         if self.is_good():
             return {(netconf, self.file, self.flannel) for netconf in netconfs}
+        # A network of which nothing good is known takes what another one knows of the same files.
+        known = network.candidates or {each for other in self.networks.values() for each in other.candidates}
         return {(netconf, file if self.file is None else self.file, flannel if self.flannel is None else self.flannel)
-                for netconf in netconfs for _, file, flannel in network.candidates}
+                for netconf in netconfs for _, file, flannel in known}
 
     def can_apply(self):
         """A call may bring every network to what is written now."""
@@ -248,7 +250,9 @@ class Model:
         reply = self.node.call("CHECK", self.netconf(network, timeout=timeout), pod.name, prevResult=self.result(pod))
         self.newest = [pod]
         if reply.status == 0:
-            if pod.is_recorded and not self.is_contradicted():
+            # That the rules stand where they were put does not say that they would be put there now.
+            may_have_to_move = self.backend == "auto" and any(place != "legacy" for place, _ in self.foreign.values())
+            if pod.is_recorded and not self.is_contradicted() and not may_have_to_move:
                 network.is_intact = pod.is_whole = True
             network.candidates |= self.combinations(network)
         elif self.must_check(pod):
