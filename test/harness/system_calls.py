@@ -100,17 +100,19 @@ class Point:
 
 
 def calls_after_start(log):
-    """Those that a log of strace -f lists from main on."""
-    numbers, calls, has_started = {}, [], False
+    """Those that a log of strace -f lists from main on; of those that have one number the first, also where it was
+    before main: strace counts for each thread by itself, and each that comes to the number meets an injection."""
+    numbers, calls, listed, has_started = {}, [], set(), False
     for line in log.splitlines():
-        found = re.match(r"\d+ +((\w+)\(.*)", line)
+        found = re.match(r"(\d+) +((\w+)\(.*)", line)
         if not found:
             continue
-        text, name = found.groups()
-        numbers[name] = numbers.get(name, 0) + 1
+        thread, text, name = found.groups()
+        number = numbers[thread, name] = numbers.get((thread, name), 0) + 1
         has_started = has_started or START.match(line) is not None
-        if has_started:
-            calls.append(SystemCall(name, numbers[name], text))
+        if has_started and (name, number) not in listed:
+            calls.append(SystemCall(name, number, text))
+        listed.add((name, number))
     assert calls, f"main's first system call is not there:\n{log}"
     return calls
 

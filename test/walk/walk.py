@@ -98,7 +98,7 @@ def read_options():
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--only", type=list_of_kinds, default=[])
     parser.add_argument("--without", type=list_of_kinds, default=[])
-    parser.add_argument("--trace", default="walk-trace.jsonl")
+    parser.add_argument("--trace", default=Path(__file__).resolve().parents[2] / "build/walk.jsonl")
     parser.add_argument("--replay")
     parser.add_argument("--kinds", action="store_true")
     return parser.parse_args()
