@@ -10,6 +10,7 @@
 #include "cni/request.hpp"
 #include "cni/version.hpp"
 #include "config/netconf.hpp"
+#include "conflist/typed_keys.hpp"
 #include "error/error.hpp"
 
 namespace ipmasq::conflist {
@@ -60,9 +61,7 @@ std::string version_of(const Json& config) {
 }
 
 std::string refusal_of_plugin(const Json& plugin) {
-  if (!plugin.is_object()) return "a plugin in it is " + cni::excerpt(plugin) + ": expected an object";
-  auto wrong = no_string_at(plugin, "type");
-  if (!wrong.empty()) return wrong;
+  if (auto wrong = wrong_type_in_plugin(plugin); !wrong.empty()) return wrong;
   return text_at(plugin, "type").empty() ? "a plugin in it has no \"type\"" : "";
 }
 
@@ -80,6 +79,8 @@ std::string refusal_of(const File& file, const Json& config) {
   for (const auto* const key : {"name", "cniVersion"}) {
     if (auto wrong = no_string_at(config, key); !wrong.empty()) return wrong;
   }
+  if (auto wrong = is_list_file(file) ? wrong_type_in_list(config) : std::string(); !wrong.empty())
+    return wrong;
   const bool has_plugins = config.contains("plugins");
   if (!is_list_file(file)) {
     if (has_plugins && !config.contains("type"))

@@ -16,7 +16,7 @@ std::string path_of(const Facts& facts, const conflist::Network& list) {
 
 // multus hands pods on to the lists that it names; podman takes each list by its name.
 bool leads_to_others(const conflist::Network& list) {
-  return list.holds("multus") || list.name == "podman";
+  return list.holds("multus") || list.holds("multus-shim") || list.name == "podman";
 }
 
 const conflist::Network* list_of_pods(const Lists& lists) {
@@ -91,29 +91,37 @@ void find_files_in_the_way(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
-// The folder of plugins is where the list's other plugins are.
+bool has_all_others(const BinFolder& folder, const conflist::Network& list) {
+  return std::ranges::all_of(list.plugins, [&](const cni::Json& plugin) {
+    const auto type = plugin.value("type", std::string());
+    return type == conflist::our_type || folder.programs.contains(type);
+  });
+}
+
+// The runtime's folder is one of those that have the list's other plugins; which of them, it alone knows.
 void find_missing_program(const Facts& facts, Findings& findings) {
   const auto* const ours = conflist::first_with(facts.node.lists, conflist::our_type);
   if (ours == nullptr) return;
-  const auto has = [](const BinFolder& folder, const std::string& program) {
-    return folder.programs.contains(program);
-  };
-  const auto is_that_of_plugins = [&](const BinFolder& folder) {
-    return std::ranges::any_of(ours->plugins, [&](const cni::Json& plugin) {
-      const auto type = plugin.value("type", std::string());
-      return type != conflist::our_type && has(folder, type);
-    });
-  };
-  const auto& folders = facts.node.bin_folders;
   const std::string program(conflist::our_type);
-  if (std::ranges::any_of(folders, [&](const auto& each) { return has(each, program); })) return;
-  const auto folder = std::ranges::find_if(folders, is_that_of_plugins);
-  if (folder == folders.end()) return;
-  findings.push_back(
-      {"program-missing",
-       {"no program " + (folder->path / program).string() + ", which " + path_of(facts, *ours) + " asks for"},
-       "an ADD fails: no pod starts, and none can be ended",
-       {install_command(facts, *ours) + " --bin-dir " + nat::shell_word(folder->path.string())}});
+  Finding finding{"program-missing", {}, "an ADD fails: no pod starts, and none can be ended", {}};
+  bool may_be_there = false;
+  for (const auto& folder : facts.node.bin_folders) {
+    if (!has_all_others(folder, *ours)) continue;
+    if (folder.programs.contains(program)) {
+      may_be_there = true;
+      continue;
+    }
+    finding.where.push_back("no program " + (folder.path / program).string() + ", which " +
+                            path_of(facts, *ours) + " asks for");
+    finding.fix.push_back(install_command(facts, *ours) + " --bin-dir " +
+                          nat::shell_word(folder.path.string()));
+  }
+  if (finding.where.empty()) return;
+  if (may_be_there) {
+    finding.does = "an ADD fails where this is the folder that the runtime looks for plugins in";
+    finding.weight = Weight::note;
+  }
+  findings.push_back(std::move(finding));
 }
 
 }  // namespace

@@ -65,9 +65,7 @@ class Reader {
 void read_lists(const fs::path& conf_dir, Reader& reader, std::vector<std::string>& not_looked,
                 Surroundings& node) {
   node.conf_dir = conf_dir;
-  reader.look([&] {
-    if (os::is_there(conf_dir)) node.lists = conflist::read_networks(conflist::read_folder(conf_dir));
-  });
+  reader.look([&] { node.lists = conflist::read_networks(conflist::read_folder(conf_dir)); });
   for (const auto& list : node.lists) {
     if (list.file.is_unread)
       not_looked.push_back("cannot read " + (conf_dir / list.file.name).string() + ": " + list.file.trouble);

@@ -82,17 +82,33 @@ http::Page page_of(const Health& health) {
   return {.status = health.is_well ? 200 : 503, .body = health.text};
 }
 
-http::Pages pages_of(const ReportBoard& board, const Chores& chores) {
-  return {{"/healthz",
-           [&] {
-             auto report = board.get();
-             report.chore = chores.under_way();
-             return page_of(health(report, Clock::now()));
-           }},
+// As of the last pass; what is cheap to ask is asked now.
+AgentReport report_of_now(const ReportBoard& board, const Chores& chores, const state::Store& store) {
+  auto report = board.get();
+  report.chore = chores.under_way();
+  try {
+    std::map<std::string, std::size_t> attachments;
+    for (const auto& network : store.networks()) {
+      auto& count = attachments[network];
+      store.has_pod(network, [&count](const auto&) {
+        ++count;
+        return false;
+      });
+    }
+    report.attachments = std::move(attachments);
+  } catch (const Error& error) {
+    report.troubles.insert(error.what());
+  }
+  return report;
+}
+
+http::Pages pages_of(const ReportBoard& board, const Chores& chores, const state::Store& store) {
+  const auto report = [&] { return report_of_now(board, chores, store); };
+  return {{"/healthz", [report] { return page_of(health(report(), Clock::now())); }},
           {"/livez", [&board] { return page_of(liveness(board.get(), Clock::now())); }},
-          {"/metrics", [&board] {
+          {"/metrics", [report] {
              return http::Page{.type = "text/plain; version=0.0.4; charset=utf-8",
-                               .body = metrics(board.get(), IP_MASQ_VERSION)};
+                               .body = metrics(report(), IP_MASQ_VERSION)};
            }}};
 }
 
@@ -318,7 +334,7 @@ class Agent {
     if (!wants_to_listen() || Clock::now() < next_listen_) return;
     const auto& [address, port] = *duties_.listen;
     try {
-      server_.emplace(address, port, pages_of(board_, chores_));
+      server_.emplace(address, port, pages_of(board_, chores_, store_));
       if (could_not_listen_)
         log_.say("listens at " + net::to_text(address) + " port " + std::to_string(port));
     } catch (const Error& error) {

@@ -200,6 +200,23 @@ def metrics(node):
 LISTEN = ("--listen", "127.0.0.1:9464")
 
 
+def test_pages_are_of_now(node, config, daemons):
+    """Also of what wakes no pass: calls that change no rule, a state folder that others can write to."""
+    add(node, config)
+    daemons.append(Agent(node, *LISTEN))
+    daemons[0].until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    for pod in ("pod-2", "pod-3"):
+        add(node, config, pod, ips=[f"10.244.1.{pod[-1]}/24"])
+    assert metrics(node)['ip_masq_attachments{network="cbr0"}'] == "3"
+    node.delete("pod-3")
+    assert metrics(node)['ip_masq_attachments{network="cbr0"}'] == "2"
+    node.state.chmod(0o777)
+    status, text = page(node, "/healthz")
+    assert status == 503 and f"stateDir {node.state} can be written to by others" in text
+    node.state.chmod(0o700)
+    daemons[0].until(lambda: page(node, "/healthz") == (200, "ok\n"))
+
+
 def test_a_lock_that_somebody_keeps_is_told(node, daemons):
     node.add()
     daemons.append(Agent(node, *LISTEN))

@@ -426,6 +426,24 @@ def test_the_program_is_missing(host):
     assert list(findings(host, "--bin-dir", "/nowhere")) == []
 
 
+def test_folders_of_plugins_that_others_use(host):
+    """The runtime of k3s looks in a folder of its own; Debian's has plugins of the same names."""
+    host.use_conflist(conflist())
+    other, program = "/usr/lib/cni", "/usr/lib/cni/ip-masq"
+    host.run("sh", "-ec", f"mkdir -p {other} && mount -t tmpfs theirs {other} && cp /opt/cni/bin/bridge {other}")
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"program-missing": "note"}
+    assert found["program-missing"]["where"] == [f"no program {program}, which /etc/cni/net.d/10-test.conflist asks for"]
+    host.run("sh", "-ec", "rm /opt/cni/bin/bridge")  # ours alone is there
+    assert weights(host) == {"program-missing": "hurts"}
+
+
+def test_a_folder_of_conflists_that_is_not_there(site):
+    status, said = doctor(site, "--conf-dir", "/etc/cni/nett.d")
+    assert (status, said["node"]) == (3, "not known")
+    assert any("/etc/cni/nett.d" in line for line in said["notLooked"])
+
+
 # ---- what is configured
 
 def test_a_broken_file_and_a_misspelt_key_before_the_first_pod(host):

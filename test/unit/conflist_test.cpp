@@ -60,6 +60,36 @@ TEST_CASE("what libcni refuses") {
         "a plugin in it is \"bridge\": expected an object");
 }
 
+TEST_CASE("values that libcni reads into types of its own") {
+  for (const auto& [keys, problem] : std::vector<std::pair<std::string, std::string>>{
+           {R"("disableCheck":"maybe")", R"("disableCheck" is "maybe": expected true or false)"},
+           {R"("disableCheck":"True","loadOnlyInlinedPlugins":false)", "loaded"},
+           {R"("disableGC":1)", R"("disableGC" is 1: expected true or false)"},
+           {R"("DisableGC":1)", "loaded"},
+           {R"("cniVersions":"1.0.0")",
+            R"("cniVersions" is "1.0.0": expected a list of versions such as "1.0.0")"},
+           {R"("cniVersions":["x.y"])",
+            R"("cniVersions" is ["x.y"]: expected a list of versions such as "1.0.0")"},
+           {R"("cniVersions":["0.4.0","1.0.0"])", "loaded"}})
+    CHECK(loading("x.conflist", list(R"("name":"n","cniVersion":"1.0.0",)" + keys, R"({"type":"bridge"})")) ==
+          problem);
+  for (const auto& [keys, problem] : std::vector<std::pair<std::string, std::string>>{
+           {R"("capabilities":[])", R"("capabilities" is []: expected an object of true and false)"},
+           {R"("capabilities":{"a":"b"})",
+            R"("capabilities" is {"a":"b"}: expected an object of true and false)"},
+           {R"("ipam":"x")", R"("ipam" is "x": expected an object)"},
+           {R"("IPAM":{"Type":7})", R"("Type" is 7: expected a string, in "IPAM")"},
+           {R"("dns":{"search":"x"})", R"("search" is "x": expected a list of strings, in "dns")"},
+           {R"("dns":{"nameservers":["192.0.2.1"]},"ipam":null)", "loaded"},
+           {R"("name":7)", R"("name" is 7: expected a string)"},
+           {R"("prevResult":7)", R"("prevResult" is 7: expected an object)"},
+           {R"("cni.dev/valid-attachments":[7])",
+            R"("cni.dev/valid-attachments" is [7]: expected a list of objects)"},
+           {R"("args":7,"runtimeConfig":7)", "loaded"}})
+    CHECK(loading("x.conflist", list(R"("name":"n","cniVersion":"1.0.0")",
+                                     R"({"type":"bridge",)" + keys + "}")) == problem);
+}
+
 TEST_CASE("what is beyond us is not refused, but not known") {
   const auto deep = of("x.conf", std::string(400000, '['));
   CHECK(deep.front().loading == Loading::unknown);
