@@ -1,15 +1,22 @@
-"""README says the same as the code."""
+"""README and the guides say the same as the code, and as each other."""
 
 import re
 import subprocess
 
+import pytest
 from harness.node import ROOT, STATIC
 
 README = (ROOT / "README.md").read_text()
+GUIDES = ROOT / "conf/guides"
+PAGES = [ROOT / "README.md", *sorted(path for path in GUIDES.glob("*.md") if not path.name.endswith(".zh-CN.md"))]
 
 
 def section(title):
     return re.search(rf"^## {title}$(.*?)(?=^##+ )", README, re.MULTILINE | re.DOTALL)[1]
+
+
+def guide(name):
+    return (GUIDES / f"{name}.md").read_text()
 
 
 def first_cells(text):
@@ -27,7 +34,7 @@ def test_the_configuration_table_names_every_key(node):
 
 
 def test_the_commands_are_those_of_the_help(node):
-    documented = [re.match(r"ip-masq (\w+)", name)[1] for name in first_cells(section("By hand")) if name.startswith("ip-masq ")]
+    documented = [re.match(r"ip-masq (\w+)", name)[1] for name in first_cells(guide("commands")) if name.startswith("ip-masq ")]
     assert documented == re.findall(r"^  ip-masq (\w+) ", node.tool("--help"), re.MULTILINE)
 
 
@@ -41,11 +48,11 @@ def test_the_install_command_puts_the_plugin_where_it_says(static, tmp_path):
 def test_every_finding_of_doctor_is_listed():
     source = "".join(path.read_text() for path in (ROOT / "lib/doctor").glob("*findings.cpp"))
     names = re.findall(r'(?:(?:push_back|append)\(\s*\{|Finding \w+\{|Kind::\w+,|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)
-    assert sorted(first_cells(section("What doctor finds"))) == sorted(names)
+    assert sorted(first_cells(guide("doctor"))) == sorted(names)
 
 
 def test_the_error_codes_are_those_of_the_code():
-    documented = sorted(int(code) for code in re.findall(r"^\| (\d+) \|", section("Errors"), re.MULTILINE))
+    documented = sorted(int(code) for code in re.findall(r"^\| (\d+) \|", guide("errors"), re.MULTILINE))
     codes = (ROOT / "plugin/verbs/error_codes.hpp").read_text()
     assert documented == sorted({int(code) for code in re.findall(r"return (\d+);", codes)})
 
@@ -67,9 +74,25 @@ def rows(text):
     return [(re.findall(r"`[^`]+`", row[0]), len(row), [cell for cell in row if re.fullmatch(r"[-+\d.,]+[x%]?(, \d+x)?( \(.*\))?", cell)]) for row in cells]
 
 
-def test_the_chinese_readme_is_in_step():
-    chinese = (ROOT / "README.zh-CN.md").read_text()
-    assert headings(chinese) == headings(README)
-    assert code_blocks(chinese) == code_blocks(README)
-    assert rows(chinese) == rows(README)
-    assert sorted(set(re.findall(r"\]\((conf/[^)]+)\)", chinese))) == sorted(set(re.findall(r"\]\((conf/[^)]+)\)", README)))
+def links(text):
+    """Where they lead, of a page and of its twin alike."""
+    return sorted(set(target.replace(".zh-CN.md", ".md").split("#")[0] for target in re.findall(r"\]\(([^)]+)\)", text)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_chinese_page_is_in_step(page):
+    english, chinese = page.read_text(), page.with_suffix(".zh-CN.md").read_text()
+    assert headings(chinese) == headings(english)
+    assert code_blocks(chinese) == code_blocks(english)
+    assert rows(chinese) == rows(english)
+    assert links(chinese) == links(english)
+
+
+@pytest.mark.parametrize("page", [path for page in PAGES for path in (page, page.with_suffix(".zh-CN.md"))], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file) if file else page
+        assert path.exists(), target
+        if anchor:
+            assert anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)]

@@ -182,10 +182,10 @@ def test_nodes_learn_the_company_and_not_each_other(company):
         assert [(route["dst"], route["gateway"]) for route in routes] == [("10.9.0.0/24", ROUTER)]
 
 
-def test_the_checks_that_readme_names(company):
+def test_the_checks_that_the_guide_names(company):
     node, pod = company.nodes[0], company.pods[0]
-    readme = (ROOT / "README.md").read_text()
-    block = re.search(r"To check:\n\n```sh\n(.*?)```", readme, re.DOTALL)[1].replace("10.244.1.5", pod.address).replace("10.9.9.9", OUTSIDE)
+    guide = (ROOT / "conf/guides/ospf.md").read_text()
+    block = re.search(r"To check:\n\n```sh\n(.*?)```", guide, re.DOTALL)[1].replace("10.244.1.5", pod.address).replace("10.9.9.9", OUTSIDE)
     block = re.sub(r"^ip-masq", str(BINARY), block, flags=re.MULTILINE)
     said = [node.run("sh", "-c", line, env=node.env) for line in block.splitlines()]
     for output, part in zip(said, ["Full", node.pod_subnet.split("/")[0], "10.9.0.0/24", f"{pod.address} -> {OUTSIDE}: kept", f"-> {OUTSIDE}: kept, seen as {pod.address}, answered"], strict=True):
