@@ -4,10 +4,10 @@ import re
 import subprocess
 
 import pytest
+from harness.guides import GUIDES, blocks
 from harness.node import ROOT, STATIC
 
 README = (ROOT / "README.md").read_text()
-GUIDES = ROOT / "conf/guides"
 PAGES = [ROOT / "README.md", *sorted(path for path in GUIDES.glob("*.md") if not path.name.endswith(".zh-CN.md"))]
 
 
@@ -72,6 +72,23 @@ def rows(text):
     """Of each table's rows what no translation changes: code in the first cell, numbers in all."""
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| ")]
     return [(re.findall(r"`[^`]+`", row[0]), len(row), [cell for cell in row if re.fullmatch(r"[-+\d.,]+[x%]?(, \d+x)?( \(.*\))?", cell)]) for row in cells]
+
+
+def test_the_rules_that_the_guide_shows_are_those_that_stand(node):
+    keys = {"nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"]}
+    node.add("pod-1", ips=["10.244.1.5/24"], **keys)
+    node.add("pod-2", ips=["10.9.0.7/32"], **keys)
+    nftables, iptables = re.findall(r"^```\n(.*?)^```$", guide("kernel"), re.MULTILINE | re.DOTALL)
+    shown = [re.sub(r" {4,}\(.*\)$", "", line.strip()) for line in (nftables if node.backend == "nftables" else iptables).splitlines()]
+    assert shown == [line.strip() for line in (node.save().splitlines() if node.backend == "nftables" else node.rules())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_is_run_or_says_why_not(page):
+    for block in blocks(page):
+        assert re.match(r"run by test/|not run: ", block.fate), block
+        for test in re.findall(r"test/[\w/]+\.py", block.fate):
+            assert (ROOT / test).exists(), test
 
 
 def links(text):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 from harness.daemons import wait_until
-from harness.kubernetes import BUSYBOX, EXEMPT, FLANNELS_CONFLIST, MASQUERADED, pod_manifest
+from harness.guides import commands
+from harness.kubernetes import BUSYBOX, EXEMPT, FLANNELS_CONFLIST, MASQUERADED, PROGRAMS, pod_manifest
 from harness.masquerades import ip_masq_agent
 from harness.network import Watch, ask
 from harness.node import ROOT, STATIC
@@ -150,7 +151,13 @@ def start_with_ip_masq_agent(cluster):
                   {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": meta, "spec": {
                       "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
                           "hostNetwork": True, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0,
-                          "containers": [{"name": "ip-masq-agent", "image": BUSYBOX, "imagePullPolicy": "Never"}]}}}})
+                          "containers": [{"name": "ip-masq-agent", "image": BUSYBOX, "imagePullPolicy": "Never", "args": ["--random-fully"],
+                                          "command": ["/bin/busybox", "sh", "-c", "exec sleep infinity"]}]}}}})
+    set_rules_of_ip_masq_agent(cluster)
+
+
+def set_rules_of_ip_masq_agent(cluster):
+    """As it does once it runs."""
     rules = [rule.replace("192.168.0.0/16", "10.0.0.0/8") for rule in ip_masq_agent(4)]
     for node in cluster.nodes:
         node.restore_beside("\n".join(["*nat", *rules, "COMMIT", ""]), program="iptables-nft")
@@ -164,16 +171,46 @@ def records(node):
     return node.run("find", "/run/cni/ip-masq/cbr0/pods", "-type", "f", check=False).split()
 
 
+def paste(cluster, step, on=None, **texts):
+    """What the commands of a step of conf/guides/migration.md say, on the control plane or on a node. The image was loaded from a file."""
+    place = on or cluster.control_plane
+    env = {**place.env, "KUBECONFIG": str(cluster.control_plane.kubeconfig), "HOME": str(cluster.folder), "KUBE_EDITOR": str(cluster.folder / "editor"),
+           "PATH": f"{PROGRAMS}:{place.env['PATH']}"}
+    said = []
+    for line in commands(__file__, "migration", "From ip-masq-agent", step):
+        if line.startswith("podman build") or line.startswith("/opt/cni/bin/") != (on is not None):
+            continue
+        for old, new in {"registry.example.com": "docker.io/library", "conf/kubernetes": str(MANIFEST.parent), **texts}.items():
+            line = line.replace(old, new)
+        said.append(place.run("sh", "-c", f"cd {cluster.folder} && {line}", env=env, check="doctor" not in line))
+    return said
+
+
 def test_no_pod_notices_the_migration_from_ip_masq_agent(cluster, versions):
-    """README's, to the letter, what doctor prints pasted at once; then the records are lost."""
+    """conf/guides/migration.md, to the letter, what doctor prints pasted at once; then the records are lost; then the way back."""
     cluster.images += versions.values()
     start_with_ip_masq_agent(cluster)
     pods = cluster.run_pods(*(pod_manifest(f"{name}-on-{node.node_name}", node) for node in cluster.nodes for name in ("early", "other")))
     watches = [Watch(pod, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}") for pod in pods]
 
-    cluster.kubectl("delete", "daemonset", "ip-masq-agent", "--namespace=kube-system")
-    install(cluster)
+    paste(cluster, "1. Keep what is there")
+    assert paste(cluster, "2. See whether somebody would bring it back") == [""]
+    editor = cluster.folder / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/^    nonMasqueradeCIDRs.*/&\\n    randomFully: true/' \"$1\"\n")
+    editor.chmod(0o755)
+    shown, edited = paste(cluster, "3. Its flags into its ConfigMap")
+    assert "--random-fully" in shown and edited == "configmap/ip-masq-agent edited\n"
+    paste(cluster, "4. The image, and its name in the manifest")
+    *_, rolled_out = paste(cluster, "5. The one out, the other in")
+    assert rolled_out.endswith("successfully rolled out\n")
     for node in cluster.nodes:
+        assert "randomFully: true" in node.run("cat", "/etc/config/ip-masq-agent")
+        pod = next(pod for pod in pods if pod.node is node)
+        adopted, explained, probed = paste(cluster, "6. See on each node that every pod has its rules", on=node, **{"10.244.1.5": pod.address})
+        assert adopted == "every pod that lives is recorded\n"
+        assert explained.startswith(f"{pod.address} -> {EXEMPT}: kept")
+        assert f"-> {EXEMPT}: kept, seen as " in probed
+        assert "ip-masq-agent-leftover" in paste(cluster, "7. Only then the clean-up, on each node", on=node)[0]
         found = {finding["name"]: finding["fix"] for finding in doctor(node)}
         for fix in found["ip-masq-agent-leftover"]:
             node.run("sh", "-c", fix, env=node.env)
@@ -188,13 +225,18 @@ def test_no_pod_notices_the_migration_from_ip_masq_agent(cluster, versions):
     for node in cluster.nodes:
         until(cluster, lambda node=node: len(records(node)) == 2)
     late, = cluster.run_pods(pod_manifest("late", cluster.nodes[0]))
+
+    paste(cluster, "The way back")
+    set_rules_of_ip_masq_agent(cluster)
+    for node in cluster.nodes:
+        paste(cluster, "The way back", on=node)
+        assert [plugin["type"] for plugin in conflist(node)["plugins"]] == ["flannel", "portmap"]
+        assert records(node) == []
+    assert tables(cluster) == ["", ""]
     for pod, watch in zip(pods, watches):
         assert seen_from(pod) == (pod.address, pod.node.address)
         seen = watch.end()
         assert seen.pop("rounds") > 10
         assert list(seen.values()) == [[pod.address], [pod.node.address]]
-
+    assert seen_from(late) == (late.address, late.node.address)
     cluster.kubectl("delete", "pod", "--all")
-    until(cluster, lambda: tables(cluster) == ["", ""])
-    for node in cluster.nodes:
-        assert records(node) == []

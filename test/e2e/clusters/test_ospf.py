@@ -8,6 +8,7 @@ import time
 
 import pytest
 from harness.frr import KEY, OTHER_OUTSIDE, OUTSIDE, ROUTER, Company
+from harness.guides import commands
 from harness.host import TOOLS
 from harness.network import Witness, ask
 from harness.node import BINARY, ROOT, Namespace
@@ -184,10 +185,9 @@ def test_nodes_learn_the_company_and_not_each_other(company):
 
 def test_the_checks_that_the_guide_names(company):
     node, pod = company.nodes[0], company.pods[0]
-    guide = (ROOT / "conf/guides/ospf.md").read_text()
-    block = re.search(r"To check:\n\n```sh\n(.*?)```", guide, re.DOTALL)[1].replace("10.244.1.5", pod.address).replace("10.9.9.9", OUTSIDE)
-    block = re.sub(r"^ip-masq", str(BINARY), block, flags=re.MULTILINE)
-    said = [node.run("sh", "-c", line, env=node.env) for line in block.splitlines()]
+    lines = commands(__file__, "ospf", "3. The neighbour, and the route") + commands(__file__, "ospf", "5. Probe")
+    lines = [re.sub("^ip-masq", str(BINARY), line).replace("10.244.1.5", pod.address).replace("10.9.9.9", OUTSIDE) for line in lines]
+    said = [node.run("sh", "-c", line, env=node.env) for line in lines]
     for output, part in zip(said, ["Full", node.pod_subnet.split("/")[0], "10.9.0.0/24", f"{pod.address} -> {OUTSIDE}: kept", f"-> {OUTSIDE}: kept, seen as {pod.address}, answered"], strict=True):
         assert part in output
 
