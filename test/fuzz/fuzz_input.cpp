@@ -18,6 +18,7 @@
 #include "conflist/entry.hpp"
 #include "error/error.hpp"
 #include "http/server.hpp"
+#include "nat/network.hpp"
 #include "nat/ruleset.hpp"
 
 namespace {

@@ -38,6 +38,21 @@ def test_the_commands_are_those_of_the_help(node):
     assert documented == re.findall(r"^  ip-masq (\w+) ", node.tool("--help"), re.MULTILINE)
 
 
+def test_the_man_page_has_all_commands_options_and_files(node):
+    """Keys: test_schema.py."""
+    man, said = (ROOT / "conf/man/ip-masq.8").read_text(), node.tool("--help")
+    options = r"(?:-(\w), )?--([a-z-]+)"
+    assert re.findall(r"^\.It Fl (?:(\w) , )?-([a-z-]+)", man, re.MULTILINE) == re.findall(rf"^  {options}.* {{2,}}", said, re.MULTILINE)
+    commands = re.findall(r"^  ip-masq (\w+) ", said, re.MULTILINE)
+    synopsis = man[man.index(".Sh SYNOPSIS"):man.index(".Sh DESCRIPTION")]
+    assert re.findall(r"^\.Cm (\w+)$", synopsis, re.MULTILINE) == commands
+    assert re.findall(r"^\.It Cm (\w+)", man, re.MULTILINE) == commands
+    assert set(re.findall(r"\.Op Fl -?([a-z-]{2,})", synopsis)) == {name for _, name in re.findall(rf"^  {options}.* {{2,}}", said, re.MULTILINE)} - {"output"}
+    files = set(re.findall(r"^\.It Pa (\S+?)/?$", man, re.MULTILINE))
+    assert {"/opt/cni/bin/ip-masq", *re.findall(r"\(default (/\S+?)[;)]", said.replace("/opt/cni/bin;", "/opt/cni/bin/ip-masq;"))} <= files
+    assert {"/run/flannel/subnet.env", "/etc/config/ip-masq-agent"} <= files
+
+
 def test_the_install_command_puts_the_plugin_where_it_says(static, tmp_path):
     assert "cmake --install build/static" in section("Install")
     subprocess.run(["cmake", "--install", STATIC.parents[1], "--prefix", tmp_path], check=True, capture_output=True)

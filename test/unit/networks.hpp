@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nat/iptables_target.hpp"
+#include "nat/network.hpp"
 #include "nat/ruleset.hpp"
 #include "texts.hpp"
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "nat/network.hpp"
 #include "networks.hpp"
 
 namespace ipmasq::nat {
