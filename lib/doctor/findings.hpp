@@ -18,7 +18,7 @@ enum class Weight {
 std::string to_text(Weight weight);
 
 struct Finding {
-  std::string name;                ///< stable, as README lists it
+  std::string name;                ///< stable, as conf/guides/doctor.md lists it
   std::vector<std::string> where;  ///< rules, files, settings: what was found, a line each
   std::string does;                ///< to pods
   std::vector<std::string> fix;  ///< lines for a shell, never empty: commands, and "# " before what is to be

@@ -5,7 +5,7 @@
 
 namespace ipmasq::plugin {
 
-/// CNI spec 1.1, section 5, "Error"; from 100 on ours (README lists all of them).
+/// CNI spec 1.1, section 5, "Error"; from 100 on ours (conf/guides/errors.md lists all of them).
 constexpr int cni_code(Kind kind) {
   switch (kind) {
     case Kind::wrong_version:

@@ -128,3 +128,11 @@ def test_links_lead_somewhere(page):
         assert path.exists(), target
         if anchor:
             assert anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)]
+
+
+def test_the_files_that_contributing_names_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = [name for name in re.findall(r"`([\w./-]+/[\w./-]*)`", text) if not name.startswith("build/")]
+    assert len(named) > 40
+    for name in [*named, *re.findall(r"^((?:plugin|lib|conf|scripts|test)/[\w/]*) ", text, re.MULTILINE)]:
+        assert (ROOT / name).exists(), name
