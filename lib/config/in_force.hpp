@@ -8,21 +8,11 @@
 
 #include "cni/json.hpp"
 #include "config/agent_file.hpp"
+#include "config/made_of.hpp"
 #include "config/netconf.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::config {
-
-/// What a network's rules were made of: enough to make the same ones again, whatever became of the files
-/// since.
-// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann::json declares its move noexcept
-struct MadeOf {
-  cni::Json netconf;                   ///< its keys that are ours
-  std::optional<AgentFile> file = {};  ///< path and keys; none where there was no file
-  std::vector<net::Prefix> cluster_networks = {};
-
-  bool operator==(const MadeOf& other) const;
-};
 
 /// What netconf and files say now.
 struct Reading {

@@ -10,14 +10,12 @@
 #include "cni/json.hpp"
 #include "config/agent_file.hpp"
 #include "config/backend.hpp"
+#include "config/exemption.hpp"
 #include "config/mark.hpp"
 #include "config/port_range.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::config {
-
-/// `hold`: no other NAT rule of the node undoes an exemption. `return_`: rules after ours still apply.
-enum class Exemption { hold, return_ };
 
 /// In bits: of what is wider nobody hands out addresses, and half the world would be pods.
 inline constexpr unsigned widest_pod_network = 8;

@@ -113,16 +113,4 @@ struct Facts {
   std::vector<std::string> not_looked = {};  ///< what could not be looked at, and why, a line each
 };
 
-/// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
-/// `bin_dir`: where plugins are, if that is said; else the folders that runtimes are built with. What cannot
-/// be read is told in `not_looked`.
-Surroundings read_surroundings(const std::filesystem::path& conf_dir,
-                               const std::optional<std::filesystem::path>& bin_dir,
-                               const std::filesystem::path& subnet_file,
-                               std::vector<std::string>& not_looked);
-
-/// A counter of this network namespace by its name in /proc/net/netstat; 0 where the kernel has none. Throws
-/// Error.
-std::uint64_t kernel_counter(const std::string& name);
-
 }  // namespace ipmasq::doctor

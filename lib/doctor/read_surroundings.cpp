@@ -1,3 +1,5 @@
+#include "doctor/read_surroundings.hpp"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,7 +12,6 @@
 #include "cni/cache.hpp"
 #include "config/flannel.hpp"
 #include "conflist/read_folder.hpp"
-#include "doctor/facts.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 

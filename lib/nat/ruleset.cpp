@@ -6,6 +6,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "nat/network.hpp"
+
 namespace ipmasq::nat {
 
 namespace {

@@ -1,4 +1,4 @@
-// What ip-masq wants of a node's NAT, whichever back end carries it out: config x attachments -> ruleset.
+// What ip-masq wants of a node's NAT, whichever back end carries it out.
 #pragma once
 
 #include <compare>
@@ -7,21 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "config/exemption.hpp"
 #include "config/mark.hpp"
-#include "config/netconf.hpp"
 #include "config/port_range.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::nat {
-
-/// A network of the node: the configuration in force, and the pod subnets that need its rules.
-struct Network {
-  std::string name;
-  config::Netconf netconf = {};
-  std::vector<net::Prefix> cluster_networks = {};  ///< from flannel's subnet.env
-  std::set<net::Prefix> pod_subnets = {};          ///< none: the network needs no rules
-  bool has_more = false;                           ///< pod subnets that are not named here lead to its chains
-};
 
 enum class Verdict { keep, masquerade };
 
@@ -90,9 +81,5 @@ struct Ruleset {
 
   bool operator==(const Ruleset&) const = default;
 };
-
-/// The one function that says what is wanted: every network decided, with all of its sources and its own
-/// marks. The rest is for the caller to say.
-Ruleset wanted_ruleset(const std::vector<Network>& networks);
 
 }  // namespace ipmasq::nat

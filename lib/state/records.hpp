@@ -10,7 +10,7 @@
 
 #include "cni/request.hpp"
 #include "config/backend.hpp"
-#include "config/in_force.hpp"
+#include "config/made_of.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::state {

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "config/in_force.hpp"
+#include "config/netconf.hpp"
 #include "doctor/findings.hpp"
+#include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
 #include "nat/explain.hpp"
 #include "netfilter/conntrack.hpp"

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "cni/json.hpp"
-#include "doctor/facts.hpp"
+#include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
 #include "nat/explain.hpp"
 #include "netfilter/conntrack.hpp"

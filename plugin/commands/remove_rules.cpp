@@ -1,6 +1,7 @@
 #include <optional>
 #include <ostream>
 
+#include "config/netconf.hpp"
 #include "netfilter/kernel.hpp"
 #include "plugin/commands/install.hpp"
 #include "state/store.hpp"

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "error/error.hpp"
+#include "nat/network.hpp"
 #include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/transaction.hpp"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nat/network.hpp"
+
 namespace ipmasq::plugin {
 
 namespace {

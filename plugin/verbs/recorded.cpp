@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "error/error.hpp"
+#include "nat/network.hpp"
 
 namespace ipmasq::plugin {
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "nat/network.hpp"
 #include "texts.hpp"
 
 namespace ipmasq::doctor {

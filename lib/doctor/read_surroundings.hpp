@@ -1,0 +1,26 @@
+// What of a node's surroundings is in files and /proc.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "doctor/facts.hpp"
+
+namespace ipmasq::doctor {
+
+/// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
+/// `bin_dir`: where plugins are, if that is said; else the folders that runtimes are built with. What cannot
+/// be read is told in `not_looked`.
+Surroundings read_surroundings(const std::filesystem::path& conf_dir,
+                               const std::optional<std::filesystem::path>& bin_dir,
+                               const std::filesystem::path& subnet_file,
+                               std::vector<std::string>& not_looked);
+
+/// A counter of this network namespace by its name in /proc/net/netstat; 0 where the kernel has none. Throws
+/// Error.
+std::uint64_t kernel_counter(const std::string& name);
+
+}  // namespace ipmasq::doctor

@@ -1,0 +1,27 @@
+// The node's networks, and what they want of its NAT: config x attachments -> ruleset.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "config/netconf.hpp"
+#include "nat/ruleset.hpp"
+#include "net/address.hpp"
+
+namespace ipmasq::nat {
+
+/// A network of the node: the configuration in force, and the pod subnets that need its rules.
+struct Network {
+  std::string name;
+  config::Netconf netconf = {};
+  std::vector<net::Prefix> cluster_networks = {};  ///< from flannel's subnet.env
+  std::set<net::Prefix> pod_subnets = {};          ///< none: the network needs no rules
+  bool has_more = false;                           ///< pod subnets that are not named here lead to its chains
+};
+
+/// The one function that says what is wanted: every network decided, with all of its sources and its own
+/// marks. The rest is for the caller to say.
+Ruleset wanted_ruleset(const std::vector<Network>& networks);
+
+}  // namespace ipmasq::nat
