@@ -95,17 +95,16 @@ def test_the_versions_are_all_that_there_are_schemas_of():
     assert VERSIONS[-1].split(".")[:2] == done.stdout.split()
 
 
-@pytest.mark.parametrize("flavour, bin_dir, conf_dir, words", [
-    ("kubeadm", "/opt/cni/bin", "/etc/cni/net.d", []),
-    ("k3s", "/var/lib/rancher/k3s/data/cni", "/var/lib/rancher/k3s/agent/etc/cni/net.d",
-     ["--conf-dir=/var/lib/rancher/k3s/agent/etc/cni/net.d"]),
-    ("podman", "/opt/cni/bin", "/etc/cni/net.d", ["--after=bridge"]),
+@pytest.mark.parametrize("flavour, bin_dir, conf_dir, after", [
+    ("kubeadm", "/opt/cni/bin", "/etc/cni/net.d", "flannel"),
+    ("k3s", "/var/lib/rancher/k3s/data/cni", "/var/lib/rancher/k3s/agent/etc/cni/net.d", "flannel"),
+    ("podman", "/opt/cni/bin", "/etc/cni/net.d", "bridge"),
 ])
-def test_the_folders_of_a_flavour(flavour, bin_dir, conf_dir, words):
+def test_the_folders_of_a_flavour(flavour, bin_dir, conf_dir, after):
     pod = pod_of(made(f"flavour={flavour}"))
     folders = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
     assert (folders["plugins"], folders["conflists"]) == (bin_dir, conf_dir)
-    assert pod["initContainers"][0]["args"] == ["install", "--wait", f"--bin-dir=/host{bin_dir}", *words]
+    assert pod["initContainers"][0]["args"] == ["install", "--wait", f"--bin-dir=/host{bin_dir}", f"--conf-dir={conf_dir}", f"--after={after}"]
     for container in (*pod["initContainers"], *pod["containers"]):
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert (mounts["plugins"], mounts["conflists"]) == (f"/host{bin_dir}", conf_dir)

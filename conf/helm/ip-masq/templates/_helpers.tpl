@@ -17,15 +17,11 @@ confDir: {{ .Values.confDir | default $of.confDir }}
 after: {{ .Values.after | default $of.after }}
 {{- end }}
 
-{{/* Words that install, agent and doctor take alike. What is everybody's default is not said. */}}
+{{/* Where install and agent find the node's folders: what the container shows of the node does not tell its flavour. */}}
 {{- define "ip-masq.words" -}}
 - --bin-dir=/host{{ .binDir }}
-{{- if ne .confDir "/etc/cni/net.d" }}
 - --conf-dir={{ .confDir }}
-{{- end }}
-{{- if ne .after "flannel" }}
 - --after={{ .after }}
-{{- end }}
 {{- end }}
 
 {{- define "ip-masq.image" -}}
