@@ -38,11 +38,27 @@ std::vector<std::string> texts_in(const cni::Json& table, const char* key) {
   return texts;
 }
 
-std::string cri_plugin_of(const cni::Json& file) {
+std::int64_t version_of(const cni::Json& file) {
   const auto found = file.find("version");
-  const auto version = found != file.end() && found->is_number_integer() ? found->get<std::int64_t>() : 1;
+  return found != file.end() && found->is_number_integer() ? found->get<std::int64_t>() : 1;
+}
+
+std::string cri_plugin_of(std::int64_t version) {
   return cri_plugins.at(static_cast<std::size_t>(std::clamp<std::int64_t>(version, 1, cri_plugins.size())) -
                         1);
+}
+
+Folders completed(Folders folders, const fs::path& path) {
+  const auto built = "as containerd is built, " + path.string() + " names none";
+  if (folders.networks.empty()) {
+    folders.networks = containerd_networks;
+    folders.networks_said_by = built;
+  }
+  if (folders.plugins.empty()) {
+    folders.plugins = {containerd_plugins};
+    folders.plugins_said_by = built;
+  }
+  return folders;
 }
 
 class Reader {
@@ -63,7 +79,23 @@ class Reader {
     return true;
   }
 
-  Containerd found() const { return found_; }
+  // Throws Error where it depends on containerd's version what the files say.
+  Containerd found(const fs::path& path) const {
+    const auto merged = completed(merged_, path);
+    const auto replaced = completed(replaced_by_import_, path);
+    const bool is_same = merged.networks == replaced.networks && merged.plugins == replaced.plugins;
+    if (!is_of_containerd_2_ && !is_same) {
+      throw Error(
+          Kind::wrong_config,
+          "containerd 1 and 2 do not read the same in what " + path.string() +
+              " imports: where an imported file has the table of the CRI plugin, containerd 1 forgets "
+              "what others say of that plugin. 1: " +
+              replaced.to_text() + "; 2: " + merged.to_text(),
+          "write conf_dir and bin_dir into the file that is imported last, or say which are meant: "
+          "--conf-dir DIR --bin-dir DIR");
+    }
+    return {runs_pods_, merged};
+  }
 
  private:
   void replace(std::string& text) const {
@@ -75,10 +107,19 @@ class Reader {
 
   void take(const cni::Json& file, const std::string& path) {
     for (const auto& disabled : texts_in(file, "disabled_plugins")) {
-      if (std::ranges::find(cri_plugins, disabled) != cri_plugins.end()) found_.runs_pods = false;
+      if (std::ranges::find(cri_plugins, disabled) != cri_plugins.end()) runs_pods_ = false;
     }
-    const auto& cni = inner(inner(inner(file, "plugins"), cri_plugin_of(file)), "cni");
-    auto& folders = found_.folders;
+    const auto version = version_of(file);
+    if (read_.size() == 1) is_of_containerd_2_ = version > 2;
+    const auto& plugins = inner(file, "plugins");
+    const auto plugin = cri_plugin_of(version);
+    if (plugins.contains(plugin)) replaced_by_import_ = {};
+    const auto& cni = inner(inner(plugins, plugin), "cni");
+    take(cni, path, merged_);
+    take(cni, path, replaced_by_import_);
+  }
+
+  static void take(const cni::Json& cni, const std::string& path, Folders& folders) {
     if (auto folder = folder_in(cni, "conf_dir", path)) {
       folders.networks = std::move(*folder);
       folders.networks_said_by = "conf_dir in " + path;
@@ -97,7 +138,7 @@ class Reader {
   void import(const fs::path& pattern) {
     const auto normal = pattern.lexically_normal();
     const auto last = normal.filename().string();
-    if (last.find_first_of("*?[") == std::string::npos) {
+    if (last.find('*') == std::string::npos) {
       read(normal);
       return;
     }
@@ -108,7 +149,10 @@ class Reader {
 
   const NodeFiles& files_;
   const Replaced& replaced_;
-  Containerd found_;
+  bool runs_pods_ = true;
+  bool is_of_containerd_2_ = false;  // no other reads version 3 of the file
+  Folders merged_;              // as containerd 2 does with what is imported (containerd's pull request 9982)
+  Folders replaced_by_import_;  // as containerd 1 does
   std::set<fs::path> read_;
 };
 
@@ -118,18 +162,7 @@ std::optional<Containerd> read_containerd(const NodeFiles& files, const fs::path
                                           const Replaced& replaced) {
   Reader reader(files, replaced);
   if (!reader.read(path)) return std::nullopt;
-  auto found = reader.found();
-  auto& folders = found.folders;
-  const auto built = "as containerd is built, " + path.string() + " names none";
-  if (folders.networks.empty()) {
-    folders.networks = containerd_networks;
-    folders.networks_said_by = built;
-  }
-  if (folders.plugins.empty()) {
-    folders.plugins = {containerd_plugins};
-    folders.plugins_said_by = built;
-  }
-  return found;
+  return reader.found(path);
 }
 
 }  // namespace ipmasq::runtime

@@ -224,10 +224,30 @@ TEST_CASE("auto: containerd's file, its versions and what it imports") {
                "'/b']\n") == "/etc/cni/net.d /a");
   CHECK(chosen("version = 4\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dir = '/three'\n") ==
         "/etc/cni/net.d /three");
-  const std::string imports = "version = 3\nimports = ['conf.d/*.toml']\n";
-  CHECK(chosen(imports + "[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/a']\nconf_dir = '/n'\n",
-               "version = 2\nimports = ['/etc/containerd/config.toml']\n"
-               "[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/b'\n") == "/n /b");
+  const auto imports = [](int version, const std::string& keys) {
+    const std::string plugin = version == 2 ? "io.containerd.grpc.v1.cri" : "io.containerd.cri.v1.runtime";
+    return "version = " + std::to_string(version) + "\nimports = ['conf.d/*.toml']\n[plugins.'" + plugin +
+           "'.cni]\n" + keys;
+  };
+  const std::string other_table = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\n";
+  const std::string back_again =
+      "version = 2\nimports = ['/etc/containerd/config.toml']\n"
+      "[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/b'\n";
+  CHECK(chosen(imports(3, "bin_dirs = ['/a']\nconf_dir = '/n'\n"), back_again) == "/n /b");
+  CHECK(chosen(imports(3, "bin_dirs = ['/a']\n"), other_table) == "/etc/cni/net.d /a");
+  CHECK(chosen(imports(2, "bin_dir = '/opt/cni/bin'\n"), other_table) == "/etc/cni/net.d /opt/cni/bin");
+  CHECK(chosen(imports(2, "bin_dir = '/a'\n"), back_again) == "/etc/cni/net.d /b");
+  CHECK(chosen(imports(2, "bin_dir = '/a'\n"), other_table) ==
+        "refused: containerd 1 and 2 do not read the same in what /etc/containerd/config.toml imports: where "
+        "an "
+        "imported file has the table of the CRI plugin, containerd 1 forgets what others say of that plugin. "
+        "1: "
+        "networks in /etc/cni/net.d (as containerd is built, /etc/containerd/config.toml names none), "
+        "plugins in "
+        "/opt/cni/bin (as containerd is built, /etc/containerd/config.toml names none); 2: networks in "
+        "/etc/cni/net.d (as containerd is built, /etc/containerd/config.toml names none), plugins in /a "
+        "(bin_dir "
+        "in /etc/containerd/config.toml)");
 }
 
 TEST_CASE("auto: k3s, whose folder of plugins had each version's name once") {
