@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,10 +11,8 @@
 namespace ipmasq::doctor {
 
 /// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
-/// `bin_dir`: where plugins are, if that is said; else the folders that runtimes are built with. What cannot
-/// be read is told in `not_looked`.
-Surroundings read_surroundings(const std::filesystem::path& conf_dir,
-                               const std::optional<std::filesystem::path>& bin_dir,
+/// What cannot be read is told in `not_looked`.
+Surroundings read_surroundings(const std::filesystem::path& conf_dir, const PluginFolders& plugins,
                                const std::filesystem::path& subnet_file,
                                std::vector<std::string>& not_looked);
 
