@@ -49,7 +49,7 @@ def test_the_man_page_has_all_commands_options_and_files(node):
     assert re.findall(r"^\.It Cm (\w+)", man, re.MULTILINE) == commands
     assert set(re.findall(r"\.Op Fl -?([a-z-]{2,})", synopsis)) == {name for _, name in re.findall(rf"^  {options}.* {{2,}}", said, re.MULTILINE)} - {"output"}
     files = set(re.findall(r"^\.It Pa (\S+?)/?$", man, re.MULTILINE))
-    assert {"/opt/cni/bin/ip-masq", *re.findall(r"\(default (/\S+?)[;)]", said.replace("/opt/cni/bin;", "/opt/cni/bin/ip-masq;"))} <= files
+    assert {"/opt/cni/bin/ip-masq", *re.findall(r"\((?:default|else)\s+(/\S+?)[;)]", said.replace("/opt/cni/bin;", "/opt/cni/bin/ip-masq;"))} <= files
     assert {"/run/flannel/subnet.env", "/etc/config/ip-masq-agent"} <= files
 
 
@@ -141,5 +141,8 @@ def test_the_files_that_contributing_names_are_there():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = [name for name in re.findall(r"`([\w./-]+/[\w./-]*)`", text) if not name.startswith("build/")]
     assert len(named) > 40
+    for parent in ("lib", "plugin", "test"):
+        for folder in (ROOT / parent).iterdir():
+            assert f"{parent}/{folder.name}/" in text or not folder.is_dir() or folder.name == "__pycache__", folder
     for name in [*named, *re.findall(r"^((?:plugin|lib|conf|scripts|test)/[\w/]*) ", text, re.MULTILINE)]:
         assert (ROOT / name).exists(), name
