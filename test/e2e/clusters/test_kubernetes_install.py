@@ -196,7 +196,7 @@ def paste(cluster, step, on=None, **texts):
     for line in commands(__file__, "migration", "From ip-masq-agent", step):
         if line.startswith("podman build") or line.startswith("/opt/cni/bin/") != (on is not None):
             continue
-        for old, new in {"registry.example.com": "docker.io/library", "conf/kubernetes": str(MANIFEST.parent), **texts}.items():
+        for old, new in {"registry.example": "docker.io/library", "conf/kubernetes": str(MANIFEST.parent), **texts}.items():
             line = line.replace(old, new)
         said.append(place.run("sh", "-c", f"cd {cluster.folder} && {line}", env=env, check="doctor" not in line))
     return said
