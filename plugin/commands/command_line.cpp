@@ -54,8 +54,8 @@ Options:
                                once: of the first that exists
   --listen ADDRESS:PORT        agent: answer /healthz, /livez and /metrics there by HTTP (default: nowhere)
   --conf-dir DIR               adopt, agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
-  --bin-dir DIR                agent, install, doctor: where plugins are (default /opt/cni/bin; of doctor also
-                               where else runtimes have them)
+  --bin-dir DIR                agent, install, uninstall, doctor: where plugins are (default /opt/cni/bin; of
+                               doctor also where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
   --dry-run                    install, uninstall: say what would be done, and do nothing
@@ -207,6 +207,13 @@ Notes who_is_left(const std::filesystem::path& state_dir) {
           "uninstall --rules\" takes what is left away"};
 }
 
+// Somebody else's program comes back once no pod needs ours.
+void put_program_back(const Call& call, const InstallTarget& target, const Notes& left) {
+  Notes notes = left;
+  if (left.empty()) put_program_back(target.bin_dir, call.doing(), notes, std::cout);
+  tell(notes);
+}
+
 int run_uninstall(const Call& call) {
   const auto target = install_target(call);
   tell(uninstall(target, call.doing(), std::cout));
@@ -215,8 +222,9 @@ int run_uninstall(const Call& call) {
   if (!removed.empty()) std::cout << removed << '\n';
   if (call.has("rules")) {
     remove_rules(call.state_dir(), std::cout);
+    put_program_back(call, target, {});
   } else {
-    tell(who_is_left(call.state_dir()));
+    put_program_back(call, target, who_is_left(call.state_dir()));
   }
   return EXIT_SUCCESS;
 }
@@ -290,7 +298,8 @@ int run_command_line(int argc, const char* const* argv) {
     return status;
   } catch (const Error& error) {
     std::cerr << "ip-masq: " << nat::printable(error.what()) << '\n';
-    if (!error.details().empty()) std::cerr << "  " << nat::printable(error.details()) << '\n';
+    std::istringstream details(error.details());
+    for (std::string line; std::getline(details, line);) std::cerr << "  " << nat::printable(line) << '\n';
     return EXIT_FAILURE;
   } catch (const UsageError& error) {
     return tell_usage(error);
