@@ -19,12 +19,19 @@
 
 namespace ipmasq::doctor {
 
+/// A pod's interface, as recorded.
+struct Attachment {
+  std::string text;        ///< for a person: "default/web 10.244.1.7/24"
+  std::string cache_name;  ///< of its file in the runtime's cache
+};
+
 /// A network of ours, as recorded.
 struct Network {
   std::string name;
   std::string backend;
   std::vector<net::Prefix> pod_subnets;
   std::vector<net::Prefix> cluster_networks = {};  ///< flannel's, of the configuration in force
+  std::vector<Attachment> attachments = {};
 };
 
 /// What ip-masq knows of itself; of each list a line a thing, none where all is well.
@@ -105,6 +112,7 @@ struct Surroundings {
   std::optional<cni::Json> docker_config;  ///< daemon.json
   std::set<std::string> processes;  ///< names of what runs in this network namespace, as the kernel cuts
                                     ///< them (15 bytes)
+  bool has_cache = false;           ///< libcni's is there
   std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;

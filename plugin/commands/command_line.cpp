@@ -58,7 +58,7 @@ Options:
                                k3s, rke2, microk8s, openshift, crio or podman (default auto, what the node's
                                files say, where no folder is named)
   --conf-dir DIR               the same: where conflists are, whatever the flavour (else /etc/cni/net.d)
-  --bin-dir DIR                agent, install, doctor: where plugins are, whatever the flavour (else
+  --bin-dir DIR                agent, install, uninstall, doctor: where plugins are, whatever the flavour (else
                                /opt/cni/bin; of doctor also where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
@@ -232,6 +232,13 @@ Notes who_is_left(const std::filesystem::path& state_dir) {
           "uninstall --rules\" takes what is left away"};
 }
 
+// Somebody else's program comes back once no pod needs ours.
+void put_program_back(const Call& call, const InstallTarget& target, const Notes& left) {
+  Notes notes = left;
+  if (left.empty()) put_program_back(target.bin_dir, call.doing(), notes, std::cout);
+  tell(notes);
+}
+
 int run_uninstall(const Call& call) {
   const auto folders = folders_for(folder_options(call));
   tell_reason(folders);
@@ -242,8 +249,9 @@ int run_uninstall(const Call& call) {
   if (!removed.empty()) std::cout << removed << '\n';
   if (call.has("rules")) {
     remove_rules(call.state_dir(), std::cout);
+    put_program_back(call, target, {});
   } else {
-    tell(who_is_left(call.state_dir()));
+    put_program_back(call, target, who_is_left(call.state_dir()));
   }
   return EXIT_SUCCESS;
 }
@@ -317,7 +325,8 @@ int run_command_line(int argc, const char* const* argv) {
     return status;
   } catch (const Error& error) {
     std::cerr << "ip-masq: " << nat::printable(error.what()) << '\n';
-    if (!error.details().empty()) std::cerr << "  " << nat::printable(error.details()) << '\n';
+    std::istringstream details(error.details());
+    for (std::string line; std::getline(details, line);) std::cerr << "  " << nat::printable(line) << '\n';
     return EXIT_FAILURE;
   } catch (const UsageError& error) {
     return tell_usage(error);

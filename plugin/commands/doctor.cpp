@@ -6,6 +6,7 @@
 #include <ostream>
 #include <utility>
 
+#include "cni/cache.hpp"
 #include "config/in_force.hpp"
 #include "doctor/findings.hpp"
 #include "error/error.hpp"
@@ -100,10 +101,10 @@ class OurSide {
 
   void describe(const std::string& network, const state::Attachment& attachment) {
     ours_.containers.insert(attachment.id.container_id);
-    if (!attachment.bypasses_node) return;
-    auto line = network + ": " + (attachment.pod.empty() ? attachment.id.container_id : attachment.pod);
-    for (const auto& address : attachment.addresses) line += " " + net::to_text(address);
-    ours_.bypassing.push_back(line);
+    auto text = attachment.pod.empty() ? attachment.id.container_id : attachment.pod;
+    for (const auto& address : attachment.addresses) text += " " + net::to_text(address);
+    if (attachment.bypasses_node) ours_.bypassing.push_back(network + ": " + text);
+    ours_.networks.back().attachments.push_back({std::move(text), cni::cache_name(network, attachment.id)});
   }
 
   void find_unadopted() {
