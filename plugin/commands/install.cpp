@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "conflist/plan.hpp"
 #include "conflist/read_folder.hpp"
@@ -168,12 +169,27 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
   throw_busy(path);
 }
 
+// Where plugins of lists may stand.
+std::vector<fs::path> folders_in(const fs::path& folder) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->is_directory(error)) folders.push_back(entry->path());
+  }
+  return folders;
+}
+
+void tidy_up(const fs::path& folder) {
+  os::tidy_up(folder);
+  for (const auto& each : folders_in(folder)) os::tidy_up(each);
+}
+
 // Makes plans until all steps of one were taken: `make` plans by what the folder's files say. Nothing is done
 // and nobody held off where there is nothing to do.
 template <typename Make>
 Plan carry_out(Plan plan, const std::string& folder, Doing doing, std::ostream& output, const Make& make) {
   if (doing == Doing::pretend || plan.steps.empty()) {
-    if (doing == Doing::act) os::tidy_up(folder);
+    if (doing == Doing::act) tidy_up(folder);
     follow(plan, folder, doing, output);
     return plan;
   }
@@ -224,11 +240,7 @@ std::string what_is_there(const InstallTarget& target) {
 watch::FileWatch::Endings conflists_of(const InstallTarget& target) {
   watch::FileWatch::Endings endings{
       {target.conf_dir, {conflist::extensions.begin(), conflist::extensions.end()}}};
-  std::error_code error;
-  for (fs::directory_iterator entry(target.conf_dir, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->is_directory(error)) endings[entry->path()] = {".conf"};
-  }
+  for (const auto& folder : folders_in(target.conf_dir)) endings[folder] = {".conf"};
   return endings;
 }
 
