@@ -60,7 +60,7 @@ Options:
                                where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
-  --dry-run                    install, uninstall: say what would be done, and do nothing
+  --dry-run                    adopt, install, uninstall: say what would be done, and do nothing
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)

@@ -212,11 +212,12 @@ void print_zsh(const Table& table, std::ostream& output) {
 
 // ---- fish
 
+// After -x, which offers no files.
 std::string fish_words(const std::string& value) {
-  if (is_folder(value)) return " -a '(__fish_complete_directories)'";
-  if (is_file(value)) return " -F";
+  if (is_folder(value)) return " -x -a '(__fish_complete_directories)'";
+  if (is_file(value)) return " -r -F";
   const auto words = choices(value);
-  return words.empty() ? "" : " -a " + quoted(words);
+  return words.empty() ? " -x" : " -x -a " + quoted(words);
 }
 
 void print_fish(const Table& table, std::ostream& output) {
@@ -227,10 +228,10 @@ void print_fish(const Table& table, std::ostream& output) {
   for (const auto& command : table.commands) {
     output << "complete -c ip-masq -n __fish_use_subcommand -a " << command.name << " -d "
            << quoted(escaped(command.text, special)) << '\n';
-    const auto operands = fish_words(command.operands);
+    const auto operands = choices(command.operands);
     if (!operands.empty())
-      output << "complete -c ip-masq -n '__fish_seen_subcommand_from " << command.name << "'" << operands
-             << '\n';
+      output << "complete -c ip-masq -n '__fish_seen_subcommand_from " << command.name << "' -a "
+             << quoted(operands) << '\n';
   }
   for (const auto& option : table.options) {
     output << "complete -c ip-masq -n '__fish_seen_subcommand_from";
@@ -238,7 +239,7 @@ void print_fish(const Table& table, std::ostream& output) {
       if (option.is_of(command.name)) output << ' ' << command.name;
     }
     output << "'" << (option.letter.empty() ? "" : " -s " + option.letter) << " -l " << option.name
-           << (option.value.empty() ? "" : " -r") << fish_words(option.value) << " -d "
+           << (option.value.empty() ? "" : fish_words(option.value)) << " -d "
            << quoted(escaped(option.text, special)) << '\n';
   }
 }
@@ -255,7 +256,6 @@ void print_completion(std::string_view shell, std::string_view help, std::ostrea
   if (found == shells.end())
     throw std::invalid_argument("there is no completion for \"" + std::string(shell) +
                                 "\": expected bash, zsh or fish");
-  output << "# Made by \"ip-masq completion " << shell << "\".\n";
   found->print(read(help), output);
 }
 
