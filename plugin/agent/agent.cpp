@@ -365,9 +365,17 @@ class Agent {
 
   bool wants_to_listen() const { return duties_.listen && !server_; }
 
+  // The loop has come round: whoever would start it anew if it did not is told.
+  void come_round() {
+    board_.come_round();
+    if (!beat_ || Clock::now() < next_beat_) return;
+    os::tell_service_manager("WATCHDOG=1");
+    next_beat_ = Clock::now() + *beat_;
+  }
+
   // Why to make a pass, empty for no reason; nullopt when it is time to end.
   std::optional<std::string> wait() {
-    board_.come_round();
+    come_round();
     const bool looks_at_files = file_watch_.descriptor() < 0;
     const bool is_file_due = Clock::now() >= next_file_pass_;
     std::array<pollfd, 4> waited{{{signals_.descriptor(), POLLIN, 0},
@@ -376,7 +384,7 @@ class Agent {
                                   {chores_.descriptor(), POLLIN, 0}}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_due() - Clock::now()).count();
     ::poll(waited.data(), waited.size(), static_cast<int>(std::max<long>(left, 0)));
-    board_.come_round();
+    come_round();
 
     const int signal = signals_.drain();
     if (signal == SIGTERM || signal == SIGINT) return std::nullopt;
@@ -400,6 +408,7 @@ class Agent {
 
   Clock::time_point next_due() const {
     auto due = std::min<Clock::time_point>(next_resync_, Clock::now() + longest_wait);
+    if (beat_) due = std::min(due, next_beat_);
     if (wants_to_listen()) due = std::min(due, next_listen_);
     if (file_watch_.descriptor() < 0) due = std::min(due, next_file_look_);
     if (Clock::now() < next_file_pass_) due = std::min(due, next_file_pass_);
@@ -487,6 +496,8 @@ class Agent {
   Clock::time_point next_file_look_;
   Clock::time_point next_file_pass_;
   Clock::time_point next_listen_;
+  std::optional<std::chrono::microseconds> beat_ = os::watchdog_interval();
+  Clock::time_point next_beat_;
   bool could_not_listen_ = false;
   AgentReport report_;
   ReportBoard board_;

@@ -18,6 +18,7 @@
 #include "plugin/agent/agent.hpp"
 #include "plugin/agent/config_copy.hpp"
 #include "plugin/commands/adopt.hpp"
+#include "plugin/commands/completion.hpp"
 #include "plugin/commands/folders.hpp"
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
@@ -45,6 +46,7 @@ configuration on stdin. By hand:
   ip-masq agent                sync at each change of configuration or rules, until SIGTERM
   ip-masq install              put this program and its entry into the conflist where they belong
   ip-masq uninstall            take the entry out again
+  ip-masq completion bash|zsh|fish  a script by which that shell completes commands and options
   ip-masq --version
   ip-masq --help
 
@@ -62,7 +64,7 @@ Options:
                                /opt/cni/bin; of doctor also where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
-  --dry-run                    install, uninstall: say what would be done, and do nothing
+  --dry-run                    adopt, install, uninstall: say what would be done, and do nothing
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
@@ -256,21 +258,31 @@ int run_uninstall(const Call& call) {
   return EXIT_SUCCESS;
 }
 
+int run_completion(const Call& call) {
+  try {
+    print_completion(call.operands[0], help, std::cout);
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(error.what());
+  }
+  return EXIT_SUCCESS;
+}
+
 struct Command {
   std::string_view name;
   std::size_t operands;
   int (*run)(const Call& call);
 };
 
-constexpr std::array<Command, 9> commands{{{"show", 0, run_show},
-                                           {"explain", 2, run_explain},
-                                           {"probe", 1, run_probe},
-                                           {"doctor", 0, run_doctor},
-                                           {"sync", 0, run_sync},
-                                           {"adopt", 0, run_adopt},
-                                           {"agent", 0, run_agent},
-                                           {"install", 0, run_install},
-                                           {"uninstall", 0, run_uninstall}}};
+constexpr std::array<Command, 10> commands{{{"show", 0, run_show},
+                                            {"explain", 2, run_explain},
+                                            {"probe", 1, run_probe},
+                                            {"doctor", 0, run_doctor},
+                                            {"sync", 0, run_sync},
+                                            {"adopt", 0, run_adopt},
+                                            {"agent", 0, run_agent},
+                                            {"install", 0, run_install},
+                                            {"uninstall", 0, run_uninstall},
+                                            {"completion", 1, run_completion}}};
 
 // The exit status.
 int run(int argc, const char* const* argv) {

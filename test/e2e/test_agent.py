@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -163,6 +165,27 @@ def test_systemd_is_told(node, daemons):
     daemons.pop().end()
     assert listener.recv(100) == b"STOPPING=1"
     listener.close()
+
+
+def test_systemd_is_told_that_the_loop_comes_round(node, daemons):
+    """As often as its watchdog asks for, though there is nothing to do."""
+    path = node.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(PATIENCE)
+        daemons.append(Agent(node, NOTIFY_SOCKET=str(path), WATCHDOG_USEC="200000"))
+        assert [listener.recv(100) for _ in range(4)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+
+
+def test_the_watchdog_of_another_process_is_none_of_its(node, daemons):
+    path = node.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(PATIENCE)
+        daemons.append(Agent(node, NOTIFY_SOCKET=str(path), WATCHDOG_USEC="200000", WATCHDOG_PID="1"))
+        assert listener.recv(100) == b"READY=1"
+        daemons.pop().end()
+        assert listener.recv(100) == b"STOPPING=1"
 
 
 def test_probes_and_scrapers(node, config, daemons):
@@ -651,6 +674,38 @@ def test_a_thousand_changes_leak_nothing(node, config, agent):
     assert used()[0] <= resident * 1.2 + 512
 
 
+UNIT = (ROOT / "conf/systemd/ip-masq.service").read_text()
+
+
+def of_unit(key):
+    """The words of all lines of a key."""
+    return [word for words in re.findall(rf"^{key}=(.*)$", UNIT, re.MULTILINE) for word in words.split()]
+
+
 def test_the_readme_names_the_unit():
-    unit = (ROOT / "conf/systemd/ip-masq.service").read_text()
-    assert "ExecStart=/opt/cni/bin/ip-masq agent" in unit and "Type=notify" in unit
+    assert "ExecStart=/opt/cni/bin/ip-masq agent" in UNIT and "Type=notify" in UNIT
+
+
+def calls_of(group):
+    """Of systemd's groups of system calls, such as @system-service."""
+    told = subprocess.run(["systemd-analyze", "syscall-filter", group], capture_output=True, text=True, check=True).stdout
+    words = {line.strip() for line in told.splitlines()[1:] if not line.strip().startswith("#")}
+    return {call for word in words for call in (calls_of(word) if word.startswith("@") else {word})}
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed, which knows what its groups of system calls are")
+def test_the_unit_lets_the_agent_do_what_it_does(node, config, daemons):
+    """Its calls and sockets while it starts, follows a file, mends rules, answers a probe and ends."""
+    trace = node.folder / "trace"
+    add(node, config)
+    daemons.append(Agent(node, "--listen", "127.0.0.1:9464", through=("strace", "-D", "-f", "-q", "-o", trace), ASAN_OPTIONS="detect_leaks=0"))
+    config("nonMasqueradeCIDRs: [172.16.0.0/12]\n")
+    daemons[0].until(is_right(node, CBR0.but(kept=("172.16.0.0/12", "10.244.1.0/24", *REST))))
+    assert page(node, "/healthz") == (200, "ok\n")
+    daemons.pop().end()
+    lines = re.sub(r"^\d+ +", "", trace.read_text(), flags=re.MULTILINE)
+    groups = {group: calls_of(group) for word in of_unit("SystemCallFilter") for group in [word.removeprefix("~")]}
+    allowed = groups.pop("@system-service") - set().union(*groups.values())
+    calls = set(re.findall(r"^(\w+)\(", lines, re.MULTILINE))
+    assert {"inotify_add_watch", "sendmsg", "poll"} <= calls and calls - allowed == set()
+    assert set(re.findall(r"^socket\((\w+)", lines, re.MULTILINE)) <= set(of_unit("RestrictAddressFamilies"))
