@@ -56,8 +56,9 @@ def test_the_man_page_has_all_commands_options_and_files(node):
 def test_the_install_command_puts_the_plugin_where_it_says(static, tmp_path):
     assert "cmake --install build/static" in section("Install")
     subprocess.run(["cmake", "--install", STATIC.parents[1], "--prefix", tmp_path], check=True, capture_output=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["ip-masq"]
-    assert subprocess.run([tmp_path / "ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
+    installed = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert installed == ["bin/ip-masq", "share/man/man8/ip-masq.8"]
+    assert subprocess.run([tmp_path / "bin/ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
 
 
 def test_every_finding_of_doctor_is_listed():
@@ -146,3 +147,9 @@ def test_the_files_that_contributing_names_are_there():
             assert f"{parent}/{folder.name}/" in text or not folder.is_dir() or folder.name == "__pycache__", folder
     for name in [*named, *re.findall(r"^((?:plugin|lib|conf|scripts|test)/[\w/]*) ", text, re.MULTILINE)]:
         assert (ROOT / name).exists(), name
+
+
+def test_the_flavours_of_the_guide_are_those_of_the_help(node):
+    text = re.sub(r"\s+", " ", node.tool("--help"))
+    known = re.split(", | or ", re.search(r"whose folders are meant: auto, (.*?) \(default", text)[1])
+    assert [row.split("`")[1] for row in guide("flavours").splitlines() if row.startswith("| `")] == known
