@@ -388,9 +388,29 @@ def test_flannels_list_without_our_entry(host):
 
 
 def test_lists_that_others_than_the_runtime_of_pods_read(site):
-    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus"}))
     site.write("/etc/cni/net.d/01-podman.conflist", json.dumps({**PLAIN, "name": "podman"}))
     assert findings(site) == {}
+    for keys in [{"type": "multus", "delegates": [conflist()]},
+                 {"type": "multus-shim", "clusterNetwork": "/host/etc/cni/net.d/10-test.conflist"}]:
+        site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus-cni-network", **keys}))
+        assert findings(site) == {}
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus", "delegates": [PLAIN]}))
+    found = findings(site)
+    assert list(found) == ["entry-missing"]
+    assert found["entry-missing"]["where"] == [
+        f'the list "{PLAIN["name"]}" that multus keeps in /etc/cni/net.d/00-multus.conf is what pods get, and has no entry of ip-masq',
+        "/etc/cni/net.d/10-test.conflist has one"]
+
+
+def test_pods_whose_end_nobody_told_of(site, pod):
+    """The entry went before them, and with it their DEL."""
+    site.tool("uninstall")
+    assert findings(site)["entry-missing"]["does"].startswith("new pods of this node are not recorded: ")
+    site.cnitool("del", "bridge-net", pod)
+    found = findings(site)
+    assert {name: each["weight"] for name, each in found.items()} == {"records-of-ended-pods": "hurts"}
+    carry_out(site, *found.values())
+    assert findings(site) == {} and json.loads(site.tool("show", "-o", "json"))["networks"] == []
 
 
 @pytest.mark.parametrize("conf, reason", [
@@ -452,6 +472,7 @@ def test_a_broken_file_and_a_misspelt_key_before_the_first_pod(host):
     found = findings(host)
     assert list(found) == ["config-wrong", "key-misspelt"]
     assert found["config-wrong"]["where"][0].startswith("plain: /etc/config/ip-masq-agent, line 1: ")
+    assert found["config-wrong"]["does"] == "nothing good is known of it: an ADD fails, and no pod of these networks starts"
     assert 'did you mean "nonMasqueradeCIDRs"?' in found["key-misspelt"]["where"][0]
     host.run("rm", "/etc/config/ip-masq-agent")
     host.use_conflist(conflist())
@@ -524,7 +545,7 @@ def test_a_state_folder_that_cannot_be_written_to(host):
 def test_a_state_folder_of_somebody_else(site):
     site.run("chown", "nobody", "/run/cni/ip-masq")
     found = findings(site)
-    assert found["state-dir-unusable"]["weight"] == "hurts"
+    assert {name: each["weight"] for name, each in found.items()} == {"state-dir-unusable": "hurts"}  # what could not be read is not lost
     assert "/run/cni/ip-masq" in found["state-dir-unusable"]["where"][0]
     site.run("chown", "root", "/run/cni/ip-masq")
     assert findings(site) == {}
@@ -676,6 +697,14 @@ def test_what_may_be_dropped_is_a_note(world, rule):
         assert line.startswith("# ")
 
 
+def test_what_may_be_dropped_hides_no_drop_of_all(world, pod):
+    put_chain(world, "inet", "forward priority 0; policy drop", "iifname cni0 tcp dport 25 drop")
+    assert heard(world, pod) == NONE
+    hurting, note = doctor(world)[1]["findings"]
+    assert (hurting["name"], hurting["weight"], hurting["where"]) == ("forward-drops-pods", "hurts", ["nft chain inet theirs base: policy drop"])
+    assert (note["name"], note["weight"]) == ("forward-drops-pods", "note")
+
+
 @pytest.mark.parametrize("interface, answered", [("cni0", NONE), ("uplink0", (True, False, True, False))])
 def test_an_interface_that_does_not_forward(world, pod, interface, answered):
     world.run("sysctl", "-qw", f"net.ipv4.conf.{interface}.forwarding=0")
@@ -686,6 +715,88 @@ def test_an_interface_that_does_not_forward(world, pod, interface, answered):
     carry_out(world, found["interface-forwarding-off"])
     assert findings(world) == {}
     assert heard(world, pod) == ALL
+
+
+# Rules and routes that lead what pods send nowhere: what still answers, and what doctor says.
+NO_WAY = {
+    "a rule for the pods": (["rule", "add", "from", "10.22.0.0/16", "prohibit"], NONE,
+                            "from 10.22.0.0/24 to where no route of its own leads: ip rule 59: from 10.22.0.0/16 prohibit"),
+    "a rule of one interface": (["rule", "add", "iif", "cni0", "priority", "50", "blackhole"], NONE,
+                                "from 10.22.0.0/24 to where no route of its own leads: ip rule 50: from all iif cni0 blackhole"),
+    "a route inside a list": (["route", "add", "blackhole", f"{EXEMPT}/32", "table", "100"], (False, True, False, True),
+                              f"from 10.22.0.0/24 to {EXEMPT}/32: ip route: blackhole {EXEMPT}/32 table 100"),
+    "unreachable": (["route", "add", "unreachable", f"{EXEMPT}/32", "table", "100"], (False, True, False, True),
+                    f"from 10.22.0.0/24 to {EXEMPT}/32: ip route: unreachable {EXEMPT}/32 table 100"),
+    "prohibit": (["route", "add", "prohibit", f"{EXEMPT}/32", "table", "100"], (False, True, False, True),
+                 f"from 10.22.0.0/24 to {EXEMPT}/32: ip route: prohibit {EXEMPT}/32 table 100"),
+}
+
+
+@pytest.mark.parametrize("name", NO_WAY)
+def test_no_way(world, pod, name):
+    command, answered, where = NO_WAY[name]
+    world.run("ip", "rule", "add", "priority", "60", "lookup", "100")
+    world.run("ip", *command)
+    assert heard(world, pod) == answered
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"pods-have-no-way": "hurts"}
+    assert found["pods-have-no-way"]["where"] == [where]
+    intro, fix = found["pods-have-no-way"]["fix"]
+    assert fix.startswith("# ")
+    world.run(*fix[2:].split())
+    assert findings(world) == {}
+    assert heard(world, pod) == ALL
+
+
+def test_no_default_route_is_a_note_where_others_lead_on(world, pod):
+    world.run("ip", "route", "del", "default")
+    assert heard(world, pod) == (True, False, True, False)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"pods-have-no-way": "note"}
+    assert found["pods-have-no-way"]["where"] == ["from 10.22.0.0/24 to where no route of its own leads: no route leads there"]
+
+
+def test_no_route_to_what_a_list_names(world, pod):
+    configure(world, pod, nonMasqueradeCIDRs=["10.9.0.0/16", "172.31.0.0/16"])
+    assert findings(world) == {}
+    world.run("ip", "route", "del", "default")
+    hurting, note = doctor(world)[1]["findings"]
+    assert (hurting["weight"], hurting["where"], hurting["fix"][1:]) == (
+        "hurts", ["from 10.22.0.0/24 to 172.31.0.0/16: no route leads there"], ["# ip route add 172.31.0.0/16 via ROUTER"])
+    assert (note["weight"], note["fix"][1:]) == ("note", ["# ip route add default via ROUTER"])
+
+
+@pytest.mark.parametrize("route", [["blackhole", "10.22.0.0/16"], ["unreachable", "203.0.113.77"]])
+def test_routes_that_refuse_what_pods_do_not_miss(world, route):
+    world.run("ip", "route", "add", *route)
+    assert findings(world) == {}
+
+
+# Answers to masqueraded pods that conntrack does not find again.
+@pytest.mark.parametrize("program, rule", [
+    ("nft", "iifname cni0 ct zone set 7"), ("nft", "iifname { uplink0, uplink1 } ct zone set 7"), ("nft", "iifname { uplink0, uplink1 } notrack"),
+    ("iptables-legacy", "-i cni0 -j CT --zone 7"), ("iptables-legacy", "-i uplink+ -j CT --notrack"),
+    ("iptables-nft", "-i cni0 -j CT --zone 7"), ("iptables-nft", "-i uplink+ -j NOTRACK")])
+def test_answers_that_are_not_found_again(world, pod, program, rule):
+    if program == "nft":
+        put_chain(world, "inet", "prerouting priority raw", rule)
+    else:
+        put_rules(world, program, "raw", [f"-A PREROUTING {rule}"])
+    assert heard(world, pod) == (True, False, True, False)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
+    carry_out(world, found["forward-drops-pods"])
+    assert findings(world) == {}
+    assert heard(world, pod) == ALL
+
+
+@pytest.mark.parametrize("rules", [
+    ["iifname { cni0, uplink0, uplink1 } ct zone set 7"], ["iifname cni0 ct original zone set 7"], ["iifname cni0 ct zone set 0"],
+    ["iifname cni0 ct zone set 7", "iifname { uplink0, uplink1 } ct zone set 7"]])
+def test_zones_that_both_ways_share(world, pod, rules):
+    put_chain(world, "inet", "prerouting priority raw", *rules)
+    assert heard(world, pod) == ALL
+    assert findings(world) == {}
 
 
 def test_a_forward_chain_that_lets_some_through(world):

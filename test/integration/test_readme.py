@@ -36,8 +36,9 @@ def test_the_commands_are_those_of_the_help(node):
 def test_the_install_command_puts_the_plugin_where_it_says(static, tmp_path):
     assert "cmake --install build/static" in section("Install")
     subprocess.run(["cmake", "--install", STATIC.parents[1], "--prefix", tmp_path], check=True, capture_output=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["ip-masq"]
-    assert subprocess.run([tmp_path / "ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
+    installed = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert installed == ["bin/ip-masq", "share/man/man8/ip-masq.8"]
+    assert subprocess.run([tmp_path / "bin/ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
 
 
 def test_every_finding_of_doctor_is_listed():
