@@ -47,11 +47,12 @@ void find_wrong_files(const Ours& ours, Findings& findings) {
           "what was good last stays in force, for running and for new pods, until the file is mended",
           {"# mend the file, or take it away; then:", "ip-masq sync"}},
          findings);
-  append({"key-misspelt",
-          ours.misspelt,
-          "the key is left alone, as if it were not there",
-          {"# write it as it is named, then:", "ip-masq sync"}},
-         findings);
+  append(
+      {"key-misspelt",
+       ours.misspelt,
+       "the key is left alone, as if it were not there",
+       {"# write it as it is named in that network's conflist: it is in force from the next pod's ADD on"}},
+      findings);
 }
 
 void find_lost_records(const Ours& ours, Findings& findings) {
