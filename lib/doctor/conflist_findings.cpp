@@ -36,6 +36,20 @@ std::string install_command(const Facts& facts, const conflist::Network& list) {
          (type == conflist::flannel_type ? "" : " --after " + nat::shell_word(type));
 }
 
+// Of the folders that the runtime searches: the one that has the program, or else, since its owner puts
+// plugins there, the first that has any.
+const BinFolder& folder_of_program(const std::vector<BinFolder>& searched) {
+  auto found = std::ranges::find_if(
+      searched, [](const auto& each) { return each.programs.contains(std::string(conflist::our_type)); });
+  if (found == searched.end())
+    found = std::ranges::find_if(searched, [](const auto& each) { return !each.programs.empty(); });
+  return found == searched.end() ? searched.front() : *found;
+}
+
+std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
+  return install_command(facts, list) + " --bin-dir " + nat::shell_word(folder.path.string());
+}
+
 // Nothing where no list is ours, nor was, nor is flannel's: nobody asks for us there.
 void find_missing_entry(const Facts& facts, Findings& findings) {
   const auto& lists = facts.node.lists;
@@ -58,7 +72,9 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   } else if (unloaded != lists.end()) {
     finding.where.push_back(path_of(facts, *unloaded) + " has one, and is not loaded: " + unloaded->reason);
   }
-  finding.fix.push_back(install_command(facts, *of_pods));
+  finding.fix.push_back(facts.node.is_search_known
+                            ? install_into(facts, *of_pods, folder_of_program(facts.node.bin_folders))
+                            : install_command(facts, *of_pods));
   const bool is_new = ours == nullptr && unloaded == lists.end() && facts.ours.networks.empty();
   if (is_new) finding.weight = Weight::note;  // nobody said yet that it is to be there
   findings.push_back(std::move(finding));
@@ -98,12 +114,30 @@ bool has_all_others(const BinFolder& folder, const conflist::Network& list) {
   });
 }
 
-// The runtime's folder is one of those that have the list's other plugins; which of them, it alone knows.
+std::string lacks(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
+  return "no program " + (folder.path / conflist::our_type).string() + ", which " + path_of(facts, list) +
+         " asks for";
+}
+
+void find_missing_in_search(const Facts& facts, const conflist::Network& ours, Finding finding,
+                            Findings& findings) {
+  const std::string program(conflist::our_type);
+  const auto& searched = facts.node.bin_folders;
+  if (std::ranges::any_of(searched, [&](const auto& each) { return each.programs.contains(program); }))
+    return;
+  for (const auto& folder : searched) finding.where.push_back(lacks(facts, ours, folder));
+  finding.fix.push_back(install_into(facts, ours, folder_of_program(searched)));
+  findings.push_back(std::move(finding));
+}
+
+// Where it is not known where the runtime searches: its folder is one of those that have the list's other
+// plugins; which of them, it alone knows.
 void find_missing_program(const Facts& facts, Findings& findings) {
   const auto* const ours = conflist::first_with(facts.node.lists, conflist::our_type);
   if (ours == nullptr) return;
   const std::string program(conflist::our_type);
   Finding finding{"program-missing", {}, "an ADD fails: no pod starts, and none can be ended", {}};
+  if (facts.node.is_search_known) return find_missing_in_search(facts, *ours, std::move(finding), findings);
   bool may_be_there = false;
   for (const auto& folder : facts.node.bin_folders) {
     if (!has_all_others(folder, *ours)) continue;
@@ -111,10 +145,8 @@ void find_missing_program(const Facts& facts, Findings& findings) {
       may_be_there = true;
       continue;
     }
-    finding.where.push_back("no program " + (folder.path / program).string() + ", which " +
-                            path_of(facts, *ours) + " asks for");
-    finding.fix.push_back(install_command(facts, *ours) + " --bin-dir " +
-                          nat::shell_word(folder.path.string()));
+    finding.where.push_back(lacks(facts, *ours, folder));
+    finding.fix.push_back(install_into(facts, *ours, folder));
   }
   if (finding.where.empty()) return;
   if (may_be_there) {
@@ -124,9 +156,20 @@ void find_missing_program(const Facts& facts, Findings& findings) {
   findings.push_back(std::move(finding));
 }
 
+void find_other_folders(const Facts& facts, Findings& findings) {
+  if (facts.node.elsewhere.empty()) return;
+  findings.push_back(
+      {"other-folders",
+       facts.node.elsewhere,
+       "what doctor says of conflists and of the program is of folders that the runtime does not use",
+       {"ip-masq doctor --flavour auto"},
+       Weight::note});
+}
+
 }  // namespace
 
 void find_conflist_findings(const Facts& facts, Findings& findings) {
+  find_other_folders(facts, findings);
   find_missing_program(facts, findings);
   find_refused_entries(facts, findings);
   find_files_in_the_way(facts, findings);

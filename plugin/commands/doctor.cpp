@@ -275,8 +275,10 @@ doctor::Facts look_at(const DoctorTarget& target) {
   } catch (const Error& error) {
     facts.ours.unusable_state.emplace_back(error.what());
   }
-  facts.node =
-      doctor::read_surroundings(target.conf_dir, target.bin_dir, subnet_file_of(recorded), facts.not_looked);
+  facts.not_looked = target.folders.not_looked;
+  facts.node = doctor::read_surroundings(target.folders.conf_dir, target.folders.plugins,
+                                         subnet_file_of(recorded), facts.not_looked);
+  facts.node.elsewhere = target.folders.elsewhere;
   OurSide(store, recorded, facts).look_around();
   ask_for_the_rest(recorded, facts);
   count_ports(facts);

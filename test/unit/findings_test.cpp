@@ -241,26 +241,20 @@ TEST_CASE("settings matter to the families that pods have") {
         "boot\n");
 }
 
-TEST_CASE("two networks that hand out addresses of one subnet") {
+TEST_CASE("two networks that hand out addresses of one subnet, in two back ends") {
   Facts facts;
-  const auto network = [](const std::string& name, const std::string& keys, const std::string& subnet) {
-    return nat::Network{.name = name,
-                        .netconf = config::parse_netconf(cni::Json::parse(keys)),
-                        .pod_subnets = {test::prefix(subnet)}};
-  };
-  const auto first = network("cbr0", R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"]})", "10.244.1.0/24");
-  facts.ours.wanted = nat::wanted_ruleset(
-      {first, network("renamed", R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"]})", "10.244.1.0/24"),
-       network("within", R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"]})", "10.244.1.0/25")});
+  facts.ours.networks = {{"cbr0", "nftables", {}}, {"other", "nftables", {}}};
+  facts.ours.wanted =
+      nat::wanted_ruleset({{.name = "cbr0", .pod_subnets = {test::prefix("10.244.1.0/24")}},
+                           {.name = "other", .pod_subnets = {test::prefix("10.244.1.0/25")}}});
   CHECK(text(facts).empty());
-  facts.ours.wanted = nat::wanted_ruleset(
-      {first, network("other", R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"]})", "10.244.1.0/24")});
+  facts.ours.networks.back().backend = "iptables";
   CHECK(text(facts) ==
         "pod-subnet-of-two-networks\n"
-        "  found: 10.244.1.0/24: of network cbr0, which decides, and of other\n"
-        "  fix: # give each network pod addresses of its own, or the same keys in both conflists; where one "
-        "was "
-        "renamed this ends with the last pod of the former name\n");
+        "  found: 10.244.1.0/25 of network other, in iptables, and 10.244.1.0/24 of cbr0, in nftables\n"
+        "  fix: # the same \"backend\" for both, or neither: \"auto\" keeps all networks of a node together; "
+        "then "
+        "ip-masq sync\n");
 }
 
 TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {

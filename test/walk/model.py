@@ -20,8 +20,8 @@ DESTINATIONS = {
 ON_UPLINK = [ipaddress.ip_network(text) for text in ("10.244.1.0/24", "10.245.1.0/24", "10.246.1.0/24", "fd00:10:244:1::/64",
                                                      "fd00:10:245:1::/64")]  # all but these
 GATEWAY = {4: "10.244.1.1", 6: "fd00:10:244:1::1"}
-SAY_NOTHING_OF_RULES = {"config-wrong", "record-damaged", "key-misspelt", "both-iptables-in-use",
-                         "pod-subnet-of-two-networks", "entry-missing", "program-missing"}  # of doctor's findings
+SAY_NOTHING_OF_RULES = {"config-wrong", "record-damaged", "key-misspelt", "both-iptables-in-use", "entry-missing",
+                        "program-missing"}  # of doctor's findings
 CHECKS = ("opened tables",)  # what is held beside the steps
 AGENT_PATIENCE = 5  # seconds
 TRY_AGAIN, WRONG_CONFIG = 11, 7
@@ -143,7 +143,11 @@ class Model:
             network.is_intact = False
         for pod in self.pods.values():
             pod.is_protected = False
-            pod.is_whole = not pod.has_own_subnet
+            pod.is_whole = not (pod.has_own_subnet or self.shares_subnet(pod))
+
+    def shares_subnet(self, pod):
+        """Its own address leads to its network's rules."""
+        return any(len(self.users[subnet]) > 1 for _, subnet in pod.pairs)
 
     def others_changed(self):
         self.others = self.node.rules()[1]
@@ -329,8 +333,8 @@ class Model:
     def listed(self, question):
         """The set of (fate, source or None) that the lists allow; None where they do not tell."""
         pod = question.pod
-        if len(self.users[question.pod_subnet]) > 1:
-            return None  # the network that is first by name decides for all pods of a subnet that two networks have
+        if len(self.users[question.pod_subnet]) > 1 and not pod.is_recorded:
+            return None  # what nothing is recorded of cannot be told apart from the other network's pods
         found = set()
         destination = ipaddress.ip_address(question.destination)
         for candidate in self.networks[pod.network].candidates | pod.before:
@@ -393,7 +397,7 @@ class Model:
             self.look_at_others()
         self.look_at_folder()
         self.look_at_health()
-        if self.is_strict and self.is_healthy() and (found := self.node.findings() - {"pod-subnet-of-two-networks"}):
+        if self.is_strict and self.is_healthy() and (found := self.node.findings()):
             self.wrong(f"after a sync that returned 0, on a node where all is well, doctor finds {found}")
         self.is_strict, self.newest = False, None
 

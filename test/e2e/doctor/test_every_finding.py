@@ -16,18 +16,17 @@ def test_each_is_made():
     assert [name for name in finding_names() if f'"{name}"' not in said] == []
 
 
-def test_a_subnet_of_two_networks(site):
+def test_a_subnet_of_two_networks_in_two_back_ends(site):
     conf = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
     conf["name"] = "second"
-    conf["plugins"][-1]["nonMasqueradeCIDRs"] = []
+    conf["plugins"][-1]["backend"] = "nftables"
     site.write("/etc/cni/net.d/20-second.conflist", json.dumps(conf))
     pod = Namespace("second")
     try:
         site.cnitool("add", "second", pod)
         found = findings(site)
         assert found["pod-subnet-of-two-networks"]["weight"] == "hurts"
-        assert found["pod-subnet-of-two-networks"]["where"] == [
-            f"{subnet}: of network bridge-net, which decides, and of second" for subnet in ("fd00:22::/64", "10.22.0.0/24")]
+        assert "10.22.0.0/24 of network bridge-net, in iptables, and 10.22.0.0/24 of second, in nftables" in found["pod-subnet-of-two-networks"]["where"]
         site.cnitool("del", "second", pod)
         assert findings(site) == {}
     finally:
