@@ -189,7 +189,7 @@ int run_sync(const Call& call) {
 
 int run_adopt(const Call& call) {
   const auto folders = folders_for(folder_options(call));
-  tell_reason(folders);
+  if (folders.is_found) tell_reason(folders);
   adopt(call.state_dir(), folders.conf_dir, call.has("dry-run") ? DryRun::yes : DryRun::no, call.format(),
         std::cout);
   return EXIT_SUCCESS;
