@@ -1,7 +1,6 @@
 #include "conflist/entry.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -97,6 +96,14 @@ std::string with_delegates_as_before(std::string list, const std::string& before
   return list;
 }
 
+// Which of the keys that a list has a single plugin's key is, whatever its case; empty for any other.
+std::string_view key_of_list(std::string_view key) {
+  for (const std::string_view name : {"cniVersion", "name"}) {
+    if (config::equal_but_for_case(key, name)) return name;
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string with_entry(const std::string& list, const std::optional<std::string>& entry) {
@@ -126,16 +133,13 @@ std::string as_list(const std::string& single) {
   std::string plugin;
   for (const auto& member : root.held) {
     const auto text = single.substr(member.key_begin, member.end - member.key_begin);
-    const std::array names{std::string_view("cniVersion"), std::string_view("name")};
-    const auto name = std::ranges::find_if(
-        names, [&member](auto each) { return config::equal_but_for_case(member.key, each); });
-    if (name != names.end()) {
-      keys +=
-          "  " +
-          (*name == member.key ? text : '"' + std::string(*name) + "\": " + std::string(member.in(single))) +
-          ",\n";
-    } else {
+    const auto key = key_of_list(member.key);
+    if (key.empty()) {
       plugin += (plugin.empty() ? "      " : ",\n      ") + text;
+    } else if (key == member.key) {
+      keys += "  " + text + ",\n";
+    } else {
+      keys += "  \"" + std::string(key) + "\": " + std::string(member.in(single)) + ",\n";
     }
   }
   return "{\n" + keys + "  \"plugins\": [\n    {\n" + plugin + "\n    }\n  ]\n}\n";

@@ -8,7 +8,7 @@
 
 namespace ipmasq::conflist {
 
-inline constexpr std::string_view plain_entry = R"({"type": "ip-masq"})";
+inline constexpr const char* plain_entry = R"({"type": "ip-masq"})";
 
 /// The list with `entry` at its end, unless it has one of ours, or none is given. Of flannel's plugins the
 /// delegate says "ipMasq": false where it did not say ipMasq, or flannel's plugin would say true where

@@ -99,8 +99,8 @@ bool is_made_of(const std::string& list, const std::string& single) {
   return entry && made_of(single, *entry) == list;
 }
 
-bool can_be_made_of(const std::string& text) {
-  return network_of("x.conf", text).is_loaded();
+bool can_be_made_of(const std::string& single) {
+  return network_of("x.conf", single).is_loaded();
 }
 
 }  // namespace ipmasq::conflist

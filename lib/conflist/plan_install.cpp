@@ -202,8 +202,8 @@ std::vector<std::string> why_not_found(const std::string& path, const std::vecto
   std::vector<std::string> lines;
   for (const auto& network : read_networks(files)) {
     if (network.is_loaded()) continue;
-    const bool says_no_type = std::ranges::all_of(
-        network.plugins, [](const cni::Json& plugin) { return type_of(plugin).empty(); });
+    const bool says_no_type =
+        std::ranges::all_of(network.plugins, [](const cni::Json& plugin) { return type_of(plugin).empty(); });
     if (network.loading != Loading::refused || says_no_type || network.holds(after))
       lines.push_back(told_of(folder, network));
   }

@@ -52,11 +52,12 @@ void find_wrong_files(const Ours& ours, Findings& findings) {
           "nothing good is known of it: an ADD fails, and no pod of these networks starts",
           {"# mend the file, or take it away"}},
          findings);
-  append({"key-misspelt",
-          ours.misspelt,
-          "the key is left alone, as if it were not there",
-          {"# write it as it is named, then:", "ip-masq sync"}},
-         findings);
+  append(
+      {"key-misspelt",
+       ours.misspelt,
+       "the key is left alone, as if it were not there",
+       {"# write it as it is named in that network's conflist: it is in force from the next pod's ADD on"}},
+      findings);
 }
 
 void find_lost_records(const Ours& ours, Findings& findings) {

@@ -23,9 +23,10 @@ class FileWatch {
   using Endings = std::map<std::filesystem::path, std::vector<std::string>>;
 
   /// These and no others from now on; what does not exist yet, and a kernel that had no watch left, are asked
-  /// again at each call. Watches nothing before the first.
+  /// again at each call. Watches nothing before the first. Whether something happened that has_changed() did
+  /// not tell, and will not: to those that were watched before.
   /// `endings`: of these folders also each folder in them, and each name that ends so.
-  void watch(const std::set<std::filesystem::path>& paths, const Endings& endings = {});
+  bool watch(const std::set<std::filesystem::path>& paths, const Endings& endings = {});
 
   /// Why the kernel does not tell; empty where it does.
   const std::string& problem() const { return problem_; }

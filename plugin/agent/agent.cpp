@@ -45,6 +45,7 @@ constexpr auto lock_patience = 5s;
 constexpr auto listen_retry = 5s;
 constexpr auto at_start = "start";
 constexpr auto at_resync = "resync";
+constexpr auto file_changed = "a file changed";
 constexpr auto nftables_changed = "nftables changed";
 constexpr auto iptables_changed = "iptables changed";
 // Between two passes, however many changes there are.
@@ -194,7 +195,7 @@ class Agent {
   // What cannot be watched is looked at, or found at the next resync: the rules are looked after all the
   // same.
   void watch(Findings& findings) {
-    file_watch_.watch(files_, endings_to_watch());
+    if (file_watch_.watch(files_, endings_to_watch())) has_file_changed_ = true;
     if (!file_watch_.problem().empty()) findings.warnings.insert("warning: " + file_watch_.problem());
     if (events_) return;
     try {
@@ -288,9 +289,10 @@ class Agent {
 
   // What is looked after beside the rules, once they are right.
   void ask_for_chores(const std::string& reason) {
-    if (is_drift(reason)) return;
+    const bool has_file_changed = std::exchange(has_file_changed_, false);
+    if (is_drift(reason) && !has_file_changed) return;
     try {
-      chores_.ask(reason, reason == at_start || reason == at_resync);
+      chores_.ask(is_drift(reason) ? file_changed : reason, reason == at_start || reason == at_resync);
     } catch (const Error& error) {
       log_.say(error.what());
     }
@@ -394,7 +396,7 @@ class Agent {
                        : waited[1].revents != 0 && file_watch_.has_changed()) {
       rest();
       static_cast<void>(file_watch_.has_changed());
-      return "a file changed";
+      return file_changed;
     }
     if (waited[2].revents != 0 && events_->drain()) {
       rest();
@@ -480,6 +482,7 @@ class Agent {
   os::Signals signals_{SIGTERM, SIGINT, SIGHUP};
   std::optional<os::FileLock> lock_;  ///< that no other agent runs
   watch::FileWatch file_watch_;
+  bool has_file_changed_ = false;  ///< while a pass came about for another reason
   std::optional<netfilter::NftablesEvents> events_;
   std::set<std::filesystem::path> files_;
   std::set<std::string> told_;

@@ -466,6 +466,15 @@ def test_the_entry_is_kept_installed(node, daemons):
     program.unlink()  # as an update of the other plugins does
     daemons[0].until(lambda: program.exists() and program.read_bytes() == BINARY.read_bytes())
 
+    # Rules are mended, and the entry is, whichever of the two is noticed first.
+    node.add(resyncInterval="1h")
+    for _ in range(5):
+        daemons[0].until(lambda: node.save() == node.expected(CBR0))
+        BLOWS[node.backend](node)
+        new.write_text(flannels)
+        new.rename(conflist)
+        daemons[0].until(is_installed)
+
 
 def test_a_program_that_cannot_be_run_is_seen_at_once(node, daemons):
     """And /healthz tells, where it cannot be put anew."""

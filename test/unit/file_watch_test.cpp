@@ -48,6 +48,10 @@ void check_what_shows(FileWatch& watch, const std::filesystem::path& folder) {
   CHECK(!watch.has_changed());
   write(file, "another");
   CHECK(watch.has_changed());
+  write(file, "and another");
+  CHECK(watch.watch({file}));
+  CHECK(!watch.has_changed());
+  CHECK_FALSE(watch.watch({file}));
   std::filesystem::remove(file);
   write(folder / "target", "text");
   std::filesystem::create_symlink("../target", file);

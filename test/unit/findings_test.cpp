@@ -80,6 +80,35 @@ TEST_CASE("nothing is found where there is nothing") {
   CHECK(text(facts).empty());
 }
 
+TEST_CASE("no fix has what a tool would read as more than a name") {
+  Facts facts;
+  nat::ForeignRule jump{.program = "iptables-legacy",
+                        .chain = "POSTROUTING",
+                        .comment = "ip-masq-agent: ensure",
+                        .target = "-w",
+                        .is_jump = true};
+  nat::ForeignRule in_chain{.program = "iptables-legacy", .chain = "-w", .target = "RETURN"};
+  facts.node.foreign.rules = {jump, in_chain};
+  CHECK(text(facts).ends_with(
+      "  fix: # have its owner take it away, no command can name it: iptables-legacy -t nat chain -w\n"));
+
+  nat::ForeignRule rule{.program = "nft", .family = "ip", .table = "t", .chain = "c-1/x_y.z", .handle = 7};
+  CHECK(nat::delete_command(rule) == "nft delete rule ip t c-1/x_y.z handle 7");
+  for (const auto* const name :
+       {"c handle 1; flush ruleset; delete rule ip x c", "-x", "1c", "a b", "a'b", ""}) {
+    rule.chain = name;
+    CHECK(nat::delete_command(rule).starts_with(
+        "# have its owner take it away, no command can name it: ip t "));
+  }
+  rule = {.program = "iptables-legacy",
+          .table = "raw",
+          .chain = "PREROUTING",
+          .number = 3,
+          .in_interface = {{"e\x1b[31m", true}},
+          .target = "NOTRACK"};
+  CHECK(nat::delete_command(rule) == "iptables-legacy -t raw -D PREROUTING 3");
+}
+
 TEST_CASE("docker's rule is named with what switches it off, and without where it is off") {
   Facts facts;
   auto rule = masquerade("172.17.0.0/16");
@@ -98,6 +127,46 @@ TEST_CASE("docker's rule is named with what switches it off, and without where i
   CHECK(text(facts) ==
         found + "  found: /etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind\n" +
             remove);
+}
+
+TEST_CASE("docker's bridges are known by its own chains, whatever users named them") {
+  Facts facts;
+  const auto behind = [](const std::string& subnet, const std::string& bridge) {
+    auto rule = masquerade(subnet);
+    rule.out_interface = {{bridge, true}};
+    return rule;
+  };
+  const auto led_to = [](const std::string& chain, const std::string& bridge, const std::string& target) {
+    return nat::ForeignRule{.program = "iptables-legacy",
+                            .table = "filter",
+                            .chain = chain,
+                            .out_interface = {{bridge, false}},
+                            .target = target,
+                            .is_jump = target != "ACCEPT"};
+  };
+  facts.node.networks = {{"app0", test::prefix("10.5.0.0/16")}, {"lan0", test::prefix("10.6.0.0/16")}};
+  facts.node.foreign.rules = {behind("10.5.0.0/16", "app0"), behind("10.6.0.0/16", "lan0"),
+                              led_to("DOCKER-USER", "lan0", "ACCEPT")};
+  CHECK(text(facts).empty());
+  const std::string found =
+      "docker-masquerade\n  found: iptables-legacy -t nat -A POSTROUTING -s 10.5.0.0/16 ! -o app0 -j "
+      "MASQUERADE\n";
+  const std::string fix =
+      "  fix: # daemon.json does not decide for the network of app0: make it anew with what docker network "
+      "inspect shows of the network that has com.docker.network.bridge.name app0, and "
+      "-o com.docker.network.bridge.enable_ip_masquerade=false\n";
+  for (const auto& its : {led_to("FORWARD", "app0", "DOCKER"), led_to("DOCKER-CT", "app0", "ACCEPT")}) {
+    facts.node.foreign.rules.push_back(its);
+    CHECK(text(facts) == found + fix);
+    facts.node.foreign.rules.pop_back();
+  }
+  facts.node.foreign.rules.push_back(led_to("FORWARD", "app0", "DOCKER"));
+  facts.node.docker_config = cni::Json{{"bridge", "app0"}};
+  CHECK(text(facts) == found +
+                           "  fix: # scripts/snat-off docker (or \"ip-masq\": false in "
+                           "/etc/docker/daemon.json), then restart docker\n"
+                           "  fix: iptables-legacy -t nat -D POSTROUTING -s 10.5.0.0/16 ! -o app0 -j "
+                           "MASQUERADE\n");
 }
 
 TEST_CASE("of docker's networks those that users made are told apart, and bridges of others are left alone") {
