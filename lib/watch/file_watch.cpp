@@ -77,20 +77,20 @@ void append(std::string& text, const fs::path& path) {
 
 }  // namespace
 
-void FileWatch::watch(const std::set<fs::path>& paths) {
+bool FileWatch::watch(const std::set<fs::path>& paths) {
   folders_ = folders_of(paths);
   problem_.clear();
   if (!inotify_.is_open()) inotify_ = os::FileDescriptor(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (inotify_.is_open() && add_watches()) {
-    static_cast<void>(take_events());
-    return;
+    return take_events();
   }
   problem_ = "the kernel does not tell of changed files (" + text_of(errno) +
              "): they are looked at each second (sysctl fs.inotify.max_user_instances and "
              "fs.inotify.max_user_watches say how many may be watched)";
   inotify_ = os::FileDescriptor();
   watches_.clear();
-  seen_ = look();
+  const auto before = std::exchange(seen_, look());
+  return before != seen_;
 }
 
 // A folder that was taken away and made anew has lost its watch without a word: all are asked for again, and

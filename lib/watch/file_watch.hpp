@@ -16,8 +16,9 @@ namespace ipmasq::watch {
 class FileWatch {
  public:
   /// These and no others from now on; what does not exist yet, and a kernel that had no watch left, are asked
-  /// again at each call. Watches nothing before the first.
-  void watch(const std::set<std::filesystem::path>& paths);
+  /// again at each call. Watches nothing before the first. Whether something changed that has_changed() was
+  /// not asked about, and does not tell of any more.
+  bool watch(const std::set<std::filesystem::path>& paths);
 
   /// Why the kernel does not tell; empty where it does.
   const std::string& problem() const { return problem_; }

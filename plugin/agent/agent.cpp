@@ -184,7 +184,7 @@ class Agent {
   // What cannot be watched is looked at, or found at the next resync: the rules are looked after all the
   // same.
   void watch(Findings& findings) {
-    file_watch_.watch(files_);
+    did_files_change_ = file_watch_.watch(files_) || did_files_change_;
     if (!file_watch_.problem().empty()) findings.warnings.insert("warning: " + file_watch_.problem());
     if (events_) return;
     try {
@@ -270,7 +270,9 @@ class Agent {
 
   // What is looked after beside the rules, once they are right.
   void ask_for_chores(const std::string& reason) {
-    if (is_drift(reason)) return;
+    // A pass over rules takes in what happens to files meanwhile, and nobody tells of it again.
+    const bool did_files_change = std::exchange(did_files_change_, false);
+    if (is_drift(reason) && !did_files_change) return;
     try {
       chores_.ask(reason, reason == at_start || reason == at_resync);
     } catch (const Error& error) {
@@ -453,6 +455,7 @@ class Agent {
   watch::FileWatch file_watch_;
   std::optional<netfilter::NftablesEvents> events_;
   std::set<std::filesystem::path> files_;
+  bool did_files_change_ = false;  ///< since chores were asked for
   std::set<std::string> told_;
   Findings pass_said_;                              ///< the last one
   Findings chores_said_;                            ///< the last time
