@@ -13,11 +13,18 @@
 
 #include "cni/json.hpp"
 #include "conflist/conflist.hpp"
+#include "nat/explain.hpp"
 #include "nat/foreign_rule.hpp"
 #include "nat/ruleset.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::doctor {
+
+/// A pod's interface, as recorded.
+struct Attachment {
+  std::string text;        ///< for a person: "default/web 10.244.1.7/24"
+  std::string cache_name;  ///< of its file in the runtime's cache
+};
 
 /// A network of ours, as recorded.
 struct Network {
@@ -25,16 +32,18 @@ struct Network {
   std::string backend;
   std::vector<net::Prefix> pod_subnets;
   std::vector<net::Prefix> cluster_networks = {};  ///< flannel's, of the configuration in force
+  std::vector<Attachment> attachments = {};
 };
 
 /// What ip-masq knows of itself; of each list a line a thing, none where all is well.
 struct Ours {
   std::vector<Network> networks;
   nat::Ruleset wanted = {};
-  std::vector<std::string> differences = {};   ///< of our rules from what is wanted
-  std::vector<std::string> on_their_way = {};  ///< networks between two back ends
-  std::vector<std::string> wrong_files = {};   ///< and so not in force
-  std::vector<std::string> misspelt = {};      ///< keys
+  std::vector<std::string> differences = {};           ///< of our rules from what is wanted
+  std::vector<std::string> on_their_way = {};          ///< networks between two back ends
+  std::vector<std::string> wrong_files = {};           ///< and so not in force
+  std::vector<std::string> wrong_from_the_start = {};  ///< files of which nothing good is known
+  std::vector<std::string> misspelt = {};              ///< keys
   std::vector<std::string> damaged_records = {};
   std::vector<std::string> unrecorded = {};      ///< rules that no record needs
   std::vector<std::string> left_behind = {};     ///< rules of ours on a node where nothing needs any
@@ -44,6 +53,13 @@ struct Ours {
   std::set<std::string> containers = {};         ///< IDs of all attachments
   std::vector<std::string> not_adopted = {};     ///< pods of our networks that live and are not recorded
   std::vector<std::string> not_told = {};        ///< why it cannot be told of some pods
+};
+
+/// Where plugins are to be looked for: in the folder that is named; or else where the runtime searches, in
+/// its order; or else, where neither is known, in the folders that runtimes are built with.
+struct PluginFolders {
+  std::optional<std::filesystem::path> named = {};
+  std::vector<std::filesystem::path> searched = {};
 };
 
 /// A folder that runtimes look for plugins in.
@@ -67,6 +83,24 @@ struct UsedPorts {
   std::uint64_t all = 0;
 };
 
+/// A pod, and the interface that its packets come by.
+struct PodAt {
+  net::Address address;
+  std::string interface;
+
+  bool operator==(const PodAt&) const = default;
+};
+
+/// What this node leads nowhere of what pods send.
+struct NoWay {
+  std::vector<net::Prefix> pods;
+  std::optional<net::Prefix> to = {};  ///< none: wherever no route of its own leads
+  std::string by = {};                 ///< the rule of policy routing or the route; empty: there is no route
+  std::string removal = {};            ///< the command that takes it away
+  bool is_missed = false;              ///< for certain: the node itself gets there, or a list keeps pods'
+                                       ///< addresses there; else it may be meant
+};
+
 /// A way of some pods' packets through this node, and of the answers back.
 struct PodWay {
   std::vector<net::Prefix> pods;                  ///< of one family, at least one
@@ -74,6 +108,9 @@ struct PodWay {
   std::set<std::string> pod_devices = {};     ///< what they may come by: interfaces, and what these stand on
   std::optional<std::string> uplink = {};     ///< that they leave by; none: not known
   std::set<std::string> uplink_devices = {};  ///< it, and what it stands on
+  std::optional<net::Address> destination = {};  ///< none: any
+  std::optional<nat::Fate> fate = {};            ///< of what they send, by our rules; none: any
+  std::optional<PodAt> one = {};                 ///< of them; none: not known
 
   bool operator==(const PodWay&) const = default;
 };
@@ -87,14 +124,19 @@ struct Surroundings {
   std::map<net::Family, std::string> way_out = {};  ///< the interface that the default route leads out by
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
   std::vector<PodWay> ways = {};
+  std::vector<NoWay> no_ways = {};
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};
   std::vector<conflist::Network> lists = {};  ///< of conf_dir, in the runtime's order
-  std::vector<BinFolder> bin_folders = {};    ///< those that are there
-  std::optional<cni::Json> docker_config;     ///< daemon.json
+  std::vector<BinFolder> bin_folders = {};    ///< those that are there; of is_search_known all
+  bool is_search_known = false;               ///< bin_folders are where the runtime searches, in its order
+  std::vector<std::string> elsewhere =
+      {};  ///< what was named to be looked at, and is not where the runtime looks, a line each
+  std::optional<cni::Json> docker_config;  ///< daemon.json
   std::set<std::string> processes;  ///< names of what runs in this network namespace, as the kernel cuts
                                     ///< them (15 bytes)
+  bool has_cache = false;           ///< libcni's is there
   std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;
@@ -114,10 +156,8 @@ struct Facts {
 };
 
 /// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
-/// `bin_dir`: where plugins are, if that is said; else the folders that runtimes are built with. What cannot
-/// be read is told in `not_looked`.
-Surroundings read_surroundings(const std::filesystem::path& conf_dir,
-                               const std::optional<std::filesystem::path>& bin_dir,
+/// What cannot be read is told in `not_looked`.
+Surroundings read_surroundings(const std::filesystem::path& conf_dir, const PluginFolders& plugins,
                                const std::filesystem::path& subnet_file,
                                std::vector<std::string>& not_looked);
 

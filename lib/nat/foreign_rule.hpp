@@ -80,6 +80,13 @@ struct Redirection {
   bool operator==(const Redirection&) const = default;
 };
 
+/// A zone of connection tracking: a connection is known in its own alone.
+struct Zone {
+  std::optional<std::uint16_t> number = {};  ///< none: of one direction, or not to be read
+
+  bool operator==(const Zone&) const = default;
+};
+
 /// One rule, or a part of one of nft, which does things between its matches. All parts that are set must
 /// match, then it does all that it does.
 struct ForeignRule {
@@ -119,6 +126,7 @@ struct ForeignRule {
   std::optional<MarkChange> mark_change = {};
   std::uint32_t connection_mark = 0;  ///< bits of the connection's mark that it changes
   bool untracks = false;              ///< NOTRACK
+  std::optional<Zone> zone = {};      ///< that it puts connections into
   bool rewrites_source = false;       ///< without NAT: nft's `ip saddr set`
   bool is_not_known = false;          ///< `target` may do anything
   bool is_above_ours = false;         ///< in the POSTROUTING of legacy iptables, before the jump to our chain
@@ -199,8 +207,18 @@ std::string to_text(const ForeignRule& rule);
 /// Of that what it asks for and does: " -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE".
 std::string specification(const ForeignRule& rule);
 
-/// The command that deletes it, for a shell.
+/// The command that deletes it, for a shell; a comment of one where none can name it.
 std::string delete_command(const ForeignRule& rule);
+
+/// Whether that command names the rule by its number, which changes with every rule before it.
+bool is_deleted_by_number(const ForeignRule& rule);
+
+/// Whether nft takes both for names. It joins its words and reads them as its own language, so that the
+/// shell's quotes keep nothing in a name from being a command of it.
+bool can_be_named_to_nft(const std::string& table, const std::string& chain);
+
+/// For a shell, of what no command can name.
+std::string by_its_owner(const std::string& what);
 
 /// As one word of a shell's command.
 std::string shell_word(const std::string& text);

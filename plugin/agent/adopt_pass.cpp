@@ -15,6 +15,7 @@
 #include "error/error.hpp"
 #include "os/file.hpp"
 #include "plugin/verbs/adoption.hpp"
+#include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
 
@@ -142,7 +143,9 @@ class Pass {
     const auto before = store_.undamaged_record(name);
     const auto last_good = before ? std::optional(before->made_of) : std::nullopt;
     const auto& netconf = last_good ? last_good->netconf : candidate.netconf;
-    Task task{.plan = {name, config::in_force(config::read_configuration(netconf), last_good),
+    Task task{.plan = {name,
+                       config::in_force(config::read_configuration(netconf), last_good,
+                                        recorded_pods(store_, name)),
                        store_.subnets(name), false},
               .before = before,
               .network = {.name = name}};
@@ -197,6 +200,8 @@ std::vector<std::pair<std::string, cni::AttachmentId>> ended(const state::Store&
 }
 
 void carry_out(const Node& node, Task& task, AdoptPass& pass) {
+  for (auto& problem : lead_others_by_own_address(node, task.plan.network, task.plan.pod_subnets))
+    pass.warnings.push_back(std::move(problem));
   Transaction transaction(node);
   transaction.run([&] { transaction.settle(task.plan, task.before); });
   std::ranges::copy(transaction.changes(), std::back_inserter(pass.changes));

@@ -223,6 +223,23 @@ def metrics(node):
 LISTEN = ("--listen", "127.0.0.1:9464")
 
 
+def test_pages_are_of_now(node, config, daemons):
+    """Also of what wakes no pass: calls that change no rule, a state folder that others can write to."""
+    add(node, config)
+    daemons.append(Agent(node, *LISTEN))
+    daemons[0].until(lambda: page(node, "/healthz") == (200, "ok\n"))
+    for pod in ("pod-2", "pod-3"):
+        add(node, config, pod, ips=[f"10.244.1.{pod[-1]}/24"])
+    assert metrics(node)['ip_masq_attachments{network="cbr0"}'] == "3"
+    node.delete("pod-3")
+    assert metrics(node)['ip_masq_attachments{network="cbr0"}'] == "2"
+    node.state.chmod(0o777)
+    status, text = page(node, "/healthz")
+    assert status == 503 and f"stateDir {node.state} can be written to by others" in text
+    node.state.chmod(0o700)
+    daemons[0].until(lambda: page(node, "/healthz") == (200, "ok\n"))
+
+
 def test_a_lock_that_somebody_keeps_is_told(node, daemons):
     node.add()
     daemons.append(Agent(node, *LISTEN))
@@ -448,6 +465,71 @@ def test_the_entry_is_kept_installed(node, daemons):
     assert program.read_bytes() == BINARY.read_bytes()
     program.unlink()  # as an update of the other plugins does
     daemons[0].until(lambda: program.exists() and program.read_bytes() == BINARY.read_bytes())
+
+    # Rules are mended, and the entry is, whichever of the two is noticed first.
+    node.add(resyncInterval="1h")
+    for _ in range(5):
+        daemons[0].until(lambda: node.save() == node.expected(CBR0))
+        BLOWS[node.backend](node)
+        new.write_text(flannels)
+        new.rename(conflist)
+        daemons[0].until(is_installed)
+
+
+def test_a_program_that_cannot_be_run_is_seen_at_once(node, daemons):
+    """And /healthz tells, where it cannot be put anew."""
+    folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
+    folder.mkdir()
+    (folder / "10-flannel.conflist").write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN))
+    agent = daemons[0]
+
+    def is_there():
+        return program.exists() and program.read_bytes() == BINARY.read_bytes() and os.access(program, os.X_OK)
+
+    agent.until(is_there)
+    program.chmod(0o644)
+    agent.until(is_there)
+    program.write_text("junk")
+    agent.until(is_there)
+    kept = program.parent / "ip-masq.before-ip-masq"
+    assert kept.read_text() == "junk"
+    program.write_text("other junk")
+    agent.until(lambda: page(node, "/healthz") == (503, (
+        f"cannot keep the entry installed: {program} is not ip-masq's, and there is a {kept} already\n")))
+    kept.unlink()
+    program.unlink()
+    agent.until(lambda: is_there() and page(node, "/healthz") == (200, "ok\n"))
+
+
+def test_files_that_do_not_matter_make_no_pass(node, config, daemons):
+    """What does is seen, also behind links and in the folders of lists."""
+    folder = node.folder / "net.d"
+    folder.mkdir()
+    config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    add(node, config)
+    beside = [folder / "plugin.log", node.state / "log", node.folder / "bin/log", config.path.parent / "log"]
+    beside[2].parent.mkdir()
+    daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", node.folder / "bin", *LISTEN))
+    agent = daemons[0]
+    agent.until_it_says("cannot keep the entry installed: no conflist in")
+    agent.until(lambda: page(node, "/livez")[0] == 200)
+
+    def passes():
+        return int(metrics(node)["ip_masq_passes_total"])
+
+    before = passes()
+    for number in range(10):
+        for path in beside:
+            path.write_text(str(number))
+        assert passes() - before <= 1  # of a resync
+    (folder / "cbr0").mkdir()
+    (folder / "10-flannel.conflist").symlink_to("../real")
+    (node.folder / "real").write_text('{"name": "cbr0", "cniVersion": "0.3.1"}')
+    (folder / "cbr0/10.conf").write_text('{"type": "flannel", "delegate": {}}')
+    agent.until_it_says("stands in")
+    (folder / "cbr0/zz.conf").write_text('{"type": "ip-masq"}')
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
 
 
 def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
