@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "cni/json.hpp"
+#include "config/netconf.hpp"
 #include "nat/explain.hpp"
 #include "net/address.hpp"
 #include "routing/learned_routes.hpp"
@@ -102,6 +104,12 @@ void merge_into_one(ByInterface& pods, Family family, std::set<std::string>& dev
   pods[{family, std::nullopt}] = std::move(all);
 }
 
+// Whether the lists name it where nobody says anything.
+bool is_default(const net::Prefix& prefix) {
+  static const auto defaults = config::parse_netconf(cni::Json::object()).non_masquerade;
+  return std::ranges::find(defaults, prefix, &config::ListedPrefix::prefix) != defaults.end();
+}
+
 // What a pod's packets are not led to, of one family.
 class NoWays {
  public:
@@ -151,12 +159,12 @@ class NoWays {
     if (refusal && leads_beyond(way)) add(way, std::nullopt, *refusal, routing::has_way_to(world));
   }
 
-  // What a list names on purpose; the default lists name what many sites do not have.
+  // What a list names on purpose: private ranges as a whole stand in lists of sites that have none of them.
   void ask_for_listed(const doctor::PodWay& way, const nat::Destination& listed) {
     const bool is_meant = listed.verdict == nat::Verdict::keep && listed.prefix.length > 0 &&
-                          listed.origin.starts_with("nonMasqueradeCIDRs") &&
-                          !listed.origin.ends_with("(default)");
-    if (!is_meant || is_of_pods(listed.prefix) || leads_to_part_of(listed.prefix)) return;
+                          listed.origin.starts_with("nonMasqueradeCIDRs") && !is_default(listed.prefix);
+    if (!is_meant || !leads_beyond(way) || is_of_pods(listed.prefix) || leads_to_part_of(listed.prefix))
+      return;
     const auto refusal = routing::refusal_of(listed.prefix.address, way.one->address, way.one->interface);
     if (refusal) add(way, listed.prefix, *refusal, true);
   }

@@ -14,9 +14,9 @@ PLAIN = {"cniVersion": "1.0.0", "name": "plain", "plugins": [{"type": "bridge", 
 
 
 def finding_names():
-    """All that doctor can find, as its source has them."""
+    """All that doctor can find, as its source has them, by name."""
     source = "".join(path.read_text() for path in (ROOT / "lib/doctor").glob("*findings.cpp"))
-    return re.findall(r'(?:(?:push_back|append)\(\s*\{|Finding \w+\{|Kind::\w+,|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)
+    return sorted(set(re.findall(r'(?:(?:push_back|append)\(\s*\{|Finding \w+\{|Kind::\w+,|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)))
 
 
 def conflist(**entry):

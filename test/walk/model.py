@@ -135,8 +135,10 @@ class Model:
         netconfs = network.recorded if netconfs is None else netconfs
         if self.is_good():
             return {(netconf, self.file, flannel) for netconf in netconfs for flannel in self.flannels(network)}
-        # A network of which nothing good is known takes what another one knows of the same files.
-        known = network.candidates or {each for other in self.networks.values() for each in other.candidates}
+        # A network of which nothing good is known (any more) takes what another one knows of the same files.
+        known = set(network.candidates)
+        if not known or network.is_cut or network.is_lost:
+            known |= {each for other in self.networks.values() for each in other.candidates}
         return {(netconf, file if self.file is None else self.file, flannel if self.flannel is None else self.flannel)
                 for netconf in netconfs for _, file, flannel in known}
 

@@ -48,6 +48,8 @@ def test_lists_that_others_than_the_runtime_of_pods_read(site):
                  {"type": "multus-shim", "clusterNetwork": "/host/etc/cni/net.d/10-test.conflist"}]:
         site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus-cni-network", **keys}))
         assert findings(site) == {}
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus-shim", "clusterNetwork": "/other/10-test.conflist"}))
+    assert {name: each["weight"] for name, each in findings(site).items()} == {"pods-led-elsewhere": "note"}
     site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus", "delegates": [PLAIN]}))
     found = findings(site)
     assert list(found) == ["entry-missing"]

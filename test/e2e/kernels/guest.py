@@ -251,10 +251,14 @@ def lan_pod(kind):
 # ---- the limit of tracked connections, which is the machine's
 
 LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+LISTEN = """import socket, sys
+listener = socket.create_server(("10.9.9.9", 7010), backlog=100)
+print("ready", flush=True)
+sys.stdin.read()"""
 HOLD_ALL_THAT_OPEN = """import socket, sys
 held = []
 try:
-    while True: held.append(socket.create_connection(("10.9.9.9", 7007), 2))
+    while True: held.append(socket.create_connection(("10.9.9.9", 7010), 2))
 except OSError: print("no more", flush=True)
 sys.stdin.read()"""
 
@@ -265,17 +269,24 @@ def full_of_connections(site):
     assert call(node, "ADD", ips=POD) == "ok"
     node.run("conntrack", "-F")
     LIMIT.write_text("20")
-    holder = subprocess.Popen(site.pods[0].namespace.inside(sys.executable, "-S", "-E", "-c", HOLD_ALL_THAT_OPEN), stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True)
+    programs = []
+
+    def start(namespace, code):
+        programs.append(subprocess.Popen(namespace.inside(sys.executable, "-S", "-E", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         text=True))
+        return programs[-1].stdout.readline()
+
     try:
-        assert holder.stdout.readline() == "no more\n"
+        assert start(site.outside.namespace, LISTEN) == "ready\n"
+        assert start(site.pods[0].namespace, HOLD_ALL_THAT_OPEN) == "no more\n"
         told = {"doctor": doctor(node), "seen": site.seen("tcp:10.9.9.9")}
         findings = json.loads(node.tool("doctor", "-o", "json", "--conf-dir", node.folder / "empty", check=False))["findings"]
         for line in (line for finding in findings if finding["name"] == "conntrack-full" for line in finding["fix"]):
             subprocess.run(["sh", "-ec", line], check=True, stdout=subprocess.DEVNULL)
         return {**told, "doctor, mended": doctor(node), "seen, mended": site.seen("tcp:10.9.9.9")}
     finally:
-        holder.communicate("")
+        for program in programs:
+            program.communicate("")
         LIMIT.write_text(before)
         call(node, "DEL")
 
