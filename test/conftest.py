@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness.host import TOOLS, Host  # noqa: E402
-from harness.kubernetes import PROGRAMS, Cluster  # noqa: E402
+from harness.kubernetes import HELM, PROGRAMS, Cluster  # noqa: E402
 from harness.node import STATIC, Namespace, Node  # noqa: E402
 
 PASSED = pytest.StashKey[bool]()
@@ -102,6 +102,13 @@ def cluster(tools, tmp_path):
     made = Cluster(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def helm():
+    """helm is there."""
+    if not HELM.exists():
+        pytest.skip("helm is not there: scripts/install-tools could not reach the Go module proxy")
 
 
 @pytest.fixture

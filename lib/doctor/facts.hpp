@@ -20,12 +20,19 @@
 
 namespace ipmasq::doctor {
 
+/// A pod's interface, as recorded.
+struct Attachment {
+  std::string text;        ///< for a person: "default/web 10.244.1.7/24"
+  std::string cache_name;  ///< of its file in the runtime's cache
+};
+
 /// A network of ours, as recorded.
 struct Network {
   std::string name;
   std::string backend;
   std::vector<net::Prefix> pod_subnets;
   std::vector<net::Prefix> cluster_networks = {};  ///< flannel's, of the configuration in force
+  std::vector<Attachment> attachments = {};
 };
 
 /// What ip-masq knows of itself; of each list a line a thing, none where all is well.
@@ -46,6 +53,13 @@ struct Ours {
   std::set<std::string> containers = {};         ///< IDs of all attachments
   std::vector<std::string> not_adopted = {};     ///< pods of our networks that live and are not recorded
   std::vector<std::string> not_told = {};        ///< why it cannot be told of some pods
+};
+
+/// Where plugins are to be looked for: in the folder that is named; or else where the runtime searches, in
+/// its order; or else, where neither is known, in the folders that runtimes are built with.
+struct PluginFolders {
+  std::optional<std::filesystem::path> named = {};
+  std::vector<std::filesystem::path> searched = {};
 };
 
 /// A folder that runtimes look for plugins in.
@@ -115,10 +129,14 @@ struct Surroundings {
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};
   std::vector<conflist::Network> lists = {};  ///< of conf_dir, in the runtime's order
-  std::vector<BinFolder> bin_folders = {};    ///< those that are there
-  std::optional<cni::Json> docker_config;     ///< daemon.json
+  std::vector<BinFolder> bin_folders = {};    ///< those that are there; of is_search_known all
+  bool is_search_known = false;               ///< bin_folders are where the runtime searches, in its order
+  std::vector<std::string> elsewhere =
+      {};  ///< what was named to be looked at, and is not where the runtime looks, a line each
+  std::optional<cni::Json> docker_config;  ///< daemon.json
   std::set<std::string> processes;  ///< names of what runs in this network namespace, as the kernel cuts
                                     ///< them (15 bytes)
+  bool has_cache = false;           ///< libcni's is there
   std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;
@@ -138,10 +156,8 @@ struct Facts {
 };
 
 /// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
-/// `bin_dir`: where plugins are, if that is said; else the folders that runtimes are built with. What cannot
-/// be read is told in `not_looked`.
-Surroundings read_surroundings(const std::filesystem::path& conf_dir,
-                               const std::optional<std::filesystem::path>& bin_dir,
+/// What cannot be read is told in `not_looked`.
+Surroundings read_surroundings(const std::filesystem::path& conf_dir, const PluginFolders& plugins,
                                const std::filesystem::path& subnet_file,
                                std::vector<std::string>& not_looked);
 

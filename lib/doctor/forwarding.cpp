@@ -103,9 +103,14 @@ std::string name_of(const ForeignChain& base) {
                                : base.program + " -t " + base.table + " " + base.chain;
 }
 
+bool can_be_named(const ForeignChain& base) {
+  return base.program != "nft" || nat::can_be_named_to_nft(base.table, base.chain);
+}
+
 std::string removal(const nat::Drop& drop) {
   if (drop.rule) return nat::delete_command(*drop.rule);
   const auto& base = drop.base;
+  if (!can_be_named(base)) return nat::by_its_owner(name_of(base));
   if (base.program != "nft") return base.program + " -t " + base.table + " -P " + base.chain + " ACCEPT";
   return name_of(base) + " '{ policy accept; }'";
 }
@@ -119,7 +124,7 @@ std::string fix_of(const nat::Drop& drop, net::Family family, const std::vector<
   if (is_of_tracking) return removal(drop);
   const bool helps = !is_of_translated || (base.hook == Hook::prerouting && !is_early(base));
   const bool is_of_links = base.family == "netdev" || base.family == "bridge";
-  if (base.is_nat || is_of_links || !helps) return removal(drop);
+  if (base.is_nat || is_of_links || !helps || !can_be_named(base)) return removal(drop);
   const Acceptance acceptance(base, family);
   std::string commands = is_of_translated ? acceptance.of_answers() : "";
   for (const auto& subnet : pods) {

@@ -57,7 +57,10 @@ void find_interfaces_that_do_not_forward(const Facts& facts, Findings& findings)
       // Of sysctl's names, a dot in an interface's is a slash.
       const auto setting = "net/ipv4/conf/" + *interface + "/forwarding";
       finding.where.push_back(setting + " = 0");
-      finding.fix.push_back("sysctl -w " + nat::shell_word(setting + "=1"));
+      const bool can_be_named =
+          nat::printable(*interface) == *interface && interface->find('=') == std::string::npos;
+      finding.fix.push_back(can_be_named ? "sysctl -w " + nat::shell_word(setting + "=1")
+                                         : "# write 1 there: no command can name it");
     }
   }
   if (!finding.where.empty()) findings.push_back(std::move(finding));
@@ -184,13 +187,14 @@ bool keeps(const nat::NetworkChain& chain, const net::Prefix& network) {
 }
 
 void find_everything_exempt(const Facts& facts, Findings& findings) {
-  Finding finding{
-      "everything-exempt",
-      {},
-      "pods keep their own addresses towards the whole world, which has no way back to them",
-      {"# list what is to see the pods' addresses in nonMasqueradeCIDRs instead of that; nothing is "
-       "wrong where something further out masquerades"},
-      Weight::note};
+  Finding finding{"everything-exempt",
+                  {},
+                  "pods keep their own addresses towards the whole world, which has no way back to them",
+                  {"# list what is to see the pods' addresses in nonMasqueradeCIDRs instead of that, then "
+                   "(nothing is wrong "
+                   "where something further out masquerades):",
+                   "ip-masq sync"},
+                  Weight::note};
   for (const auto& chain : facts.ours.wanted.chains) {
     const auto world = net::network_of(net::Address{chain.family, {}}, 0);
     if (!keeps(chain, world)) continue;

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "conflist/typed_keys.hpp"
+
 namespace ipmasq::doctor {
 
 namespace {
@@ -33,8 +35,36 @@ std::vector<std::string> texts_of(const Rules& rules) {
   return texts;
 }
 
+// By number the last one goes first, and all of them before those that are named otherwise: no rule that is
+// deleted is before one whose number is still to come.
 void append_deletes(const Rules& rules, std::vector<std::string>& fix) {
-  for (const auto& rule : rules) fix.push_back(nat::delete_command(rule));
+  const auto numbered = select(rules, nat::is_deleted_by_number);
+  if (!numbered.empty())
+    fix.emplace_back(
+        "# some are named by their numbers: paste all of it at once, and ask doctor again before another "
+        "fix");
+  std::for_each(numbered.rbegin(), numbered.rend(),
+                [&](const ForeignRule& rule) { fix.push_back(nat::delete_command(rule)); });
+  for (const auto& rule : rules) {
+    if (!nat::is_deleted_by_number(rule)) fix.push_back(nat::delete_command(rule));
+  }
+}
+
+// Takes away the chain of the rule.
+std::string chain_removal(const ForeignRule& rule) {
+  const auto name = nat::shell_word(rule.chain);
+  if (rule.program == "nft") {
+    const auto place = rule.family + " " + nat::shell_word(rule.table) + " " + name;
+    return nat::can_be_named_to_nft(rule.table, rule.chain)
+               ? "nft flush chain " + place + " && nft delete chain " + place
+               : nat::by_its_owner("nft chain " + place);
+  }
+  const auto tool = rule.program + " -t nat ";
+  // iptables would take it for an option, and flush all chains.
+  const bool is_like_an_option = rule.chain.starts_with('-') || rule.chain.starts_with('!');
+  return is_like_an_option || nat::printable(rule.chain) != rule.chain
+             ? nat::by_its_owner(tool + "chain " + name)
+             : tool + "-F " + name + " && " + tool + "-X " + name;
 }
 
 // The commands that take away a chain to which nothing leads any more.
@@ -42,11 +72,7 @@ void append_chain_delete(const std::string& chain, const Rules& rules, std::vect
   std::vector<std::string> removals;
   for (const auto& rule : rules) {
     if (rule.chain != chain || !can_translate(rule)) continue;
-    const auto name = nat::shell_word(chain);
-    const auto tool = rule.program == "nft" ? "" : rule.program + " -t nat ";
-    const auto place = rule.family + " " + nat::shell_word(rule.table) + " " + name;
-    const auto removal = rule.program == "nft" ? "nft flush chain " + place + " && nft delete chain " + place
-                                               : tool + "-F " + name + " && " + tool + "-X " + name;
+    const auto removal = chain_removal(rule);
     if (std::ranges::find(removals, removal) == removals.end()) removals.push_back(removal);
   }
   fix.insert(fix.end(), removals.begin(), removals.end());
@@ -66,7 +92,8 @@ std::string part_of(const std::string& text, const std::string& start, char end)
   return rest.substr(0, rest.find(end));
 }
 
-bool is_bridge_of_docker(const std::string& interface) {
+// Of a network that docker gave its name.
+bool has_name_of_docker(const std::string& interface) {
   constexpr std::string_view of_network = "br-";
   constexpr std::size_t id_length = 12;
   if (interface == "docker0" || interface == "docker_gwbridge") return true;
@@ -74,49 +101,87 @@ bool is_bridge_of_docker(const std::string& interface) {
          interface.find_first_not_of("0123456789abcdef", of_network.size()) == std::string::npos;
 }
 
+// Interfaces that docker's own chains ask for, or that lead to these: its bridges, whatever users named them
+// (com.docker.network.bridge.name). DOCKER-USER is others'.
+std::set<std::string> bridges_of_docker(const Rules& rules) {
+  std::set<std::string> bridges;
+  for (const auto& rule : rules) {
+    const bool is_in_its_chain = rule.chain.starts_with("DOCKER") && rule.chain != "DOCKER-USER";
+    if (rule.out_interface && (is_in_its_chain || rule.target == "DOCKER"))
+      bridges.insert(rule.out_interface->value);
+    if (rule.in_interface && is_in_its_chain) bridges.insert(rule.in_interface->value);
+  }
+  return bridges;
+}
+
 bool is_there(const std::string& interface, const Surroundings& node) {
   return std::ranges::any_of(node.networks, [&](const auto& each) { return each.first == interface; });
 }
 
+// Of docker 29's own tables, where it has a chain for what each bridge sends.
+bool is_of_dockers_table(const ForeignRule& rule) {
+  return rule.table == "docker-bridges" && rule.chain.starts_with("nat-postrouting-out__") &&
+         rule.translates() && rule.out_interface;
+}
+
 // As dockerd writes it, of a network of that bridge; whoever asks for more, or for another, is somebody else.
-bool is_of_docker(const ForeignRule& rule, const Surroundings& node) {
+bool is_of_docker(const ForeignRule& rule, const std::set<std::string>& bridges, const Surroundings& node) {
+  if (is_of_dockers_table(rule)) return true;
   if (rule.table != "nat" || rule.chain != "POSTROUTING" || !rule.source || !rule.out_interface) return false;
   const auto& bridge = rule.out_interface->value;
   const auto& network = rule.source->value;
   const bool is_its_network = !is_there(bridge, node) || node.networks.contains({bridge, network});
-  return is_bridge_of_docker(bridge) && is_its_network &&
-         nat::specification(rule) == " -s " + net::to_text(network) + " ! -o " + bridge + " -j MASQUERADE";
+  const auto address = rule.translates_to ? " --to-source " + net::to_text(*rule.translates_to) : "";
+  return (has_name_of_docker(bridge) || bridges.contains(bridge)) && is_its_network && rule.translates() &&
+         nat::specification(rule) == " -s " + net::to_text(network) + " ! -o " + nat::shell_word(bridge) +
+                                         " -j " + rule.target + address;
+}
+
+// The one that daemon.json decides for.
+std::string default_bridge(const Surroundings& node) {
+  const auto named = node.docker_config ? node.docker_config->value("bridge", cni::Json()) : cni::Json();
+  return named.is_string() && !named.get<std::string>().empty() ? named.get<std::string>() : "docker0";
+}
+
+// What docker network inspect takes.
+std::string inspected_by(const std::string& bridge) {
+  if (bridge == "docker_gwbridge") return bridge + " shows";
+  if (has_name_of_docker(bridge)) return bridge.substr(std::string_view("br-").size()) + " shows";
+  return "shows of the network that has com.docker.network.bridge.name " + bridge;
 }
 
 void find_docker(const Facts& facts, Findings& findings) {
   const auto& node = facts.node;
-  const auto rules = select(node.foreign.rules, [&](const auto& rule) { return is_of_docker(rule, node); });
+  const auto bridges = bridges_of_docker(node.foreign.rules);
+  const auto rules =
+      select(node.foreign.rules, [&](const auto& rule) { return is_of_docker(rule, bridges, node); });
   if (rules.empty()) return;
   Finding finding{"docker-masquerade",
                   texts_of(rules),
                   "hides what runs on docker's networks behind the node's address",
                   {}};
-  const auto is_of_docker0 = [](const ForeignRule& rule) { return rule.out_interface->value == "docker0"; };
+  const auto is_of_default = [bridge = default_bridge(node)](const ForeignRule& rule) {
+    return rule.out_interface->value == bridge;
+  };
   // Networks that users made decide for themselves, as long as they are there.
   const auto is_of_user = [&](const ForeignRule& rule) {
-    return !is_of_docker0(rule) && is_there(rule.out_interface->value, node);
+    return !is_of_default(rule) && is_there(rule.out_interface->value, node);
   };
   const auto others = select(rules, [&](const auto& rule) { return !is_of_user(rule); });
   const auto& config = node.docker_config;
   const bool is_off = config && config->value("ip-masq", cni::Json()) == false;
   if (is_off && !others.empty()) {
     finding.where.emplace_back("/etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind");
-  } else if (std::ranges::any_of(others, is_of_docker0)) {
+  } else if (std::ranges::any_of(others, is_of_default)) {
     finding.fix.emplace_back(
         "# scripts/snat-off docker (or \"ip-masq\": false in /etc/docker/daemon.json), then restart docker");
   }
   append_deletes(others, finding.fix);
   for (const auto& rule : select(rules, is_of_user)) {
     const auto& bridge = rule.out_interface->value;
-    const auto id = bridge.starts_with("br-") ? bridge.substr(3) : bridge;
     auto line = "# daemon.json does not decide for the network of " + bridge +
-                ": make it anew with what docker network inspect " + id +
-                " shows, and -o com.docker.network.bridge.enable_ip_masquerade=false";
+                ": make it anew with what docker network inspect " + inspected_by(bridge) +
+                ", and -o com.docker.network.bridge.enable_ip_masquerade=false";
     if (std::ranges::find(finding.fix, line) == finding.fix.end()) finding.fix.push_back(std::move(line));
   }
   findings.push_back(finding);
@@ -160,7 +225,7 @@ void find_flannel(const Facts& facts, Findings& findings) {
     if (!list.is_loaded()) continue;
     const auto path = (node.conf_dir / list.file.name).string();
     for (const auto& plugin : list.plugins) {
-      if (plugin.value("type", cni::Json()) != "flannel") continue;
+      if (conflist::type_of(plugin) != conflist::flannel_type) continue;
       const auto delegate = plugin.value("delegate", cni::Json::object());
       if (delegate.is_object() && delegate.contains("ipMasq")) continue;
       findings.push_back(
@@ -204,24 +269,30 @@ void find_bridge(const Facts& facts, Findings& findings) {
                {},
                "left behind by pods that are gone: hides the next pod that gets such an address",
                {}};
+  Rules left;
   for (const auto& rule : facts.node.foreign.rules) {
     const auto container = can_translate(rule) ? container_of(rule) : "";
     if (container.empty()) continue;
     auto& finding = is_alive(container) ? alive : gone;
     finding.where.push_back(nat::to_text(rule));
     if (&finding == &gone) {
-      finding.fix.push_back(nat::delete_command(rule));
-      if (rule.target.starts_with("CNI-")) {
-        auto others = select(facts.node.foreign.rules, [&rule](const ForeignRule& each) {
-          return each.program == rule.program && each.family == rule.family && each.chain == rule.target;
-        });
-        append_chain_removal(rule.target, others, finding.fix);
-      }
+      left.push_back(rule);
       continue;
     }
     const auto off = "# set \"ipMasq\": false in the conflist of network " + network_of(rule) +
                      "; rules of running pods go with them";
     if (std::ranges::find(alive.fix, off) == alive.fix.end()) alive.fix.push_back(off);
+  }
+  append_deletes(left, gone.fix);
+  for (const auto& rule : left) {
+    if (!rule.target.starts_with("CNI-")) continue;
+    append_chain_delete(rule.target,
+                        select(facts.node.foreign.rules,
+                               [&rule](const ForeignRule& each) {
+                                 return each.program == rule.program && each.family == rule.family &&
+                                        each.chain == rule.target;
+                               }),
+                        gone.fix);
   }
   for (const auto* const finding : {&alive, &gone}) {
     if (!finding->where.empty()) findings.push_back(*finding);
@@ -229,10 +300,11 @@ void find_bridge(const Facts& facts, Findings& findings) {
 }
 
 void find_agent(const Facts& facts, Findings& findings) {
-  const auto jumps = select(facts.node.foreign.rules, [](const ForeignRule& rule) {
+  const auto leads_to_its_chain = [](const ForeignRule& rule) {
     return rule.target == "IP-MASQ-AGENT" || rule.target == "IP-MASQ" ||
-           rule.comment.starts_with("ip-masq-agent: ensure");
-  });
+           (rule.is_jump && rule.comment.starts_with("ip-masq-agent: ensure"));
+  };
+  const auto jumps = select(facts.node.foreign.rules, leads_to_its_chain);
   const bool runs = facts.node.processes.contains("ip-masq-agent");
   if (jumps.empty() && !runs) return;
   Finding finding{runs ? "ip-masq-agent-running" : "ip-masq-agent-leftover",
@@ -246,7 +318,10 @@ void find_agent(const Facts& facts, Findings& findings) {
   }
   std::set<std::string> chains;
   for (const auto& rule : jumps) chains.insert(rule.target);
-  for (const auto& chain : chains) append_chain_removal(chain, facts.node.foreign.rules, finding.fix);
+  append_deletes(
+      select(facts.node.foreign.rules, [&](const auto& rule) { return chains.contains(rule.target); }),
+      finding.fix);
+  for (const auto& chain : chains) append_chain_delete(chain, facts.node.foreign.rules, finding.fix);
   findings.push_back(finding);
 }
 

@@ -52,11 +52,12 @@ void find_wrong_files(const Ours& ours, Findings& findings) {
           "nothing good is known of it: an ADD fails, and no pod of these networks starts",
           {"# mend the file, or take it away"}},
          findings);
-  append({"key-misspelt",
-          ours.misspelt,
-          "the key is left alone, as if it were not there",
-          {"# write it as it is named, then:", "ip-masq sync"}},
-         findings);
+  append(
+      {"key-misspelt",
+       ours.misspelt,
+       "the key is left alone, as if it were not there",
+       {"# write it as it is named in that network's conflist: it is in force from the next pod's ADD on"}},
+      findings);
 }
 
 void find_lost_records(const Ours& ours, Findings& findings) {
@@ -132,35 +133,30 @@ void find_unadopted_pods(const Ours& ours, Findings& findings) {
          findings);
 }
 
-const nat::NetworkChain* chain_of(const nat::Ruleset& wanted, const nat::Source& source) {
-  const auto found = std::ranges::find_if(wanted.chains, [&source](const nat::NetworkChain& chain) {
-    return chain.network == source.network && chain.family == source.prefix.family();
-  });
-  return found == wanted.chains.end() ? nullptr : &*found;
+const Network* network_named(const Ours& ours, const std::string& name) {
+  const auto found = std::ranges::find(ours.networks, name, &Network::name);
+  return found == ours.networks.end() ? nullptr : &*found;
 }
 
-bool do_the_same(const nat::NetworkChain* left, const nat::NetworkChain* right) {
-  if (left == nullptr || right == nullptr) return true;  // told where the record is
-  auto same = *left;
-  same.network = right->network;
-  return same == *right;
-}
-
-// Of two the first decides (nat::comes_first).
-void find_subnets_of_two(const nat::Ruleset& wanted, Findings& findings) {
+// In one back end each pod leads to its own network's chain by its own address; nftables is asked before
+// iptables.
+void find_subnets_of_two(const Ours& ours, Findings& findings) {
   Finding finding{
       "pod-subnet-of-two-networks",
       {},
-      "pods of both have addresses in it, and the lists of the first decide for all",
-      {"# give each network pod addresses of its own, or the same keys in both conflists; where one was "
-       "renamed this ends with the last pod of the former name"}};
-  const nat::Source* first = nullptr;
-  for (const auto& source : wanted.sources) {
-    if (first == nullptr || first->prefix != source.prefix) {
-      first = &source;
-    } else if (!do_the_same(chain_of(wanted, *first), chain_of(wanted, source))) {
-      finding.where.push_back(net::to_text(source.prefix) + ": of network " + first->network +
-                              ", which decides, and of " + source.network);
+      "pods of both have addresses in it, and the lists of the one in nftables decide for all",
+      {"# the same \"backend\" for both, or neither: \"auto\" keeps all networks of a node together; then "
+       "ip-masq sync"}};
+  for (const auto& first : ours.wanted.sources) {
+    const auto* const decides = network_named(ours, first.network);
+    if (decides == nullptr || decides->backend != "nftables") continue;
+    for (const auto& source : ours.wanted.sources) {
+      const auto* const other = network_named(ours, source.network);
+      const bool is_shared = first.prefix.contains(source.prefix) || source.prefix.contains(first.prefix);
+      if (is_shared && other != nullptr && other->backend == "iptables")
+        finding.where.push_back(net::to_text(source.prefix) + " of network " + other->name +
+                                ", in iptables, and " + net::to_text(first.prefix) + " of " + decides->name +
+                                ", in nftables");
     }
   }
   append(std::move(finding), findings);
@@ -191,7 +187,7 @@ void find_own_findings(const Facts& facts, Findings& findings) {
   find_leftovers(ours, findings);
   find_jump_out_of_place(facts, findings);
   find_wrong_rules(ours, findings);
-  find_subnets_of_two(ours.wanted, findings);
+  find_subnets_of_two(ours, findings);
   find_pods_elsewhere(ours, findings);
 }
 

@@ -65,9 +65,7 @@ class Reader {
 void read_lists(const fs::path& conf_dir, Reader& reader, std::vector<std::string>& not_looked,
                 Surroundings& node) {
   node.conf_dir = conf_dir;
-  reader.look([&] {
-    if (os::is_there(conf_dir)) node.lists = conflist::read_networks(conflist::read_folder(conf_dir));
-  });
+  reader.look([&] { node.lists = conflist::read_networks(conflist::read_folder(conf_dir)); });
   for (const auto& list : node.lists) {
     if (list.file.is_unread)
       not_looked.push_back("cannot read " + (conf_dir / list.file.name).string() + ": " + list.file.trouble);
@@ -102,9 +100,11 @@ void read_processes(Reader& reader, Surroundings& node) {
   }
 }
 
-void read_bin_folders(const std::optional<fs::path>& bin_dir, Reader& reader, Surroundings& node) {
+void read_bin_folders(const PluginFolders& plugins, Reader& reader, Surroundings& node) {
   std::vector<fs::path> folders(bin_folders.begin(), bin_folders.end());
-  if (bin_dir) folders = {*bin_dir};
+  node.is_search_known = !plugins.named && !plugins.searched.empty();
+  if (node.is_search_known) folders = plugins.searched;
+  if (plugins.named) folders = {*plugins.named};
   for (const auto& folder : folders) {
     BinFolder found{.path = folder, .programs = {}};
     for (const auto& path : reader.entries_of(folder)) {
@@ -112,7 +112,8 @@ void read_bin_folders(const std::optional<fs::path>& bin_dir, Reader& reader, Su
       if (fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0)
         found.programs.insert(path.filename().string());
     }
-    if (!found.programs.empty() || bin_dir) node.bin_folders.push_back(std::move(found));
+    if (!found.programs.empty() || plugins.named || node.is_search_known)
+      node.bin_folders.push_back(std::move(found));
   }
 }
 
@@ -191,17 +192,18 @@ std::uint64_t kernel_counter(const std::string& name) {
   return 0;
 }
 
-Surroundings read_surroundings(const fs::path& conf_dir, const std::optional<fs::path>& bin_dir,
+Surroundings read_surroundings(const fs::path& conf_dir, const PluginFolders& plugins,
                                const fs::path& subnet_file, std::vector<std::string>& not_looked) {
   Surroundings node;
   Reader reader(not_looked);
   node.subnet_file = subnet_file;
   reader.look([&] { node.flannel_masquerades = config::read_flannel_masquerades(subnet_file); });
   read_lists(conf_dir, reader, not_looked, node);
-  read_bin_folders(bin_dir, reader, node);
+  read_bin_folders(plugins, reader, node);
   read_docker(reader, not_looked, node);
   read_processes(reader, node);
   for (const auto* const folder : cni::cache_folders) {
+    reader.look([&] { node.has_cache = node.has_cache || os::is_there(folder); });
     for (const auto& path : reader.entries_of(folder))
       node.cached_results.push_back(path.filename().string());
   }

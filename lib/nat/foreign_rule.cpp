@@ -132,7 +132,21 @@ bool is_told_whole(const ForeignRule& rule) {
   const bool has_extensions = rule.states || rule.tcp_flags || rule.has_way_back;
   const bool is_in_order =
       !has_extensions && (!rule.mark || (rule.comment.empty() && !rule.to_local && !rule.not_to_local));
-  return !has_more && is_in_order && is_plain(rule.comment) && is_plain(rule.chain) && is_plain(rule.target);
+  const auto has_plain_name = [&](const std::optional<Match<std::string>>& interface) {
+    return !interface || is_plain(interface->value);
+  };
+  return !has_more && is_in_order && is_plain(rule.comment) && is_plain(rule.chain) &&
+         is_plain(rule.target) && has_plain_name(rule.in_interface) && has_plain_name(rule.out_interface);
+}
+
+// A word of nft's language (its scanner.l: string).
+bool is_nft_name(std::string_view text) {
+  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.";
+  constexpr std::string_view others = "0123456789/-";
+  return !text.empty() && letters.find(text[0]) != std::string_view::npos &&
+         std::ranges::all_of(text, [&](char c) {
+           return letters.find(c) != std::string_view::npos || others.find(c) != std::string_view::npos;
+         });
 }
 
 // Bytes of the UTF-8 character that `text` begins with; 0 where it begins with none.
@@ -221,8 +235,24 @@ std::string to_text(const ForeignRule& rule) {
                    specification(rule));
 }
 
+bool can_be_named_to_nft(const std::string& table, const std::string& chain) {
+  return is_nft_name(table) && is_nft_name(chain);
+}
+
+std::string by_its_owner(const std::string& what) {
+  return printable("# have its owner take it away, no command can name it: " + what);
+}
+
+bool is_deleted_by_number(const ForeignRule& rule) {
+  return rule.program != "nft" && !is_told_whole(rule) && printable(rule.chain) == rule.chain;
+}
+
 std::string delete_command(const ForeignRule& rule) {
-  if (rule.program == "nft") return printable("nft delete rule " + place(rule));
+  if (rule.program == "nft") {
+    return can_be_named_to_nft(rule.table, rule.chain) ? "nft delete rule " + place(rule)
+                                                       : by_its_owner(place(rule));
+  }
+  if (printable(rule.chain) != rule.chain) return by_its_owner(to_text(rule));
   const auto start = rule.program + " -t " + rule.table + " -D " + shell_word(rule.chain);
   if (is_told_whole(rule)) return start + specification(rule);
   return printable(start + " " + std::to_string(rule.number));

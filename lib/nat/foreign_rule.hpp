@@ -207,8 +207,18 @@ std::string to_text(const ForeignRule& rule);
 /// Of that what it asks for and does: " -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE".
 std::string specification(const ForeignRule& rule);
 
-/// The command that deletes it, for a shell.
+/// The command that deletes it, for a shell; a comment of one where none can name it.
 std::string delete_command(const ForeignRule& rule);
+
+/// Whether that command names the rule by its number, which changes with every rule before it.
+bool is_deleted_by_number(const ForeignRule& rule);
+
+/// Whether nft takes both for names. It joins its words and reads them as its own language, so that the
+/// shell's quotes keep nothing in a name from being a command of it.
+bool can_be_named_to_nft(const std::string& table, const std::string& chain);
+
+/// For a shell, of what no command can name.
+std::string by_its_owner(const std::string& what);
 
 /// As one word of a shell's command.
 std::string shell_word(const std::string& text);

@@ -15,6 +15,7 @@
 #include "error/error.hpp"
 #include "os/file.hpp"
 #include "plugin/verbs/adoption.hpp"
+#include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
 
@@ -199,6 +200,8 @@ std::vector<std::pair<std::string, cni::AttachmentId>> ended(const state::Store&
 }
 
 void carry_out(const Node& node, Task& task, AdoptPass& pass) {
+  for (auto& problem : lead_others_by_own_address(node, task.plan.network, task.plan.pod_subnets))
+    pass.warnings.push_back(std::move(problem));
   Transaction transaction(node);
   transaction.run([&] { transaction.settle(task.plan, task.before); });
   std::ranges::copy(transaction.changes(), std::back_inserter(pass.changes));

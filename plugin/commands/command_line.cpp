@@ -18,6 +18,8 @@
 #include "plugin/agent/agent.hpp"
 #include "plugin/agent/config_copy.hpp"
 #include "plugin/commands/adopt.hpp"
+#include "plugin/commands/completion.hpp"
+#include "plugin/commands/folders.hpp"
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/program_version.hpp"
@@ -44,6 +46,7 @@ configuration on stdin. By hand:
   ip-masq agent                sync at each change of configuration or rules, until SIGTERM
   ip-masq install              put this program and its entry into the conflist where they belong
   ip-masq uninstall            take the entry out again
+  ip-masq completion bash|zsh|fish  a script by which that shell completes commands and options
   ip-masq --version
   ip-masq --help
 
@@ -53,12 +56,15 @@ Options:
   --config-from FILE           agent: keep a copy of FILE at /etc/config/ip-masq-agent; given more than
                                once: of the first that exists
   --listen ADDRESS:PORT        agent: answer /healthz, /livez and /metrics there by HTTP (default: nowhere)
-  --conf-dir DIR               adopt, agent, install, uninstall, doctor: where conflists are (default /etc/cni/net.d)
-  --bin-dir DIR                agent, install, doctor: where plugins are (default /opt/cni/bin; of doctor also
-                               where else runtimes have them)
+  --flavour FLAVOUR            adopt, agent, install, uninstall, doctor: whose folders are meant: auto, kubeadm,
+                               k3s, rke2, microk8s, openshift, crio or podman (default auto, what the node's
+                               files say, where no folder is named)
+  --conf-dir DIR               the same: where conflists are, whatever the flavour (else /etc/cni/net.d)
+  --bin-dir DIR                agent, install, uninstall, doctor: where plugins are, whatever the flavour (else
+                               /opt/cni/bin; of doctor also where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
-  --dry-run                    install, uninstall: say what would be done, and do nothing
+  --dry-run                    adopt, install, uninstall: say what would be done, and do nothing
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
@@ -103,6 +109,15 @@ net::Prefix parse_subnet(const std::string& text) {
   throw UsageError("--from is \"" + text + "\": expected a pod subnet such as 10.244.1.0/24");
 }
 
+// none: what is found.
+std::optional<runtime::Flavour> parse_flavour(const std::string& text) {
+  if (text == "auto") return std::nullopt;
+  if (const auto flavour = runtime::parse_flavour(text)) return flavour;
+  std::string names;
+  for (const auto flavour : runtime::all_flavours) names += ", " + runtime::to_text(flavour);
+  throw UsageError("--flavour is \"" + text + "\": expected one of auto" + names);
+}
+
 // A command with what was given to it.
 struct Call {
   const cxxopts::ParseResult& options;
@@ -115,8 +130,24 @@ struct Call {
   OutputFormat format() const { return parse_format(text("output")); }
 };
 
-InstallTarget install_target(const Call& call) {
-  return {call.text("bin-dir"), call.text("conf-dir"), call.text("after")};
+FolderOptions folder_options(const Call& call) {
+  FolderOptions options{.has_flavour = call.has("flavour")};
+  if (options.has_flavour) options.flavour = parse_flavour(call.text("flavour"));
+  if (call.has("conf-dir")) options.conf_dir = call.text("conf-dir");
+  if (call.has("bin-dir")) options.bin_dir = call.text("bin-dir");
+  return options;
+}
+
+InstallTarget install_target(const Call& call, const CommandFolders& folders) {
+  return {folders.bin_dir, folders.conf_dir, call.text("after")};
+}
+
+void tell(const Notes& notes) {
+  for (const auto& note : notes) std::cerr << "ip-masq: note: " << nat::printable(note) << '\n';
+}
+
+void tell_reason(const CommandFolders& folders) {
+  if (!folders.reason.empty()) tell({folders.reason});
 }
 
 // ---- the commands; each gives the exit status
@@ -139,8 +170,7 @@ int run_probe(const Call& call) {
 }
 
 int run_doctor(const Call& call) {
-  DoctorTarget target{.state_dir = call.state_dir(), .conf_dir = call.text("conf-dir")};
-  if (call.has("bin-dir")) target.bin_dir = call.text("bin-dir");
+  const DoctorTarget target{call.state_dir(), folders_for_doctor(folder_options(call))};
   switch (diagnose(target, call.format(), std::cout)) {
     case doctor::Health::well:
       return EXIT_SUCCESS;
@@ -158,14 +188,18 @@ int run_sync(const Call& call) {
 }
 
 int run_adopt(const Call& call) {
-  adopt(call.state_dir(), call.text("conf-dir"), call.has("dry-run") ? DryRun::yes : DryRun::no,
-        call.format(), std::cout);
+  const auto folders = folders_for(folder_options(call));
+  if (folders.is_found) tell_reason(folders);
+  adopt(call.state_dir(), folders.conf_dir, call.has("dry-run") ? DryRun::yes : DryRun::no, call.format(),
+        std::cout);
   return EXIT_SUCCESS;
 }
 
 int run_agent(const Call& call) {
-  AgentDuties duties{.chores = {.conf_dir = call.text("conf-dir")}};
-  if (call.has("keep-installed")) duties.chores.keep_installed = install_target(call);
+  const auto folders = folders_for_agent(folder_options(call));
+  tell_reason(folders);
+  AgentDuties duties{.chores = {.conf_dir = folders.conf_dir}};
+  if (call.has("keep-installed")) duties.chores.keep_installed = install_target(call, folders);
   if (call.has("config-from")) {
     const auto from = call.options["config-from"].as<std::vector<std::string>>();
     duties.chores.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
@@ -175,21 +209,14 @@ int run_agent(const Call& call) {
   return EXIT_SUCCESS;
 }
 
-void tell(const Notes& notes) {
-  for (const auto& note : notes) std::cerr << "ip-masq: note: " << note << '\n';
-}
-
 int run_install(const Call& call) {
-  const auto target = install_target(call);
+  const auto folders = folders_for(folder_options(call));
+  tell_reason(folders);
+  const auto target = install_target(call, folders);
   tell(call.has("wait") && call.doing() == Doing::act ? install_when_possible(target, std::cout)
                                                       : install(target, call.doing(), std::cout));
-  if (call.doing() == Doing::act) adopt_after_install(call.state_dir(), call.text("conf-dir"), std::cout);
+  if (call.doing() == Doing::act) adopt_after_install(call.state_dir(), folders.conf_dir, std::cout);
   return EXIT_SUCCESS;
-}
-
-// The node's own folder, not another that somebody prepares.
-bool is_of_this_node(const std::filesystem::path& conf_dir) {
-  return (conf_dir / "").lexically_normal() == (InstallTarget{}.conf_dir / "").lexically_normal();
 }
 
 // Pods whose end nobody will tell of: a runtime calls the plugins that its list names then.
@@ -207,16 +234,35 @@ Notes who_is_left(const std::filesystem::path& state_dir) {
           "uninstall --rules\" takes what is left away"};
 }
 
+// Somebody else's program comes back once no pod needs ours.
+void put_program_back(const Call& call, const InstallTarget& target, const Notes& left) {
+  Notes notes = left;
+  if (left.empty()) put_program_back(target.bin_dir, call.doing(), notes, std::cout);
+  tell(notes);
+}
+
 int run_uninstall(const Call& call) {
-  const auto target = install_target(call);
+  const auto folders = folders_for(folder_options(call));
+  tell_reason(folders);
+  const auto target = install_target(call, folders);
   tell(uninstall(target, call.doing(), std::cout));
   if (call.doing() == Doing::pretend) return EXIT_SUCCESS;
   const auto removed = is_of_this_node(target.conf_dir) ? remove_copy(ConfigCopy{}.to) : "";
   if (!removed.empty()) std::cout << removed << '\n';
   if (call.has("rules")) {
     remove_rules(call.state_dir(), std::cout);
+    put_program_back(call, target, {});
   } else {
-    tell(who_is_left(call.state_dir()));
+    put_program_back(call, target, who_is_left(call.state_dir()));
+  }
+  return EXIT_SUCCESS;
+}
+
+int run_completion(const Call& call) {
+  try {
+    print_completion(call.operands[0], help, std::cout);
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(error.what());
   }
   return EXIT_SUCCESS;
 }
@@ -227,23 +273,24 @@ struct Command {
   int (*run)(const Call& call);
 };
 
-constexpr std::array<Command, 9> commands{{{"show", 0, run_show},
-                                           {"explain", 2, run_explain},
-                                           {"probe", 1, run_probe},
-                                           {"doctor", 0, run_doctor},
-                                           {"sync", 0, run_sync},
-                                           {"adopt", 0, run_adopt},
-                                           {"agent", 0, run_agent},
-                                           {"install", 0, run_install},
-                                           {"uninstall", 0, run_uninstall}}};
+constexpr std::array<Command, 10> commands{{{"show", 0, run_show},
+                                            {"explain", 2, run_explain},
+                                            {"probe", 1, run_probe},
+                                            {"doctor", 0, run_doctor},
+                                            {"sync", 0, run_sync},
+                                            {"adopt", 0, run_adopt},
+                                            {"agent", 0, run_agent},
+                                            {"install", 0, run_install},
+                                            {"uninstall", 0, run_uninstall},
+                                            {"completion", 1, run_completion}}};
 
 // The exit status.
 int run(int argc, const char* const* argv) {
   cxxopts::Options options("ip-masq");
   options.add_options()("h,help", "")("version", "")(
       "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
-      "conf-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.conf_dir.string()))(
-      "bin-dir", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.bin_dir.string()))(
+      "flavour", "", cxxopts::value<std::string>())("conf-dir", "", cxxopts::value<std::string>())(
+      "bin-dir", "", cxxopts::value<std::string>())(
       "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
       "keep-installed", "")("wait", "")("dry-run", "")("listen", "", cxxopts::value<std::string>())(
       "config-from", "", cxxopts::value<std::vector<std::string>>())(
@@ -290,7 +337,8 @@ int run_command_line(int argc, const char* const* argv) {
     return status;
   } catch (const Error& error) {
     std::cerr << "ip-masq: " << nat::printable(error.what()) << '\n';
-    if (!error.details().empty()) std::cerr << "  " << nat::printable(error.details()) << '\n';
+    std::istringstream details(error.details());
+    for (std::string line; std::getline(details, line);) std::cerr << "  " << nat::printable(line) << '\n';
     return EXIT_FAILURE;
   } catch (const UsageError& error) {
     return tell_usage(error);

@@ -9,6 +9,7 @@
 
 #include "doctor/findings.hpp"
 #include "net/address.hpp"
+#include "plugin/commands/folders.hpp"
 
 namespace ipmasq::plugin {
 
@@ -42,11 +43,9 @@ struct ProbeTarget {
 bool probe_host(const std::filesystem::path& state_dir, const ProbeTarget& target, OutputFormat format,
                 std::ostream& output);
 
-/// What doctor is to look at. `conf_dir`: the runtime's networks; `bin_dir`: its plugins, where that is said.
 struct DoctorTarget {
   std::filesystem::path state_dir;
-  std::filesystem::path conf_dir;
-  std::optional<std::filesystem::path> bin_dir = {};
+  DoctorFolders folders;
 };
 
 /// Everything on the node that hides pods or can undo an exemption, each with its fix. What could not be

@@ -6,6 +6,7 @@
 #include <ostream>
 #include <utility>
 
+#include "cni/cache.hpp"
 #include "config/in_force.hpp"
 #include "doctor/findings.hpp"
 #include "error/error.hpp"
@@ -118,10 +119,10 @@ class OurSide {
 
   void describe(const std::string& network, const state::Attachment& attachment) {
     ours_.containers.insert(attachment.id.container_id);
-    if (!attachment.bypasses_node) return;
-    auto line = network + ": " + (attachment.pod.empty() ? attachment.id.container_id : attachment.pod);
-    for (const auto& address : attachment.addresses) line += " " + net::to_text(address);
-    ours_.bypassing.push_back(line);
+    auto text = attachment.pod.empty() ? attachment.id.container_id : attachment.pod;
+    for (const auto& address : attachment.addresses) text += " " + net::to_text(address);
+    if (attachment.bypasses_node) ours_.bypassing.push_back(network + ": " + text);
+    ours_.networks.back().attachments.push_back({std::move(text), cni::cache_name(network, attachment.id)});
   }
 
   void find_unadopted() {
@@ -297,8 +298,10 @@ doctor::Facts look_at(const DoctorTarget& target) {
     facts.ours.unusable_state.emplace_back(error.what());
   }
   const auto recorded = read.value_or(Recorded());
-  facts.node =
-      doctor::read_surroundings(target.conf_dir, target.bin_dir, subnet_file_of(recorded), facts.not_looked);
+  facts.not_looked = target.folders.not_looked;
+  facts.node = doctor::read_surroundings(target.folders.conf_dir, target.folders.plugins,
+                                         subnet_file_of(recorded), facts.not_looked);
+  facts.node.elsewhere = target.folders.elsewhere;
   OurSide(store, std::move(read), facts).look_around();
   ask_for_the_rest(recorded, facts);
   count_ports(facts);

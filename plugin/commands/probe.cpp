@@ -182,7 +182,8 @@ std::string todo_of(const Finding& finding, const ProbeTarget& target, const Cir
 // Empty where a pod asked.
 std::string note_of(const Finding& finding) {
   if (!finding.is_asked() || finding.is_of_a_pod()) return "";
-  return "asked from this node, so FORWARD was not crossed: " + finding.asker.why_no_pod;
+  return "asked from this node, not from a pod's network namespace, so FORWARD was not crossed: " +
+         finding.asker.why_no_pod;
 }
 
 std::string fate_of(const Finding& finding) {

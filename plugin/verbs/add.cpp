@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <iostream>
+#include <iterator>
 #include <ostream>
 
 #include "cni/cache.hpp"
@@ -9,6 +10,7 @@
 #include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/attachment.hpp"
 #include "plugin/verbs/others.hpp"
+#include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -99,6 +101,7 @@ class Adding {
     const auto before = store_.undamaged_record(network_);
     if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before)) return false;
     const auto same = store_.attachment(network_, attachment_.id);
+    lead_by_own_address(attachment_, subnets_of_others(store_, network_));
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
     const bool is_settled =
@@ -116,10 +119,19 @@ class Adding {
     const auto lock = store_.lock_exclusive(node_.lock_timeout);
     store_.put_in_order(network_);
     const auto before = store_.undamaged_record(network_);
+    lead_by_own_address(attachment_, subnets_of_others(store_, network_));
     auto plan = plan_beside(before);
+    std::ranges::move(lead_others_by_own_address(node_, network_, new_subnets()),
+                      std::back_inserter(problems_));
     leave_earlier_subnets(before, plan);
     if (!is_the_first(before) || !settle_with_others(plan, before)) settle(plan, before);
-    for (auto& problem : settle_others(node_, network_)) problems_.push_back(std::move(problem));
+    std::ranges::move(settle_others(node_, network_), std::back_inserter(problems_));
+  }
+
+  std::set<net::Prefix> new_subnets() const {
+    std::set<net::Prefix> subnets(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
+    for (const auto& subnet : store_.subnets(network_)) subnets.erase(subnet);
+    return subnets;
   }
 
   void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) const {

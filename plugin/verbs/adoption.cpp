@@ -5,17 +5,20 @@
 
 #include "error/error.hpp"
 #include "plugin/verbs/attachment.hpp"
+#include "plugin/verbs/own_address.hpp"
 
 namespace ipmasq::plugin {
 
 Unadopted find_unadopted(const state::Store& store, const std::string& network,
                          const config::Netconf& netconf, const cni::Cache& cache) {
   Unadopted unadopted{.problems = cache.problems};
+  const auto others = subnets_of_others(store, network);
   for (const auto& cached : cache.living) {
     if (cached.network != network || store.attachment(network, cached.id)) continue;
     try {
       auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf);
       attachment.adopted_from = cached.netns;
+      lead_by_own_address(attachment, others);
       unadopted.attachments.push_back(std::move(attachment));
     } catch (const Error& error) {
       unadopted.problems.push_back("network " + network + ": " + cached.id.container_id + " (" +

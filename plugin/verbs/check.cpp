@@ -5,6 +5,7 @@
 #include "nat/contradictions.hpp"
 #include "nat/foreign_rule.hpp"
 #include "netfilter/foreign_rules.hpp"
+#include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
 
@@ -82,7 +83,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
     throw Error(Kind::not_right, "nothing is recorded: there is no " + asked.state_dir.string(), add_again);
   }
   const auto lock = store.lock_shared(asked.lock_timeout);
-  const auto attachment = recorded_attachment(store, request, addresses);
+  auto attachment = recorded_attachment(store, request, addresses);
+  lead_by_own_address(attachment, subnets_of_others(store, request.network));
   const auto record = recorded_network(store, request.network);
 
   Plan plan{request.network,

@@ -5,13 +5,14 @@
 #include <iterator>
 
 #include "error/error.hpp"
+#include "plugin/verbs/own_address.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
 
 RecordedNetwork with_configuration(state::Network stored) {
-  RecordedNetwork network{.stored = std::move(stored), .configuration = {}, .problems = {}};
+  RecordedNetwork network{.stored = std::move(stored), .configuration = {}};
   for (const auto& [path, reason] : network.stored.damaged) {
     network.problems.push_back(path.string() + " is damaged: " + reason);
   }
@@ -58,6 +59,20 @@ void add_rest(const net::Prefix& prefix, const std::set<net::Prefix>& known, std
   add_rest(prefix, within, rest);
 }
 
+// Two networks may have a pod subnet in common.
+void lead_apart(Recorded& recorded) {
+  for (auto& [name, network] : recorded) {
+    std::set<net::Prefix> others;
+    for (const auto& [other, theirs] : recorded) {
+      if (other != name) others.insert(theirs.stored.pod_subnets.begin(), theirs.stored.pod_subnets.end());
+    }
+    std::erase_if(others, [](const auto& each) { return each.length == net::bits(each.family()); });
+    for (auto attachment : network.stored.attachments) {
+      if (lead_by_own_address(attachment, others)) network.led_anew.push_back(std::move(attachment));
+    }
+  }
+}
+
 nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend> backend) {
   std::vector<nat::Network> networks;
   nat::Ruleset kept_apart;
@@ -80,7 +95,11 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
 
 std::optional<Plan> RecordedNetwork::plan() const {
   if (!configuration) return std::nullopt;
-  return Plan{stored.name, *configuration, stored.wanted_subnets(), stored.is_complete};
+  Plan plan{stored.name, *configuration, stored.wanted_subnets(), stored.is_complete};
+  plan.attachments = led_anew;
+  for (const auto& attachment : led_anew)
+    plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+  return plan;
 }
 
 std::string RecordedNetwork::backend() const {
@@ -90,6 +109,7 @@ std::string RecordedNetwork::backend() const {
 Recorded read_recorded(const state::Store& store) {
   Recorded recorded;
   for (auto& [name, stored] : store.load()) recorded.emplace(name, with_configuration(std::move(stored)));
+  lead_apart(recorded);
   return recorded;
 }
 

@@ -16,7 +16,9 @@ namespace ipmasq::plugin {
 struct RecordedNetwork {
   state::Network stored;
   std::optional<config::Configuration> configuration;  ///< none where nothing good is known of it
-  std::vector<std::string> problems;                   ///< what is wrong with its records, a line each; what
+  /// Those that have to be led by their own address from now on, as they are to be recorded.
+  std::vector<state::Attachment> led_anew = {};
+  std::vector<std::string> problems = {};              ///< what is wrong with its records, a line each; what
                                                        ///< of them could not be read is told in `stored`
 
   /// None where there is no configuration.

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from harness.frr import KEY, Lan, RoutedNode
@@ -208,6 +209,51 @@ def test_what_cannot_be_looked_at_is_not_taken_for_nothing(node):
         assert refused(node) == "cannot look at this node's network: ip -d -4 address show: Cannot open netlink socket"
     finally:
         node.env["PATH"] = path
+
+
+RELOAD = "/usr/lib/frr/frr-reload.py"
+
+
+def test_what_frr_refuses_is_undone_where_it_runs(node):
+    """vtysh takes the text, and frr-reload fails when it has put half of it in force."""
+    node.frr("start")
+    running, before = node.vtysh("show running-config"), node.run("cat", "/etc/frr/frr.conf", "/etc/frr/daemons")
+    refuses = node.folder / "frr-reload.py"
+    refuses.write_text(f"#!/bin/sh\n{node.folder}/real-reload.py \"$@\" && ! grep -q 'router ospf' /etc/frr/frr.conf || {{ echo 'no such thing'; exit 1; }}\n")
+    refuses.chmod(0o755)
+    shutil.copy(RELOAD, node.folder / "real-reload.py")
+    node.run("mount", "--bind", refuses, RELOAD)
+    try:
+        assert node.ospf_node("--ip-masq", "/nowhere")[::2] == (1, "ospf-node: FRR does not take the configuration: no such thing\n")
+    finally:
+        node.run("umount", RELOAD)
+    assert node.run("cat", "/etc/frr/frr.conf", "/etc/frr/daemons") == before
+    assert "ip-masq.conf" not in node.run("ls", "/etc/frr")
+    # frr-reload takes for an order to forward that frr.conf does not forbid it.
+    assert node.vtysh("show running-config") == running.replace("no ipv6 forwarding\n", "")
+    assert "ospfd.pid" not in node.run("ls", "/run/frr")
+    assert node.ospf_node("--ip-masq", "/nowhere")[::2] == (0, "")
+    assert "router ospf" in node.vtysh("show running-config")
+
+
+def test_two_at_once(node):
+    """The one that comes later waits for the first, and finds nothing to do; a dry run waits for nobody."""
+    holder = subprocess.Popen(node.inside("flock", "/etc/frr", "sh", "-c", "echo held; read end"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout.readline() == "held\n"
+    before = node.run("cat", "/etc/frr/frr.conf")
+    both = [subprocess.Popen(node.inside(ROOT / "scripts/ospf-node", "--ip-masq", "/nowhere"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=node.env) for _ in range(2)]
+    for each in both:
+        while not any(os.path.realpath(file) == "/etc/frr" for file in Path(f"/proc/{each.pid}/fd").iterdir()):
+            pass
+    assert shown(node).endswith("there is no /nowhere: run ip-masq doctor once it is installed\n")
+    assert node.run("cat", "/etc/frr/frr.conf") == before
+    holder.communicate("")
+    told = [each.communicate() for each in both]
+    assert [errors for _, errors in told] == ["", ""] and [each.returncode for each in both] == [0, 0]
+    assert sorted(output.startswith("FRR's configuration is as it should be\n") or output.count("\nFRR's configuration is as it should be\n")
+                  for output, _ in told) == [0, 1]
+    assert node.run("cat", "/etc/frr/frr.conf").count("router ospf") == 1
 
 
 def test_alone_without_its_template(node):

@@ -1,4 +1,5 @@
-"""podman with its CNI back end: a container's address comes from a conflist that ip-masq ends."""
+"""podman with its CNI back end: a container's address comes from a conflist that ip-masq ends, where podman's own
+configuration says that it is."""
 
 import json
 import shutil
@@ -16,14 +17,17 @@ CONFLIST = {**json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
 @pytest.fixture
 def podman(host):
     run_root = tempfile.mkdtemp(prefix="pod")  # podman wants a short path
-    config = host.folder / "containers.conf"
+    config = host.folder / "containers.conf"  # of the whole node, as podman's package has it
     config.write_text(f'[network]\nnetwork_backend = "cni"\ncni_plugin_dirs = ["{host.bin}"]\nnetwork_config_dir = "/etc/cni/net.d"\n'
                       '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n')
-    host.use_conflist(CONFLIST)
+    host.run("mount", "--bind", config, "/usr/share/containers/containers.conf")
+    host.use_conflist({**CONFLIST, "plugins": CONFLIST["plugins"][:-1]})
+    (host.bin / "ip-masq").unlink()
+    assert host.tool("install", "--after", "bridge") == f"put {host.bin}/ip-masq\nput the entry into /etc/cni/net.d/10-test.conflist\n"
 
     def podman(*argv):
         return host.run("podman", "--storage-driver=vfs", "--runtime", "runc", "--root", host.folder / "storage", "--runroot", run_root,
-                        "--tmpdir", host.folder / "tmp", *argv, env={**host.env, "CONTAINERS_CONF": str(config), "HOME": str(host.folder)})
+                        "--tmpdir", host.folder / "tmp", *argv, env={**host.env, "HOME": str(host.folder)})
 
     podman("load", "-i", image(host.folder / "busybox.tar", IMAGE, {"bin/busybox": "/bin/busybox"}, ["/bin/busybox", "sleep", "infinity"]))
     yield podman

@@ -12,7 +12,7 @@ WITHOUT_ROUTE = {4: "10.8.8.8", 6: "fd00:8::8"}
 ELSEWHERE = {4: "203.0.113.9", 6: "2001:db8:9::9"}
 WITHOUT_ROUTE_NOR_LIST = "198.18.1.254"  # the far host at its uplink, which knows the node there alone
 SERVED, UNSERVED = 7007, 7008
-NOTE = ("asked from this node, so FORWARD was not crossed: no network namespace of a pod there is known "
+NOTE = ("asked from this node, not from a pod's network namespace, so FORWARD was not crossed: no network namespace of a pod there is known "
         "(/var/lib/cni/results or /var/lib/cni/cache/results)")
 
 

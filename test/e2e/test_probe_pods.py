@@ -186,5 +186,5 @@ def test_without_the_right_to_enter_a_pod(site, family):
     gateway = {4: "10.22.0.1", 6: "fd00:22::1"}[family]
     assert probe(site, KNOWN[family], command=["capsh", "--drop=cap_sys_admin", "--shell=/usr/bin/env", "--"]) == (0, (
         f"{SUBNET[family]} -> {KNOWN[family]}: kept, seen as {gateway}, answered\n"
-        f"  asked from this node, so FORWARD was not crossed: cannot enter the network namespace {site.pod.path}: "
+        f"  asked from this node, not from a pod's network namespace, so FORWARD was not crossed: cannot enter the network namespace {site.pod.path}: "
         "Operation not permitted (CAP_SYS_ADMIN is needed)\n"))

@@ -143,6 +143,37 @@ def test_pods_of_one_subnet_see_each_other(site):
         witness.close()
 
 
+@pytest.mark.parametrize("first, second", [("cbr0", "renamed"), ("renamed", "cbr0")])
+def test_networks_that_have_a_pod_subnet_in_common(site, first, second):
+    """Each pod goes by its own network's lists, whoever came first, and nothing stays."""
+    node = site.node
+    before = [node.rules(number) for number in (4, 6)]
+    other = {"nonMasqueradeCIDRs": ["203.0.113.0/24", "2001:db8:9::/48"]}
+    node.add("pod-1", name=first, ips=site.pod.addresses, **KEYS)
+    node.add("pod-2", name=second, ips=site.neighbour.addresses, **other)
+
+    def check_packets():
+        addresses = ["10.9.9.9", "203.0.113.9", "fd00:9::9", "2001:db8:9::9"]
+        kept, masqueraded = ["10.9.9.9", "fd00:9::9"], ["203.0.113.9", "2001:db8:9::9"]
+        assert site.seen(addresses, ["tcp"]) == expected(kept, masqueraded, ["tcp"])
+        assert ask(site.neighbour.namespace, *(f"tcp:{address}" for address in addresses)) == {
+            **{f"tcp:{address}": NODE[family(address)] for address in kept},
+            **{f"tcp:{address}": NEIGHBOUR[family(address)] for address in masqueraded}}
+
+    check_packets()
+    assert node.check("pod-1", name=first, ips=site.pod.addresses, **KEYS) is None
+    assert f"network {second} (" in node.tool("explain", NEIGHBOUR[4], "10.9.9.9")
+    node.run("nft", "flush", "ruleset")
+    for family_of in (4, 6):
+        node.iptables("-F", family=family_of)
+    assert node.check("pod-1", name=first, ips=site.pod.addresses, **KEYS) is not None
+    node.tool("sync")
+    check_packets()
+    node.delete("pod-1", name=first)
+    node.delete("pod-2", name=second)
+    assert [node.rules(number) for number in (4, 6)] == before
+
+
 @pytest.mark.parametrize("mark, program", [("0x4000/0x4000", kube_proxy), ("0x2000/0x2000", portmap)])
 def test_marked_packets_are_left_to_who_must_masquerade_them(site, mark, program):
     site.put(program)

@@ -1,4 +1,4 @@
-"""The tour: each of twelve ways to break a node is told by doctor, and its fix, as it stands, mends it."""
+"""The tour: each of fifteen ways to break a node is told by doctor, and its fix, as it stands, mends it."""
 
 import subprocess
 import sys
@@ -20,6 +20,9 @@ What the two hosts saw, listed and not listed, what doctor said, and what they s
   a rule sets kube-proxy's mark         the node / the node           yield-mark-set            the pod / the node
   all records and rules are lost        the node / the node           pods-not-adopted          the pod / the node
   another conflist comes first          the pod / no answer           entry-missing             the pod / the node
+  the file has a typo                   the pod / the node            config-wrong              the pod / the node
+  the list holds everybody              the pod / no answer           everything-exempt         the pod / the node
+  a key of the conflist is misspelt     the node / the node           key-misspelt              the pod / the node
   the program is gone                   no pod starts / no pod starts program-missing           the pod / the node
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A node is broken in twelve ways; doctor says what, its fix is pasted, and outside hosts see right again. See scripts/tour."""
+"""A node is broken in fifteen ways; doctor says what, its fix is pasted, and outside hosts see right again. See scripts/tour."""
 
 import contextlib
 import json
@@ -23,13 +23,27 @@ OTHER = {"cniVersion": "1.0.0", "name": "other", "plugins": [
 @dataclass(frozen=True)
 class Way:
     """`finding`: what doctor is to name. `network`: of a pod that starts once the node is broken, and is the one looked at;
-    empty for the pod that runs. `restore`: what an operator would do beside, once the node is right."""
+    empty for the pod that runs. `by_hand`: what an operator's editor does where the fix says so. `is_held`: no pod is hurt yet.
+    `needs_pod`: what is mended is in force with the next pod.
+    `restore`: what an operator would do beside, once the node is right."""
 
     words: str
     finding: str
     commands: tuple
     network: str = ""
     restore: tuple = ()
+    by_hand: tuple = ()
+    is_held: bool = False
+    needs_pod: bool = False
+
+
+CONFIG, CONFLIST = "/etc/config/ip-masq-agent", "/etc/cni/net.d/10-test.conflist"
+
+
+def a_file(words, finding, text, edit, **more):
+    """The ConfigMap's file says `text`, until somebody edits it."""
+    return Way(words, finding, (f"printf '{text}' > {CONFIG}", "ip-masq sync || true"), by_hand=(f"sed -i '{edit}' {CONFIG}",),
+               restore=(f"rm {CONFIG}", "ip-masq sync"), **more)
 
 
 WAYS = [
@@ -54,6 +68,11 @@ WAYS = [
     Way("all records and rules are lost", "pods-not-adopted", ("rm -r /run/cni/ip-masq", "nft delete table inet ip-masq")),
     Way("another conflist comes first", "entry-missing", (f"echo '{json.dumps(OTHER)}' > /etc/cni/net.d/05-other.conflist",),
         "other", ("rm /etc/cni/net.d/05-other.conflist*",)),
+    a_file("the file has a typo", "config-wrong", "nonMasqueradeCIDRs:\\n- 10.0.0.0/33\\n", "s,/33,/8,", is_held=True),
+    a_file("the list holds everybody", "everything-exempt", "nonMasqueradeCIDRs: [10.0.0.0/8, 0.0.0.0/0]\\n", "s/, 0.0.0.0.0//"),
+    Way("a key of the conflist is misspelt", "key-misspelt",
+        ("""sed -i.good 's#"nonMasqueradeCIDRs": \\[#"masqueradeCIDRs": ["10.9.0.0/16"], "nonMasqueradeCIDR": ["10.9.9.0/24",#' """ + CONFLIST,),
+        "cbr0", (f"mv {CONFLIST}.good {CONFLIST}",), (f"sed -i 's/nonMasqueradeCIDR\"/nonMasqueradeCIDRs\"/' {CONFLIST}",), needs_pod=True),
     Way("the program is gone", "program-missing", ("rm /opt/cni/bin/ip-masq",), "cbr0"),
 ]
 
@@ -143,12 +162,15 @@ def walk(site, number, way):
         say("$ ip-masq doctor")
         say("\n".join(line for line in site.doctor().splitlines() if not line.startswith("  ")))
         fix = findings.get(way.finding, [])
-        say("\n".join(line if line.startswith("#") else f"$ {line}" for line in fix))
+        # By hand where the first line says so, then the rest.
+        pasted = (*fix[:1], *way.by_hand, *fix[1:]) if way.by_hand else fix
+        say("\n".join(line if line.startswith("#") else f"$ {line}" for line in pasted))
         try:
-            site.shell(*fix)
+            site.shell(*pasted)
         except AssertionError as error:  # told, and what the hosts see then tells the rest
             say(f"FAILED: {error}")
-        if address is None:
+        if address is None or way.needs_pod:
+            site.host.cnitool("del", way.network, pod, check=False)
             pod, address = new_pod(site, stack, way.network)
         mended = seen(pod, address)
         say(told(mended))
@@ -159,7 +181,7 @@ def walk(site, number, way):
             site.host.cnitool("del", way.network, pod)
         if way.restore:
             site.shell(*way.restore)
-    is_mended = broken != RIGHT and way.finding in findings and is_gone and mended == RIGHT
+    is_mended = (broken == RIGHT) == way.is_held and way.finding in findings and is_gone and mended == RIGHT
     return is_mended, (way.words, " / ".join(broken), way.finding if way.finding in findings else "not told", " / ".join(mended))
 
 

@@ -19,6 +19,7 @@ from harness.network import Witness, connect, give
 from harness.node import Namespace, NamespaceOfProcess
 
 PROGRAMS = TOOLS / "kubernetes"
+HELM = TOOLS / "helm"
 POD_NETWORK = "10.244.0.0/16"
 SERVICE_NETWORK = "10.96.0.0/16"
 CONTROL_PLANE = "192.168.100.1"
@@ -269,6 +270,11 @@ class Cluster:
 
     def kubectl(self, *argv, **options):
         return self.control_plane.kubectl(*argv, **options)
+
+    def helm(self, *argv):
+        """helm, with a home of its own, where it keeps what it found out."""
+        return self.control_plane.run(HELM, "--kubeconfig", self.control_plane.kubeconfig, "--kube-insecure-skip-tls-verify", *argv,
+                                      env={**self.control_plane.env, "HOME": str(self.folder / "helm")})
 
     def apply(self, *manifests):
         self.kubectl("apply", "--validate=strict", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))

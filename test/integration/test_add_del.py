@@ -127,13 +127,15 @@ def test_what_is_saved_restores_to_the_same(node):
 
 
 def test_networks_with_overlapping_subnets(node):
+    """What two networks hold leads to its own by its own address."""
     node.add("pod-1", name="b", ips=["10.244.1.5/24"])
     node.add("pod-2", name="a", ips=["10.244.1.6/24"])
     node.add("pod-3", name="c", ips=["10.244.7.7/16"])
     a, b, c = Subnet("10.244.1.0/24", "a"), Subnet("10.244.1.0/24", "b"), Subnet("10.244.0.0/16", "c")
-    assert node.save() == node.expected(a, b, c)
+    own_a, own_b = Subnet("10.244.1.6/32", "a"), Subnet("10.244.1.5/32", "b")
+    assert node.save() == node.expected(own_b, own_a, a, b, c)
     node.delete("pod-2", name="a")
-    assert node.save() == node.expected(b, c)
+    assert node.save() == node.expected(own_b, b, c)
 
 
 def test_pod_subnets_override_prev_result(node):

@@ -80,6 +80,35 @@ TEST_CASE("nothing is found where there is nothing") {
   CHECK(text(facts).empty());
 }
 
+TEST_CASE("no fix has what a tool would read as more than a name") {
+  Facts facts;
+  nat::ForeignRule jump{.program = "iptables-legacy",
+                        .chain = "POSTROUTING",
+                        .comment = "ip-masq-agent: ensure",
+                        .target = "-w",
+                        .is_jump = true};
+  nat::ForeignRule in_chain{.program = "iptables-legacy", .chain = "-w", .target = "RETURN"};
+  facts.node.foreign.rules = {jump, in_chain};
+  CHECK(text(facts).ends_with(
+      "  fix: # have its owner take it away, no command can name it: iptables-legacy -t nat chain -w\n"));
+
+  nat::ForeignRule rule{.program = "nft", .family = "ip", .table = "t", .chain = "c-1/x_y.z", .handle = 7};
+  CHECK(nat::delete_command(rule) == "nft delete rule ip t c-1/x_y.z handle 7");
+  for (const auto* const name :
+       {"c handle 1; flush ruleset; delete rule ip x c", "-x", "1c", "a b", "a'b", ""}) {
+    rule.chain = name;
+    CHECK(nat::delete_command(rule).starts_with(
+        "# have its owner take it away, no command can name it: ip t "));
+  }
+  rule = {.program = "iptables-legacy",
+          .table = "raw",
+          .chain = "PREROUTING",
+          .number = 3,
+          .in_interface = {{"e\x1b[31m", true}},
+          .target = "NOTRACK"};
+  CHECK(nat::delete_command(rule) == "iptables-legacy -t raw -D PREROUTING 3");
+}
+
 TEST_CASE("docker's rule is named with what switches it off, and without where it is off") {
   Facts facts;
   auto rule = masquerade("172.17.0.0/16");
@@ -98,6 +127,46 @@ TEST_CASE("docker's rule is named with what switches it off, and without where i
   CHECK(text(facts) ==
         found + "  found: /etc/docker/daemon.json has \"ip-masq\": false: the rules were left behind\n" +
             remove);
+}
+
+TEST_CASE("docker's bridges are known by its own chains, whatever users named them") {
+  Facts facts;
+  const auto behind = [](const std::string& subnet, const std::string& bridge) {
+    auto rule = masquerade(subnet);
+    rule.out_interface = {{bridge, true}};
+    return rule;
+  };
+  const auto led_to = [](const std::string& chain, const std::string& bridge, const std::string& target) {
+    return nat::ForeignRule{.program = "iptables-legacy",
+                            .table = "filter",
+                            .chain = chain,
+                            .out_interface = {{bridge, false}},
+                            .target = target,
+                            .is_jump = target != "ACCEPT"};
+  };
+  facts.node.networks = {{"app0", test::prefix("10.5.0.0/16")}, {"lan0", test::prefix("10.6.0.0/16")}};
+  facts.node.foreign.rules = {behind("10.5.0.0/16", "app0"), behind("10.6.0.0/16", "lan0"),
+                              led_to("DOCKER-USER", "lan0", "ACCEPT")};
+  CHECK(text(facts).empty());
+  const std::string found =
+      "docker-masquerade\n  found: iptables-legacy -t nat -A POSTROUTING -s 10.5.0.0/16 ! -o app0 -j "
+      "MASQUERADE\n";
+  const std::string fix =
+      "  fix: # daemon.json does not decide for the network of app0: make it anew with what docker network "
+      "inspect shows of the network that has com.docker.network.bridge.name app0, and "
+      "-o com.docker.network.bridge.enable_ip_masquerade=false\n";
+  for (const auto& its : {led_to("FORWARD", "app0", "DOCKER"), led_to("DOCKER-CT", "app0", "ACCEPT")}) {
+    facts.node.foreign.rules.push_back(its);
+    CHECK(text(facts) == found + fix);
+    facts.node.foreign.rules.pop_back();
+  }
+  facts.node.foreign.rules.push_back(led_to("FORWARD", "app0", "DOCKER"));
+  facts.node.docker_config = cni::Json{{"bridge", "app0"}};
+  CHECK(text(facts) == found +
+                           "  fix: # scripts/snat-off docker (or \"ip-masq\": false in "
+                           "/etc/docker/daemon.json), then restart docker\n"
+                           "  fix: iptables-legacy -t nat -D POSTROUTING -s 10.5.0.0/16 ! -o app0 -j "
+                           "MASQUERADE\n");
 }
 
 TEST_CASE("of docker's networks those that users made are told apart, and bridges of others are left alone") {
@@ -161,6 +230,108 @@ TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
         "  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
 }
 
+namespace {
+
+constexpr auto with_entry =
+    R"({"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"flannel","delegate":{"ipMasq":false}},{"type":"ip-masq"}]})";
+constexpr auto without_entry =
+    R"({"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"flannel","delegate":{"ipMasq":false}}]})";
+
+// Behind a file of multus with these keys.
+Facts behind_multus(const std::string& keys, const std::string& flannels) {
+  Facts facts;
+  facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.lists =
+      conflist::read_networks({{.name = "00-multus.conf",
+                                .text = R"({"cniVersion":"0.3.1","name":"multus-cni-network",)" + keys + "}"},
+                               {.name = "10-flannel.conflist", .text = flannels}});
+  return facts;
+}
+
+}  // namespace
+
+TEST_CASE("multus hands pods on to a list of the folder") {
+  for (const auto* const to :
+       {"/host/etc/cni/net.d/10-flannel.conflist", "/etc/cni/net.d/10-flannel.conflist", "cbr0"}) {
+    const auto keys = R"("type":"multus-shim","clusterNetwork":")" + std::string(to) + '"';
+    CHECK(text(behind_multus(keys, with_entry)).empty());
+    CHECK(text(behind_multus(keys, without_entry)) ==
+          "entry-missing\n"
+          "  found: /etc/cni/net.d/10-flannel.conflist is what multus takes for pods, as "
+          "/etc/cni/net.d/00-multus.conf says, and has no entry of ip-masq\n"
+          "  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
+  }
+}
+
+TEST_CASE("multus keeps a copy of a list") {
+  const auto copy = [](const std::string& list) { return R"("type":"multus","delegates":[)" + list + "]"; };
+  CHECK(text(behind_multus(copy(with_entry), with_entry)).empty());
+  const std::string found =
+      "entry-missing\n"
+      "  found: the list \"cbr0\" that multus keeps in /etc/cni/net.d/00-multus.conf is what pods get, and "
+      "has no "
+      "entry of ip-masq\n";
+  const std::string restart =
+      "  fix: # restart multus' pod of this node: where it makes that file itself (--multus-conf-file=auto) "
+      "it reads the "
+      "list again when it starts; where you have written it, put the entry behind the other plugins there\n";
+  CHECK(text(behind_multus(copy(without_entry), with_entry)) ==
+        found + "  found: /etc/cni/net.d/10-flannel.conflist has one\n" + restart);
+  CHECK(text(behind_multus(copy(without_entry), without_entry)) ==
+        found + "  fix: ip-masq install --conf-dir /etc/cni/net.d\n" + restart);
+  CHECK(text(behind_multus(copy(R"({"type":"macvlan"})"), without_entry)).empty());
+}
+
+TEST_CASE("where multus hands pods on to is not always to be seen") {
+  for (const auto& [keys, to] : std::vector<std::pair<std::string, std::string>>{
+           {R"("type":"multus","clusterNetwork":"/etc/kubernetes/cni/net.d/10-flannel.conflist")",
+            "/etc/kubernetes/cni/net.d/10-flannel.conflist"},
+           {R"("type":"multus","clusterNetwork":"other")", "the network \"other\""},
+           {R"("type":"multus-shim")", "what its daemon was told"}})
+    CHECK(text(behind_multus(keys, with_entry)) ==
+          "pods-led-elsewhere\n"
+          "  found: /etc/cni/net.d/00-multus.conf is what the runtime loads: multus hands pods on to " +
+              to + "\n  fix: # see that the entry stands there, behind the other plugins\n");
+  CHECK(text(behind_multus(R"("type":"multus-shim")", without_entry)).empty());
+}
+
+TEST_CASE("records of pods whose end nobody told of") {
+  Facts facts;
+  facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.lists = conflist::read_networks({{.name = "10-flannel.conflist", .text = without_entry}});
+  facts.node.has_cache = true;
+  facts.node.cached_results = {"other-c1-eth0"};
+  facts.ours.networks = {{.name = "cbr0",
+                          .backend = "nftables",
+                          .pod_subnets = {test::prefix("10.244.1.0/24")},
+                          .attachments = {{"default/web 10.244.1.7/24", "cbr0-c1-eth0"}}}};
+  const std::string ended =
+      "records-of-ended-pods\n"
+      "  found: network cbr0: default/web 10.244.1.7/24\n"
+      "  fix: # where none of this node's pods needs them, this takes all rules and records away:\n"
+      "  fix: ip-masq uninstall --rules\n";
+  CHECK(text(facts) ==
+        ended + "  fix: # where ip-masq is to stay:\n  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
+  const auto lists = std::exchange(
+      facts.node.lists,
+      conflist::read_networks({{.name = "05-cilium.conflist",
+                                .text = R"({"name":"cilium","plugins":[{"type":"cilium-cni"}]})"}}));
+  CHECK(text(facts) == ended);
+  facts.node.lists.clear();  // could not be read
+  CHECK(text(facts).empty());
+  facts.node.lists = lists;
+  const std::string missing =
+      "entry-missing\n"
+      "  found: /etc/cni/net.d/10-flannel.conflist is what the runtime loads, and has no entry of ip-masq\n"
+      "  fix: ip-masq install --conf-dir /etc/cni/net.d\n";
+  facts.node.cached_results.emplace_back("cbr0-c1-eth0");
+  CHECK(text(facts) == missing);
+  CHECK(examine(facts).front().does.find("for as long as pods that are recorded") != std::string::npos);
+  facts.node.cached_results.clear();
+  facts.node.has_cache = false;  // nobody can tell
+  CHECK(text(facts) == missing);
+}
+
 TEST_CASE("settings matter to the families that pods have") {
   Facts facts;
   facts.ours.networks = {{"cbr0", "nftables", {test::prefix("fd00::/64")}}};
@@ -172,26 +343,20 @@ TEST_CASE("settings matter to the families that pods have") {
         "boot\n");
 }
 
-TEST_CASE("two networks that hand out addresses of one subnet") {
+TEST_CASE("two networks that hand out addresses of one subnet, in two back ends") {
   Facts facts;
-  const auto network = [](const std::string& name, const std::string& keys, const std::string& subnet) {
-    return nat::Network{.name = name,
-                        .netconf = config::parse_netconf(cni::Json::parse(keys)),
-                        .pod_subnets = {test::prefix(subnet)}};
-  };
-  const auto first = network("cbr0", R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"]})", "10.244.1.0/24");
-  facts.ours.wanted = nat::wanted_ruleset(
-      {first, network("renamed", R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"]})", "10.244.1.0/24"),
-       network("within", R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"]})", "10.244.1.0/25")});
+  facts.ours.networks = {{"cbr0", "nftables", {}}, {"other", "nftables", {}}};
+  facts.ours.wanted =
+      nat::wanted_ruleset({{.name = "cbr0", .pod_subnets = {test::prefix("10.244.1.0/24")}},
+                           {.name = "other", .pod_subnets = {test::prefix("10.244.1.0/25")}}});
   CHECK(text(facts).empty());
-  facts.ours.wanted = nat::wanted_ruleset(
-      {first, network("other", R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"]})", "10.244.1.0/24")});
+  facts.ours.networks.back().backend = "iptables";
   CHECK(text(facts) ==
         "pod-subnet-of-two-networks\n"
-        "  found: 10.244.1.0/24: of network cbr0, which decides, and of other\n"
-        "  fix: # give each network pod addresses of its own, or the same keys in both conflists; where one "
-        "was "
-        "renamed this ends with the last pod of the former name\n");
+        "  found: 10.244.1.0/25 of network other, in iptables, and 10.244.1.0/24 of cbr0, in nftables\n"
+        "  fix: # the same \"backend\" for both, or neither: \"auto\" keeps all networks of a node together; "
+        "then "
+        "ip-masq sync\n");
 }
 
 TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {

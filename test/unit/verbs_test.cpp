@@ -75,6 +75,16 @@ class Runtime {
     return text;
   }
   std::string in_kernel() { return in(kernel.prefers); }
+  // "10.244.1.5 cbr0, 10.244.1.0 cbr0": in the order in which they are asked.
+  std::string leading() {
+    auto sources = kernel.open(kernel.prefers, {})->sources();
+    std::ranges::sort(sources,
+                      [](const auto& left, const auto& right) { return nat::comes_first(left, right); });
+    std::string text;
+    for (const auto& source : sources)
+      text += (text.empty() ? "" : ", ") + net::to_text(source.prefix.address) + " " + source.network;
+    return text;
+  }
 
   test::TemporaryFolder folder;
   test::MemoryKernel kernel;
@@ -224,6 +234,34 @@ TEST_CASE("what an ADD says is in force is so for pods with an address of their 
   CHECK(is_random() == "random ");
   CHECK(runtime.add("2", "fd00:1::2/64", "cbr0", R"(,"randomFully":false)").empty());
   CHECK(is_random() == "plain plain ");
+}
+
+TEST_CASE("pods of two networks that have a pod subnet in common lead to their own by their own addresses") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.244.1.5/24").empty());
+  CHECK(runtime.add("b", "10.244.1.6/24", "another").empty());
+  CHECK(runtime.leading() == "10.244.1.5 cbr0, 10.244.1.6 another, 10.244.1.0 another, 10.244.1.0 cbr0");
+  CHECK(runtime.check("a", "10.244.1.5/24").empty());
+  CHECK(runtime.add("c", "10.244.1.200/25", "within").empty());
+  CHECK(runtime.add("d", "10.244.1.7/24").empty());
+  const std::string all =
+      "10.244.1.5 cbr0, 10.244.1.6 another, 10.244.1.7 cbr0, 10.244.1.200 within, 10.244.1.128 within, "
+      "10.244.1.0 another, 10.244.1.0 cbr0";
+  CHECK(runtime.leading() == all);
+
+  SUBCASE("also where the other network's rules could not be changed at once") {
+    runtime.kernel.tables.clear();
+    CHECK(runtime.check("a", "10.244.1.5/24") != "");
+  }
+  SUBCASE("and nothing of them stays") {
+    CHECK(runtime.del("b", "another").empty());
+    CHECK(runtime.del("c", "within").empty());
+    CHECK(runtime.leading() == "10.244.1.5 cbr0, 10.244.1.7 cbr0, 10.244.1.0 cbr0");
+    CHECK(runtime.del("a").empty());
+    CHECK(runtime.del("d").empty());
+    CHECK(runtime.leading().empty());
+    CHECK(runtime.recorded().empty());
+  }
 }
 
 TEST_CASE("a DEL looks at the kernel only for the last pod of a subnet") {

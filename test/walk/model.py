@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import dataclass, field
 
+from folder import Folder
 from lists import KEPT, LEFT_ALONE, MASQUERADED, Configuration, family_of, frozen
 from node_under_walk import UPLINK, is_record
 from wire import TCP, UDP
@@ -19,8 +20,8 @@ DESTINATIONS = {
 ON_UPLINK = [ipaddress.ip_network(text) for text in ("10.244.1.0/24", "10.245.1.0/24", "10.246.1.0/24", "fd00:10:244:1::/64",
                                                      "fd00:10:245:1::/64")]  # all but these
 GATEWAY = {4: "10.244.1.1", 6: "fd00:10:244:1::1"}
-SAY_NOTHING_OF_RULES = {"config-wrong", "record-damaged", "key-misspelt", "both-iptables-in-use",
-                         "pod-subnet-of-two-networks"}  # of doctor's findings
+SAY_NOTHING_OF_RULES = {"config-wrong", "record-damaged", "key-misspelt", "both-iptables-in-use", "entry-missing",
+                        "program-missing"}  # of doctor's findings
 CHECKS = ("opened tables",)  # what is held beside the steps
 AGENT_PATIENCE = 5  # seconds
 TRY_AGAIN, WRONG_CONFIG = 11, 7
@@ -94,6 +95,7 @@ class Model:
         self.foreign = {}   # {name: (place, how it goes)}
         self.others = node.rules()[1]
         self.without = without
+        self.folder = Folder(node)
         self.may_be_open = set()  # families whose legacy nat table somebody had to open
         self.is_lost = False
         self.is_strict = False  # sync has just returned 0
@@ -163,7 +165,11 @@ class Model:
             network.is_intact = False
         for pod in self.pods.values():
             pod.is_protected = False
-            pod.is_whole = not pod.has_own_subnet
+            pod.is_whole = not (pod.has_own_subnet or self.shares_subnet(pod))
+
+    def shares_subnet(self, pod):
+        """Its own address leads to its network's rules."""
+        return any(len(self.users[subnet]) > 1 for _, subnet in pod.pairs)
 
     def others_changed(self):
         self.others = self.node.rules()[1]
@@ -175,6 +181,9 @@ class Model:
 
     def is_healthy(self):
         """Nothing is there that doctor could name."""
+        return (self.are_rules_well() and self.folder.is_healthy())
+
+    def are_rules_well(self):
         return (self.is_good() and not self.has_lost_a_family() and not self.foreign and not self.is_lost and not self.limbo and
                 not any(network.is_cut for network in self.networks.values()))
 
@@ -347,8 +356,8 @@ class Model:
     def listed(self, question):
         """The set of (fate, source or None) that the lists allow; None where they do not tell."""
         pod = question.pod
-        if len(self.users[question.pod_subnet]) > 1:
-            return None  # the network that is first by name decides for all pods of a subnet that two networks have
+        if len(self.users[question.pod_subnet]) > 1 and not pod.is_recorded:
+            return None  # what nothing is recorded of cannot be told apart from the other network's pods
         found = set()
         destination = ipaddress.ip_address(question.destination)
         for candidate in self.networks[pod.network].candidates | pod.before:
@@ -409,7 +418,9 @@ class Model:
             time.sleep(0.05)
         if everything:
             self.look_at_others()
-        if self.is_strict and self.is_healthy() and (found := self.node.findings() - {"pod-subnet-of-two-networks"}):
+        self.look_at_folder()
+        self.look_at_health()
+        if self.is_strict and self.is_healthy() and (found := self.node.findings()):
             self.wrong(f"after a sync that returned 0, on a node where all is well, doctor finds {found}")
         self.is_strict, self.newest = False, None
 
@@ -438,6 +449,44 @@ class Model:
             return f"{unlike_listed[0]}, doctor finds nothing that could be why: {found}\n{self.node.doctor()}"
         self.named += len(unlike_listed)
         return None
+
+    def until(self, is_right):
+        """Whether it is so; an agent that is on may be on its way there."""
+        deadline = time.monotonic() + (AGENT_PATIENCE if self.node.agent_is_on() else 0)
+        while not is_right():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def look_at_folder(self):
+        """No byte of anybody's is lost, and what an agent keeps is there."""
+        if not self.until(lambda: self.folder.trouble() is None):
+            self.wrong(f"in {self.node.conf_dir} {self.folder.trouble()}")
+        if self.folder.is_kept and self.folder.loaded and not self.until(self.folder.is_installed):
+            self.wrong(f"an agent with --keep-installed is on, and {self.folder.loaded} has no entry, or there is no program")
+
+    def health_must_be(self):
+        """What a sync would say; None where that is not known."""
+        if self.folder.is_kept and self.folder.loaded is None:
+            return None
+        is_recorded = any(pod.is_recorded for pod in self.pods.values())
+        if is_recorded and not self.is_good() and self.node.state.is_dir():
+            return False
+        return True if is_recorded and self.are_rules_well() and not any(network.is_lost for network in self.networks.values()) else None
+
+    def look_at_health(self):
+        """Where an agent is on, its page says what a sync would say."""
+        if not self.node.agent_is_on():
+            return
+        wanted = self.health_must_be()
+        if wanted is None or self.until(lambda: self.node.health()[0] == wanted):
+            return
+        if wanted:
+            self.sync()  # what nobody tells an agent of, it finds at its next resync
+            if self.until(lambda: self.node.health()[0]):
+                return
+        self.wrong(f"/healthz says {self.node.health()}, a sync {'is' if wanted else 'is not'} content")
 
     def look_at_opened_tables(self):
         """To look at a legacy table opens it for good: nobody does who has no rules for it."""
@@ -470,6 +519,8 @@ class Model:
         yield "what it is about", self.about
         yield "the last call", node.last_call
         yield "doctor", str(node.doctor())
+        yield "conflists", "\n".join(f"{name}: {text!r}" for name, text in self.folder.texts().items())
+        yield "health", str(node.health())
         yield "pods", "\n".join(map(repr, (*self.pods.values(), *self.limbo.values())))
         yield "networks", "\n".join(map(repr, self.networks.values()))
         yield "the file means", f"{self.file}\nflannel's networks: {self.flannel}\nothers: {dict((k, v[0]) for k, v in self.foreign.items())}"

@@ -3,6 +3,7 @@ be; that is the walk's."""
 
 import base64
 import ctypes
+import http.client
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ POD_SIDE = ["10.244.1.", "10.245.1.", "10.246.1.", "fd00:10:244:1::", "fd00:10:2
 OURS = "IP-MASQ-"
 CACHE = Path("/var/lib/cni/results")
 HANGS = 60  # seconds after which a call counts as hanging
+PORT = 9464  # of the agent
 
 
 def succeed(result):
@@ -83,12 +86,12 @@ class NodeUnderWalk:
         for name in self.names:
             run("ip", "netns", "add", name)
         self.folder = Path(tempfile.mkdtemp(prefix="ip-masq-walk-"))
-        self.state = self.folder / "state"
+        self.state = Path("/run/cni/ip-masq")
         self.config = self.folder / "config" / "ip-masq-agent"
         self.config.parent.mkdir()
         self.subnet_file = self.folder / "subnet.env"
-        self.conf_dir = self.folder / "net.d"
-        self.conf_dir.mkdir()
+        self.conf_dir = Path("/etc/cni/net.d")
+        self.bin_dir = Path("/run/cni/bin")
         self.locks = {"state": self.state / "lock", "xtables": self.folder / "xtables.lock"}
         self.env = {"PATH": os.environ["PATH"], "XTABLES_LOCKFILE": str(self.locks["xtables"])}
         for option in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LD_LIBRARY_PATH"):
@@ -105,8 +108,13 @@ class NodeUnderWalk:
         succeed(LIBC.unshare(CLONE_NEWNS))
         succeed(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
         for path in ("/var/lib", "/etc/cni", "/etc/docker", "/run/flannel", "/run/cni"):
+            if path in ("/etc/cni", "/run/cni"):
+                os.makedirs(path, exist_ok=True)
             if os.path.isdir(path):
                 succeed(LIBC.mount(b"private", path.encode(), b"tmpfs", 0, None))
+        for folder in (self.conf_dir, self.bin_dir):
+            folder.mkdir()
+        (self.bin_dir / "bridge").touch(0o755)
 
     def lay_links(self):
         node, ends = self.names
@@ -190,21 +198,54 @@ class NodeUnderWalk:
         except (ValueError, KeyError, TypeError):
             return None, str(reply)
 
-    def doctor(self):
-        return self.tool("doctor", "--conf-dir", self.conf_dir)
+    def doctor(self, *argv):
+        return self.tool("doctor", "--conf-dir", self.conf_dir, "--bin-dir", self.bin_dir, *argv)
 
     def findings(self):
         """Names of what doctor says hurts."""
-        found = json.loads(self.tool("doctor", "--conf-dir", self.conf_dir, "-o", "json").output)["findings"]
+        found = json.loads(self.doctor("-o", "json").output)["findings"]
         return {each["name"] for each in found if each["weight"] == "hurts"}
 
     def sync(self, killed_at=None):
         return self.tool("sync", killed_at=killed_at)
 
-    def start_agent(self):
+    def install(self, verb, *argv, killed_at=None):
+        """install or uninstall."""
+        folders = ["--conf-dir", self.conf_dir, *(["--bin-dir", self.bin_dir, "--after", "bridge"] if verb == "install" else [])]
+        return self.start([BINARY, verb, *folders, *argv], killed_at, env=self.env)
+
+    def write_conflist(self, name, text):
+        """As flannel's own container does it."""
+        new = self.conf_dir / ".new"
+        new.write_bytes(text.encode())
+        new.rename(self.conf_dir / name)
+
+    def has_program(self):
+        program = self.bin_dir / "ip-masq"
+        return program.exists() and os.access(program, os.X_OK) and program.stat().st_size == BINARY.stat().st_size
+
+    def start_agent(self, keeps_installed):
+        kept = ["--keep-installed", "--after", "bridge"] if keeps_installed else []
         log = open(self.folder / "agent.log", "ab")
-        self.agent = subprocess.Popen([str(BINARY), "agent", "--state-dir", str(self.state)], env=self.env, stdout=log, stderr=log)
+        self.agent = subprocess.Popen([*map(str, (BINARY, "agent", "--state-dir", self.state, "--conf-dir", self.conf_dir, "--bin-dir", self.bin_dir)),
+                                       *kept, f"--listen=127.0.0.1:{PORT}"], env=self.env, stdout=log, stderr=log)
         log.close()
+        deadline = time.monotonic() + HANGS
+        while self.health() is None and self.agent_is_on():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the agent does not answer")
+
+    def health(self):
+        """(whether it is well, what the page says) of the agent; None where nobody answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=HANGS)
+        try:
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            return answer.status == 200, answer.read().decode()
+        except OSError:
+            return None
+        finally:
+            connection.close()
 
     def agent_is_on(self):
         return self.agent is not None and self.agent.poll() is None

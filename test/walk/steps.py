@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Callable
 
+from folder import NAMES, TEXTS
 from lists import frozen
 from model import TRY_AGAIN, WRONG_CONFIG, Pod
 
@@ -638,15 +639,104 @@ def stray_file(model, draw):
     return f"{stray.relative_to(model.node.state)} is written"
 
 
+# ---- conflists, and the program
+
+
+@step("a conflist is written", 2)
+def conflist_is_written(model, draw):
+    name, text = draw.choice(NAMES), draw.choice(TEXTS)
+    model.folder.write(name, text)
+    return f"{name} says {text!r}"
+
+
+@step("a conflist goes", 1)
+def conflist_goes(model, draw):
+    if not model.folder.written:
+        return None
+    name = draw.choice(sorted(model.folder.written))
+    model.folder.remove(name)
+    return f"there is no {name}"
+
+
+@step("the program is gone", 1)
+def program_is_gone(model, draw):
+    program = model.node.bin_dir / "ip-masq"
+    if not program.exists():
+        return None
+    program.unlink()
+    return f"there is no {program}"
+
+
+def must_be_installed(model, reply):
+    """It adopts pods as well, and says where it could not."""
+    model.can_apply()
+    if model.folder.loaded is None:
+        if reply.status != 1:
+            model.wrong(f"install where there is no conflist: {reply}")
+    elif not model.folder.is_installed() or reply.status != 0 and model.are_rules_well():
+        model.wrong(f"install into {model.folder.loaded}: {reply}")
+
+
+@step("install", 3)
+def install(model, draw):
+    reply = model.node.install("install")
+    must_be_installed(model, reply)
+    return f"install: {model.told(reply)}"
+
+
+@step("install --dry-run", 1)
+def install_pretends(model, draw):
+    if model.folder.is_kept:
+        return None
+    before, had_program = model.folder.texts(), model.node.has_program()
+    verb = draw.choice(["install", "uninstall"])
+    reply = model.node.install(verb, "--dry-run")
+    if (model.folder.texts(), model.node.has_program()) != (before, had_program):
+        model.wrong(f"{verb} --dry-run changed something: {reply}")
+    return f"{verb} --dry-run: {model.told(reply)}"
+
+
+@step("uninstall", 2)
+def uninstall(model, draw):
+    reply = model.node.install("uninstall")
+    if reply.status != 0:
+        model.wrong(f"uninstall: {reply}")
+    if not model.folder.is_kept and model.folder.texts() != model.folder.written:
+        model.wrong(f"uninstall left {model.folder.texts()}, their owners wrote {model.folder.written}: {reply}")
+    return f"uninstall: {model.told(reply)}"
+
+
+OF_INSTALL = (("openat", 30), ("rename", 3), ("renameat2", 3), ("fsync", 5), ("unlink", 3), ("write", 5), ("close", 20), ("linkat", 2), ("fchmod", 3))
+
+
+@step("install is killed", 2)
+def install_is_killed(model, draw):
+    verb = draw.choice(["install", "uninstall"])
+    syscall, most = draw.choice(OF_INSTALL)
+    killed_at = syscall, draw.randint(1, most)
+    reply = model.node.install(verb, killed_at=killed_at)
+    told = f"{verb}, killed at {syscall} {killed_at[1]}: {model.told(reply)}"
+    # The next one mends what is left.
+    reply = model.node.install(verb)
+    if verb == "install":
+        must_be_installed(model, reply)
+    elif reply.status != 0:
+        model.wrong(f"uninstall: {reply}")
+    return told
+
+
 # ---- who mends
 
 @step("agent on", 1)
 def agent_on(model, draw):
     if model.node.agent is not None or not model.pods:
         return None
-    model.node.start_agent()
+    keeps_installed = draw.random() < 0.5
     model.can_apply()
-    return "the agent is started"
+    model.node.start_agent(keeps_installed)
+    model.can_apply()
+    model.folder.is_kept = keeps_installed
+    return f"the agent is started{' with --keep-installed' if keeps_installed else ''}"
 
 
 @step("agent off", 2)
@@ -655,6 +745,7 @@ def agent_off(model, draw):
         return None
     model.can_apply()
     status = model.node.stop_agent()
+    model.folder.is_kept = False
     if status != 0:
         model.wrong(f"the agent ended with {status}")
     return "the agent is ended"

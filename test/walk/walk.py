@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A random walk over what happens to a node: pods come and go, files change for good and for bad, others' rules come and go, tables
-are damaged, locks held, calls killed, records lost. After every step, what an outside host sees is what ip-masq says.
+are damaged, locks held, calls killed, records lost, conflists written, installed into and taken out of. After every step, what an outside
+host sees is what ip-masq says, and so does the page of an agent that is on; no byte of a conflist's owner is lost.
 
   walk.py [--backend auto|iptables|nftables] [--seed SEED] [--steps N] [--only KIND,...] [--without KIND,...] [--trace FILE]
   walk.py --replay FILE     the steps of a trace; lines may be taken out of it

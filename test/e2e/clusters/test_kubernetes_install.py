@@ -1,4 +1,5 @@
-"""conf/kubernetes/ip-masq.yaml on a real cluster: applied, its ConfigMap edited, rolled to a new version, deleted."""
+"""On a real cluster: the Helm chart installed, upgraded, rolled back and uninstalled, its ConfigMap edited; and
+conf/kubernetes/ip-masq.yaml, which is made from it, applied."""
 
 import json
 
@@ -10,6 +11,7 @@ from harness.network import Watch, ask
 from harness.node import ROOT, STATIC
 
 MANIFEST = ROOT / "conf/kubernetes/ip-masq.yaml"
+CHART = ROOT / "conf/helm/ip-masq"
 CONTAINERFILE = ROOT / "conf/container/Containerfile"
 DAEMON_SET = ["--namespace=kube-system", "daemonset/ip-masq"]
 
@@ -69,66 +71,81 @@ def conflist(node):
     return json.loads(node.run("cat", "/etc/cni/net.d/10-flannel.conflist"))
 
 
-def test_from_apply_to_delete(running):
+def helm(cluster, *words):
+    """What it says, once all is rolled out: --wait is content where no more nodes lack it than may."""
+    said = cluster.helm(*words, "--namespace=kube-system")
+    roll_out(cluster)
+    return said
+
+
+def sources(watch):
+    """What each host saw since the watch began, in order: "" stands for no answer."""
+    seen = watch.end()
+    assert seen.pop("rounds") > 10
+    return tuple([source or "" for source in seen_by] for seen_by in seen.values())
+
+
+@pytest.mark.usefixtures("helm")
+def test_from_install_to_uninstall(running):
     cluster = running
     early, = cluster.run_pods(pod_manifest("early", cluster.nodes[0]))
     assert seen_from(early) == (cluster.nodes[0].address, cluster.nodes[0].address)  # as flannel leaves it
+    watch = Watch(early, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
 
-    install(cluster)
+    assert "To see that it works:" in helm(cluster, "install", "ip-masq", CHART)
     for node in cluster.nodes:
         assert conflist(node) == {**FLANNELS_CONFLIST, "plugins": [
             {"type": "flannel", "delegate": {**FLANNELS_CONFLIST["plugins"][0]["delegate"], "ipMasq": False}},
             FLANNELS_CONFLIST["plugins"][1], {"type": "ip-masq"}]}
         assert node.run("stat", "-c", "%a", "/run/cni/ip-masq") == "755\n", "the mode of a folder that kubelet made"
-    pods = cluster.run_pods(*(pod_manifest(f"on-{node.node_name}", node) for node in cluster.nodes))
+    assert sources(watch) == ([early.node.address, early.address], [early.node.address])  # adopted: it began as flannel left it
+    pods = [early, *cluster.run_pods(*(pod_manifest(f"on-{node.node_name}", node) for node in cluster.nodes))]
     for pod in pods:
         assert seen_from(pod) == (pod.address, pod.node.address)
+    assert "no pod is hurt: 0 found that hurt" in helm(cluster, "test", "ip-masq", "--logs")
 
-    # The list is edited, and reaches pods that run, and those to come.
-    configure(cluster, "nonMasqueradeCIDRs: [198.51.100.0/24]\n")
+    # The list is another, and reaches pods that run, and those to come.
+    watch = Watch(pods[1], f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
+    helm(cluster, "upgrade", "ip-masq", CHART, "--set", "config.nonMasqueradeCIDRs={198.51.100.0/24}")
     for pod in pods:
         until(cluster, lambda pod=pod: seen_from(pod) == (pod.node.address, pod.address))
+    assert sources(watch) == ([pods[1].address, pods[1].node.address], [pods[1].node.address, pods[1].address])
     late, = cluster.run_pods(pod_manifest("late", cluster.nodes[0]))
-    for pod in [late, *pods]:
-        assert seen_from(pod) == (pod.node.address, pod.address)
     configure(cluster, "nonMasqueradeCIDRs: [\n")
     until(cluster, lambda: "config-wrong: /etc/config/ip-masq-agent keeps what was good last: /config/ip-masq, line 2: not YAML"
           in cluster.kubectl("logs", *DAEMON_SET))
     beside, = cluster.run_pods(pod_manifest("beside-a-typo", cluster.nodes[0]))
-    for pod in [beside, *pods]:
+    for pod in [beside, late, *pods]:
         assert seen_from(pod) == (pod.node.address, pod.address)
-    configure(cluster, "nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    watch = Watch(pods[1], f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
+    helm(cluster, "rollback", "ip-masq", "1")
     for pod in pods:
         until(cluster, lambda pod=pod: seen_from(pod) == (pod.address, pod.node.address))
+    assert sources(watch) == ([pods[1].node.address, pods[1].address], [pods[1].address, pods[1].node.address])
 
     # flannel's own init container puts its conflist back.
     cluster.nodes[0].write("/etc/cni/net.d/10-flannel.conflist", json.dumps(FLANNELS_CONFLIST))
     until(cluster, lambda: any(plugin["type"] == "ip-masq" for plugin in conflist(cluster.nodes[0])["plugins"]))
 
-    # A new version is rolled out, which no connection notices.
-    watch = Watch(pods[0], f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
-    cluster.kubectl("set", "image", *DAEMON_SET, "install=ip-masq:0.1.1", "agent=ip-masq:0.1.1")
-    roll_out(cluster)
-    seen = watch.end()
-    assert seen.pop("rounds") > 10
-    assert list(seen.values()) == [[pods[0].address], [pods[0].node.address]]
+    # A new version is rolled out, and uninstalled, which no connection notices. Without the agent the rules of running pods stay,
+    # and go with the last of them.
+    watch = Watch(pods[1], f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
+    helm(cluster, "upgrade", "ip-masq", CHART, "--set", "image.tag=0.1.1")
     for node in cluster.nodes:
         assert node.run("tail", "-c1", "/opt/cni/bin/ip-masq") == "\n"
-
-    # Without the agent the rules of running pods stay, and go with the last of them.
     before = tables(cluster)
-    cluster.kubectl("delete", "-f", MANIFEST)
-    cluster.kubectl("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/name=ip-masq", "--namespace=kube-system", "--timeout=60s")
+    cluster.helm("uninstall", "ip-masq", "--wait", "--namespace=kube-system")
     assert tables(cluster) == before
-    assert seen_from(pods[0]) == (pods[0].address, pods[0].node.address)
+    assert sources(watch) == ([pods[1].address], [pods[1].node.address])
     cluster.kubectl("delete", "pod", "--all")
     until(cluster, lambda: tables(cluster) == ["", ""])
     for node in cluster.nodes:
         assert node.run("find", "/run/cni/ip-masq", "-mindepth", "1", "-printf", "%P\n").split() in ([".agent", "lock"], ["lock", ".agent"])
 
 
+@pytest.mark.usefixtures("helm")
 def test_the_configmap_of_ip_masq_agent_is_kept(running):
-    """Where there is one it is followed as it is; without it the one of the manifest."""
+    """Where there is one it is followed as it is; without it the one of the manifest, and of the chart that takes it over."""
     cluster = running
     cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ip-masq-agent", "namespace": "kube-system"},
                    "data": {"config": "nonMasqueradeCIDRs:\n  - 198.51.100.0/24\nresyncInterval: 1s\n"}})
@@ -137,6 +154,9 @@ def test_the_configmap_of_ip_masq_agent_is_kept(running):
     assert seen_from(pod) == (pod.node.address, pod.address)
     cluster.kubectl("delete", "configmap", "ip-masq-agent", "--namespace=kube-system")
     until(cluster, lambda: seen_from(pod) == (pod.address, pod.node.address))
+    watch = Watch(pod, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
+    helm(cluster, "install", "ip-masq", CHART, "--take-ownership")
+    assert sources(watch) == ([pod.address], [pod.node.address])
 
 
 def start_with_ip_masq_agent(cluster):

@@ -248,6 +248,49 @@ def lan_pod(kind):
         lan.close()
 
 
+# ---- the limit of tracked connections, which is the machine's
+
+LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+LISTEN = """import socket, sys
+listener = socket.create_server(("10.9.9.9", 7010), backlog=100)
+print("ready", flush=True)
+sys.stdin.read()"""
+HOLD_ALL_THAT_OPEN = """import socket, sys
+held = []
+try:
+    while True: held.append(socket.create_connection(("10.9.9.9", 7010), 2))
+except OSError: print("no more", flush=True)
+sys.stdin.read()"""
+
+
+def full_of_connections(site):
+    node = site.node
+    before = LIMIT.read_text()
+    assert call(node, "ADD", ips=POD) == "ok"
+    node.run("conntrack", "-F")
+    LIMIT.write_text("20")
+    programs = []
+
+    def start(namespace, code):
+        programs.append(subprocess.Popen(namespace.inside(sys.executable, "-S", "-E", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         text=True))
+        return programs[-1].stdout.readline()
+
+    try:
+        assert start(site.outside.namespace, LISTEN) == "ready\n"
+        assert start(site.pods[0].namespace, HOLD_ALL_THAT_OPEN) == "no more\n"
+        told = {"doctor": doctor(node), "seen": site.seen("tcp:10.9.9.9")}
+        findings = json.loads(node.tool("doctor", "-o", "json", "--conf-dir", node.folder / "empty", check=False))["findings"]
+        for line in (line for finding in findings if finding["name"] == "conntrack-full" for line in finding["fix"]):
+            subprocess.run(["sh", "-ec", line], check=True, stdout=subprocess.DEVNULL)
+        return {**told, "doctor, mended": doctor(node), "seen, mended": site.seen("tcp:10.9.9.9")}
+    finally:
+        for program in programs:
+            program.communicate("")
+        LIMIT.write_text(before)
+        call(node, "DEL")
+
+
 def main():
     load(LINKS)
     site = Site(hairpin=True)
@@ -266,6 +309,7 @@ def main():
     for backend in BACKENDS:
         case(f"all: {backend}", life, site, backend)
     case("all: auto beside a foreign chain", life, site, "auto", FOREIGN)
+    case("full of connections", full_of_connections, site)
     for backend, what in QUIET:
         case(f"quiet: {what} {backend}", quiet, backend, what)
     case("lan: ipvlan", lan_pod, "ipvlan")

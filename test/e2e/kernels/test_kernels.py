@@ -84,6 +84,11 @@ def test_no_legacy_table_is_made_by_looking(kernel, backend, what):
     assert kernel[f"quiet: {what} {backend}"] == [[], ["nat"] if what == "ADD of IPv6" else []]
 
 
+def test_no_room_for_another_connection(kernel):
+    assert kernel["full of connections"] == {"doctor": [1, ["conntrack-full"]], "seen": {"tcp:10.9.9.9": None},
+                                             "doctor, mended": [0, []], "seen, mended": {"tcp:10.9.9.9": PODS[4]}}
+
+
 def test_ipvlan(kernel):
     assert kernel["lan: ipvlan"] == STORY
 

@@ -1,0 +1,238 @@
+#include "runtime/choose.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "error/error.hpp"
+#include "runtime/containerd.hpp"
+#include "runtime/crio.hpp"
+#include "runtime/podman.hpp"
+
+namespace ipmasq::runtime {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr auto containerd_file = "/etc/containerd/config.toml";
+constexpr auto rke2_file = "/var/lib/rancher/rke2/agent/etc/containerd/config.toml";
+constexpr auto microk8s_file = "/var/snap/microk8s/current/args/containerd-template.toml";
+constexpr auto machine_config =
+    "/etc/machine-config-daemon";  // of OpenShift's operator, on each of its nodes
+constexpr auto k3s_file = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+constexpr auto k3s_networks = "/var/lib/rancher/k3s/agent/etc/cni/net.d";
+constexpr auto k3s_plugins = "/var/lib/rancher/k3s/data/cni";
+constexpr auto k3s_version = "/var/lib/rancher/k3s/data/current";
+constexpr auto k3s_older_plugins = "/var/lib/rancher/k3s/data/current/bin";
+
+// What kubeadm leaves on each node that it sets up.
+constexpr std::array kubeadm_files{"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env",
+                                   "/var/lib/kubelet/instance-config.yaml"};
+
+constexpr auto explicit_folders = "--conf-dir DIR --bin-dir DIR";
+
+// ---- what each flavour's files say; nullopt where they are not there
+
+// Before k3s had k3s_plugins, each version had a folder of its own: the name that leads to it holds for the
+// next version as well.
+void follow_version(const NodeFiles& files, Folders& folders) {
+  const auto version = files.target_of(k3s_version);
+  for (auto& folder : folders.plugins) {
+    if (!version.empty() && folder == (version / "bin").lexically_normal()) folder = k3s_older_plugins;
+  }
+}
+
+std::optional<Folders> read_k3s(const NodeFiles& files) {
+  if (auto found = read_containerd(files, k3s_file)) {
+    follow_version(files, found->folders);
+    return found->folders;
+  }
+  if (!files.is_there(k3s_networks)) return std::nullopt;
+  const auto built = std::string("as k3s is built, there is no ") + k3s_file;
+  return Folders{k3s_networks, {files.is_there(k3s_plugins) ? k3s_plugins : k3s_older_plugins}, built, built};
+}
+
+std::optional<Folders> read_plain_containerd(const NodeFiles& files, const fs::path& path,
+                                             const Replaced& replaced = {}) {
+  const auto found = read_containerd(files, path, replaced);
+  return found && found->runs_pods ? std::optional(found->folders) : std::nullopt;
+}
+
+std::optional<Folders> read_microk8s(const NodeFiles& files) {
+  return read_plain_containerd(files, microk8s_file, {"${SNAP_DATA}", "/var/snap/microk8s/current"});
+}
+
+std::optional<Folders> read_openshift(const NodeFiles& files) {
+  return files.is_there(machine_config) ? read_crio(files) : std::nullopt;
+}
+
+std::optional<Folders> read_crio_alone(const NodeFiles& files) {
+  return files.is_there(machine_config) ? std::nullopt : read_crio(files);
+}
+
+std::optional<Folders> read_kubeadm(const NodeFiles& files) {
+  bool is_there = false;
+  bool names_crio = false;
+  for (const auto* const path : kubeadm_files) {
+    const auto text = files.text_of(path);
+    is_there = is_there || text;
+    names_crio = names_crio || (text && text->find("crio.sock") != std::string::npos);
+  }
+  if (!is_there) return std::nullopt;
+  return names_crio ? read_crio(files) : read_plain_containerd(files, containerd_file);
+}
+
+std::optional<Folders> read_podman_with_cni(const NodeFiles& files) {
+  const auto podman = read_podman(files);
+  return podman.backend == "cni" ? std::optional(podman.folders) : std::nullopt;
+}
+
+std::optional<Folders> read(Flavour flavour, const NodeFiles& files) {
+  switch (flavour) {
+    case Flavour::kubeadm:
+      return read_kubeadm(files);
+    case Flavour::k3s:
+      return read_k3s(files);
+    case Flavour::rke2:
+      return read_plain_containerd(files, rke2_file);
+    case Flavour::microk8s:
+      return read_microk8s(files);
+    case Flavour::openshift:
+      return read_openshift(files);
+    case Flavour::crio:
+      return read_crio_alone(files);
+    case Flavour::podman:
+      return read_podman_with_cni(files);
+  }
+  return std::nullopt;
+}
+
+// ---- what an operator names, whatever there is of it
+
+Folders usual(Flavour flavour, const NodeFiles& files) {
+  const auto built = "as " + to_text(flavour) + " is built, nothing of it is found";
+  switch (flavour) {
+    case Flavour::k3s:
+      return {k3s_networks, {k3s_plugins}, built, built};
+    case Flavour::microk8s:
+      return {"/var/snap/microk8s/current/args/cni-network",
+              {"/var/snap/microk8s/current/opt/cni/bin"},
+              built,
+              built};
+    case Flavour::openshift:
+      return {"/etc/kubernetes/cni/net.d", {"/var/lib/cni/bin"}, built, built};
+    case Flavour::podman:
+      return read_podman(files).folders;
+    default:
+      return {containerd_networks, {containerd_plugins}, built, built};
+  }
+}
+
+// The files of what it names may be there without what tells auto whose they are.
+std::optional<Folders> read_named(Flavour flavour, const NodeFiles& files) {
+  if (auto found = read(flavour, files)) return found;
+  if (flavour == Flavour::kubeadm) return read_plain_containerd(files, containerd_file);
+  if (flavour == Flavour::openshift || flavour == Flavour::crio) return read_crio(files);
+  return std::nullopt;
+}
+
+void check_podman(const NodeFiles& files) {
+  const auto podman = read_podman(files);
+  if (podman.backend.empty() || podman.backend == "cni") return;
+  throw Error(
+      Kind::wrong_config,
+      "podman runs no CNI plugin here: its back end is " + podman.backend + " (" + podman.backend_said_by +
+          ")",
+      "write network_backend = \"cni\" into [network] of /etc/containers/containers.conf, which podman "
+      "knows up to version 4");
+}
+
+Candidate named(Flavour flavour, const NodeFiles& files) {
+  if (flavour == Flavour::podman) check_podman(files);
+  auto found = read_named(flavour, files);
+  return {flavour, found ? std::move(*found) : usual(flavour, files)};
+}
+
+// ---- the choice
+
+std::vector<fs::path> in_both(const std::vector<fs::path>& left, const std::vector<fs::path>& right) {
+  std::vector<fs::path> both;
+  std::ranges::copy_if(left, std::back_inserter(both), [&right](const fs::path& each) {
+    return std::ranges::find(right, each) != right.end();
+  });
+  return both;
+}
+
+fs::path place_of_plugin(const std::vector<fs::path>& folders, const NodeFiles& files) {
+  const auto first = [&folders](const auto& is_it) { return std::ranges::find_if(folders, is_it); };
+  auto place = first([&files](const fs::path& folder) { return files.is_there(folder / "ip-masq"); });
+  if (place == folders.end())
+    place = first([&files](const fs::path& folder) { return files.is_there(folder); });
+  return place == folders.end() ? folders.front() : *place;
+}
+
+[[noreturn]] void throw_disagreement(const std::vector<Candidate>& candidates) {
+  std::string lines;
+  std::string flavours;
+  for (const auto& each : candidates) {
+    lines += (lines.empty() ? "" : "; ") + each.to_text();
+    flavours += (flavours.empty() ? "--flavour " : " or --flavour ") + to_text(each.flavour);
+  }
+  throw Error(Kind::wrong_config, "what runs pods on this node does not look in the same folders: " + lines,
+              "write which is meant: " + flavours + ", or " + explicit_folders);
+}
+
+Choice choose_of(const std::vector<Candidate>& candidates, const NodeFiles& files) {
+  Choice choice{.networks = candidates.front().folders.networks,
+                .plugins = candidates.front().folders.plugins,
+                .plugin = {},
+                .reason = {},
+                .is_found = true};
+  for (const auto& each : candidates) {
+    choice.plugins = in_both(choice.plugins, each.folders.plugins);
+    if (each.folders.networks != choice.networks || choice.plugins.empty()) throw_disagreement(candidates);
+    choice.reason += (choice.reason.empty() ? "" : "; ") + each.to_text();
+  }
+  choice.plugin = place_of_plugin(choice.plugins, files);
+  return choice;
+}
+
+std::vector<Candidate> candidates_of(std::optional<Flavour> flavour, const NodeFiles& files) {
+  try {
+    return flavour ? std::vector{named(*flavour, files)} : find_candidates(files);
+  } catch (const Error& error) {
+    if (!error.details().empty()) throw;
+    throw Error(error.kind(), error.what(),
+                std::string("mend it, or write the folders: ") + explicit_folders);
+  }
+}
+
+}  // namespace
+
+std::string Candidate::to_text() const {
+  return runtime::to_text(flavour) + ": " + folders.to_text();
+}
+
+std::vector<Candidate> find_candidates(const NodeFiles& files) {
+  std::vector<Candidate> found;
+  for (const auto flavour : all_flavours) {
+    if (auto folders = read(flavour, files)) found.push_back({flavour, std::move(*folders)});
+  }
+  return found;
+}
+
+Choice choose(std::optional<Flavour> flavour, const NodeFiles& files) {
+  const auto candidates = candidates_of(flavour, files);
+  if (!candidates.empty()) return choose_of(candidates, files);
+  return {.networks = containerd_networks,
+          .plugins = {containerd_plugins},
+          .plugin = containerd_plugins,
+          .reason = std::string("no runtime's configuration is found: networks in ") + containerd_networks +
+                    ", plugins in " + containerd_plugins + ", unless --flavour or " + explicit_folders +
+                    " say otherwise",
+          .is_found = false};
+}
+
+}  // namespace ipmasq::runtime

@@ -1,0 +1,43 @@
+// Which folders of a node are meant: files in, a choice with its reason out.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/flavour.hpp"
+#include "runtime/folders.hpp"
+#include "runtime/node_files.hpp"
+
+namespace ipmasq::runtime {
+
+/// What runs pods on a node, as its files say.
+struct Candidate {
+  Flavour flavour = Flavour::kubeadm;
+  Folders folders;
+
+  /// "k3s: networks in ... (...), plugins in ... (...)"
+  std::string to_text() const;
+};
+
+/// Those whose files are there: the configuration of k3s, RKE2, microk8s and CRI-O; containerd's, and
+/// CRI-O's, beside a kubelet that kubeadm set up; podman's, where it runs CNI plugins. Throws Error where one
+/// of them may be there and cannot be read.
+std::vector<Candidate> find_candidates(const NodeFiles& files);
+
+struct Choice {
+  std::filesystem::path networks;
+  std::vector<std::filesystem::path> plugins;  ///< in the order of the search, at least one
+  std::filesystem::path
+      plugin;             ///< of these: where ip-masq is, or else the first that is there, or the first
+  std::string reason;     ///< a line for the operator
+  bool is_found = false;  ///< false: nothing of the node tells, and these are the usual ones
+};
+
+/// `flavour`: what the operator says; none: what is found. Throws Error: wrong_config with what to write,
+/// where two are found that look in different folders, or what was named runs no CNI plugins; and where
+/// something cannot be read.
+Choice choose(std::optional<Flavour> flavour, const NodeFiles& files);
+
+}  // namespace ipmasq::runtime

@@ -1,0 +1,31 @@
+// The folders that a runtime reads networks from and looks for plugins in, and where that is said.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cni/json.hpp"
+
+namespace ipmasq::runtime {
+
+struct Folders {
+  std::filesystem::path networks;
+  std::vector<std::filesystem::path> plugins;  ///< in the order of the search, at least one
+  /// Of each, who says so: "conf_dir in /etc/containerd/config.toml", "as containerd is built, ...".
+  std::string networks_said_by = {};
+  std::string plugins_said_by = {};
+
+  /// "networks in /etc/cni/net.d (...), plugins in /usr/lib/cni or /opt/cni/bin (...)"
+  std::string to_text() const;
+};
+
+/// A folder, or folders, that a table names under a key; nothing where it does not, or names "". Throws
+/// Error{wrong_config} that names `path` where what is named is no absolute path.
+std::optional<std::filesystem::path> folder_in(const cni::Json& table, const char* key,
+                                               const std::string& path);
+std::vector<std::filesystem::path> folders_in(const cni::Json& table, const char* key,
+                                              const std::string& path);
+
+}  // namespace ipmasq::runtime

@@ -1,0 +1,41 @@
+#include "runtime/node_files.hpp"
+
+#include <algorithm>
+#include <system_error>
+
+#include "error/error.hpp"
+#include "os/file.hpp"
+
+namespace ipmasq::runtime {
+
+namespace fs = std::filesystem;
+
+std::optional<std::string> RealNodeFiles::text_of(const fs::path& path) const {
+  return os::read_file(path);
+}
+
+std::vector<std::string> RealNodeFiles::names_in(const fs::path& folder) const {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code ignored;
+    if (!entry->is_directory(ignored)) names.push_back(entry->path().filename().string());
+  }
+  const bool is_missing =
+      error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+  if (error && !is_missing)
+    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
+  std::ranges::sort(names);
+  return names;
+}
+
+bool RealNodeFiles::is_there(const fs::path& path) const {
+  return os::is_there(path);
+}
+
+fs::path RealNodeFiles::target_of(const fs::path& link) const {
+  std::error_code error;
+  return fs::read_symlink(link, error);
+}
+
+}  // namespace ipmasq::runtime

@@ -1,0 +1,112 @@
+#include "plugin/commands/folders.hpp"
+
+#include <algorithm>
+#include <system_error>
+
+#include "error/error.hpp"
+#include "plugin/commands/install.hpp"
+#include "runtime/choose.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+runtime::Choice ask_the_node(const FolderOptions& options) {
+  return runtime::choose(options.flavour, runtime::RealNodeFiles());
+}
+
+CommandFolders with_named(const FolderOptions& options, CommandFolders folders) {
+  folders.conf_dir = options.conf_dir.value_or(folders.conf_dir);
+  folders.bin_dir = options.bin_dir.value_or(folders.bin_dir);
+  return folders;
+}
+
+CommandFolders usual_folders(const FolderOptions& options) {
+  return with_named(options, {InstallTarget{}.conf_dir, InstallTarget{}.bin_dir});
+}
+
+std::string whole_text(const Error& error) {
+  return error.what() + (error.details().empty() ? "" : "; " + error.details());
+}
+
+// microk8s has /etc/cni/net.d lead to its own folder.
+bool is_same(const fs::path& left, const fs::path& right) {
+  std::error_code error;
+  return (left / "").lexically_normal() == (right / "").lexically_normal() ||
+         fs::equivalent(left, right, error);
+}
+
+bool is_one_of(const fs::path& folder, const std::vector<fs::path>& folders) {
+  return std::ranges::any_of(folders, [&folder](const fs::path& each) { return is_same(folder, each); });
+}
+
+// Of what the operator named, what the runtime does not use.
+std::vector<std::string> elsewhere(const FolderOptions& options) {
+  std::vector<std::string> lines;
+  try {
+    const auto choice = ask_the_node(options);
+    if (!choice.is_found) return {};
+    if (options.conf_dir && !is_same(*options.conf_dir, choice.networks))
+      lines.push_back("--conf-dir is " + options.conf_dir->string() + "; " + choice.reason);
+    if (options.bin_dir && !is_one_of(*options.bin_dir, choice.plugins))
+      lines.push_back("--bin-dir is " + options.bin_dir->string() + "; " + choice.reason);
+  } catch (const Error&) {
+    return {};  // whoever names folders has said which are meant
+  }
+  return lines;
+}
+
+}  // namespace
+
+CommandFolders folders_for(const FolderOptions& options) {
+  if (!options.asks_the_node()) return usual_folders(options);
+  const auto choice = ask_the_node(options);
+  auto folders = with_named(options, {choice.networks, choice.plugin, choice.reason, choice.is_found});
+  if (options.conf_dir && options.bin_dir) folders.reason.clear();
+  return folders;
+}
+
+CommandFolders folders_for_agent(const FolderOptions& options) {
+  try {
+    auto folders = folders_for(options);
+    if (!folders.is_found) folders.reason.clear();
+    return folders;
+  } catch (const Error& error) {
+    auto folders = usual_folders(options);
+    folders.reason = "networks in " + folders.conf_dir.string() + ", plugins in " + folders.bin_dir.string() +
+                     ", until the next start: " + whole_text(error);
+    return folders;
+  }
+}
+
+bool is_of_this_node(const fs::path& conf_dir) {
+  if (is_same(conf_dir, InstallTarget{}.conf_dir)) return true;
+  try {
+    return std::ranges::any_of(runtime::find_candidates(runtime::RealNodeFiles()),
+                               [&](const auto& each) { return is_same(conf_dir, each.folders.networks); });
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+DoctorFolders folders_for_doctor(const FolderOptions& options) {
+  DoctorFolders folders{.conf_dir = usual_folders(options).conf_dir, .plugins = {.named = options.bin_dir}};
+  if (!options.asks_the_node()) {
+    folders.elsewhere = elsewhere(options);
+    return folders;
+  }
+  try {
+    const auto choice = ask_the_node(options);
+    folders.conf_dir = options.conf_dir.value_or(choice.networks);
+    if (choice.is_found) folders.plugins.searched = choice.plugins;
+    folders.elsewhere = elsewhere(options);
+  } catch (const Error& error) {
+    folders.not_looked.push_back("in the runtime's folders, but in " + folders.conf_dir.string() + ": " +
+                                 whole_text(error));
+  }
+  return folders;
+}
+
+}  // namespace ipmasq::plugin

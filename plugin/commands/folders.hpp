@@ -1,0 +1,54 @@
+// The folders that a command is about: those that the operator names, or those that the node's runtime uses.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "doctor/facts.hpp"
+#include "runtime/flavour.hpp"
+
+namespace ipmasq::plugin {
+
+/// As --flavour, --conf-dir and --bin-dir say.
+struct FolderOptions {
+  bool has_flavour = false;
+  std::optional<runtime::Flavour> flavour = {};  ///< none: what is found ("auto")
+  std::optional<std::filesystem::path> conf_dir = {};
+  std::optional<std::filesystem::path> bin_dir = {};
+
+  /// A folder that is named stands; without --flavour none is looked for then, since who names one, in a
+  /// container most of all, has the node's files elsewhere.
+  bool asks_the_node() const { return has_flavour || (!conf_dir && !bin_dir); }
+};
+
+struct CommandFolders {
+  std::filesystem::path conf_dir;
+  std::filesystem::path bin_dir;
+  std::string reason = {};  ///< why these: a line; empty where the operator named them
+  bool is_found = false;    ///< by the node's files
+};
+
+/// Throws Error, as runtime::choose.
+CommandFolders folders_for(const FolderOptions& options);
+
+/// The same for who cannot stop, and says at each start what is not as usual: where the node's files cannot be
+/// told from, the usual folders, and why as `reason`; no reason where they say nothing.
+CommandFolders folders_for_agent(const FolderOptions& options);
+
+/// Whether the node's own runtime reads this folder, as far as is known, or whether somebody prepares
+/// another.
+bool is_of_this_node(const std::filesystem::path& conf_dir);
+
+/// What doctor looks at.
+struct DoctorFolders {
+  std::filesystem::path conf_dir;
+  doctor::PluginFolders plugins = {};
+  std::vector<std::string> elsewhere = {};   ///< see doctor::Surroundings
+  std::vector<std::string> not_looked = {};  ///< why the runtime's folders cannot be told
+};
+
+DoctorFolders folders_for_doctor(const FolderOptions& options);
+
+}  // namespace ipmasq::plugin

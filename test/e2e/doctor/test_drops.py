@@ -1,0 +1,71 @@
+"""What drops packets of pods, in legacy iptables, in iptables-nft and in an interface's settings: told, mended, and silent where it spares them."""
+
+import pytest
+from harness.doctor import ALL, NONE, TCP_DEAD, UDP_DEAD, carry_out, findings, heard, put_rules, weights
+
+
+DROPPING = {
+    "docker": ("iptables-legacy", ["-P FORWARD DROP", "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                                   "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT"]),
+    "ufw": ("iptables-nft", ["-P FORWARD DROP", "-N ufw-before-forward", "-A FORWARD -j ufw-before-forward",
+                             "-A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                             "-A ufw-before-forward -p icmp -m icmp --icmp-type 8 -j ACCEPT"]),
+    "a rule": ("iptables-legacy", ["-A FORWARD -i cni0 -j REJECT"]),
+    "no answers": ("iptables-legacy", ["-P FORWARD DROP", "-A FORWARD -i cni0 -j ACCEPT"]),
+}
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_forward_drops_pods(world, name):
+    put_rules(world, DROPPING[name][0], "filter", DROPPING[name][1])
+    assert world.seen() == (None, None)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
+    carry_out(world, found["forward-drops-pods"])
+    assert findings(world) == {}
+    assert world.seen() == world.right
+
+
+@pytest.mark.parametrize("rules", [
+    ["-P FORWARD DROP", "-A FORWARD -s 10.22.0.0/16 -j ACCEPT", "-A FORWARD -d 10.22.0.0/16 -j ACCEPT"],  # flanneld's
+    ["-P FORWARD DROP", "-A FORWARD -i cni0 -j ACCEPT", "-A FORWARD -m state --state ESTABLISHED,RELATED -j ACCEPT"],
+    ["-A FORWARD -m conntrack --ctstate INVALID -j DROP", "-A FORWARD -i uplink+ -s 10.22.0.0/24 -j DROP"]])
+def test_forward_chains_that_let_pods_through(world, rules):
+    put_rules(world, "iptables-legacy", "filter", rules)
+    assert world.seen() == world.right
+    assert findings(world) == {}
+
+
+@pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
+@pytest.mark.parametrize("table, rule, answered", [
+    ("filter", "-A FORWARD -m conntrack --ctstate NEW -j DROP", NONE), ("filter", "-A FORWARD -m state ! --state RELATED,ESTABLISHED -j REJECT", NONE),
+    ("filter", "-A FORWARD -p udp -m udp -j DROP", UDP_DEAD), ("filter", "-A FORWARD -p tcp --syn -j DROP", TCP_DEAD),
+    ("raw", "-A PREROUTING -i cni0 -j DROP", NONE), ("raw", "-A PREROUTING -i uplink+ -j DROP", NONE),
+    ("mangle", "-A FORWARD -i cni0 -j DROP", NONE), ("mangle", "-A POSTROUTING -s 10.22.0.0/16 -j DROP", NONE), ("mangle", "-P PREROUTING DROP", NONE)])
+def test_drops_of_iptables_wherever_packets_pass(world, pod, program, table, rule, answered):
+    put_rules(world, program, table, [rule])
+    assert heard(world, pod) == answered
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
+    carry_out(world, found["forward-drops-pods"])
+    assert findings(world) == {}
+    assert heard(world, pod) == ALL
+
+
+@pytest.mark.parametrize("interface, answered", [("cni0", NONE), ("uplink0", (True, False, True, False))])
+def test_an_interface_that_does_not_forward(world, pod, interface, answered):
+    world.run("sysctl", "-qw", f"net.ipv4.conf.{interface}.forwarding=0")
+    assert heard(world, pod) == answered
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"interface-forwarding-off": "hurts"}
+    assert found["interface-forwarding-off"]["where"] == [f"net/ipv4/conf/{interface}/forwarding = 0"]
+    carry_out(world, found["interface-forwarding-off"])
+    assert findings(world) == {}
+    assert heard(world, pod) == ALL
+
+
+def test_a_forward_chain_that_lets_some_through(world):
+    put_rules(world, "iptables-legacy", "filter", ["-P FORWARD DROP", "-A FORWARD -i cni0 -d 10.0.0.0/8 -j ACCEPT",
+                                                   "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"])
+    assert weights(world) == {"forward-drops-pods": "note"}
+    assert world.seen() == (world.right[0], None)

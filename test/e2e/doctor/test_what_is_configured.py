@@ -1,0 +1,198 @@
+"""What the runtime loads, what is configured, and where records are: what is wrong with them is found before a pod finds it."""
+
+import json
+
+import pytest
+from harness.doctor import PLAIN, SUBNET_ENV, carry_out, configure, conflist, doctor, findings, weights
+from harness.host import ROOT
+from harness.node import BINARY
+
+
+# ---- what the runtime loads
+
+def test_another_list_is_what_the_runtime_loads(site):
+    site.write("/etc/cni/net.d/05-other.conflist", json.dumps(PLAIN))
+    found = findings(site)
+    assert list(found) == ["entry-missing"]
+    assert found["entry-missing"]["where"] == [
+        "/etc/cni/net.d/05-other.conflist is what the runtime loads, and has no entry of ip-masq",
+        "/etc/cni/net.d/10-test.conflist has one, and comes later"]
+    carry_out(site, found["entry-missing"])
+    assert findings(site) == {}
+
+
+def test_a_list_in_a_conf_is_not_loaded(host):
+    host.write("/etc/cni/net.d/10-mine.conf", json.dumps(conflist()))
+    host.write("/etc/cni/net.d/20-other.conflist", json.dumps(PLAIN))
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"entry-missing": "hurts"}
+    assert found["entry-missing"]["where"][1].startswith("/etc/cni/net.d/10-mine.conf has one, and is not loaded: it is a list: ")
+    carry_out(host, found["entry-missing"])
+    assert "entry-missing" not in findings(host)
+
+
+def test_flannels_list_without_our_entry(host):
+    conf = json.loads((ROOT / "conf/10-flannel-ip-masq.conflist").read_text())
+    conf["plugins"] = [plugin for plugin in conf["plugins"] if plugin["type"] != "ip-masq"]
+    host.use_conflist(conf)
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"entry-missing": "note"}
+    carry_out(host, found["entry-missing"])
+    assert findings(host) == {}
+
+
+def test_lists_that_others_than_the_runtime_of_pods_read(site):
+    site.write("/etc/cni/net.d/01-podman.conflist", json.dumps({**PLAIN, "name": "podman"}))
+    assert findings(site) == {}
+    for keys in [{"type": "multus", "delegates": [conflist()]},
+                 {"type": "multus-shim", "clusterNetwork": "/host/etc/cni/net.d/10-test.conflist"}]:
+        site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus-cni-network", **keys}))
+        assert findings(site) == {}
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus-shim", "clusterNetwork": "/other/10-test.conflist"}))
+    assert {name: each["weight"] for name, each in findings(site).items()} == {"pods-led-elsewhere": "note"}
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus", "delegates": [PLAIN]}))
+    found = findings(site)
+    assert list(found) == ["entry-missing"]
+    assert found["entry-missing"]["where"] == [
+        f'the list "{PLAIN["name"]}" that multus keeps in /etc/cni/net.d/00-multus.conf is what pods get, and has no entry of ip-masq',
+        "/etc/cni/net.d/10-test.conflist has one"]
+
+
+def test_pods_whose_end_nobody_told_of(site, pod):
+    """The entry went before them, and with it their DEL."""
+    site.tool("uninstall")
+    assert findings(site)["entry-missing"]["does"].startswith("new pods of this node are not recorded: ")
+    site.cnitool("del", "bridge-net", pod)
+    found = findings(site)
+    assert {name: each["weight"] for name, each in found.items()} == {"records-of-ended-pods": "hurts"}
+    carry_out(site, *found.values())
+    assert findings(site) == {} and json.loads(site.tool("show", "-o", "json"))["networks"] == []
+
+
+@pytest.mark.parametrize("conf, reason", [
+    ({**conflist(), "cniVersion": "0.2.0"}, '"cniVersion" is "0.2.0": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0'),
+    ({**conflist(), "plugins": [{"type": "ip-masq"}, *PLAIN["plugins"]]}, 'the entry of ip-masq comes before "bridge": '),
+    (conflist(nonMasqueradeCIDRs="10.0.0.0/8"), "nonMasqueradeCIDRs"),
+], ids=["version", "order", "key"])
+def test_entries_that_every_add_refuses(host, conf, reason):
+    host.use_conflist(conf)
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"entry-refused": "hurts"}
+    (where,) = found["entry-refused"]["where"]
+    assert where.startswith("/etc/cni/net.d/10-test.conflist: ") and reason in where
+    carry_out(host, found["entry-refused"])
+    host.use_conflist(conflist())
+    assert findings(host) == {}
+
+
+def test_a_file_that_is_no_network_comes_first(host):
+    host.use_conflist(conflist())
+    host.write("/etc/cni/net.d/01-odd.conf", "{")
+    assert weights(host) == {"file-in-the-way": "note"}
+
+
+def test_the_program_is_missing(host):
+    host.use_conflist(conflist())
+    host.run("rm", "/opt/cni/bin/ip-masq")
+    status, said = json.loads(host.run("sh", "-c", f"{BINARY} doctor -o json; echo", check=False)), None
+    found = {each["name"]: each for each in status["findings"]}
+    assert list(found) == ["program-missing"]
+    host.run("sh", "-ec", found["program-missing"]["fix"][0].replace("ip-masq", str(BINARY), 1))
+    assert findings(host) == {}
+    assert list(findings(host, "--bin-dir", "/nowhere")) == []
+
+
+def test_folders_of_plugins_that_others_use(host):
+    """The runtime of k3s looks in a folder of its own; Debian's has plugins of the same names."""
+    host.use_conflist(conflist())
+    other, program = "/usr/lib/cni", "/usr/lib/cni/ip-masq"
+    host.run("sh", "-ec", f"cp /opt/cni/bin/bridge {other}")
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"program-missing": "note"}
+    assert found["program-missing"]["where"] == [f"no program {program}, which /etc/cni/net.d/10-test.conflist asks for"]
+    host.run("sh", "-ec", "rm /opt/cni/bin/bridge")  # ours alone is there
+    assert weights(host) == {"program-missing": "hurts"}
+
+
+def test_a_folder_of_conflists_that_is_not_there(site):
+    status, said = doctor(site, "--conf-dir", "/etc/cni/nett.d")
+    assert (status, said["node"]) == (3, "not known")
+    assert any("/etc/cni/nett.d" in line for line in said["notLooked"])
+
+
+# ---- what is configured
+
+def test_a_broken_file_and_a_misspelt_key_before_the_first_pod(host):
+    host.use_conflist(conflist(nonMasqueradeCIDR=["10.0.0.0/8"]))
+    host.write("/etc/config/ip-masq-agent", "nonMasqueradeCIDRs: [10.0.0.0/33]\n")
+    found = findings(host)
+    assert list(found) == ["config-wrong", "key-misspelt"]
+    assert found["config-wrong"]["where"][0].startswith("plain: /etc/config/ip-masq-agent, line 1: ")
+    assert found["config-wrong"]["does"] == "nothing good is known of it: an ADD fails, and no pod of these networks starts"
+    assert 'did you mean "nonMasqueradeCIDRs"?' in found["key-misspelt"]["where"][0]
+    host.run("rm", "/etc/config/ip-masq-agent")
+    host.use_conflist(conflist())
+    assert findings(host) == {}
+
+
+def test_no_forwarding_before_the_first_pod(host):
+    host.sysctl(net__ipv4__ip_forward=0)
+    assert weights(host) == {"ip-forward-off": "note"}
+    host.use_conflist(conflist())
+    assert weights(host) == {"ip-forward-off": "hurts"}
+
+
+@pytest.mark.parametrize("lists", [["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["10.0.0.0/8", "0.0.0.0/0"]])
+def test_everything_is_exempt(world, pod, lists):
+    configure(world, pod, nonMasqueradeCIDRs=lists)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"everything-exempt": "hurts"}
+    assert found["everything-exempt"]["where"][0].startswith("0.0.0.0/0 keeps the addresses of pods of network bridge-net")
+
+
+def test_snat_to_an_address_that_nobody_has(world, pod):
+    configure(world, pod, snatTo=["198.18.0.77"])
+    assert weights(world) == {"snat-to-elsewhere": "hurts"}
+    assert world.seen()[1] is None
+    world.run("ip", "address", "add", "198.18.0.77/24", "dev", "uplink0")
+    assert findings(world) == {}
+    assert world.seen()[1] == "198.18.0.77"
+
+
+def test_snat_to_an_address_of_another_uplink(world, pod):
+    configure(world, pod, snatTo=["198.18.1.1"])
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"snat-to-other-uplink": "note"}
+    assert found["snat-to-other-uplink"]["where"] == [
+        "198.18.1.1, snatTo of network bridge-net, is on uplink1; the default route leads out by uplink0"]
+
+
+def test_pods_outside_flannels_network(host, pod):
+    host.use_conflist("10-flannel-ip-masq.conflist")
+    host.write("/run/flannel/subnet.env", SUBNET_ENV.format("false"))
+    host.cnitool("add", "cbr0", pod)
+    assert findings(host) == {}
+    host.write("/run/flannel/subnet.env", SUBNET_ENV.format("false").replace("10.244", "10.245"))
+    host.run(host.bin / "ip-masq", "sync")
+    found = findings(host)
+    assert found["pods-outside-flannel-network"]["where"] == [
+        "10.244.1.0/24 of network cbr0 lies outside flannel's networks (/run/flannel/subnet.env)"]
+
+
+# ---- where records are
+
+def test_a_state_folder_that_cannot_be_written_to(host):
+    host.run("mount", "-o", "remount,ro", "/run/cni")
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"state-dir-unusable": "hurts"}
+    host.run("mount", "-o", "remount,rw", "/run/cni")
+    assert findings(host) == {}
+
+
+def test_a_state_folder_of_somebody_else(site):
+    site.run("chown", "nobody", "/run/cni/ip-masq")
+    found = findings(site)
+    assert {name: each["weight"] for name, each in found.items()} == {"state-dir-unusable": "hurts"}  # what could not be read is not lost
+    assert "/run/cni/ip-masq" in found["state-dir-unusable"]["where"][0]
+    site.run("chown", "root", "/run/cni/ip-masq")
+    assert findings(site) == {}
