@@ -96,6 +96,9 @@ class Builder : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& what) {
+  // Which the parser would take for the end.
+  if (const auto place = text.find('\0'); place != std::string_view::npos)
+    throw Error(Kind::wrong_text, what + " is not JSON: it goes wrong at byte " + std::to_string(place + 1));
   Builder builder(what);
   Json::sax_parse(text, &builder);
   return builder.take();

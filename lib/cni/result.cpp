@@ -98,6 +98,19 @@ bool has_host_interface(const Json& result) {
   return std::any_of(interfaces->begin(), interfaces->end(), has_no_sandbox);
 }
 
+std::vector<net::Address> gateways(const Json& result) {
+  std::vector<net::Address> found;
+  const auto ips = result.find("ips");
+  if (ips == result.end() || !ips->is_array()) return found;
+  for (const auto& ip : *ips) {
+    const auto gateway = ip.is_object() ? ip.find("gateway") : ip.end();
+    if (gateway == ip.end() || !gateway->is_string()) continue;
+    if (const auto address = net::parse_address(gateway->get_ref<const std::string&>()))
+      found.push_back(*address);
+  }
+  return found;
+}
+
 std::string result_json(Json result, const std::string& cni_version) {
   result["cniVersion"] = cni_version;
   return to_text(result);

@@ -1,5 +1,7 @@
 #include "config/in_force.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -82,6 +84,28 @@ std::vector<std::string> slips_that_lose(const Reading& reading, const std::opti
   return reading.file->slips;
 }
 
+// flannel's networks, and of a family that the file has lost the ones of before: a line that is gone would
+// have pods masqueraded towards one another.
+std::vector<net::Prefix> networks_in_force(const Reading& reading, const MadeOf& last_good,
+                                           const HasPods& has_pods, std::vector<std::string>& problems) {
+  if (!reading.cluster_networks) return last_good.cluster_networks;
+  auto networks = *reading.cluster_networks;
+  if (networks.empty()) return networks;  // there is no file
+  for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
+    const auto is_of_family = [family](const net::Prefix& each) { return each.family() == family; };
+    const bool is_lost = std::ranges::none_of(*reading.cluster_networks, is_of_family) &&
+                         std::ranges::any_of(last_good.cluster_networks, is_of_family);
+    if (!is_lost || !has_pods(family)) continue;
+    std::ranges::copy_if(last_good.cluster_networks, std::back_inserter(networks), is_of_family);
+    const bool is_ipv4 = family == net::Family::ipv4;
+    problems.push_back(reading.netconf.subnet_file.string() + " names no " + (is_ipv4 ? "IPv4" : "IPv6") +
+                       " network any more, though pods have such addresses: expected a line such as " +
+                       (is_ipv4 ? "FLANNEL_NETWORK=" : "FLANNEL_IPV6_NETWORK=") +
+                       net::to_text(networks.back()));
+  }
+  return networks;
+}
+
 }  // namespace
 
 bool MadeOf::operator==(const MadeOf& other) const {
@@ -96,15 +120,17 @@ Reading read_configuration(const cni::Json& netconf) {
   return reading;
 }
 
-Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good) {
+Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
+                       const HasPods& has_pods) {
   if (!reading.problems.empty() && !last_good) throw Error(Kind::wrong_config, joined(reading.problems));
   auto slips = slips_that_lose(reading, last_good);
   auto configuration = reading.with_file && slips.empty()
                            ? Configuration{*reading.with_file, {reading.keys, reading.file}}
                            : under_last_good_file(reading, *last_good);
-  configuration.made_of.cluster_networks =
-      reading.cluster_networks ? *reading.cluster_networks : last_good->cluster_networks;
   configuration.problems = std::move(slips);
+  configuration.made_of.cluster_networks =
+      last_good ? networks_in_force(reading, *last_good, has_pods, configuration.problems)
+                : *reading.cluster_networks;
   configuration.problems.insert(configuration.problems.end(), reading.problems.begin(),
                                 reading.problems.end());
   return configuration;

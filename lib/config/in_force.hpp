@@ -2,6 +2,7 @@
 // was good last, for pods that run and for new ones alike.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,9 +46,14 @@ struct Configuration {
   std::vector<std::string> problems = {};  ///< of files that are wrong now, and so not in force
 };
 
-/// `last_good`: of the network's record; it also stays where the file says something else by a slip. Throws
-/// Error{wrong_config} with all problems where something is wrong and nothing good is known instead.
-Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good);
+/// Whether the network has pods of a family; asked only where something depends on it.
+using HasPods = std::function<bool(net::Family)>;
+
+/// `last_good`: of the network's record; it also stays where the file says something else by a slip, and
+/// where subnet.env names no network any more of a family that pods have. Throws Error{wrong_config} with all
+/// problems where something is wrong and nothing good is known instead.
+Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
+                       const HasPods& has_pods);
 
 /// What rules were made of, whatever the files say now. Throws Error{wrong_config} for a record that nobody
 /// of this version wrote.

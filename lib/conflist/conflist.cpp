@@ -9,8 +9,10 @@
 
 #include "cni/request.hpp"
 #include "cni/version.hpp"
+#include "config/key_names.hpp"
 #include "config/netconf.hpp"
 #include "conflist/typed_keys.hpp"
+#include "conflist/utf8.hpp"
 #include "error/error.hpp"
 
 namespace ipmasq::conflist {
@@ -18,8 +20,6 @@ namespace ipmasq::conflist {
 namespace {
 
 using cni::Json;
-
-constexpr std::array<std::string_view, 3> extensions{".conf", ".conflist", ".json"};
 
 // Of the plugins that need another before them, those that stand in the lists out there.
 constexpr std::array<std::string_view, 9> chained_types{
@@ -62,7 +62,7 @@ std::string version_of(const Json& config) {
 
 std::string refusal_of_plugin(const Json& plugin) {
   if (auto wrong = wrong_type_in_plugin(plugin); !wrong.empty()) return wrong;
-  return text_at(plugin, "type").empty() ? "a plugin in it has no \"type\"" : "";
+  return type_of(plugin).empty() ? "a plugin in it has no \"type\"" : "";
 }
 
 std::string refusal_of_plugins(const Json& plugins) {
@@ -76,58 +76,106 @@ std::string refusal_of_plugins(const Json& plugins) {
 
 // Why libcni does not load the file; empty where it does.
 std::string refusal_of(const File& file, const Json& config) {
-  for (const auto* const key : {"name", "cniVersion"}) {
-    if (auto wrong = no_string_at(config, key); !wrong.empty()) return wrong;
-  }
-  if (auto wrong = is_list_file(file) ? wrong_type_in_list(config) : std::string(); !wrong.empty())
-    return wrong;
   const bool has_plugins = config.contains("plugins");
   if (!is_list_file(file)) {
-    if (has_plugins && !config.contains("type"))
+    if (has_plugins && type_of(config).empty())
       return "it is a list: a list is loaded from a file whose name ends in .conflist alone";
     return refusal_of_plugin(config);
   }
-  if (!config.contains("name")) return "it has no \"name\"";
-  if (!has_plugins) {
-    return "it has no \"plugins\": a single plugin is loaded from a file whose name ends in .conf or .json "
-           "alone";
+  for (const auto* const key : {"name", "cniVersion"}) {
+    if (auto wrong = no_string_at(config, key); !wrong.empty()) return wrong;
   }
-  return refusal_of_plugins(config.at("plugins"));
+  if (auto wrong = wrong_type_in_list(config); !wrong.empty()) return wrong;
+  if (!config.contains("name")) return "it has no \"name\"";
+  return has_plugins ? refusal_of_plugins(config.at("plugins")) : "";
 }
 
-std::vector<Json> plugins_of(const Json& config) {
-  const auto plugins = config.find("plugins");
-  if (plugins == config.end()) return {config};
+bool loads_only_inlined(const Json& config) {
+  const auto said = config.find("loadOnlyInlinedPlugins");
+  return said != config.end() &&
+         (*said == true ||
+          (said->is_string() && config::equal_but_for_case(said->get<std::string>(), "true")));
+}
+
+std::vector<Json> plugins_of(const Json& config, bool is_single) {
+  if (is_single) return {config};
   std::vector<Json> found;
+  const auto plugins = config.find("plugins");
+  if (plugins == config.end()) return found;
   if (!plugins->is_array()) return found;
   std::copy_if(plugins->begin(), plugins->end(), std::back_inserter(found),
                [](const Json& plugin) { return plugin.is_object(); });
   return found;
 }
 
-void read_text(Network& network) {
+// How a file is taken, and why it is not loaded.
+struct Verdict {
+  Loading loading = Loading::refused;
+  std::string reason = {};
+};
+
+// The object that a file holds; null with the verdict where it holds none.
+Json object_in(const File& file, Verdict& verdict) {
   constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";  // which Go's parser takes for no JSON
-  const auto& file = network.file;
-  Json config;
   try {
-    config = cni::parse_json(file.text, "it");
+    auto config = cni::parse_json(with_utf8_alone(file.text), "it");
+    verdict.reason = file.text.starts_with(byte_order_mark) ? "it begins with a byte order mark" : "";
+    if (config.is_object()) return config;
+    verdict.reason = "it is " + cni::excerpt(config) + ": expected an object";
   } catch (const Error& error) {
     const bool is_deep = std::string_view(error.what()).find("nested") != std::string_view::npos;
-    network.loading = is_deep ? Loading::unknown : Loading::refused;
-    network.reason = error.what();
-    return;
+    verdict = {is_deep ? Loading::unknown : Loading::refused, error.what()};
   }
-  if (!config.is_object()) {
-    network.reason = "it is " + cni::excerpt(config) + ": expected an object";
-    return;
+  return nullptr;
+}
+
+// One of the files beside a list; what is wrong with it is wrong with the list.
+void read_plugin(const File& file, Network& network) {
+  Verdict verdict{Loading::unknown, file.trouble};
+  if (file.trouble.empty()) {
+    verdict.loading = Loading::refused;
+    const auto plugin = object_in(file, verdict);
+    if (verdict.reason.empty()) verdict.reason = refusal_of_plugin(plugin);
+    if (plugin.is_object()) network.plugins.push_back(plugin);
   }
-  network.name = text_at(config, "name");
-  network.cni_version = version_of(config);
-  network.is_single = !config.contains("plugins");
-  network.plugins = plugins_of(config);
-  network.reason =
-      file.text.starts_with(byte_order_mark) ? "it begins with a byte order mark" : refusal_of(file, config);
+  if (verdict.reason.empty() || !network.is_loaded()) return;
+  network.loading = verdict.loading;
+  network.reason = "its plugin " + file.name + ": " + verdict.reason;
+}
+
+void read_plugins_beside(Network& network) {
+  const auto& file = network.file;
+  if (!file.plugins_trouble.empty() && network.is_loaded()) {
+    network.loading = Loading::refused;
+    network.reason = file.plugins_trouble;
+  }
+  for (const auto& plugin : file.plugins) read_plugin(plugin, network);
+}
+
+void read_text(Network& network) {
+  const auto& file = network.file;
+  Verdict verdict;
+  const auto config = object_in(file, verdict);
+  network.loading = verdict.loading;
+  network.reason = verdict.reason;
+  if (!config.is_object()) return;
+  const bool is_list = is_list_file(file);
+  const bool is_beside = is_list && !loads_only_inlined(config) && !file.plugins.empty();
+  network.is_single = is_list ? !config.contains("plugins") && !is_beside
+                              : !config.contains("plugins") || !type_of(config).empty();
+  network.name = is_list ? text_at(config, "name") : text_in_plugin(config, "name");
+  network.cni_version = is_list ? version_of(config) : text_in_plugin(config, "cniVersion");
+  network.plugins = plugins_of(config, network.is_single);
+  network.inlined = network.plugins.size();
+  if (network.reason.empty()) network.reason = refusal_of(file, config);
   if (network.reason.empty()) network.loading = Loading::loaded;
+  if (is_list && !loads_only_inlined(config)) read_plugins_beside(network);
+  if (network.is_loaded() && is_list && network.is_single) {
+    network.loading = Loading::refused;
+    network.reason =
+        "it has no \"plugins\": a single plugin is loaded from a file whose name ends in .conf or .json "
+        "alone";
+  }
 }
 
 Network read_network(File file) {
@@ -145,11 +193,11 @@ Network read_network(File file) {
 }
 
 bool is_of(const Json& plugin, std::string_view type) {
-  return text_at(plugin, "type") == type;
+  return type_of(plugin) == type;
 }
 
 bool is_chained(const Json& plugin) {
-  return std::ranges::find(chained_types, text_at(plugin, "type")) != chained_types.end();
+  return std::ranges::find(chained_types, type_of(plugin)) != chained_types.end();
 }
 
 std::string wrong_version(const Network& network) {
@@ -169,7 +217,7 @@ std::string wrong_place(const Network& network, std::size_t place) {
   if (!std::all_of(begin, ours, is_chained)) return {};
   const auto after = std::find_if_not(ours, network.plugins.end(), is_chained);
   const auto behind = after == network.plugins.end() ? std::string("the plugin that makes the interface")
-                                                     : cni::excerpt(Json(text_at(*after, "type")));
+                                                     : cni::excerpt(Json(type_of(*after)));
   return "the entry of ip-masq comes before " + behind +
          ": it belongs behind it, which hands out the address";
 }
@@ -185,6 +233,34 @@ std::optional<std::size_t> Network::our_place() const {
       std::ranges::find_if(plugins, [](const Json& plugin) { return is_of(plugin, our_type); });
   if (found == plugins.end()) return std::nullopt;
   return static_cast<std::size_t>(found - plugins.begin());
+}
+
+bool Network::has_our_entry_inlined() const {
+  const auto place = our_place();
+  return place && *place < inlined;
+}
+
+const std::string& Network::file_of(std::size_t index) const {
+  return index < inlined ? file.name : file.plugins.at(index - inlined).name;
+}
+
+std::optional<std::size_t> Network::place_of_maker() const {
+  const auto found = std::ranges::find_if_not(plugins, is_chained);
+  if (found == plugins.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - plugins.begin());
+}
+
+std::optional<std::string> folder_of_plugins(const File& list) {
+  if (!is_list_file(list) || list.is_folder || !list.trouble.empty()) return std::nullopt;
+  Verdict verdict;
+  const auto config = object_in(list, verdict);
+  const auto name = config.is_object() ? text_at(config, "name") : std::string();
+  const bool is_asked_for = config.is_object() && !loads_only_inlined(config) && cni::is_network_name(name);
+  return is_asked_for ? std::optional(name) : std::nullopt;
+}
+
+bool is_plugin_file(std::string_view name) {
+  return extension_of(name) == ".conf";
 }
 
 bool is_considered(std::string_view name) {

@@ -6,10 +6,16 @@
 //   itself a folder is not looked at;
 // - a .conflist must hold a list ("name", "plugins" with a "type" each), a .conf or .json a single plugin
 //   ("type"): a list in a .conf is refused, and so is a single plugin in a .conflist;
+// - since libcni 1.3 the plugins of a list are those in it and then those of NAME/*.conf beside it, in the
+// order of
+//   the bytes of their names, where NAME is the list's name, and unless it says "loadOnlyInlinedPlugins"; an
+//   older one does not look there;
+// - keys of a plugin are found whatever their case; what is no UTF-8 is no error (utf8.hpp);
 // - CRI-O and podman step over what is refused; containerd loads the first max_conf_num files (1 unless
 //   configured, 0 for all), and none at all where one of them is refused.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -30,6 +36,10 @@ struct File {
   bool is_folder = false;
   std::string trouble = {};  ///< why there is no text: "it is larger than 1 MiB"
   bool is_unread = false;    ///< the trouble says nothing of what the file is: reading it failed
+  std::size_t links = 1;     ///< how many names the file has, here and elsewhere
+  /// Of a .conflist: what is in the folder beside it that has the list's name, each as "cbr0/10-bridge.conf".
+  std::vector<File> plugins = {};
+  std::string plugins_trouble = {};  ///< why libcni refuses what has that name
 };
 
 enum class Loading {
@@ -48,16 +58,32 @@ struct Network {
   std::string cni_version = {};  ///< the one that plugins are called with; empty where it says none
   bool is_single = false;        ///< one plugin, without "plugins"
   std::vector<cni::Json> plugins =
-      {};  ///< objects; also of a file that is refused, where they can be made out
+      {};                   ///< objects; also of a file that is refused, where they can be made out
+  std::size_t inlined = 0;  ///< how many of them stand in the file itself, before all others
 
   bool is_loaded() const { return loading == Loading::loaded; }
   bool holds(std::string_view type) const;
   /// Where our first entry stands in `plugins`.
   std::optional<std::size_t> our_place() const;
+  /// Whether that is in the file itself.
+  bool has_our_entry_inlined() const;
+  /// The file that plugin number `index` stands in, of a network that is loaded.
+  const std::string& file_of(std::size_t index) const;
+  /// Where the plugin stands that makes the interface: the first that needs none before it.
+  std::optional<std::size_t> place_of_maker() const;
 };
+
+/// The name that a list says, for a folder beside it; nullopt where no such folder is asked for.
+std::optional<std::string> folder_of_plugins(const File& list);
+
+/// Whether a file of that folder is taken for a plugin.
+bool is_plugin_file(std::string_view name);
 
 /// All files that a runtime considers, in its order; others are left out.
 std::vector<Network> read_networks(std::vector<File> files);
+
+/// How the names end of files that a runtime considers.
+inline constexpr std::array<std::string_view, 3> extensions{".conf", ".conflist", ".json"};
 
 /// Whether a runtime considers a file of this name.
 bool is_considered(std::string_view name);

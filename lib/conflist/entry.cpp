@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "cni/json.hpp"
+#include "config/key_names.hpp"
 #include "conflist/conflist.hpp"
 #include "conflist/located.hpp"
+#include "conflist/typed_keys.hpp"
+#include "conflist/utf8.hpp"
 #include "error/error.hpp"
 
 namespace ipmasq::conflist {
@@ -23,8 +27,8 @@ Located plugins_of(const std::string& list) {
 }
 
 bool is_of(const std::string& text, const Located& plugin, std::string_view type) {
-  const auto* const said = plugin.member("type");
-  return said != nullptr && cni::Json::parse(said->in(text), nullptr, false) == type;
+  if (plugin.held.empty() || text[plugin.begin] != '{') return false;
+  return type_of(cni::parse_json(with_utf8_alone(plugin.in(text)), "it")) == type;
 }
 
 std::vector<const Located*> flannels_in(const std::string& list, const Located& plugins) {
@@ -33,6 +37,14 @@ std::vector<const Located*> flannels_in(const std::string& list, const Located& 
     if (is_of(list, plugin, flannel_type)) found.push_back(&plugin);
   }
   return found;
+}
+
+// Found whatever its case, as flannel's plugin finds it.
+const Located* delegate_of(const Located& flannel) {
+  const auto found = std::find_if(flannel.held.rbegin(), flannel.held.rend(), [](const Located& member) {
+    return config::equal_but_for_case(member.key, "delegate");
+  });
+  return found == flannel.held.rend() ? nullptr : std::to_address(found);
 }
 
 bool is_object(const std::string& text, const Located& value) {
@@ -44,7 +56,7 @@ bool is_null(const std::string& text, const Located& value) {
 }
 
 std::string without_masquerade(const std::string& list, const Located& flannel) {
-  const auto* const delegate = flannel.member("delegate");
+  const auto* const delegate = delegate_of(flannel);
   const auto object = "{" + std::string(our_member) + "}";
   if (delegate == nullptr) return with_last(list, flannel, "\"delegate\": " + object);
   if (is_null(list, *delegate)) return with_value(list, *delegate, object);
@@ -60,11 +72,11 @@ std::size_t index_of(const Located& container, const Located* value) {
 // `flannel` as it was in `old` (of `before`), of ipMasq alone.
 std::string as_before(const std::string& list, const Located& flannel, const std::string& before,
                       const Located& old) {
-  const auto* const delegate = flannel.member("delegate");
+  const auto* const delegate = delegate_of(flannel);
   if (delegate == nullptr || !is_object(list, *delegate)) return list;
   const auto* const said = delegate->member("ipMasq");
   if (said == nullptr || said->in(list) != "false") return list;
-  const auto* const old_delegate = old.member("delegate");
+  const auto* const old_delegate = delegate_of(old);
   const bool was_object = old_delegate != nullptr && is_object(before, *old_delegate);
   if (was_object && old_delegate->member("ipMasq") != nullptr) return list;
   if (was_object || delegate->held.size() > 1) return without(list, *delegate, index_of(*delegate, said));
@@ -84,11 +96,19 @@ std::string with_delegates_as_before(std::string list, const std::string& before
   return list;
 }
 
+// Which of the keys that a list has a single plugin's key is, whatever its case; empty for any other.
+std::string_view key_of_list(std::string_view key) {
+  for (const std::string_view name : {"cniVersion", "name"}) {
+    if (config::equal_but_for_case(key, name)) return name;
+  }
+  return {};
+}
+
 }  // namespace
 
-std::string with_entry(const std::string& list, std::string_view entry) {
+std::string with_entry(const std::string& list, const std::optional<std::string>& entry) {
   const auto plugins = plugins_of(list);
-  auto changed = entry_of(list) ? list : with_last(list, plugins, entry);
+  auto changed = entry_of(list) || !entry ? list : with_last(list, plugins, *entry);
   auto flannels = flannels_in(list, plugins);
   std::ranges::reverse(flannels);  // an edit moves what is behind it
   for (const auto* const flannel : flannels) changed = without_masquerade(changed, *flannel);
@@ -113,10 +133,13 @@ std::string as_list(const std::string& single) {
   std::string plugin;
   for (const auto& member : root.held) {
     const auto text = single.substr(member.key_begin, member.end - member.key_begin);
-    if (member.key == "cniVersion" || member.key == "name") {
+    const auto key = key_of_list(member.key);
+    if (key.empty()) {
+      plugin += (plugin.empty() ? "      " : ",\n      ") + text;
+    } else if (key == member.key) {
       keys += "  " + text + ",\n";
     } else {
-      plugin += (plugin.empty() ? "      " : ",\n      ") + text;
+      keys += "  \"" + std::string(key) + "\": " + std::string(member.in(single)) + ",\n";
     }
   }
   return "{\n" + keys + "  \"plugins\": [\n    {\n" + plugin + "\n    }\n  ]\n}\n";
@@ -135,8 +158,8 @@ bool has_keys(const std::string& entry) {
 
 bool is_entry(const std::string& text) {
   try {
-    const auto entry = cni::parse_json(text, "it");
-    return entry.is_object() && entry.contains("type") && entry.at("type") == our_type;
+    const auto entry = cni::parse_json(with_utf8_alone(text), "it");
+    return entry.is_object() && type_of(entry) == our_type;
   } catch (const Error&) {
     return false;
   }
@@ -145,7 +168,7 @@ bool is_entry(const std::string& text) {
 bool says_no_masquerade(const std::string& list) {
   const auto plugins = plugins_of(list);
   return std::ranges::any_of(flannels_in(list, plugins), [&list](const auto* flannel) {
-    const auto* const delegate = flannel->member("delegate");
+    const auto* const delegate = delegate_of(*flannel);
     const auto* const said = delegate != nullptr ? delegate->member("ipMasq") : nullptr;
     return said != nullptr && said->in(list) == "false";
   });

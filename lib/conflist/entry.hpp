@@ -8,12 +8,12 @@
 
 namespace ipmasq::conflist {
 
-inline constexpr std::string_view plain_entry = R"({"type": "ip-masq"})";
+inline constexpr const char* plain_entry = R"({"type": "ip-masq"})";
 
-/// The list with `entry` at its end, unless it has one of ours. Of flannel's plugins the delegate says
-/// "ipMasq": false where it did not say ipMasq, or flannel's plugin would say true where flanneld does not
-/// masquerade.
-std::string with_entry(const std::string& list, std::string_view entry);
+/// The list with `entry` at its end, unless it has one of ours, or none is given. Of flannel's plugins the
+/// delegate says "ipMasq": false where it did not say ipMasq, or flannel's plugin would say true where
+/// flanneld does not masquerade.
+std::string with_entry(const std::string& list, const std::optional<std::string>& entry);
 
 /// The list without any entry of ours. `before`, the list before ours was put in, where that is known: a
 /// delegate of flannel that said no ipMasq says none again, unless somebody has made it true since.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cni/json.hpp"
+#include "conflist/utf8.hpp"
 
 namespace ipmasq::conflist {
 
@@ -145,7 +146,8 @@ const Located* Located::member(std::string_view name) const {
 }
 
 Located locate(std::string_view text) {
-  return Locator(text).run();
+  const auto readable = with_utf8_alone(text);
+  return Locator(readable).run();
 }
 
 std::string with_last(const std::string& text, const Located& container, std::string_view added) {

@@ -22,7 +22,7 @@ struct Located {
   const Located* member(std::string_view name) const;
 };
 
-/// `text` is JSON that cni::parse_json took.
+/// `text` is JSON that cni::parse_json takes, or would if it were UTF-8 (utf8.hpp).
 Located locate(std::string_view text);
 
 /// The text with `added` (a member or an element) as the last of `container`, apart from the one before as

@@ -42,8 +42,9 @@ struct Plan {
 };
 
 /// `path` of the folder: for the words. nullopt where no network that is loaded has a plugin of the type
-/// `after`. Throws Error{wrong_config} where every ADD would fail with our entry in it, or a file of ours is
-/// in the way, and Error{failed} where a file could not be read that decides.
+/// `after`. Throws Error{wrong_config} where every ADD would fail with our entry in it, where the list has a
+/// hard link, which would not follow, or a file of ours is in the way, and Error{failed} where a file could
+/// not be read that decides.
 std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
                                  std::string_view after);
 
@@ -51,10 +52,8 @@ std::optional<Plan> plan_install(const std::string& path, const std::vector<File
 std::vector<std::string> why_not_found(const std::string& path, const std::vector<File>& files,
                                        std::string_view after);
 
-/// Takes out every entry of ours and what install put in beside it, whatever else was changed since.
+/// Takes out every entry of ours and what install put in beside it, whatever else was changed since. What
+/// others have put out of force stays so.
 Plan plan_uninstall(const std::string& path, const std::vector<File>& files);
-
-/// Whether a file of this name is one of those that install puts beside others.
-bool is_beside(std::string_view name);
 
 }  // namespace ipmasq::conflist

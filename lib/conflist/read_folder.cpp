@@ -1,11 +1,14 @@
 #include "conflist/read_folder.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
-#include "conflist/plan.hpp"
+#include "conflist/folder.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 
@@ -33,6 +36,7 @@ std::optional<File> read_one(const fs::directory_entry& entry) {
       file.is_folder = true;
       return file;
     }
+    if (const auto links = fs::hard_link_count(entry.path(), error); !error) file.links = links;
     const auto status = entry.status(error);
     if (fs::exists(status) && !fs::is_regular_file(status)) {
       file.trouble = "it is no regular file";
@@ -52,18 +56,55 @@ std::optional<File> read_one(const fs::directory_entry& entry) {
   return file;
 }
 
-}  // namespace
-
-std::vector<File> read_folder(const fs::path& folder) {
+// Those whose name is wanted.
+std::vector<File> read_files(const fs::path& folder, bool (*is_wanted)(std::string_view name)) {
   std::error_code error;
   std::vector<File> files;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const auto name = entry->path().filename().string();
-    if (!is_considered(name) && !is_beside(name)) continue;
+    if (!is_wanted(entry->path().filename().string())) continue;
     if (auto file = read_one(*entry)) files.push_back(std::move(*file));
   }
   if (error)
     throw Error(kind_of(error.value()), "cannot read the folder " + folder.string() + ": " + error.message());
+  return files;
+}
+
+// What cannot be read there makes the list one that was not read.
+void read_plugins(const fs::path& folder, File& list) {
+  const auto name = folder_of_plugins(list);
+  if (!name || !os::is_there(folder / *name)) return;
+  if (!fs::is_directory(folder / *name)) {
+    list.plugins_trouble =
+        (folder / *name).string() + " is no folder: libcni looks for plugins of the list there";
+    return;
+  }
+  list.plugins = read_files(folder / *name, is_plugin_file);
+  std::erase_if(list.plugins, [](const File& file) { return file.is_folder; });
+  std::ranges::sort(list.plugins, {}, &File::name);
+  for (auto& plugin : list.plugins) {
+    plugin.name = *name + "/" + plugin.name;
+    if (!plugin.is_unread) continue;
+    list.trouble = plugin.name + ": " + plugin.trouble;
+    list.is_unread = true;
+  }
+}
+
+bool is_read(std::string_view name) {
+  return is_considered(name) || is_beside(name) || is_put_aside(name);
+}
+
+}  // namespace
+
+std::vector<File> read_folder(const fs::path& folder) {
+  auto files = read_files(folder, is_read);
+  for (auto& file : files) {
+    try {
+      read_plugins(folder, file);
+    } catch (const std::exception& error) {
+      file.trouble = error.what();
+      file.is_unread = true;
+    }
+  }
   return files;
 }
 

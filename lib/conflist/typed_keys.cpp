@@ -48,11 +48,22 @@ bool is_switch(const Json& value) {
   return is("true") || is("false");
 }
 
+// As libcni's ParseVersion: nothing at all, or up to three numbers.
+bool is_version(const Json& value) {
+  if (!value.is_string()) return false;
+  std::string_view rest = value.get_ref<const std::string&>();
+  if (rest.empty()) return true;
+  for (int parts = 1;; ++parts) {
+    const auto size = std::min(rest.find_first_not_of("0123456789"), rest.size());
+    if (size == 0 || parts > 3) return false;
+    if (size == rest.size()) return true;
+    if (rest[size] != '.') return false;
+    rest.remove_prefix(size + 1);
+  }
+}
+
 bool is_list_of_versions(const Json& value) {
-  return value.is_array() && holds_only(value, [](const Json& each) {
-           return each.is_string() &&
-                  each.get_ref<const std::string&>().find_first_not_of("0123456789.") == std::string::npos;
-         });
+  return value.is_array() && holds_only(value, is_version);
 }
 
 struct TypedKey {
@@ -103,7 +114,12 @@ constexpr std::array<TypedKey, 4> of_dns{{{"nameservers", is_list_of_strings, "a
 }  // namespace
 
 std::string wrong_type_in_list(const Json& list) {
-  return wrong_type(list, of_list, Case::matters);
+  auto wrong = wrong_type(list, of_list, Case::matters);
+  if (!wrong.empty() || !list.contains("cniVersions") || !list.contains("cniVersion")) return wrong;
+  const auto& version = list.at("cniVersion");
+  return is_version(version)
+             ? ""
+             : "\"cniVersion\" is " + cni::excerpt(version) + ": expected a version such as \"1.0.0\"";
 }
 
 std::string wrong_type_in_plugin(const Json& plugin) {
@@ -119,6 +135,18 @@ std::string wrong_type_in_plugin(const Json& plugin) {
     if (!wrong.empty()) return wrong + ", in \"" + name + "\"";
   }
   return {};
+}
+
+std::string text_in_plugin(const Json& plugin, std::string_view key) {
+  const Json* last = nullptr;
+  std::string name_of_last;
+  for (const auto& [name, value] : plugin.items()) {
+    if (!value.is_string() || !config::equal_but_for_case(name, key)) continue;
+    if (last != nullptr && name < name_of_last) continue;
+    last = &value;
+    name_of_last = name;
+  }
+  return last != nullptr ? last->get<std::string>() : std::string();
 }
 
 }  // namespace ipmasq::conflist

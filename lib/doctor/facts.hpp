@@ -13,11 +13,18 @@
 
 #include "cni/json.hpp"
 #include "conflist/conflist.hpp"
+#include "nat/explain.hpp"
 #include "nat/foreign_rule.hpp"
 #include "nat/ruleset.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::doctor {
+
+/// A pod's interface, as recorded.
+struct Attachment {
+  std::string text;        ///< for a person: "default/web 10.244.1.7/24"
+  std::string cache_name;  ///< of its file in the runtime's cache
+};
 
 /// A network of ours, as recorded.
 struct Network {
@@ -25,16 +32,18 @@ struct Network {
   std::string backend;
   std::vector<net::Prefix> pod_subnets;
   std::vector<net::Prefix> cluster_networks = {};  ///< flannel's, of the configuration in force
+  std::vector<Attachment> attachments = {};
 };
 
 /// What ip-masq knows of itself; of each list a line a thing, none where all is well.
 struct Ours {
   std::vector<Network> networks;
   nat::Ruleset wanted = {};
-  std::vector<std::string> differences = {};   ///< of our rules from what is wanted
-  std::vector<std::string> on_their_way = {};  ///< networks between two back ends
-  std::vector<std::string> wrong_files = {};   ///< and so not in force
-  std::vector<std::string> misspelt = {};      ///< keys
+  std::vector<std::string> differences = {};           ///< of our rules from what is wanted
+  std::vector<std::string> on_their_way = {};          ///< networks between two back ends
+  std::vector<std::string> wrong_files = {};           ///< and so not in force
+  std::vector<std::string> wrong_from_the_start = {};  ///< files of which nothing good is known
+  std::vector<std::string> misspelt = {};              ///< keys
   std::vector<std::string> damaged_records = {};
   std::vector<std::string> unrecorded = {};      ///< rules that no record needs
   std::vector<std::string> left_behind = {};     ///< rules of ours on a node where nothing needs any
@@ -74,6 +83,24 @@ struct UsedPorts {
   std::uint64_t all = 0;
 };
 
+/// A pod, and the interface that its packets come by.
+struct PodAt {
+  net::Address address;
+  std::string interface;
+
+  bool operator==(const PodAt&) const = default;
+};
+
+/// What this node leads nowhere of what pods send.
+struct NoWay {
+  std::vector<net::Prefix> pods;
+  std::optional<net::Prefix> to = {};  ///< none: wherever no route of its own leads
+  std::string by = {};                 ///< the rule of policy routing or the route; empty: there is no route
+  std::string removal = {};            ///< the command that takes it away
+  bool is_missed = false;              ///< for certain: the node itself gets there, or a list keeps pods'
+                                       ///< addresses there; else it may be meant
+};
+
 /// A way of some pods' packets through this node, and of the answers back.
 struct PodWay {
   std::vector<net::Prefix> pods;                  ///< of one family, at least one
@@ -81,6 +108,9 @@ struct PodWay {
   std::set<std::string> pod_devices = {};     ///< what they may come by: interfaces, and what these stand on
   std::optional<std::string> uplink = {};     ///< that they leave by; none: not known
   std::set<std::string> uplink_devices = {};  ///< it, and what it stands on
+  std::optional<net::Address> destination = {};  ///< none: any
+  std::optional<nat::Fate> fate = {};            ///< of what they send, by our rules; none: any
+  std::optional<PodAt> one = {};                 ///< of them; none: not known
 
   bool operator==(const PodWay&) const = default;
 };
@@ -94,6 +124,7 @@ struct Surroundings {
   std::map<net::Family, std::string> way_out = {};  ///< the interface that the default route leads out by
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
   std::vector<PodWay> ways = {};
+  std::vector<NoWay> no_ways = {};
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};
@@ -105,6 +136,7 @@ struct Surroundings {
   std::optional<cni::Json> docker_config;  ///< daemon.json
   std::set<std::string> processes;  ///< names of what runs in this network namespace, as the kernel cuts
                                     ///< them (15 bytes)
+  bool has_cache = false;           ///< libcni's is there
   std::vector<std::string> cached_results;  ///< file names in libcni's cache: NETWORK-CONTAINER-INTERFACE
   bool forwards_ipv4 = true;
   bool forwards_ipv6 = true;

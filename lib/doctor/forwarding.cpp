@@ -41,23 +41,12 @@ std::vector<net::Prefix> translations(const Facts& facts, const PodWay& way) {
 
 nat::Flow sent_on(const PodWay& way, const Facts& facts) {
   return {.sources = way.pods,
+          .destination = way.destination,
           .in_interface = way.pod_interface,
           .out_interface = way.uplink,
           .in_devices = way.pod_devices,
           .out_devices = way.uplink_devices,
           .node_addresses = facts.node.addresses};
-}
-
-nat::Flow answered_on(const PodWay& way, const Facts& facts) {
-  const net::Address any{way.pods.front().family(), {}};
-  return {.sources = {net::network_of(any, 0)},
-          .in_interface = way.uplink,
-          .out_interface = way.pod_interface,
-          .in_devices = way.uplink_devices,
-          .out_devices = way.pod_devices,
-          .node_addresses = facts.node.addresses,
-          .destinations = way.pods,
-          .state = nat::connection_state::established};
 }
 
 // ---- what lets them through
@@ -131,6 +120,8 @@ std::string removal(const nat::Drop& drop) {
 std::string fix_of(const nat::Drop& drop, net::Family family, const std::vector<net::Prefix>& pods,
                    bool is_of_translated) {
   const auto& base = drop.base;
+  const bool is_of_tracking = drop.rule && (drop.rule->untracks || drop.rule->zone);
+  if (is_of_tracking) return removal(drop);
   const bool helps = !is_of_translated || (base.hook == Hook::prerouting && !is_early(base));
   const bool is_of_links = base.family == "netdev" || base.family == "bridge";
   if (base.is_nat || is_of_links || !helps || !can_be_named(base)) return removal(drop);
@@ -216,9 +207,11 @@ class Collection {
 std::vector<ForwardDrop> forward_drops(const Facts& facts) {
   Collection found(facts);
   for (const auto& way : facts.node.ways) {
-    const auto translated = translations(facts, way);
-    for (const auto& flow : {sent_on(way, facts), answered_on(way, facts)}) {
-      found.ask(flow, false);
+    const auto translated =
+        way.fate == nat::Fate::kept ? std::vector<net::Prefix>() : translations(facts, way);
+    const auto sent = sent_on(way, facts);
+    for (const auto& flow : {sent, nat::answer_to(sent)}) {
+      if (way.fate != nat::Fate::masqueraded || translated.empty()) found.ask(flow, false);
       if (translated.empty()) continue;
       auto masqueraded = flow;
       masqueraded.translated = translated;

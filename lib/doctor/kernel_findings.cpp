@@ -78,8 +78,7 @@ void find_forward_drops(const Facts& facts, Findings& findings) {
   auto maybe = certain;
   maybe.does =
       "may drop some of what pods send, or of the answers: ports, addresses, rates, or what cannot be told "
-      "here, "
-      "decide";
+      "here, decide";
   maybe.fix = {"# nothing is wrong where that is meant; else have its owner spare the pods"};
   maybe.weight = Weight::note;
   std::size_t not_named = 0;
@@ -96,6 +95,33 @@ void find_forward_drops(const Facts& facts, Findings& findings) {
   }
   if (not_named > 0) maybe.where.push_back("and " + std::to_string(not_named) + " more");
   for (auto* const finding : {&certain, &maybe}) {
+    if (!finding->where.empty()) findings.push_back(std::move(*finding));
+  }
+}
+
+void find_no_way(const Facts& facts, Findings& findings) {
+  Finding missed{
+      "pods-have-no-way",
+      {},
+      "this node forwards nothing that pods send there",
+      {"# nothing is wrong where that is meant; else have its owner let pods through, or give this "
+       "node a route:"}};
+  auto maybe = missed;
+  maybe.weight = Weight::note;
+  for (const auto& each : facts.node.no_ways) {
+    auto& finding = each.is_missed ? missed : maybe;
+    std::string pods;
+    for (const auto& subnet : each.pods) pods += (pods.empty() ? "" : ", ") + net::to_text(subnet);
+    const auto to = each.to ? net::to_text(*each.to) : std::string("where no route of its own leads");
+    finding.where.push_back("from " + pods + " to " + to + ": " +
+                            (each.by.empty() ? "no route leads there" : each.by));
+    const bool is_ipv4 = each.pods.front().family() == Family::ipv4;
+    const auto route = std::string(is_ipv4 ? "# ip route add " : "# ip -6 route add ") +
+                       (each.to ? net::to_text(*each.to) : "default") + " via ROUTER";
+    const auto fix = each.by.empty() ? route : "# " + each.removal;
+    if (std::ranges::find(finding.fix, fix) == finding.fix.end()) finding.fix.push_back(fix);
+  }
+  for (auto* const finding : {&missed, &maybe}) {
     if (!finding->where.empty()) findings.push_back(std::move(*finding));
   }
 }
@@ -286,9 +312,10 @@ void find_scarce_ports(const Facts& facts, Findings& findings) {
 }  // namespace
 
 void find_kernel_findings(const Facts& facts, Findings& findings) {
-  for (const auto find : {find_no_forwarding, find_interfaces_that_do_not_forward, find_forward_drops,
-                          find_everything_exempt, find_wrong_snat_to, find_pods_outside_flannel,
-                          find_full_tracking, find_scarce_ports, find_strict_reverse_path}) {
+  for (const auto find :
+       {find_no_forwarding, find_interfaces_that_do_not_forward, find_no_way, find_forward_drops,
+        find_everything_exempt, find_wrong_snat_to, find_pods_outside_flannel, find_full_tracking,
+        find_scarce_ports, find_strict_reverse_path}) {
     find(facts, findings);
   }
 }

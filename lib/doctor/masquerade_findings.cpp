@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "conflist/typed_keys.hpp"
+
 namespace ipmasq::doctor {
 
 namespace {
@@ -223,7 +225,7 @@ void find_flannel(const Facts& facts, Findings& findings) {
     if (!list.is_loaded()) continue;
     const auto path = (node.conf_dir / list.file.name).string();
     for (const auto& plugin : list.plugins) {
-      if (plugin.value("type", cni::Json()) != "flannel") continue;
+      if (conflist::type_of(plugin) != conflist::flannel_type) continue;
       const auto delegate = plugin.value("delegate", cni::Json::object());
       if (delegate.is_object() && delegate.contains("ipMasq")) continue;
       findings.push_back(

@@ -47,6 +47,11 @@ void find_wrong_files(const Ours& ours, Findings& findings) {
           "what was good last stays in force, for running and for new pods, until the file is mended",
           {"# mend the file, or take it away; then:", "ip-masq sync"}},
          findings);
+  append({"config-wrong",
+          ours.wrong_from_the_start,
+          "nothing good is known of it: an ADD fails, and no pod of these networks starts",
+          {"# mend the file, or take it away"}},
+         findings);
   append(
       {"key-misspelt",
        ours.misspelt,

@@ -203,6 +203,7 @@ Surroundings read_surroundings(const fs::path& conf_dir, const PluginFolders& pl
   read_docker(reader, not_looked, node);
   read_processes(reader, node);
   for (const auto* const folder : cni::cache_folders) {
+    reader.look([&] { node.has_cache = node.has_cache || os::is_there(folder); });
     for (const auto& path : reader.entries_of(folder))
       node.cached_results.push_back(path.filename().string());
   }

@@ -11,15 +11,17 @@ namespace ipmasq::nat {
 
 struct Drop {
   ForeignChain base;                     ///< that the packet had come to
-  std::optional<ForeignRule> rule = {};  ///< none: the chain's policy
-  bool is_certain = false;               ///< else it may be so: what cannot be told here decides
+  std::optional<ForeignRule> rule = {};  ///< none: the chain's policy. One that keeps answers out of
+                                         ///< tracking, or in another zone, has them dropped
+  bool is_certain = false;  ///< else it may be so: what cannot be told here decides
 
   bool operator==(const Drop&) const = default;
 };
 
 /// All that drops the packets of a flow, or may, in the order in which they meet it: each is followed as if
 /// it had come past the others. What kube-proxy refuses for a service, which has an address of its own, is
-/// none.
+/// none. Of new connections that are translated, what loses the answers to them as well: what keeps these out
+/// of connection tracking for certain, or in another zone.
 std::vector<Drop> drops(const Foreign& foreign, const Flow& flow);
 
 }  // namespace ipmasq::nat

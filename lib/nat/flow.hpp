@@ -40,4 +40,7 @@ struct Flow {
   std::vector<net::Prefix> translated = {};
 };
 
+/// The answers to such connections.
+Flow answer_to(const Flow& flow);
+
 }  // namespace ipmasq::nat

@@ -97,6 +97,10 @@ std::string effects_text(const ForeignRule& rule) {
   if (rule.translates_to) text += " --to-source " + net::to_text(*rule.translates_to);
   if (rule.redirection && rule.redirection->to)
     text += " --to-destination " + net::to_text(*rule.redirection->to);
+  if (rule.zone) {
+    text += rule.target == "CT" ? " --zone" : " zone set";
+    if (rule.zone->number) text += " " + std::to_string(*rule.zone->number);
+  }
   if (rule.untracks && rule.target != "NOTRACK") text += rule.target == "CT" ? " --notrack" : " notrack";
   if (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0) {
     text += " mark set";

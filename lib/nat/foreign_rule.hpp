@@ -80,6 +80,13 @@ struct Redirection {
   bool operator==(const Redirection&) const = default;
 };
 
+/// A zone of connection tracking: a connection is known in its own alone.
+struct Zone {
+  std::optional<std::uint16_t> number = {};  ///< none: of one direction, or not to be read
+
+  bool operator==(const Zone&) const = default;
+};
+
 /// One rule, or a part of one of nft, which does things between its matches. All parts that are set must
 /// match, then it does all that it does.
 struct ForeignRule {
@@ -119,6 +126,7 @@ struct ForeignRule {
   std::optional<MarkChange> mark_change = {};
   std::uint32_t connection_mark = 0;  ///< bits of the connection's mark that it changes
   bool untracks = false;              ///< NOTRACK
+  std::optional<Zone> zone = {};      ///< that it puts connections into
   bool rewrites_source = false;       ///< without NAT: nft's `ip saddr set`
   bool is_not_known = false;          ///< `target` may do anything
   bool is_above_ours = false;         ///< in the POSTROUTING of legacy iptables, before the jump to our chain

@@ -29,6 +29,17 @@ class Walk {
   /// And after that: what drops it.
   const std::vector<Drop>& drops() const { return drops_; }
 
+  /// What becomes of the connection's tracking, and by which rule of which base chain.
+  struct Tracking {
+    ForeignChain base;
+    const ForeignRule* rule = nullptr;
+  };
+  /// What keeps it out for certain; else its zone, as the first rule that may put it into one says.
+  const std::optional<Tracking>& untracked() const { return untracked_by_; }
+  const std::optional<Tracking>& zoned() const { return zoned_by_; }
+  /// none: not known for certain.
+  std::optional<std::uint16_t> zone() const { return zone_; }
+
  private:
   using Kind = Contradiction::Kind;
 
@@ -78,7 +89,10 @@ class Walk {
   // ---- what rules do
 
   void change_mark(const ForeignRule& rule, const Step& step);
+  /// Whether what is done now comes before connections are tracked; at the same priority nobody can tell.
+  Answer is_before_tracking() const;
   void untrack(const ForeignRule& rule, const Step& step);
+  void put_into_zone(const ForeignRule& rule, const Step& step);
   Outcome translate(const ForeignRule& rule, const Step& step);
   Answer is_asked(const ForeignRule& rule, const Step& step) const;
   Outcome redirect(const ForeignRule& rule, const Step& step);
@@ -110,6 +124,9 @@ class Walk {
   std::set<const ForeignRule*> marked_;
   ToldContradictions told_;
   std::vector<Drop> drops_;
+  std::optional<Tracking> untracked_by_;
+  std::optional<Tracking> zoned_by_;
+  std::optional<std::uint16_t> zone_ = 0;
 };
 
 }  // namespace ipmasq::nat

@@ -12,6 +12,7 @@ Walk::Outcome Walk::apply(const ForeignRule& rule, const Step& step) {
   if (rule.mark_change) change_mark(rule, step);
   connection_mark_ |= rule.connection_mark;
   if (rule.untracks) untrack(rule, step);
+  if (rule.zone) put_into_zone(rule, step);
   if (rule.is_not_known) {
     report(Kind::not_known, Answer::may, rule, "does to it what is not known here");
     doubt_ = Answer::may;
@@ -28,8 +29,13 @@ Walk::Outcome Walk::apply(const ForeignRule& rule, const Step& step) {
 }
 
 Walk::Outcome Walk::verdict(const std::string& target, const ForeignRule& rule, const Step& step) {
-  if (target == "DROP" || target == "REJECT") drop(step.certainty, &rule, step.names_destination);
-  if (target == "ACCEPT" || target == "DROP" || target == "REJECT") {
+  if (target == "DROP" || target == "REJECT") {
+    drop(step.certainty, &rule, step.names_destination);
+    pass_ours_by(rule, step);
+    // Of what may be dropped, the rest goes on, and what drops that drops all.
+    return step.certainty == Answer::yes ? Outcome{Answer::yes, Answer::yes} : Outcome{};
+  }
+  if (target == "ACCEPT") {
     pass_ours_by(rule, step);
     return {Answer::yes, Answer::yes};
   }
@@ -58,16 +64,32 @@ void Walk::change_mark(const ForeignRule& rule, const Step& step) {
   if (marked_.insert(&rule).second) markers_.push_back(&rule);
 }
 
+Answer Walk::is_before_tracking() const {
+  if (base_->hook == Hook::ingress) return Answer::yes;
+  if (base_->hook != Hook::prerouting || base_->priority > conntrack_priority) return Answer::no;
+  return base_->priority == conntrack_priority ? Answer::may : Answer::yes;
+}
+
+// The first one counts.
+void Walk::put_into_zone(const ForeignRule& rule, const Step& step) {
+  const auto certainty = both(step.certainty, is_before_tracking());
+  if (certainty == Answer::no || untracked_ == Answer::yes) return;
+  const bool is_settled = zoned_by_ && zone_;
+  if (is_settled) return;
+  if (!zoned_by_) zoned_by_ = Tracking{*base_, &rule};
+  const bool is_known = certainty == Answer::yes && zoned_by_->rule == &rule;
+  zone_ = is_known ? rule.zone->number : std::nullopt;
+}
+
 void Walk::untrack(const ForeignRule& rule, const Step& step) {
-  const bool is_early = base_->hook == Hook::ingress ||
-                        (base_->hook == Hook::prerouting && base_->priority <= conntrack_priority);
-  if (!is_early) return;
-  const bool is_tie = base_->hook == Hook::prerouting && base_->priority == conntrack_priority;
+  const auto is_early = is_before_tracking();
+  if (is_early == Answer::no) return;
   // What a bridge hands up to its own interface may be tracked all the same.
   const bool is_at_bridge = base_->hook == Hook::ingress && flow_.in_interface &&
                             flow_.in_devices.size() > 1 &&
                             std::ranges::count(base_->devices, *flow_.in_interface) > 0;
-  const auto certainty = is_tie || is_at_bridge ? Answer::may : step.certainty;
+  const auto certainty = is_at_bridge ? Answer::may : both(step.certainty, is_early);
+  if (certainty == Answer::yes && !untracked_by_) untracked_by_ = Tracking{*base_, &rule};
   // Of many connections some are tracked, whatever one rule says of them all.
   untracked_ = std::max(untracked_, flow_.destination ? certainty : both(certainty, Answer::may));
   if (fate_ == Fate::kept || fate_ == Fate::left_alone) return;

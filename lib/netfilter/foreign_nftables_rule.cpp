@@ -16,6 +16,7 @@
 
 #include "netfilter/foreign_nftables_matches.hpp"
 #include "netfilter/foreign_nftables_registers.hpp"
+#include "netfilter/foreign_nftables_values.hpp"
 #include "netfilter/foreign_xtables.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
@@ -78,8 +79,8 @@ class ForeignRuleReader {
 
   // What a rule did stays done, whatever it asks for after that.
   bool has_done_something() const {
-    return rule_.mark_change || rule_.connection_mark != 0 || rule_.untracks || rule_.rewrites_source ||
-           rule_.redirection || !rule_.target.empty();
+    return rule_.mark_change || rule_.connection_mark != 0 || rule_.untracks || rule_.zone ||
+           rule_.rewrites_source || rule_.redirection || !rule_.target.empty();
   }
 
   // Whether an expression asks for more, or does more of what the walk has in an order of its own.
@@ -112,22 +113,12 @@ class ForeignRuleReader {
     const auto key = attributes.number(NFTA_META_KEY);
     if (attributes[NFTA_META_DREG] == nullptr) {
       if (key == NFT_META_MARK) {
-        set_mark(registers_.at(attributes.number(NFTA_META_SREG)));
+        rule_.mark_change = mark_change_to(registers_.at(attributes.number(NFTA_META_SREG)));
         registers_.forget(Holds::mark);
       }
       return true;
     }
-    static const std::map<std::uint32_t, Register> keys{
-        {NFT_META_IIFNAME, {.holds = Holds::in_interface, .slots = 4}},
-        {NFT_META_OIFNAME, {.holds = Holds::out_interface, .slots = 4}},
-        {NFT_META_IIF, {.holds = Holds::in_index}},
-        {NFT_META_OIF, {.holds = Holds::out_index}},
-        {NFT_META_L4PROTO, {.holds = Holds::protocol}},
-        {NFT_META_NFPROTO, {.holds = Holds::address_family}},
-        {NFT_META_PROTOCOL, {.holds = Holds::ether_type}},
-        {NFT_META_MARK, {.holds = Holds::mark}}};
-    const auto found = keys.find(key);
-    registers_.load(attributes.number(NFTA_META_DREG), found == keys.end() ? Register{} : found->second);
+    registers_.load(attributes.number(NFTA_META_DREG), loaded_by_meta(attributes));
     return true;
   }
 
@@ -180,8 +171,9 @@ class ForeignRuleReader {
       if (overlaps(offset, length, source_offset(family), bytes_of(family))) rule_.rewrites_source = true;
       if (overlaps(offset, length, destination_offset(family), bytes_of(family))) {
         const bool is_whole = offset == destination_offset(family) && length == bytes_of(family);
-        const auto to =
-            is_whole ? range_in(attributes, NFTA_PAYLOAD_SREG, NFTA_PAYLOAD_SREG, family) : std::nullopt;
+        const auto to = is_whole
+                            ? range_in(registers_, attributes, NFTA_PAYLOAD_SREG, NFTA_PAYLOAD_SREG, family)
+                            : std::nullopt;
         rule_.redirection = nat::Redirection{.to = to, .by_nat = false};
       }
       if (!family_ && !family_of_table()) rule_.only = family;
@@ -203,30 +195,30 @@ class ForeignRuleReader {
     return true;
   }
 
+  // "ct original zone set" and "ct reply zone set" are of one direction each.
+  static nat::Zone zone_in(const Register& value, const Attributes& attributes) {
+    const bool is_of_both = attributes[NFTA_CT_DIRECTION] == nullptr;
+    std::uint16_t number = 0;
+    if (!is_of_both || value.holds != Holds::constant || value.bytes.size() != sizeof number) return {};
+    std::memcpy(&number, value.bytes.data(), sizeof number);
+    return {number};
+  }
+
   bool conntrack(const Attributes& attributes) {
     const auto key = attributes.number(NFTA_CT_KEY);
     if (attributes[NFTA_CT_DREG] == nullptr) {
+      if (key == NFT_CT_ZONE)
+        rule_.zone = zone_in(registers_.at(attributes.number(NFTA_CT_SREG)), attributes);
       if (key == NFT_CT_MARK) rule_.connection_mark = all_bits;
       if (key == NFT_CT_MARK) registers_.forget(Holds::connection_mark);
       return true;
     }
-    registers_.load(attributes.number(NFTA_CT_DREG), {.holds = key == NFT_CT_MARK    ? Holds::connection_mark
-                                                               : key == NFT_CT_STATE ? Holds::connection_state
-                                                                                     : Holds::nothing});
+    registers_.load(attributes.number(NFTA_CT_DREG), loaded_by_conntrack(attributes));
     return true;
   }
 
   bool fib(const Attributes& attributes) {
-    const bool is_type = attributes.number(NFTA_FIB_RESULT) == NFT_FIB_RESULT_ADDRTYPE &&
-                         attributes.number(NFTA_FIB_FLAGS) == NFTA_FIB_F_DADDR;
-    constexpr std::uint32_t back = NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF;
-    const auto result = attributes.number(NFTA_FIB_RESULT);
-    const bool is_way_back = (result == NFT_FIB_RESULT_OIF || result == NFT_FIB_RESULT_OIFNAME) &&
-                             (attributes.number(NFTA_FIB_FLAGS) & (back | NFTA_FIB_F_DADDR)) == back;
-    registers_.load(attributes.number(NFTA_FIB_DREG), {.holds = is_type       ? Holds::address_type
-                                                                : is_way_back ? Holds::reverse_path
-                                                                              : Holds::nothing,
-                                                       .slots = result == NFT_FIB_RESULT_OIFNAME ? 4U : 1U});
+    registers_.load(attributes.number(NFTA_FIB_DREG), loaded_by_fib(attributes));
     return true;
   }
 
@@ -259,23 +251,6 @@ class ForeignRuleReader {
 
   // ---- statements
 
-  void set_mark(const Register& value) {
-    nat::MarkChange change;
-    const bool is_plain = !value.mask;
-    const auto mask = is_plain ? all_bits : number_in(*value.mask);
-    const auto flip = value.flipped ? number_in(*value.flipped) : 0U;
-    if (value.holds == Holds::constant && is_plain && number_in(value.bytes)) {
-      change.flip = *number_in(value.bytes);
-    } else if (value.holds == Holds::mark && mask && flip) {
-      change = {.keep = *mask, .flip = *flip};
-    } else if (value.holds == Holds::connection_mark && mask && flip) {
-      change = {.flip = *flip, .restored = *mask};
-    } else {
-      change.unknown = all_bits;
-    }
-    rule_.mark_change = change;
-  }
-
   bool immediate(const Attributes& attributes) {
     const auto into = attributes.number(NFTA_IMMEDIATE_DREG);
     if (into != NFT_REG_VERDICT) {
@@ -296,26 +271,11 @@ class ForeignRuleReader {
     return is_decided_ = true;
   }
 
-  // What two attributes name as registers of a constant address.
-  std::optional<net::Range> range_in(const Attributes& attributes, int first, int last, Family family) const {
-    if (attributes[first] == nullptr) return std::nullopt;
-    const auto low = registers_.at(attributes.number(first));
-    const auto high = attributes[last] == nullptr ? low : registers_.at(attributes.number(last));
-    const auto is_one = [family](const Register& value) {
-      return value.holds == Holds::constant && !value.mask && value.bytes.size() == bytes_of(family);
-    };
-    if (!is_one(low) || !is_one(high)) return std::nullopt;
-    net::Range range{{family, {}}, {family, {}}};
-    std::ranges::copy(low.bytes, range.first.bytes.begin());
-    std::ranges::copy(high.bytes, range.last.bytes.begin());
-    return range;
-  }
-
   bool address_nat(const Attributes& attributes) {
     const auto family =
         attributes.number(NFTA_NAT_FAMILY) == protocol_family(Family::ipv6) ? Family::ipv6 : Family::ipv4;
     if (!family_of_table()) rule_.only = family;
-    const auto to = range_in(attributes, NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_ADDR_MAX, family);
+    const auto to = range_in(registers_, attributes, NFTA_NAT_REG_ADDR_MIN, NFTA_NAT_REG_ADDR_MAX, family);
     const bool has_address = attributes[NFTA_NAT_REG_ADDR_MIN] != nullptr;
     // Onto a prefix, address by address.
     const bool is_map = (attributes.number(NFTA_NAT_FLAGS) & NF_NAT_RANGE_NETMAP) != 0;

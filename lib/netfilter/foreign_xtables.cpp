@@ -21,6 +21,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 namespace ipmasq::netfilter {
 
@@ -214,6 +215,21 @@ bool is_harmless(std::string_view name) {
   return harmless.contains(name);
 }
 
+// Of xt_ct_target_info, of every revision: flags, then the zone. Zone 0 is what all are in.
+std::optional<nat::Zone> zone_of(const XtablesPart& target) {
+  struct Begin {
+    std::uint16_t flags;
+    std::uint16_t zone;
+  };
+  const auto begin = info_of<Begin>(target);
+  constexpr auto of_one_direction = XT_CT_ZONE_DIR_ORIG | XT_CT_ZONE_DIR_REPL | XT_CT_ZONE_MARK;
+  const bool is_told = begin && (begin->flags & of_one_direction) == 0;
+  if (!begin || (begin->flags & XT_CT_NOTRACK) != 0 || (is_told && begin->zone == 0)) return std::nullopt;
+  std::optional<nat::Zone> zone(std::in_place);
+  if (is_told) zone->number = begin->zone;
+  return zone;
+}
+
 }  // namespace
 
 void read_xtables_match(const XtablesPart& match, ForeignRule& rule) {
@@ -244,6 +260,7 @@ void read_xtables_target(const XtablesPart& target, net::Family family, ForeignR
     // The flags come first in every revision.
     const auto flags = info_of<std::uint16_t>(target);
     rule.untracks = flags && (*flags & XT_CT_NOTRACK) != 0;
+    rule.zone = zone_of(target);
   } else if (name == "MARK") {
     const auto info = info_of<xt_mark_tginfo2>(target);
     rule.mark_change = info && target.revision == 2 ? nat::MarkChange{.keep = ~info->mask, .flip = info->mark}

@@ -26,12 +26,18 @@ static_assert(sizeof(Header) == sizeof(xt_entry_target) &&
 
 // ---- to the kernel
 
+// What XT_ALIGN does, which is GNU's C in some versions of the kernel's headers.
+std::size_t aligned(std::size_t size) {
+  constexpr auto unit = alignof(_xt_align);
+  return (size + unit - 1) / unit * unit;
+}
+
 // Returns the offset of the `size` zeroed bytes that follow the header.
 std::size_t append_extension(std::vector<std::byte>& entry, std::string_view name, std::uint8_t revision,
                              std::size_t size) {
   const auto start = entry.size();
   Header header{};
-  header.u.user.match_size = static_cast<std::uint16_t>(XT_ALIGN(sizeof header + size));
+  header.u.user.match_size = static_cast<std::uint16_t>(aligned(sizeof header + size));
   header.u.user.revision = revision;
   store_name(header.u.user.name, name);
   entry.resize(start + header.u.user.match_size);

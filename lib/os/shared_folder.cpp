@@ -240,6 +240,11 @@ bool rename_shared(const fs::path& from, const fs::path& to, const std::string& 
   return is_done;
 }
 
+void move_shared(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw_about("cannot rename " + from.string() + " to", to);
+  sync_folder(folder_of(to));
+}
+
 bool link_shared(const fs::path& file, const fs::path& name) {
   if (::link(file.c_str(), name.c_str()) != 0) {
     if (errno == EEXIST) return false;

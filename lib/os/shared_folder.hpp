@@ -49,6 +49,9 @@ using Before = std::optional<std::string>;
 [[nodiscard]] bool rename_shared(const std::filesystem::path& from, const std::filesystem::path& to,
                                  const std::string& text, const Before& before);
 
+/// `from` takes the place of whatever is called `to`, a link as the link. Throws Error.
+void move_shared(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Gives a file a second name, which must be free. Throws Error.
 [[nodiscard]] bool link_shared(const std::filesystem::path& file, const std::filesystem::path& name);
 

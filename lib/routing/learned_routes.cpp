@@ -3,8 +3,8 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
-#include <functional>
 #include <set>
+#include <span>
 
 #include "routing/rtnetlink.hpp"
 
@@ -12,48 +12,52 @@ namespace ipmasq::routing {
 
 namespace {
 
-bool is_ip(const rtmsg& route) {
-  return route.rtm_family == AF_INET || route.rtm_family == AF_INET6;
-}
-
-net::Prefix destination_of(const nlmsghdr& message) {
+KernelRoute route_in(const nlmsghdr& message, net::Family family) {
   const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
-  net::Address address;
-  address.family = route->rtm_family == AF_INET ? net::Family::ipv4 : net::Family::ipv6;
+  const auto in = [&message](int type) { return bytes_in(message, sizeof(rtmsg), type); };
+  const auto has = [&in](int type) { return !in(type).empty(); };
+  net::Address address{family, {}};
   // A default route has no RTA_DST.
-  const auto destination = bytes_in(message, sizeof *route, RTA_DST);
+  const auto destination = in(RTA_DST);
   std::copy_n(destination.begin(), std::min(destination.size(), address.bytes.size()), address.bytes.begin());
-  return net::network_of(address, route->rtm_dst_len);
-}
-
-void visit_routes(const std::function<void(const nlmsghdr& message, const rtmsg& route)>& visit) {
-  const rtmsg all{};
-  ask(RTM_GETROUTE, NLM_F_DUMP, std::as_bytes(std::span(&all, 1)), {}, [&visit](const nlmsghdr& message) {
-    const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
-    if (message.nlmsg_type == RTM_NEWROUTE && is_ip(*route)) visit(message, *route);
-  });
+  return {.destination = net::network_of(address, route->rtm_dst_len),
+          .type = route->rtm_type,
+          .table = has(RTA_TABLE) ? number_in(in(RTA_TABLE)) : route->rtm_table,
+          .interface = number_in(in(RTA_OIF)),
+          .has_gateway = has(RTA_GATEWAY) || has(RTA_VIA) || has(RTA_MULTIPATH) || has(RTA_NH_ID),
+          .is_of_ospf = route->rtm_protocol == RTPROT_OSPF,
+          .is_the_kernels = route->rtm_protocol == RTPROT_KERNEL};
 }
 
 }  // namespace
 
+std::vector<KernelRoute> routes(net::Family family) {
+  rtmsg all{};
+  all.rtm_family = family == net::Family::ipv4 ? AF_INET : AF_INET6;
+  std::vector<KernelRoute> found;
+  ask(RTM_GETROUTE, NLM_F_DUMP, std::as_bytes(std::span(&all, 1)), {}, [&](const nlmsghdr& message) {
+    const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
+    if (message.nlmsg_type == RTM_NEWROUTE && route->rtm_family == all.rtm_family)
+      found.push_back(route_in(message, family));
+  });
+  return found;
+}
+
 std::vector<net::Prefix> ospf_routes() {
   std::set<net::Prefix> found;
-  visit_routes([&found](const nlmsghdr& message, const rtmsg& route) {
-    if (route.rtm_protocol == RTPROT_OSPF && route.rtm_type == RTN_UNICAST)
-      found.insert(destination_of(message));
-  });
+  for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
+    for (const auto& route : routes(family)) {
+      if (route.type == RTN_UNICAST && route.is_of_ospf) found.insert(route.destination);
+    }
+  }
   return {found.begin(), found.end()};
 }
 
 std::vector<net::Prefix> routes_by_gateways(net::Family family) {
   std::set<net::Prefix> found;
-  visit_routes([&](const nlmsghdr& message, const rtmsg& route) {
-    const auto has = [&message](int type) { return !bytes_in(message, sizeof(rtmsg), type).empty(); };
-    const auto destination = destination_of(message);
-    if (route.rtm_type == RTN_UNICAST && destination.family() == family &&
-        (has(RTA_GATEWAY) || has(RTA_VIA) || has(RTA_MULTIPATH) || has(RTA_NH_ID)))
-      found.insert(destination);
-  });
+  for (const auto& route : routes(family)) {
+    if (route.type == RTN_UNICAST && route.has_gateway) found.insert(route.destination);
+  }
   return {found.begin(), found.end()};
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <new>
 #include <string>
 
@@ -38,6 +39,11 @@ bool is_none(int number) {
 
 bool ask(int type, int flags, std::span<const std::byte> header, const std::vector<Attribute>& attributes,
          const Visitor& visit) {
+  return ask_or_errno(type, flags, header, attributes, visit) == 0;
+}
+
+int ask_or_errno(int type, int flags, std::span<const std::byte> header,
+                 const std::vector<Attribute>& attributes, const Visitor& visit) {
   const Socket socket(nl_socket_alloc(), nl_socket_free);
   const Message question(nlmsg_alloc_simple(type, NLM_F_REQUEST | flags), nlmsg_free);
   if (!socket || !question) throw std::bad_alloc();
@@ -70,9 +76,9 @@ bool ask(int type, int flags, std::span<const std::byte> header, const std::vect
     errno = 0;
     error = nl_recvmsgs_default(socket.get());
   }
-  if (is_none(refusal)) return false;
+  if (is_none(refusal)) return refusal;
   if (error < 0) throw_failed("cannot read routes", error, refusal != 0 ? refusal : errno);
-  return true;
+  return 0;
 }
 
 std::span<const std::uint8_t> bytes_in(const nlmsghdr& message, std::size_t header_size, int type) {
@@ -82,6 +88,16 @@ std::span<const std::uint8_t> bytes_in(const nlmsghdr& message, std::size_t head
   if (attribute == nullptr) return {};
   return {static_cast<const std::uint8_t*>(nla_data(attribute)),
           static_cast<std::size_t>(nla_len(attribute))};
+}
+
+std::uint32_t number_in(std::span<const std::uint8_t> bytes) {
+  std::uint32_t number = 0;
+  if (bytes.size() == sizeof number) std::memcpy(&number, bytes.data(), sizeof number);
+  return number;
+}
+
+std::string text_in(std::span<const std::uint8_t> bytes) {
+  return {bytes.begin(), std::ranges::find(bytes, std::uint8_t{0})};
 }
 
 }  // namespace ipmasq::routing

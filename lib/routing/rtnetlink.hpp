@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace ipmasq::routing {
@@ -25,8 +26,18 @@ struct Attribute {
 bool ask(int type, int flags, std::span<const std::byte> header, const std::vector<Attribute>& attributes,
          const std::function<void(const nlmsghdr& answer)>& visit);
 
+/// The same. Returns 0, or the number of the error that says that it is not there, or that the kernel refuses
+/// it (ENETUNREACH, EACCES, ...).
+int ask_or_errno(int type, int flags, std::span<const std::byte> header,
+                 const std::vector<Attribute>& attributes,
+                 const std::function<void(const nlmsghdr& answer)>& visit);
+
 /// What an attribute holds; empty where the message, whose header has `header_size` bytes, has none of that
 /// type.
 std::span<const std::uint8_t> bytes_in(const nlmsghdr& message, std::size_t header_size, int type);
+
+/// What such bytes are: 0 where they are no number of that size; text up to the first NUL.
+std::uint32_t number_in(std::span<const std::uint8_t> bytes);
+std::string text_in(std::span<const std::uint8_t> bytes);
 
 }  // namespace ipmasq::routing

@@ -13,6 +13,8 @@
 #include "cni/json.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
+#include "state/layout.hpp"
+#include "state/load_network.hpp"
 
 namespace ipmasq::state {
 
@@ -21,40 +23,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr mode_t owner_only = 0700;
-constexpr auto record_file = "network.json";
-constexpr auto pods_folder = "pods";
-constexpr auto subnets_folder = "subnets";
-constexpr auto hosts_folder = "hosts";
-
-// In order; none where there is no such folder.
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::error_code error;
-  std::vector<std::string> names;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    names.push_back(entry->path().filename().string());
-  }
-  if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory) {
-    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
-  }
-  std::ranges::sort(names);
-  return names;
-}
 
 bool is_host(const net::Prefix& prefix) {
   return prefix.length == net::bits(prefix.family());
-}
-
-// A '/' can be in no file name.
-std::string marker_name(const net::Prefix& subnet) {
-  auto name = net::to_text(subnet);
-  std::ranges::replace(name, '/', '_');
-  return name;
-}
-
-std::optional<net::Prefix> parse_marker_name(std::string name) {
-  std::ranges::replace(name, '_', '/');
-  const auto parsed = net::parse_interface_address(name);
-  return parsed ? std::optional(parsed->network()) : std::nullopt;
 }
 
 // With those above it, up to `top`, nobody else's to read.
@@ -114,109 +85,7 @@ bool any_in(const fs::path& folder, const Store::Question& counts) {
   return false;
 }
 
-// Of what a file says; anything else is of the reading.
-bool is_damage(const Error& error) {
-  return error.kind() == Kind::wrong_text || error.kind() == Kind::wrong_config;
-}
-
-// Fills in what the files and markers of one network say.
-class Loader {
- public:
-  Loader(fs::path folder, std::string name) : folder_(std::move(folder)) { network_.name = std::move(name); }
-
-  Network load() {
-    for (const auto& name : names_in(folder_)) read_entry(name);
-    for (const auto& name : names_in(folder_ / pods_folder)) read_attachment(folder_ / pods_folder, name);
-    for (const auto* const kind : {subnets_folder, hosts_folder}) {
-      for (const auto& name : names_in(folder_ / kind)) read_markers(folder_ / kind / name);
-    }
-    for (const auto& attachment : network_.attachments) {
-      network_.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
-    }
-    network_.lacks_markers = std::ranges::any_of(network_.attachments, [this](const Attachment& each) {
-      return std::ranges::any_of(each.pod_subnets, [&](const net::Prefix& subnet) {
-        return !markers_.contains({subnet, each.id});
-      });
-    });
-    for (const auto& id : network_.damaged_ids)
-      network_.is_complete = network_.is_complete && marked_.contains(id);
-    return std::move(network_);
-  }
-
- private:
-  void read_entry(const std::string& name) {
-    if (name == record_file) return read_record(folder_ / name);
-    if (name == pods_folder || name == subnets_folder || name == hosts_folder || name.starts_with('.'))
-      return;
-    read_attachment(folder_, name);
-  }
-
-  void read_record(const fs::path& path) {
-    try {
-      if (const auto text = os::read_file(path)) network_.record = parse_network_record(*text);
-    } catch (const Error& error) {
-      if (is_damage(error))
-        network_.damaged.insert(network_.damaged.begin(), {path, error.what()});
-      else
-        network_.unread.emplace_back(error.what());
-    }
-  }
-
-  void read_attachment(const fs::path& folder, const std::string& name) {
-    if (name.starts_with('.')) return;
-    const auto id = parse_file_name(name);
-    if (!id) return network_.strays.push_back(folder / name);
-    try {
-      if (const auto text = os::read_file(folder / name))
-        network_.attachments.push_back(parse_attachment(*text, *id));
-    } catch (const Error& error) {
-      if (is_damage(error))
-        network_.damaged.push_back({folder / name, error.what()});
-      else
-        network_.unread.emplace_back(error.what());
-      network_.damaged_ids.push_back(*id);
-    } catch (const cni::Json::exception& error) {
-      network_.damaged.push_back({folder / name, error.what()});
-      network_.damaged_ids.push_back(*id);
-    }
-  }
-
-  // A marker without a file is of a pod whose record was lost; one that its file does not name went astray.
-  void read_markers(const fs::path& folder) {
-    const auto subnet = parse_marker_name(folder.filename().string());
-    if (!subnet) return network_.strays.push_back(folder);
-    for (const auto& name : names_in(folder)) {
-      const auto id = parse_file_name(name);
-      if (!id) continue;
-      markers_.insert({*subnet, *id});
-      if (network_.find(*id) != nullptr) continue;
-      network_.pod_subnets.insert(*subnet);
-      marked_.insert(*id);
-      if (std::ranges::find(network_.damaged_ids, *id) != network_.damaged_ids.end()) continue;
-      network_.damaged.push_back(
-          {folder_ / pods_folder / name, "it is gone, though a pod subnet was marked for it"});
-      network_.damaged_ids.push_back(*id);
-    }
-  }
-
-  fs::path folder_;
-  Network network_;
-  std::set<cni::AttachmentId> marked_;
-  std::set<std::pair<net::Prefix, cni::AttachmentId>> markers_;
-};
-
 }  // namespace
-
-const Attachment* Network::find(const cni::AttachmentId& id) const {
-  const auto found = std::ranges::find(attachments, id, &Attachment::id);
-  return found == attachments.end() ? nullptr : &*found;
-}
-
-std::set<net::Prefix> Network::wanted_subnets() const {
-  auto subnets = pod_subnets;
-  if (record) subnets.insert(record->unrecorded.begin(), record->unrecorded.end());
-  return subnets;
-}
 
 bool Store::exists() const {
   struct stat status {};
@@ -356,7 +225,7 @@ std::set<net::Prefix> Store::marked(const std::string& network, const cni::Attac
 
 Network Store::load(const std::string& network) const {
   if (!exists()) return {.name = network};
-  return Loader(network_folder(network), network).load();
+  return load_network(network_folder(network), network);
 }
 
 std::map<std::string, Network> Store::load() const {

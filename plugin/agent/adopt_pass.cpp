@@ -143,7 +143,9 @@ class Pass {
     const auto before = store_.undamaged_record(name);
     const auto last_good = before ? std::optional(before->made_of) : std::nullopt;
     const auto& netconf = last_good ? last_good->netconf : candidate.netconf;
-    Task task{.plan = {name, config::in_force(config::read_configuration(netconf), last_good),
+    Task task{.plan = {name,
+                       config::in_force(config::read_configuration(netconf), last_good,
+                                        recorded_pods(store_, name)),
                        store_.subnets(name), false},
               .before = before,
               .network = {.name = name}};

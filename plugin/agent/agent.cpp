@@ -45,6 +45,7 @@ constexpr auto lock_patience = 5s;
 constexpr auto listen_retry = 5s;
 constexpr auto at_start = "start";
 constexpr auto at_resync = "resync";
+constexpr auto file_changed = "a file changed";
 constexpr auto nftables_changed = "nftables changed";
 constexpr auto iptables_changed = "iptables changed";
 // Between two passes, however many changes there are.
@@ -53,6 +54,10 @@ constexpr auto shortest_rest = 20ms;
 // 0.5% of a core.
 constexpr auto shortest_look = 1s;
 constexpr int look_share = 200;
+// Who writes a file again and again that says the same makes passes that cost 5% of a core, and the next
+// change is seen this late at most.
+constexpr int file_share = 20;
+constexpr auto longest_file_rest = 10s;
 // Though there is nothing to do.
 constexpr auto longest_wait = 10s;
 
@@ -155,12 +160,18 @@ class Agent {
   // hold it here.
   void pass(const std::string& reason) {
     constexpr int most_passes = 5;
+    const auto before = cpu_time();
+    bool did_nothing = true;
     for (int passes = 0; passes < most_passes; ++passes) {
       const auto known = files_;
       table_sizes_ = table_sizes();
       const bool has_changed = pass_once(reason);
+      did_nothing = did_nothing && !has_changed;
       if (!has_changed && files_ == known) break;
     }
+    if (did_nothing)
+      next_file_pass_ =
+          Clock::now() + std::min<Clock::duration>((cpu_time() - before) * file_share, longest_file_rest);
     ask_for_chores(reason);
   }
 
@@ -184,7 +195,7 @@ class Agent {
   // What cannot be watched is looked at, or found at the next resync: the rules are looked after all the
   // same.
   void watch(Findings& findings) {
-    did_files_change_ = file_watch_.watch(files_) || did_files_change_;
+    if (file_watch_.watch(files_, endings_to_watch())) has_file_changed_ = true;
     if (!file_watch_.problem().empty()) findings.warnings.insert("warning: " + file_watch_.problem());
     if (events_) return;
     try {
@@ -193,6 +204,14 @@ class Agent {
       if (error.kind() != Kind::absent)
         findings.warnings.insert(std::string("warning: ") + error.what() + ": its rules are looked at");
     }
+  }
+
+  // Conflists with the plugins in folders beside them, and the folders of networks that are recorded.
+  watch::FileWatch::Endings endings_to_watch() const {
+    watch::FileWatch::Endings endings;
+    if (const auto& kept = duties_.chores.keep_installed) endings = conflists_of(*kept);
+    endings[store_.folder()];
+    return endings;
   }
 
   // Whether it changed anything.
@@ -270,11 +289,10 @@ class Agent {
 
   // What is looked after beside the rules, once they are right.
   void ask_for_chores(const std::string& reason) {
-    // A pass over rules takes in what happens to files meanwhile, and nobody tells of it again.
-    const bool did_files_change = std::exchange(did_files_change_, false);
-    if (is_drift(reason) && !did_files_change) return;
+    const bool has_file_changed = std::exchange(has_file_changed_, false);
+    if (is_drift(reason) && !has_file_changed) return;
     try {
-      chores_.ask(reason, reason == at_start || reason == at_resync);
+      chores_.ask(is_drift(reason) ? file_changed : reason, reason == at_start || reason == at_resync);
     } catch (const Error& error) {
       log_.say(error.what());
     }
@@ -298,9 +316,8 @@ class Agent {
   }
 
   void follow_more_files() {
-    files_.insert(store_.folder() / "lock");
-    if (const auto& kept = duties_.chores.keep_installed)
-      files_.insert({kept->conf_dir / "conflists", kept->bin_dir / conflist::our_type});
+    files_.insert({store_.folder() / "lock", store_.folder() / ".agent"});
+    if (const auto& kept = duties_.chores.keep_installed) files_.insert(kept->bin_dir / conflist::our_type);
     if (!duties_.chores.config_copy) return;
     files_.insert(duties_.chores.config_copy->from.begin(), duties_.chores.config_copy->from.end());
     files_.insert(duties_.chores.config_copy->to);
@@ -350,26 +367,36 @@ class Agent {
 
   bool wants_to_listen() const { return duties_.listen && !server_; }
 
+  // The loop has come round: whoever would start it anew if it did not is told.
+  void come_round() {
+    board_.come_round();
+    if (!beat_ || Clock::now() < next_beat_) return;
+    os::tell_service_manager("WATCHDOG=1");
+    next_beat_ = Clock::now() + *beat_;
+  }
+
   // Why to make a pass, empty for no reason; nullopt when it is time to end.
   std::optional<std::string> wait() {
-    board_.come_round();
+    come_round();
     const bool looks_at_files = file_watch_.descriptor() < 0;
+    const bool is_file_due = Clock::now() >= next_file_pass_;
     std::array<pollfd, 4> waited{{{signals_.descriptor(), POLLIN, 0},
-                                  {file_watch_.descriptor(), POLLIN, 0},
+                                  {is_file_due ? file_watch_.descriptor() : -1, POLLIN, 0},
                                   {events_ ? events_->descriptor() : -1, POLLIN, 0},
                                   {chores_.descriptor(), POLLIN, 0}}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_due() - Clock::now()).count();
     ::poll(waited.data(), waited.size(), static_cast<int>(std::max<long>(left, 0)));
-    board_.come_round();
+    come_round();
 
     const int signal = signals_.drain();
     if (signal == SIGTERM || signal == SIGINT) return std::nullopt;
     if (signal == SIGHUP) return "SIGHUP";
     if (waited[3].revents != 0) return finish_chores();
-    if (looks_at_files ? do_files_differ() : waited[1].revents != 0 && file_watch_.has_changed()) {
+    if (looks_at_files ? is_file_due && do_files_differ()
+                       : waited[1].revents != 0 && file_watch_.has_changed()) {
       rest();
       static_cast<void>(file_watch_.has_changed());
-      return "a file changed";
+      return file_changed;
     }
     if (waited[2].revents != 0 && events_->drain()) {
       rest();
@@ -383,8 +410,10 @@ class Agent {
 
   Clock::time_point next_due() const {
     auto due = std::min<Clock::time_point>(next_resync_, Clock::now() + longest_wait);
+    if (beat_) due = std::min(due, next_beat_);
     if (wants_to_listen()) due = std::min(due, next_listen_);
     if (file_watch_.descriptor() < 0) due = std::min(due, next_file_look_);
+    if (Clock::now() < next_file_pass_) due = std::min(due, next_file_pass_);
     if (uses_iptables()) due = std::min<Clock::time_point>(due, Clock::now() + shortest_look);
     if (must_look()) due = std::min(due, next_look_);
     return due;
@@ -453,9 +482,9 @@ class Agent {
   os::Signals signals_{SIGTERM, SIGINT, SIGHUP};
   std::optional<os::FileLock> lock_;  ///< that no other agent runs
   watch::FileWatch file_watch_;
+  bool has_file_changed_ = false;  ///< while a pass came about for another reason
   std::optional<netfilter::NftablesEvents> events_;
   std::set<std::filesystem::path> files_;
-  bool did_files_change_ = false;  ///< since chores were asked for
   std::set<std::string> told_;
   Findings pass_said_;                              ///< the last one
   Findings chores_said_;                            ///< the last time
@@ -468,7 +497,10 @@ class Agent {
   Clock::time_point next_resync_;
   Clock::time_point next_look_;
   Clock::time_point next_file_look_;
+  Clock::time_point next_file_pass_;
   Clock::time_point next_listen_;
+  std::optional<std::chrono::microseconds> beat_ = os::watchdog_interval();
+  Clock::time_point next_beat_;
   bool could_not_listen_ = false;
   AgentReport report_;
   ReportBoard board_;

@@ -18,6 +18,7 @@
 #include "plugin/agent/agent.hpp"
 #include "plugin/agent/config_copy.hpp"
 #include "plugin/commands/adopt.hpp"
+#include "plugin/commands/completion.hpp"
 #include "plugin/commands/folders.hpp"
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
@@ -45,6 +46,7 @@ configuration on stdin. By hand:
   ip-masq agent                sync at each change of configuration or rules, until SIGTERM
   ip-masq install              put this program and its entry into the conflist where they belong
   ip-masq uninstall            take the entry out again
+  ip-masq completion bash|zsh|fish  a script by which that shell completes commands and options
   ip-masq --version
   ip-masq --help
 
@@ -58,11 +60,11 @@ Options:
                                k3s, rke2, microk8s, openshift, crio or podman (default auto, what the node's
                                files say, where no folder is named)
   --conf-dir DIR               the same: where conflists are, whatever the flavour (else /etc/cni/net.d)
-  --bin-dir DIR                agent, install, doctor: where plugins are, whatever the flavour (else
+  --bin-dir DIR                agent, install, uninstall, doctor: where plugins are, whatever the flavour (else
                                /opt/cni/bin; of doctor also where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist
-  --dry-run                    install, uninstall: say what would be done, and do nothing
+  --dry-run                    adopt, install, uninstall: say what would be done, and do nothing
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
   --from PODSUBNET             probe: from this one alone (default: each that is recorded)
@@ -187,7 +189,7 @@ int run_sync(const Call& call) {
 
 int run_adopt(const Call& call) {
   const auto folders = folders_for(folder_options(call));
-  tell_reason(folders);
+  if (folders.is_found) tell_reason(folders);
   adopt(call.state_dir(), folders.conf_dir, call.has("dry-run") ? DryRun::yes : DryRun::no, call.format(),
         std::cout);
   return EXIT_SUCCESS;
@@ -232,6 +234,13 @@ Notes who_is_left(const std::filesystem::path& state_dir) {
           "uninstall --rules\" takes what is left away"};
 }
 
+// Somebody else's program comes back once no pod needs ours.
+void put_program_back(const Call& call, const InstallTarget& target, const Notes& left) {
+  Notes notes = left;
+  if (left.empty()) put_program_back(target.bin_dir, call.doing(), notes, std::cout);
+  tell(notes);
+}
+
 int run_uninstall(const Call& call) {
   const auto folders = folders_for(folder_options(call));
   tell_reason(folders);
@@ -242,8 +251,18 @@ int run_uninstall(const Call& call) {
   if (!removed.empty()) std::cout << removed << '\n';
   if (call.has("rules")) {
     remove_rules(call.state_dir(), std::cout);
+    put_program_back(call, target, {});
   } else {
-    tell(who_is_left(call.state_dir()));
+    put_program_back(call, target, who_is_left(call.state_dir()));
+  }
+  return EXIT_SUCCESS;
+}
+
+int run_completion(const Call& call) {
+  try {
+    print_completion(call.operands[0], help, std::cout);
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(error.what());
   }
   return EXIT_SUCCESS;
 }
@@ -254,15 +273,16 @@ struct Command {
   int (*run)(const Call& call);
 };
 
-constexpr std::array<Command, 9> commands{{{"show", 0, run_show},
-                                           {"explain", 2, run_explain},
-                                           {"probe", 1, run_probe},
-                                           {"doctor", 0, run_doctor},
-                                           {"sync", 0, run_sync},
-                                           {"adopt", 0, run_adopt},
-                                           {"agent", 0, run_agent},
-                                           {"install", 0, run_install},
-                                           {"uninstall", 0, run_uninstall}}};
+constexpr std::array<Command, 10> commands{{{"show", 0, run_show},
+                                            {"explain", 2, run_explain},
+                                            {"probe", 1, run_probe},
+                                            {"doctor", 0, run_doctor},
+                                            {"sync", 0, run_sync},
+                                            {"adopt", 0, run_adopt},
+                                            {"agent", 0, run_agent},
+                                            {"install", 0, run_install},
+                                            {"uninstall", 0, run_uninstall},
+                                            {"completion", 1, run_completion}}};
 
 // The exit status.
 int run(int argc, const char* const* argv) {
@@ -317,7 +337,8 @@ int run_command_line(int argc, const char* const* argv) {
     return status;
   } catch (const Error& error) {
     std::cerr << "ip-masq: " << nat::printable(error.what()) << '\n';
-    if (!error.details().empty()) std::cerr << "  " << nat::printable(error.details()) << '\n';
+    std::istringstream details(error.details());
+    for (std::string line; std::getline(details, line);) std::cerr << "  " << nat::printable(line) << '\n';
     return EXIT_FAILURE;
   } catch (const UsageError& error) {
     return tell_usage(error);

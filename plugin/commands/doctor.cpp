@@ -6,6 +6,7 @@
 #include <ostream>
 #include <utility>
 
+#include "cni/cache.hpp"
 #include "config/in_force.hpp"
 #include "doctor/findings.hpp"
 #include "error/error.hpp"
@@ -40,17 +41,23 @@ void look(Lines& not_looked, const std::function<void()>& read) {
 // Fills in what doctor is to know of ourselves.
 class OurSide {
  public:
-  OurSide(const state::Store& store, Recorded recorded, doctor::Facts& facts)
-      : store_(store), recorded_(std::move(recorded)), facts_(facts), ours_(facts.ours) {}
+  /// `recorded`: none where the records could not be read.
+  OurSide(const state::Store& store, std::optional<Recorded> recorded, doctor::Facts& facts)
+      : store_(store),
+        is_read_(recorded.has_value()),
+        recorded_(std::move(recorded).value_or(Recorded())),
+        facts_(facts),
+        ours_(facts.ours) {}
 
   void look_around() {
     for (const auto& [name, network] : recorded_) describe(name, network);
     for (const auto& list : facts_.node.lists) {
       if (list.is_loaded() && list.our_place()) describe(list);
     }
-    find_unadopted();
+    if (is_read_) find_unadopted();
     ours_.wanted = ruleset_of(recorded_);
-    ask_kernel();
+    if (is_read_) ask_about_rules();
+    if (recorded_.empty()) ask([this] { check_first_pod(kernel_); });
   }
 
  private:
@@ -71,11 +78,13 @@ class OurSide {
     }
     if (!network.configuration) return;
     ours_.networks.back().cluster_networks = network.configuration->made_of.cluster_networks;
-    describe_files(name, network.configuration->problems, network.configuration->netconf.warnings);
+    describe_files(name, network.configuration->problems, network.configuration->netconf.warnings,
+                   ours_.wrong_files);
   }
 
-  void describe_files(const std::string& network, const Lines& problems, const Lines& warnings) {
-    for (const auto& problem : problems) ours_.wrong_files.push_back(network + ": " + problem);
+  void describe_files(const std::string& network, const Lines& problems, const Lines& warnings,
+                      Lines& wrong) {
+    for (const auto& problem : problems) wrong.push_back(network + ": " + problem);
     for (const auto& warning : warnings) ours_.misspelt.push_back(network + ": " + warning);
   }
 
@@ -91,19 +100,29 @@ class OurSide {
       }
       if (recorded_.contains(list.name)) return;
       const auto reading = config::read_configuration(entry);
-      describe_files(list.name, reading.problems,
-                     (reading.with_file ? *reading.with_file : reading.netconf).warnings);
+      const auto& warnings = (reading.with_file ? *reading.with_file : reading.netconf).warnings;
+      describe_files(list.name, reading.problems, warnings,
+                     is_known_to_others(reading.netconf) ? ours_.wrong_files : ours_.wrong_from_the_start);
     } catch (const Error& error) {
       if (error.kind() != Kind::wrong_config) facts_.not_looked.emplace_back(error.what());
     }
   }
 
+  // An ADD of a network without a record takes what another one knows of the same files.
+  bool is_known_to_others(const config::Netconf& netconf) const {
+    return std::ranges::any_of(recorded_, [&netconf](const auto& each) {
+      const auto& theirs = each.second.configuration;
+      return theirs && theirs->netconf.config_file == netconf.config_file &&
+             theirs->netconf.subnet_file == netconf.subnet_file;
+    });
+  }
+
   void describe(const std::string& network, const state::Attachment& attachment) {
     ours_.containers.insert(attachment.id.container_id);
-    if (!attachment.bypasses_node) return;
-    auto line = network + ": " + (attachment.pod.empty() ? attachment.id.container_id : attachment.pod);
-    for (const auto& address : attachment.addresses) line += " " + net::to_text(address);
-    ours_.bypassing.push_back(line);
+    auto text = attachment.pod.empty() ? attachment.id.container_id : attachment.pod;
+    for (const auto& address : attachment.addresses) text += " " + net::to_text(address);
+    if (attachment.bypasses_node) ours_.bypassing.push_back(network + ": " + text);
+    ours_.networks.back().attachments.push_back({std::move(text), cni::cache_name(network, attachment.id)});
   }
 
   void find_unadopted() {
@@ -127,10 +146,12 @@ class OurSide {
     for (const auto& list : facts_.node.lists) {
       if (list.is_loaded() && std::ranges::any_of(conflist::why_add_would_fail(list), ends)) return true;
     }
-    return std::ranges::any_of(ours_.wrong_files, [&problem](const std::string& line) {
+    const auto is_the_same = [&problem](const std::string& line) {
       const auto told = line.find(": ");
       return told != std::string::npos && problem.ends_with(line.substr(told));
-    });
+    };
+    return std::ranges::any_of(ours_.wrong_files, is_the_same) ||
+           std::ranges::any_of(ours_.wrong_from_the_start, is_the_same);
   }
 
   // What the kernel does not have, or refuses, keeps every ADD from working; anything else keeps us from
@@ -145,7 +166,7 @@ class OurSide {
     }
   }
 
-  void ask_kernel() {
+  void ask_about_rules() {
     ask([this] {
       for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
         ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
@@ -155,7 +176,6 @@ class OurSide {
       }
     });
     for (const auto backend : config::all_backends) ask([this, backend] { ask_of(backend); });
-    if (recorded_.empty()) ask([this] { check_first_pod(kernel_); });
   }
 
   void ask_of(config::Backend backend) {
@@ -176,6 +196,7 @@ class OurSide {
   }
 
   const state::Store& store_;
+  bool is_read_;
   Recorded recorded_;
   netfilter::RealKernel kernel_;
   doctor::Facts& facts_;
@@ -252,6 +273,7 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
       node.pod_devices.insert(way.pod_devices.begin(), way.pod_devices.end());
     }
   });
+  look(not_looked, [&] { node.no_ways = no_ways(recorded, node.ways); });
   look(not_looked, [&] { node.ospf_routes = routing::ospf_routes(); });
   look(not_looked, [&] { node.way_out = ways_out(); });
 }
@@ -268,18 +290,19 @@ void count_ports(doctor::Facts& facts) {
 doctor::Facts look_at(const DoctorTarget& target) {
   const state::Store store(target.state_dir);
   doctor::Facts facts;
-  Recorded recorded;
+  std::optional<Recorded> read;
   try {
-    recorded = read_recorded(store);
+    read = read_recorded(store);
     store.check_writable();
   } catch (const Error& error) {
     facts.ours.unusable_state.emplace_back(error.what());
   }
+  const auto recorded = read.value_or(Recorded());
   facts.not_looked = target.folders.not_looked;
   facts.node = doctor::read_surroundings(target.folders.conf_dir, target.folders.plugins,
                                          subnet_file_of(recorded), facts.not_looked);
   facts.node.elsewhere = target.folders.elsewhere;
-  OurSide(store, recorded, facts).look_around();
+  OurSide(store, std::move(read), facts).look_around();
   ask_for_the_rest(recorded, facts);
   count_ports(facts);
   return facts;

@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "cni/json.hpp"
+#include "doctor/forwarding.hpp"
 #include "error/error.hpp"
 #include "nat/contradictions.hpp"
 #include "netfilter/foreign_rules.hpp"
@@ -14,6 +15,7 @@
 #include "plugin/verbs/recorded.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
+#include "routing/refusal.hpp"
 
 namespace ipmasq::plugin {
 
@@ -125,36 +127,45 @@ nat::Fate fate_under(const std::vector<nat::Contradiction>& contradictions, nat:
   return fate;
 }
 
-nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const net::Address& destination,
+// By what the kernel says of routes.
+doctor::PodWay way_of(const net::Address& source, const net::Address& destination) {
+  doctor::PodWay way{.pods = {net::network_of(source, net::bits(source.family))},
+                     .pod_interface = routing::interface_towards(source),
+                     .destination = destination};
+  if (way.pod_interface) {
+    way.pod_devices = routing::devices_of(*way.pod_interface);
+    way.uplink = routing::interface_towards(destination, source, *way.pod_interface);
+  }
+  if (way.uplink) way.uplink_devices = routing::devices_of(*way.uplink);
+  return way;
+}
+
+nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const doctor::PodWay& way,
                   const Answer& answer) {
   const auto here = routing::node_addresses();
-  nat::Flow flow{
-      .sources = {net::network_of(source, net::bits(source.family))},
-      .destination = destination,
+  return {
+      .sources = way.pods,
+      .destination = way.destination,
       .fate = answer.fate,
       .snat_to = answer.lists.chain ? answer.lists.chain->translation.snat_to : std::nullopt,
       .fate_towards =
           [&ruleset, source](const net::Address& other) { return nat::explain(ruleset, source, other).fate; },
-      .in_interface = routing::interface_towards(source),
+      .in_interface = way.pod_interface,
+      .out_interface = way.uplink,
+      .in_devices = way.pod_devices,
+      .out_devices = way.uplink_devices,
       .node_addresses = {here.begin(), here.end()}};
-  if (flow.in_interface) {
-    flow.in_devices = routing::devices_of(*flow.in_interface);
-    flow.out_interface = routing::interface_towards(destination, source, *flow.in_interface);
-  }
-  if (flow.out_interface) flow.out_devices = routing::devices_of(*flow.out_interface);
-  return flow;
 }
 
 // What somebody else's rules do to it that ours do not say.
-void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, const net::Address& destination,
-                    config::Backend backend, Answer& answer) {
-  const auto foreign = netfilter::foreign_rules();
+void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, const doctor::PodWay& way,
+                    const nat::Foreign& foreign, config::Backend backend, Answer& answer) {
   const bool is_returned = answer.lists.chain && answer.lists.chain->exemption == config::Exemption::return_;
   const bool is_nftables = backend == config::Backend::nftables;
   const auto& yields = is_nftables ? foreign.yield_marks.nftables : foreign.yield_marks.iptables;
   const nat::OurPlace place{is_nftables, yields, !is_returned};
   const auto ours = answer.fate;
-  const auto found = nat::contradictions(foreign, place, flow_of(ruleset, source, destination, answer));
+  const auto found = nat::contradictions(foreign, place, flow_of(ruleset, source, way, answer));
   for (const auto& each : found) {
     answer.warnings.push_back((each.is_certain ? "" : "it may be that ") + each.does + ": " +
                               nat::printable(each.rule));
@@ -168,6 +179,40 @@ void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, con
   if (may_be_undone) answer.warnings.emplace_back(undone_by_nftables);
 }
 
+// What drops it, or the answer to it; between neighbours on one bridge no rule of the node need be asked.
+void look_for_drops(const doctor::PodWay& way, const nat::Foreign& foreign, Answer& answer) {
+  constexpr std::size_t most_told = 8;
+  doctor::Facts facts;
+  if (answer.lists.chain) facts.ours.wanted.chains = {*answer.lists.chain};
+  facts.node.foreign = foreign;
+  for (const auto& [interface, address] : routing::addresses_by_interface()) {
+    facts.node.addresses.insert(address);
+    facts.node.interface_of.emplace(address, interface);
+  }
+  facts.node.ways = {way};
+  const bool may_be_bridged = way.pod_interface && way.pod_interface == way.uplink;
+  std::size_t told = 0;
+  for (const auto& drop : doctor::forward_drops(facts)) {
+    const bool is_certain = drop.is_certain && !may_be_bridged;
+    if (!is_certain && ++told > most_told) continue;
+    answer.warnings.push_back((is_certain
+                                   ? "it, or the answer to it, is dropped on this node: "
+                                   : "it may be that it, or the answer to it, is dropped on this node: ") +
+                              nat::printable(drop.decides));
+  }
+}
+
+// Where the node leads it nowhere.
+void look_for_refusal(const doctor::PodWay& way, const net::Address& source, Answer& answer) {
+  if (!way.pod_interface || !way.destination) return;
+  const auto refusal = routing::refusal_of(*way.destination, source, *way.pod_interface);
+  if (!refusal) return;
+  const auto to = net::to_text(*way.destination);
+  answer.warnings.push_back(refusal->by.empty()
+                                ? "this node has no way to " + to + ": no route leads there"
+                                : "this node does not forward it to " + to + ": " + refusal->by);
+}
+
 Answer answer_of(const Recorded& recorded, const net::Address& source, const net::Address& destination) {
   if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
   const auto ruleset = ruleset_of(recorded);
@@ -176,7 +221,16 @@ Answer answer_of(const Recorded& recorded, const net::Address& source, const net
   const auto rule = standing_rule(kernel, source, destination);
   compare_with_kernel(rule, answer);
   add_warnings(recorded, source, answer);
-  if (rule) look_at_others(ruleset, source, destination, rule->backend, answer);
+  const bool is_of_a_pod = rule || answer.lists.source;
+  if (!is_of_a_pod) return answer;
+  auto way = way_of(source, destination);
+  const auto foreign = netfilter::foreign_rules();
+  if (rule) look_at_others(ruleset, source, way, foreign, rule->backend, answer);
+  const auto* const pod = attachment_with(recorded, source);
+  if (pod != nullptr && pod->bypasses_node) return answer;
+  look_for_refusal(way, source, answer);
+  way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
+  look_for_drops(way, foreign, answer);
   return answer;
 }
 

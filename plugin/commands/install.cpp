@@ -11,10 +11,12 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "conflist/plan.hpp"
 #include "conflist/read_folder.hpp"
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "os/file.hpp"
 #include "os/shared_folder.hpp"
 #include "os/signals.hpp"
@@ -94,6 +96,8 @@ std::optional<std::string> follow(Plan& plan, const fs::path& folder, Doing doin
   return std::nullopt;
 }
 
+constexpr std::string_view kept_suffix = ".before-ip-masq";
+
 // Why a program that is there is to stay; empty where it is not.
 std::string why_it_stays(const fs::path& path) {
   const auto there = program_version(path);
@@ -125,10 +129,17 @@ void keep_others(const fs::path& path, const fs::path& kept, Doing doing, std::o
               "move one of them away");
 }
 
+bool can_be_run(const fs::path& path) {
+  std::error_code error;
+  const auto mode = fs::status(path, error).permissions();
+  constexpr auto by_all = fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec;
+  return !error && (mode & by_all) == by_all;
+}
+
 void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::ostream& output) {
   const fs::path self = "/proc/self/exe";
   const auto path = bin_dir / conflist::our_type;
-  const fs::path kept = path.string() + ".before-ip-masq";
+  const fs::path kept = path.string() + std::string(kept_suffix);
   const auto may_go = [&kept](const fs::path& found) {
     return program_version(found) ? why_it_stays(found).empty()
                                   : os::is_there(kept) && os::have_the_same_bytes(found, kept);
@@ -136,8 +147,13 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
   for (int tries = 0; tries < most_tries; ++tries) {
     auto place = path;
     if (os::is_there(path)) {
-      if (auto why = why_it_stays(path); !why.empty()) return notes.push_back(std::move(why));
-      if (os::have_the_same_bytes(self, path)) return doing == Doing::act ? os::tidy_up(bin_dir) : void();
+      if (auto why = why_it_stays(path); !why.empty()) {
+        if (!can_be_run(path))
+          throw Error(Kind::wrong_config, why + ", and nobody can run it", "chmod 755 " + path.string());
+        return notes.push_back(std::move(why));
+      }
+      if (can_be_run(path) && os::have_the_same_bytes(self, path))
+        return doing == Doing::act ? os::tidy_up(bin_dir) : void();
       if (program_version(path)) {
         place = fs::canonical(path);
       } else {
@@ -153,12 +169,27 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
   throw_busy(path);
 }
 
+// Where plugins of lists may stand.
+std::vector<fs::path> folders_in(const fs::path& folder) {
+  std::vector<fs::path> folders;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->is_directory(error)) folders.push_back(entry->path());
+  }
+  return folders;
+}
+
+void tidy_up(const fs::path& folder) {
+  os::tidy_up(folder);
+  for (const auto& each : folders_in(folder)) os::tidy_up(each);
+}
+
 // Makes plans until all steps of one were taken: `make` plans by what the folder's files say. Nothing is done
 // and nobody held off where there is nothing to do.
 template <typename Make>
 Plan carry_out(Plan plan, const std::string& folder, Doing doing, std::ostream& output, const Make& make) {
   if (doing == Doing::pretend || plan.steps.empty()) {
-    if (doing == Doing::act) os::tidy_up(folder);
+    if (doing == Doing::act) tidy_up(folder);
     follow(plan, folder, doing, output);
     return plan;
   }
@@ -200,11 +231,18 @@ std::string what_is_there(const InstallTarget& target) {
   const auto folder = target.conf_dir.string();
   std::string lines;
   for (const auto& line : conflist::why_not_found(folder, conflist::read_folder(folder), target.after))
-    lines += "\n  " + line;
+    lines += "\n" + nat::printable(line);
   return lines;
 }
 
 }  // namespace
+
+watch::FileWatch::Endings conflists_of(const InstallTarget& target) {
+  watch::FileWatch::Endings endings{
+      {target.conf_dir, {conflist::extensions.begin(), conflist::extensions.end()}}};
+  for (const auto& folder : folders_in(target.conf_dir)) endings[folder] = {".conf"};
+  return endings;
+}
 
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output) {
   Notes notes;
@@ -217,7 +255,7 @@ Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
   const os::Signals signals{SIGTERM, SIGINT};
   watch::FileWatch file_watch;
   for (bool has_told = false;; has_told = true) {
-    file_watch.watch({target.conf_dir / "conflists"});
+    file_watch.watch({}, conflists_of(target));
     std::error_code error;
     if (fs::exists(target.conf_dir, error)) {
       Notes notes;
@@ -228,6 +266,20 @@ Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
     ::poll(waited.data(), waited.size(), file_watch.timeout());
     if (signals.drain() != 0) throw Error(Kind::wrong_config, what_is_missing(target));
   }
+}
+
+void put_program_back(const fs::path& bin_dir, Doing doing, Notes& notes, std::ostream& output) {
+  const auto path = bin_dir / conflist::our_type;
+  const fs::path kept = path.string() + std::string(kept_suffix);
+  if (!os::is_there(kept)) return;
+  if (os::is_there(path) && !program_version(path))
+    return notes.push_back(kept.string() + " was left: " + path.string() + " is not ip-masq's either");
+  const auto told = "put " + path.string() + " back, as " + kept.string() + " has it";
+  if (doing == Doing::act) {
+    const os::SharedFolder held(bin_dir);
+    os::move_shared(kept, path);
+  }
+  tell(told, doing, output);
 }
 
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output) {

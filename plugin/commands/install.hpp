@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "watch/file_watch.hpp"
+
 namespace ipmasq::plugin {
 
 struct InstallTarget {
@@ -26,6 +28,9 @@ using Notes = std::vector<std::string>;
 /// should be nothing is written. Throws Error, and has then changed no conflist, or says so.
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output);
 
+/// What of the target's folder install reads, for who waits for changes of it.
+watch::FileWatch::Endings conflists_of(const InstallTarget& target);
+
 /// The same as soon as there is such a conflist; tells that it waits. SIGTERM and SIGINT end it with
 /// Error.
 Notes install_when_possible(const InstallTarget& target, std::ostream& output);
@@ -34,6 +39,10 @@ Notes install_when_possible(const InstallTarget& target, std::ostream& output);
 /// before where nothing else has changed since. The binary stays: pods that are there need it for their DEL.
 /// Throws Error, after doing what could be done.
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output);
+
+/// Where install has kept somebody else's program of our name, that one takes our program's place again; for
+/// when no pod needs ours any more. Throws Error.
+void put_program_back(const std::filesystem::path& bin_dir, Doing doing, Notes& notes, std::ostream& output);
 
 /// Takes away all rules of ours and all records. Throws Error.
 void remove_rules(const std::filesystem::path& state_dir, std::ostream& output);

@@ -1,5 +1,8 @@
 #include "plugin/commands/pod_ways.hpp"
 
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
 #include <algorithm>
 #include <iterator>
 #include <map>
@@ -12,6 +15,7 @@
 #include "net/address.hpp"
 #include "routing/learned_routes.hpp"
 #include "routing/pod_route.hpp"
+#include "routing/refusal.hpp"
 
 namespace ipmasq::plugin {
 
@@ -22,7 +26,7 @@ using net::Family;
 // Pods that come by one interface, or by one that is not known.
 struct Pods {
   std::set<net::Prefix> subnets;
-  std::optional<net::Address> one = {};
+  std::optional<doctor::PodAt> one = {};
 };
 using ByInterface = std::map<std::pair<Family, std::optional<std::string>>, Pods>;
 
@@ -36,9 +40,10 @@ ByInterface by_interface(const Recorded& recorded) {
     for (const auto& attachment : network.stored.attachments) {
       if (attachment.bypasses_node) continue;
       for (const auto& pod : attachment.addresses) {
-        auto& group = pods[{pod.address.family, routing::interface_towards(pod.address)}];
+        const auto interface = routing::interface_towards(pod.address);
+        auto& group = pods[{pod.address.family, interface}];
         group.subnets.insert(pod.network());
-        group.one = pod.address;
+        if (interface) group.one = {pod.address, *interface};
         placed.insert(pod.network());
       }
     }
@@ -53,12 +58,16 @@ ByInterface by_interface(const Recorded& recorded) {
   return pods;
 }
 
-// An address that nobody has (RFC 5737, RFC 3849), for the world, and one of each network that a route leads
+// An address that nobody has (RFC 5737, RFC 3849): it goes where all goes that is not known better.
+net::Address nobody(Family family) {
+  return net::parse_address(family == Family::ipv4 ? "192.0.2.1" : "2001:db8::1").value();
+}
+
+// One for the world, and one of each network that a route leads
 // to and a list keeps.
 std::vector<net::Address> destinations(const Recorded& recorded, Family family) {
   constexpr std::size_t most = 64;
-  std::vector<net::Address> found{
-      net::parse_address(family == Family::ipv4 ? "192.0.2.1" : "2001:db8::1").value()};
+  std::vector<net::Address> found{nobody(family)};
   const auto ruleset = ruleset_of(recorded);
   for (const auto& route : routing::routes_by_gateways(family)) {
     const bool is_kept = std::ranges::any_of(ruleset.chains, [&](const auto& chain) {
@@ -69,12 +78,11 @@ std::vector<net::Address> destinations(const Recorded& recorded, Family family) 
   return found;
 }
 
-std::set<std::string> uplinks(const std::vector<net::Address>& to, const net::Address& pod,
-                              const std::string& pod_interface) {
+std::set<std::string> uplinks(const std::vector<net::Address>& to, const doctor::PodAt& pod) {
   std::set<std::string> found;
   for (const auto& each : to) {
-    const auto uplink = routing::interface_towards(each, pod, pod_interface);
-    if (uplink && uplink != pod_interface) found.insert(*uplink);
+    const auto uplink = routing::interface_towards(each, pod.address, pod.interface);
+    if (uplink && uplink != pod.interface) found.insert(*uplink);
   }
   return found;
 }
@@ -87,11 +95,101 @@ void merge_into_one(ByInterface& pods, Family family, std::set<std::string>& dev
       continue;
     }
     all.subnets.merge(each->second.subnets);
+    if (each->second.one) all.one = each->second.one;
     if (each->first.second) devices.insert(*each->first.second);
     each = pods.erase(each);
   }
   pods[{family, std::nullopt}] = std::move(all);
 }
+
+// What a pod's packets are not led to, of one family.
+class NoWays {
+ public:
+  NoWays(const Recorded& recorded, Family family)
+      : family_(family), routes_(routing::routes(family)), ruleset_(ruleset_of(recorded)) {}
+
+  std::vector<doctor::NoWay> of(const doctor::PodWay& way) {
+    found_.clear();
+    ask_for_world(way);
+    for (const auto& chain : ruleset_.chains) {
+      if (chain.family != family_) continue;
+      for (const auto& each : chain.destinations) ask_for_listed(way, each);
+    }
+    for (const auto& each : routing::refusing_routes(family_)) ask_for_route(way, each);
+    return std::move(found_);
+  }
+
+ private:
+  static bool leads(const routing::KernelRoute& route) { return route.type == RTN_UNICAST; }
+
+  bool leads_to_part_of(const net::Prefix& network) const {
+    return std::ranges::any_of(routes_, [&network](const auto& each) {
+      return leads(each) && network.contains(each.destination) && each.destination != network;
+    });
+  }
+
+  // What is announced of all pods often has such a route, beside those of each node.
+  bool is_of_pods(const net::Prefix& network) const {
+    return std::ranges::any_of(ruleset_.sources, [&network](const nat::Source& each) {
+      return network.contains(each.prefix) || each.prefix.contains(network);
+    });
+  }
+
+  // Of one family, a node may have pods alone.
+  bool leads_beyond(const doctor::PodWay& way) const {
+    const auto of_pods = ::if_nametoindex(way.one->interface.c_str());
+    return std::ranges::any_of(routes_, [of_pods](const auto& each) {
+      const auto& to = each.destination.address;
+      return leads(each) && !to.is_link_local() && !to.is_multicast() &&
+             (each.has_gateway || each.interface != of_pods);
+    });
+  }
+
+  void ask_for_world(const doctor::PodWay& way) {
+    const auto world = nobody(family_);
+    const auto refusal = routing::refusal_of(world, way.one->address, way.one->interface);
+    if (refusal && leads_beyond(way)) add(way, std::nullopt, *refusal, routing::has_way_to(world));
+  }
+
+  // What a list names on purpose; the default lists name what many sites do not have.
+  void ask_for_listed(const doctor::PodWay& way, const nat::Destination& listed) {
+    const bool is_meant = listed.verdict == nat::Verdict::keep && listed.prefix.length > 0 &&
+                          listed.origin.starts_with("nonMasqueradeCIDRs") &&
+                          !listed.origin.ends_with("(default)");
+    if (!is_meant || is_of_pods(listed.prefix) || leads_to_part_of(listed.prefix)) return;
+    const auto refusal = routing::refusal_of(listed.prefix.address, way.one->address, way.one->interface);
+    if (refusal) add(way, listed.prefix, *refusal, true);
+  }
+
+  void ask_for_route(const doctor::PodWay& way, const routing::RefusingRoute& route) {
+    const auto& to = route.destination;
+    const bool is_kept = std::ranges::any_of(ruleset_.chains, [&](const auto& chain) {
+      return chain.family == family_ && nat::keeps_all(chain, to);
+    });
+    if (!is_kept || is_of_pods(to) || leads_to_part_of(to)) return;
+    const auto refusal = routing::refusal_of(to.address, way.one->address, way.one->interface);
+    if (!refusal || refusal->route != route) return;
+    const bool is_all_of_an_entry = std::ranges::any_of(ruleset_.chains, [&to](const auto& chain) {
+      return std::ranges::any_of(chain.destinations,
+                                 [&to](const auto& each) { return to.contains(each.prefix); });
+    });
+    add(way, to, *refusal, !is_all_of_an_entry);
+  }
+
+  // Each rule or route once: the world comes first.
+  void add(const doctor::PodWay& way, const std::optional<net::Prefix>& to, const routing::Refusal& refusal,
+           bool is_missed) {
+    const bool is_told = std::ranges::any_of(found_, [&](const doctor::NoWay& each) {
+      return each.by == refusal.by && (!each.by.empty() || each.to == to) && each.is_missed >= is_missed;
+    });
+    if (!is_told) found_.push_back({way.pods, to, refusal.by, refusal.removal, is_missed});
+  }
+
+  Family family_;
+  std::vector<routing::KernelRoute> routes_;
+  nat::Ruleset ruleset_;
+  std::vector<doctor::NoWay> found_;
+};
 
 }  // namespace
 
@@ -108,9 +206,9 @@ std::vector<doctor::PodWay> pod_ways(const Recorded& recorded) {
       if (place.first != family) continue;
       doctor::PodWay way{.pods = {group.subnets.begin(), group.subnets.end()},
                          .pod_interface = place.second,
-                         .pod_devices = place.second ? routing::devices_of(*place.second) : devices};
-      const auto left_by =
-          place.second && group.one ? uplinks(to, *group.one, *place.second) : std::set<std::string>();
+                         .pod_devices = place.second ? routing::devices_of(*place.second) : devices,
+                         .one = group.one};
+      const auto left_by = place.second && group.one ? uplinks(to, *group.one) : std::set<std::string>();
       for (const auto& uplink : left_by) {
         way.uplink = uplink;
         way.uplink_devices = routing::devices_of(uplink);
@@ -120,6 +218,19 @@ std::vector<doctor::PodWay> pod_ways(const Recorded& recorded) {
     }
   }
   return ways;
+}
+
+std::vector<doctor::NoWay> no_ways(const Recorded& recorded, const std::vector<doctor::PodWay>& ways) {
+  std::vector<doctor::NoWay> found;
+  for (const auto family : {Family::ipv4, Family::ipv6}) {
+    NoWays asked(recorded, family);
+    std::set<std::vector<net::Prefix>> done;
+    for (const auto& way : ways) {
+      if (way.pods.front().family() != family || !way.one || !done.insert(way.pods).second) continue;
+      std::ranges::move(asked.of(way), std::back_inserter(found));
+    }
+  }
+  return found;
 }
 
 }  // namespace ipmasq::plugin

@@ -12,4 +12,7 @@ namespace ipmasq::plugin {
 /// subnet whose interface is not known has a way as well, without one. Throws Error.
 std::vector<doctor::PodWay> pod_ways(const Recorded& recorded);
 
+/// What of the world, and of what lists keep, packets that come on these ways are not led to. Throws Error.
+std::vector<doctor::NoWay> no_ways(const Recorded& recorded, const std::vector<doctor::PodWay>& ways);
+
 }  // namespace ipmasq::plugin

@@ -57,7 +57,11 @@ class Adding {
   Plan plan_beside(const std::optional<state::NetworkRecord>& before) {
     auto last_good = before ? std::optional(before->made_of) : std::nullopt;
     if (!last_good && !reading_.problems.empty()) last_good = known_by_others();
-    auto configuration = config::in_force(reading_, last_good);
+    auto configuration = config::in_force(reading_, last_good, [this](net::Family family) {
+      return std::ranges::any_of(attachment_.addresses,
+                                 [family](const auto& each) { return each.address.family == family; }) ||
+             recorded_pods(store_, network_)(family);
+    });
     problems_ = configuration.problems;
     auto subnets = store_.subnets(network_);
     subnets.insert(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());

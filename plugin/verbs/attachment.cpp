@@ -5,6 +5,7 @@
 
 #include "cni/environment.hpp"
 #include "cni/result.hpp"
+#include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
@@ -15,6 +16,14 @@ std::string pod_name(const std::string& args) {
   const auto space = cni::find_arg(args, "K8S_POD_NAMESPACE");
   const auto name = cni::find_arg(args, "K8S_POD_NAME");
   return space && name && cni::is_cni_name(*space) && cni::is_cni_name(*name) ? *space + "/" + *name : "";
+}
+
+// A pod of a LAN whose way out of it is this node.
+bool passes_node(const cni::Json& result, net::Family family) {
+  const auto here = routing::node_addresses();
+  return std::ranges::any_of(cni::gateways(result), [&](const net::Address& gateway) {
+    return gateway.family == family && std::ranges::find(here, gateway) != here.end();
+  });
 }
 
 }  // namespace
@@ -32,7 +41,7 @@ state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, c
         !routing::is_on_an_uplink(pod, cni::has_host_interface(result)))
       continue;
     *subnet = net::network_of(pod.address, net::bits(pod.address.family));
-    attachment.bypasses_node = true;
+    attachment.bypasses_node = attachment.bypasses_node || !passes_node(result, pod.address.family);
   }
   return attachment;
 }

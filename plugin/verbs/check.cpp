@@ -2,7 +2,9 @@
 
 #include "cni/result.hpp"
 #include "error/error.hpp"
+#include "nat/contradictions.hpp"
 #include "nat/foreign_rule.hpp"
+#include "netfilter/foreign_rules.hpp"
 #include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -44,6 +46,33 @@ state::NetworkRecord recorded_network(const state::Store& store, const std::stri
   throw Error(Kind::not_right, "network " + network + ": its configuration is not recorded", mended_by);
 }
 
+// Where "auto" would be in another back end by now: rules of ours that stand as they should can be undone
+// all the same.
+void check_that_they_hold(const Node& node, const Plan& plan, const state::NetworkRecord& record,
+                          const state::Attachment& attachment) {
+  const auto now = choose_backend(node, plan, record, netfilter::Tables::stay);
+  if (now == record.placement.on) return;
+  const nat::OurPlace place{record.placement.on == config::Backend::nftables,
+                            plan.configuration.netconf.yield_marks,
+                            plan.configuration.netconf.exemption == config::Exemption::hold};
+  const auto foreign = netfilter::foreign_rules();
+  for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
+    nat::Flow flow;
+    for (const auto& pod : attachment.addresses) {
+      if (pod.address.family == family)
+        flow.sources.push_back(net::network_of(pod.address, net::bits(family)));
+    }
+    if (flow.sources.empty()) continue;
+    const auto found = nat::contradictions(foreign, place, flow);
+    if (found.empty()) continue;
+    throw Error(Kind::not_right,
+                "the rules stand in " + config::to_text(record.placement.on) + ", where " +
+                    nat::printable(found.front().rule) + " undoes them; \"auto\" is " + config::to_text(now) +
+                    " here now",
+                mended_by);
+  }
+}
+
 }  // namespace
 
 void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings) {
@@ -59,7 +88,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
   const auto record = recorded_network(store, request.network);
 
   Plan plan{request.network,
-            config::in_force(config::read_configuration(record.made_of.netconf), record.made_of),
+            config::in_force(config::read_configuration(record.made_of.netconf), record.made_of,
+                             recorded_pods(store, request.network)),
             store.subnets(request.network), false};
   plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   plan.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
@@ -75,6 +105,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
                     (more == 0 ? "" : " (and " + std::to_string(more) + " more)"),
                 mended_by);
   }
+  const Node node{kernel, store, asked.lock_timeout};
+  check_that_they_hold(node, plan, record, attachment);
   if (record.placement.leaving) {
     throw Error(Kind::not_right,
                 "the rules of network " + request.network + " are still on their way from " +
@@ -83,9 +115,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
                 mended_by);
   }
   for (const auto backend : config::all_backends) {
-    if (backend == record.placement.on ||
-        standing_in({kernel, store, asked.lock_timeout}, backend, request.network).empty())
-      continue;
+    if (backend == record.placement.on || standing_in(node, backend, request.network).empty()) continue;
     throw Error(Kind::not_right,
                 "rules of network " + request.network + " stand in " + config::to_text(backend) +
                     " as well, though it is on " + config::to_text(record.placement.on),

@@ -69,8 +69,10 @@ state::Network without_stale(const state::Store& store, state::Network network,
 Plan plan_of(const state::Network& network, const cni::Request& request) {
   const auto last_good = network.record ? std::optional(network.record->made_of) : std::nullopt;
   const auto& netconf = last_good ? last_good->netconf : request.netconf;
-  return {network.name, config::in_force(config::read_configuration(netconf), last_good),
-          network.wanted_subnets(), network.is_complete};
+  return {
+      network.name,
+      config::in_force(config::read_configuration(netconf), last_good, pods_among(network.wanted_subnets())),
+      network.wanted_subnets(), network.is_complete};
 }
 
 void forget(const Node& node, const std::string& network, const cni::AttachmentId& id) {

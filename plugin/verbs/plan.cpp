@@ -1,6 +1,7 @@
 #include "plugin/verbs/plan.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace ipmasq::plugin {
 
@@ -62,6 +63,18 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
   if (was_there || !standing_in(node, other, plan.network).empty()) record.placement.leaving = other;
   if (before) record.unrecorded = before->unrecorded;
   return record;
+}
+
+config::HasPods pods_among(std::set<net::Prefix> subnets) {
+  return [subnets = std::move(subnets)](net::Family family) {
+    return std::ranges::any_of(subnets, [family](const auto& each) { return each.family() == family; });
+  };
+}
+
+config::HasPods recorded_pods(const state::Store& store, const std::string& network) {
+  return [&store, network](net::Family family) {
+    return pods_among(store.subnets(network))(family) || pods_among(store.hosts(network))(family);
+  };
 }
 
 std::set<net::Prefix> subnets_with_pods(const state::Store& store, const Plan& plan) {

@@ -45,6 +45,10 @@ std::set<net::Prefix> standing_in(const Node& node, config::Backend backend, con
 config::Backend choose_backend(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before, netfilter::Tables tables);
 
+/// Of pods that stand in these subnets; of those whose markers tell of them, without reading a record of one.
+config::HasPods pods_among(std::set<net::Prefix> subnets);
+config::HasPods recorded_pods(const state::Store& store, const std::string& network);
+
 /// The pod subnets of attachments that are recorded, or to be recorded.
 std::set<net::Prefix> subnets_with_pods(const state::Store& store, const Plan& plan);
 

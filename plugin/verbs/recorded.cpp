@@ -23,7 +23,8 @@ RecordedNetwork with_configuration(state::Network stored) {
   }
   const auto& made_of = network.stored.record->made_of;
   try {
-    network.configuration = config::in_force(config::read_configuration(made_of.netconf), made_of);
+    network.configuration = config::in_force(config::read_configuration(made_of.netconf), made_of,
+                                             pods_among(network.stored.wanted_subnets()));
   } catch (const Error& error) {
     network.problems.emplace_back(error.what());
   }

@@ -41,7 +41,8 @@ class Asking {
   void check_that_add_could_work() {
     const auto reading = config::read_configuration(request_.netconf);
     const auto record = store_.undamaged_record(request_.network);
-    auto configuration = config::in_force(reading, record ? std::optional(record->made_of) : std::nullopt);
+    auto configuration = config::in_force(reading, record ? std::optional(record->made_of) : std::nullopt,
+                                          recorded_pods(store_, request_.network));
     for (const auto& warning : configuration.netconf.warnings) warn(warning);
     for (const auto& problem : configuration.problems) warn(problem);
 

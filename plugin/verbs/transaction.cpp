@@ -10,6 +10,18 @@
 
 namespace ipmasq::plugin {
 
+namespace {
+
+// What is known of by name beside what files and markers tell.
+std::set<net::Prefix> known_beside(std::set<net::Prefix> told, const Plan& plan,
+                                   const std::optional<state::NetworkRecord>& before) {
+  told.insert(plan.gone.begin(), plan.gone.end());
+  if (before) told.insert(before->unrecorded.begin(), before->unrecorded.end());
+  return told;
+}
+
+}  // namespace
+
 void Transaction::run(const std::function<void()>& steps) {
   try {
     steps();
@@ -85,38 +97,46 @@ std::set<net::Prefix> Transaction::subnets_told(const std::string& network) cons
 
 // A back end that the network leaves, or comes to, gets all that it has: what stands and nobody tells of is
 // of pods that may live.
+void Transaction::take_all_along(const std::optional<state::NetworkRecord>& before,
+                                 state::NetworkRecord& record, Plan& plan) const {
+  auto told = subnets_told(plan.network);
+  if (!before || !plan.has_all_subnets)
+    record.unrecorded.merge(standing_beside(known_beside(told, plan, before), plan.network, node_));
+  if (plan.has_all_subnets) return;
+  for (const auto& subnet : plan.gone) told.erase(subnet);
+  plan.pod_subnets.merge(told);
+  plan.has_all_subnets = true;
+}
+
+// Of whose pods nothing is recorded, though they may live: none of those whose pods are all known.
+std::set<net::Prefix> Transaction::unrecorded_of(const Plan& plan, std::set<net::Prefix> unrecorded) const {
+  unrecorded.insert(plan.without_pods.begin(), plan.without_pods.end());
+  if (plan.has_all_pods) {
+    const auto with_pods = subnets_with_pods(node_.store, plan);
+    std::erase_if(unrecorded, [&](const auto& subnet) { return with_pods.contains(subnet); });
+  }
+  return unrecorded;
+}
+
+void Transaction::leave_other_backend(const std::string& network, const state::NetworkRecord& on_its_way) {
+  apply(*on_its_way.placement.leaving, nothing_of(network));
+  auto arrived = on_its_way;
+  arrived.placement.leaving.reset();
+  save(network, arrived, on_its_way);
+}
+
 void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) {
   auto record = record_of(node_, plan, before);
   auto wanted = plan;
   const bool moves = !before || before->placement.on != record.placement.on || record.placement.leaving;
-  if (moves) {
-    auto told = subnets_told(plan.network);
-    auto known = told;
-    known.insert(plan.gone.begin(), plan.gone.end());
-    if (before) known.insert(before->unrecorded.begin(), before->unrecorded.end());
-    if (!before || !plan.has_all_subnets)
-      record.unrecorded.merge(standing_beside(known, plan.network, node_));
-    if (!plan.has_all_subnets) {
-      for (const auto& subnet : plan.gone) told.erase(subnet);
-      wanted.pod_subnets.merge(told);
-      wanted.has_all_subnets = true;
-    }
-  }
-  record.unrecorded.insert(plan.without_pods.begin(), plan.without_pods.end());
-  if (plan.has_all_pods) {
-    const auto with_pods = subnets_with_pods(node_.store, plan);
-    std::erase_if(record.unrecorded, [&](const auto& subnet) { return with_pods.contains(subnet); });
-  }
+  if (moves) take_all_along(before, record, wanted);
+  record.unrecorded = unrecorded_of(plan, std::move(record.unrecorded));
   wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
 
   save(plan.network, record, before);
   for (const auto& attachment : plan.attachments) save(plan.network, attachment);
   apply(record.placement.on, ruleset_of(wanted));
-  if (!record.placement.leaving) return;
-  apply(*record.placement.leaving, nothing_of(plan.network));
-  const auto on_its_way = record;
-  record.placement.leaving.reset();
-  save(plan.network, record, on_its_way);
+  if (record.placement.leaving) leave_other_backend(plan.network, record);
 }
 
 void forget_network_without_pods(const state::Store& store, const std::string& network) {

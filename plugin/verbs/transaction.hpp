@@ -38,6 +38,10 @@ class Transaction {
  private:
   std::string roll_back();
   std::set<net::Prefix> subnets_told(const std::string& network) const;
+  void take_all_along(const std::optional<state::NetworkRecord>& before, state::NetworkRecord& record,
+                      Plan& plan) const;
+  std::set<net::Prefix> unrecorded_of(const Plan& plan, std::set<net::Prefix> unrecorded) const;
+  void leave_other_backend(const std::string& network, const state::NetworkRecord& on_its_way);
 
   Node node_;
   std::vector<std::function<void()>> way_back_;

@@ -4,6 +4,8 @@ import fcntl
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -163,6 +165,27 @@ def test_systemd_is_told(node, daemons):
     daemons.pop().end()
     assert listener.recv(100) == b"STOPPING=1"
     listener.close()
+
+
+def test_systemd_is_told_that_the_loop_comes_round(node, daemons):
+    """As often as its watchdog asks for, though there is nothing to do."""
+    path = node.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(PATIENCE)
+        daemons.append(Agent(node, NOTIFY_SOCKET=str(path), WATCHDOG_USEC="200000"))
+        assert [listener.recv(100) for _ in range(4)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+
+
+def test_the_watchdog_of_another_process_is_none_of_its(node, daemons):
+    path = node.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(PATIENCE)
+        daemons.append(Agent(node, NOTIFY_SOCKET=str(path), WATCHDOG_USEC="200000", WATCHDOG_PID="1"))
+        assert listener.recv(100) == b"READY=1"
+        daemons.pop().end()
+        assert listener.recv(100) == b"STOPPING=1"
 
 
 def test_probes_and_scrapers(node, config, daemons):
@@ -443,6 +466,71 @@ def test_the_entry_is_kept_installed(node, daemons):
     program.unlink()  # as an update of the other plugins does
     daemons[0].until(lambda: program.exists() and program.read_bytes() == BINARY.read_bytes())
 
+    # Rules are mended, and the entry is, whichever of the two is noticed first.
+    node.add(resyncInterval="1h")
+    for _ in range(5):
+        daemons[0].until(lambda: node.save() == node.expected(CBR0))
+        BLOWS[node.backend](node)
+        new.write_text(flannels)
+        new.rename(conflist)
+        daemons[0].until(is_installed)
+
+
+def test_a_program_that_cannot_be_run_is_seen_at_once(node, daemons):
+    """And /healthz tells, where it cannot be put anew."""
+    folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
+    folder.mkdir()
+    (folder / "10-flannel.conflist").write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN))
+    agent = daemons[0]
+
+    def is_there():
+        return program.exists() and program.read_bytes() == BINARY.read_bytes() and os.access(program, os.X_OK)
+
+    agent.until(is_there)
+    program.chmod(0o644)
+    agent.until(is_there)
+    program.write_text("junk")
+    agent.until(is_there)
+    kept = program.parent / "ip-masq.before-ip-masq"
+    assert kept.read_text() == "junk"
+    program.write_text("other junk")
+    agent.until(lambda: page(node, "/healthz") == (503, (
+        f"cannot keep the entry installed: {program} is not ip-masq's, and there is a {kept} already\n")))
+    kept.unlink()
+    program.unlink()
+    agent.until(lambda: is_there() and page(node, "/healthz") == (200, "ok\n"))
+
+
+def test_files_that_do_not_matter_make_no_pass(node, config, daemons):
+    """What does is seen, also behind links and in the folders of lists."""
+    folder = node.folder / "net.d"
+    folder.mkdir()
+    config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
+    add(node, config)
+    beside = [folder / "plugin.log", node.state / "log", node.folder / "bin/log", config.path.parent / "log"]
+    beside[2].parent.mkdir()
+    daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", node.folder / "bin", *LISTEN))
+    agent = daemons[0]
+    agent.until_it_says("cannot keep the entry installed: no conflist in")
+    agent.until(lambda: page(node, "/livez")[0] == 200)
+
+    def passes():
+        return int(metrics(node)["ip_masq_passes_total"])
+
+    before = passes()
+    for number in range(10):
+        for path in beside:
+            path.write_text(str(number))
+        assert passes() - before <= 1  # of a resync
+    (folder / "cbr0").mkdir()
+    (folder / "10-flannel.conflist").symlink_to("../real")
+    (node.folder / "real").write_text('{"name": "cbr0", "cniVersion": "0.3.1"}')
+    (folder / "cbr0/10.conf").write_text('{"type": "flannel", "delegate": {}}')
+    agent.until_it_says("stands in")
+    (folder / "cbr0/zz.conf").write_text('{"type": "ip-masq"}')
+    agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+
 
 def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
     """It is told, and the agent ends when it is told to."""
@@ -595,6 +683,38 @@ def test_a_thousand_changes_leak_nothing(node, config, agent):
     assert used()[0] <= resident * 1.2 + 512
 
 
+UNIT = (ROOT / "conf/systemd/ip-masq.service").read_text()
+
+
+def of_unit(key):
+    """The words of all lines of a key."""
+    return [word for words in re.findall(rf"^{key}=(.*)$", UNIT, re.MULTILINE) for word in words.split()]
+
+
 def test_the_readme_names_the_unit():
-    unit = (ROOT / "conf/systemd/ip-masq.service").read_text()
-    assert "ExecStart=/opt/cni/bin/ip-masq agent" in unit and "Type=notify" in unit
+    assert "ExecStart=/opt/cni/bin/ip-masq agent" in UNIT and "Type=notify" in UNIT
+
+
+def calls_of(group):
+    """Of systemd's groups of system calls, such as @system-service."""
+    told = subprocess.run(["systemd-analyze", "syscall-filter", group], capture_output=True, text=True, check=True).stdout
+    words = {line.strip() for line in told.splitlines()[1:] if not line.strip().startswith("#")}
+    return {call for word in words for call in (calls_of(word) if word.startswith("@") else {word})}
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed, which knows what its groups of system calls are")
+def test_the_unit_lets_the_agent_do_what_it_does(node, config, daemons):
+    """Its calls and sockets while it starts, follows a file, mends rules, answers a probe and ends."""
+    trace = node.folder / "trace"
+    add(node, config)
+    daemons.append(Agent(node, "--listen", "127.0.0.1:9464", through=("strace", "-D", "-f", "-q", "-o", trace), ASAN_OPTIONS="detect_leaks=0"))
+    config("nonMasqueradeCIDRs: [172.16.0.0/12]\n")
+    daemons[0].until(is_right(node, CBR0.but(kept=("172.16.0.0/12", "10.244.1.0/24", *REST))))
+    assert page(node, "/healthz") == (200, "ok\n")
+    daemons.pop().end()
+    lines = re.sub(r"^\d+ +", "", trace.read_text(), flags=re.MULTILINE)
+    groups = {group: calls_of(group) for word in of_unit("SystemCallFilter") for group in [word.removeprefix("~")]}
+    allowed = groups.pop("@system-service") - set().union(*groups.values())
+    calls = set(re.findall(r"^(\w+)\(", lines, re.MULTILINE))
+    assert {"inotify_add_watch", "sendmsg", "poll"} <= calls and calls - allowed == set()
+    assert set(re.findall(r"^socket\((\w+)", lines, re.MULTILINE)) <= set(of_unit("RestrictAddressFamilies"))

@@ -6,6 +6,7 @@ import json
 import pytest
 from harness import healthy
 from harness.network import Outside, Pod, Witness, ask, give, make_bridge
+from harness.node import Node
 
 POD, NODE = "10.244.1.5", Outside.NODE[4]
 KEPT, MASQUERADED = "10.9.9.9", "203.0.113.9"
@@ -283,6 +284,61 @@ def test_uplinks_are_those_that_pods_leave_by(node, rule, seen):
     finally:
         witness.close()
         other.close()
+        site.close()
+
+
+def test_check_where_auto_would_be_in_the_other_back_end_by_now(tmp_path):
+    node = Node(tmp_path, "auto")
+    site = Site(node)
+    try:
+        before = site.seen()
+        node.run("iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-s", "172.17.0.0/16", "-j", "MASQUERADE")
+        assert (node.check("pod-1"), site.seen()) == (None, before)
+        node.run("iptables-nft", "-t", "nat", "-A", "POSTROUTING", "-s", "10.244.0.0/16", "-j", "MASQUERADE")
+        assert site.seen() == (NODE, NODE)
+        code, said = node.check("pod-1")
+        assert (code, without_handle(said)) == (102, (
+            "the rules stand in iptables, where nft ip nat POSTROUTING handle N: -s 10.244.0.0/16 -j MASQUERADE undoes them; "
+            '"auto" is nftables here now'))
+        node.tool("sync")
+        assert (node.check("pod-1"), site.seen()) == (None, before)
+    finally:
+        site.close()
+        node.close()
+
+
+DROPPED = "it, or the answer to it, is dropped on this node: "
+UDP_OF_ALL = DROPPED + "iptables-legacy -t filter -A FORWARD -p 17 -j DROP (UDP alone)"
+RULE_OF_POLICY = "this node does not forward it to {}: ip rule 9: from 10.244.1.0/24 prohibit"
+
+
+@pytest.mark.parametrize("change, kept, masqueraded", [
+    (["ip", "route", "add", "blackhole", KEPT], [f"this node does not forward it to {KEPT}: ip route: blackhole {KEPT}/32"], []),
+    (["ip", "rule", "add", "from", "10.244.1.0/24", "priority", "9", "prohibit"], [RULE_OF_POLICY.format(KEPT)],
+     [RULE_OF_POLICY.format(MASQUERADED)]),
+    (["ip", "route", "del", "default"], [f"this node has no way to {KEPT}: no route leads there"],
+     [f"this node has no way to {MASQUERADED}: no route leads there"]),
+    (["nft", f"table inet theirs {{ chain base {{ type filter hook forward priority 0; ip daddr {KEPT} drop; }}; }}"],
+     [DROPPED + f"nft inet theirs base handle N: -d {KEPT}/32 -j DROP"], []),
+    (["nft", "table inet theirs { chain base { type filter hook forward priority 0; policy drop; iifname cni0 accept; }; }"],
+     [DROPPED + "nft chain inet theirs base: policy drop"], [DROPPED + "nft chain inet theirs base: policy drop"]),
+    (["iptables-legacy", "-A", "FORWARD", "-p", "udp", "-j", "DROP"], [UDP_OF_ALL], [UDP_OF_ALL]),
+    (["iptables-legacy", "-t", "raw", "-A", "PREROUTING", "-i", "uplink0", "-j", "CT", "--notrack"], [],
+     [DROPPED + "iptables-legacy -t raw -A PREROUTING -i uplink0 -j CT --notrack"]),
+    (["nft", "table inet theirs { chain base { type filter hook prerouting priority raw; iifname cni0 ct zone set 7; }; }"], [],
+     [DROPPED + "nft inet theirs base handle N: -i cni0 zone set 7"]),
+])
+def test_explain_says_what_never_arrives(node, change, kept, masqueraded):
+    site = Site(node)
+    try:
+        told = {destination: node.tool("explain", POD, destination).splitlines() for destination in (KEPT, MASQUERADED)}
+        node.run(*change)
+        for destination, more in ((KEPT, kept), (MASQUERADED, masqueraded)):
+            now = [without_handle(line) for line in node.tool("explain", POD, destination).splitlines()]
+            assert now == [*told[destination], *(f"  {line}" for line in more)]
+            seen = ask(site.pod.namespace, f"udp:{destination}")[f"udp:{destination}"]
+            assert (seen is None) == bool(more)
+    finally:
         site.close()
 
 

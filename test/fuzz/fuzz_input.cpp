@@ -19,6 +19,7 @@
 #include "error/error.hpp"
 #include "http/server.hpp"
 #include "nat/ruleset.hpp"
+#include "runtime/toml.hpp"
 
 namespace {
 
@@ -105,7 +106,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);  // NOLINT: bytes as text
   try {
-    switch (data[0] % 8) {  // NOLINT: what libFuzzer gives
+    switch (data[0] % 9) {  // NOLINT: what libFuzzer gives
       case 0:
         read_call(text);
         break;
@@ -126,6 +127,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 6:
         read_cached(text);
+        break;
+      case 7:
+        static_cast<void>(runtime::parse_toml(text, "/config.toml"));
         break;
       default:
         expect(http::answer_to(text, {{"/healthz", [] { return http::Page{.body = "ok"}; }}})

@@ -14,9 +14,9 @@ PLAIN = {"cniVersion": "1.0.0", "name": "plain", "plugins": [{"type": "bridge", 
 
 
 def finding_names():
-    """All that doctor can find, as its source has them."""
+    """All that doctor can find, as its source has them, by name."""
     source = "".join(path.read_text() for path in (ROOT / "lib/doctor").glob("*findings.cpp"))
-    return re.findall(r'(?:(?:push_back|append)\(\s*\{|Finding \w+\{|Kind::\w+,|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)
+    return sorted(set(re.findall(r'(?:(?:push_back|append)\(\s*\{|Finding \w+\{|Kind::\w+,|runs \?|:|off\()\s*"([a-z0-9]+(?:-[a-z0-9]+)+)"', source)))
 
 
 def conflist(**entry):
@@ -77,3 +77,7 @@ def put_rules(host, program, table, rules):
 
 def restore(host, program, table, *rules):
     host.restore_beside("\n".join([f"*{table}", *rules, "COMMIT", ""]), program=program)
+
+
+def put_chain(host, family, hook, *rules):
+    host.run("nft", "-f", "-", input="table %s theirs { chain base { type filter hook %s; %s; }; }" % (family, hook, "; ".join(rules)))

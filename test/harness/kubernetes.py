@@ -272,9 +272,9 @@ class Cluster:
         return self.control_plane.kubectl(*argv, **options)
 
     def helm(self, *argv):
-        """helm, with folders of its own."""
+        """helm, with a home of its own, where it keeps what it found out."""
         return self.control_plane.run(HELM, "--kubeconfig", self.control_plane.kubeconfig, "--kube-insecure-skip-tls-verify", *argv,
-                                      env={**self.control_plane.env, **{f"HELM_{kind}_HOME": str(self.folder / "helm") for kind in ("CACHE", "CONFIG", "DATA")}})
+                                      env={**self.control_plane.env, "HOME": str(self.folder / "helm")})
 
     def apply(self, *manifests):
         self.kubectl("apply", "--validate=strict", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))

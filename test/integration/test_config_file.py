@@ -86,6 +86,28 @@ def test_everything_that_is_wrong_is_told_at_once(node, config):
            f"{config}, line 1: masqLinkLocal is 7: expected true or false")
 
 
+def test_a_family_that_subnet_env_has_lost_stays_while_pods_have_it(node):
+    env = node.folder / "subnet.env"
+    env.write_text("FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_IPV6_NETWORK=fd00:244::/48\n")
+    keys = {"nonMasqueradeCIDRs": []}
+    node.add(**keys)
+    node.add("pod-6", ips=["fd00:244:1::5/64"], **keys)
+    good = node.save()
+    env.write_text("FLANNEL_IPV6_NETWORK=fd00:244::/48\n")
+    said = (f"{env} names no IPv4 network any more, though pods have such addresses: expected a line such as "
+            "FLANNEL_NETWORK=10.244.0.0/16")
+    reply = node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"], **keys))
+    assert (reply.status, reply.errors) == (0, f"ip-masq: {said}\n")
+    assert node.check(**keys) is None
+    assert node.tool_status("sync", "--state-dir", node.state) == (
+        1, "", f"ip-masq: config-wrong: network cbr0 keeps what was good last: {said}\n")
+    assert node.save() == good
+    # Who has moved to one family has no pods of the other.
+    for pod in ("pod-1", "pod-2"):
+        node.delete(pod)
+    assert node.tool_status("sync", "--state-dir", node.state)[0] == 0
+
+
 # What its writer meant otherwise: {path below the configuration file: text, or where a link leads}, and what is said.
 SLIPS = {
     "a key": ({"": "nonMasqueradeCIDR: [203.0.113.0/24]\n"}, 'FILE, line 1: key "nonMasqueradeCIDR" is not known: did you mean "nonMasqueradeCIDRs"?'),

@@ -160,6 +160,19 @@ CRIO_LOOPBACK = """{
 }
 """
 
+CILIUM = """{
+  "cniVersion": "0.3.1",
+  "name": "cilium",
+  "plugins": [
+    {
+       "type": "cilium-cni",
+       "enable-debug": false,
+       "log-file": "/var/run/cilium/cilium-cni.log"
+    }
+  ]
+}
+"""
+
 EKS = """{
   "cniVersion": "0.4.0",
   "name": "aws-cni",
@@ -207,6 +220,10 @@ MULTUS = """{
 }
 """
 
+# What multus' daemon writes (thick): pods get the list that clusterNetwork names.
+MULTUS_SHIM = """{"cniVersion":"0.3.1","logLevel":"verbose","logToStderr":true,"name":"multus-cni-network","clusterNetwork":"/host/etc/cni/net.d/10-flannel.conflist","type":"multus-shim"}
+"""
+
 ODD = '{"name":"n","cniVersion":"1.0.0","y":1e3,\r\n "x":12345678901234567890123, "plugins":[{"type":"flannel","delegate":{"mtu":1.450e3}}],"é":"\\u00e9"}'
 
 ENTRY = '{"type": "ip-masq"}'
@@ -227,6 +244,10 @@ FOLDERS = {
     "GKE": ({"10-gke-ptp.conflist": GKE}, "ptp"),
     "kube-router": ({"10-kuberouter.conflist": KUBE_ROUTER}, "bridge"),
     "multus before flannel": ({"00-multus.conf": MULTUS, "10-flannel.conflist": KUBE_FLANNEL}, "flannel"),
+    "multus' daemon before flannel": ({"00-multus.conf": MULTUS_SHIM, "10-flannel.conflist": KUBE_FLANNEL}, "flannel"),
+    "multus before Canal": ({"00-multus.conf": MULTUS.replace("cbr0", "k8s-pod-network"), "10-canal.conflist": CANAL}, "calico"),
+    "plugins in a folder beside": ({"10-flannel.conflist": KUBE_FLANNEL, "cbr0/50-tuning.conf": '{"type": "tuning"}'}, "flannel"),
+    "what others put out of force": ({"05-cilium.conflist": CILIUM, "10-flannel.conflist": KUBE_FLANNEL, "10-aws.conflist.cilium_bak": EKS}, "flannel"),
     "odd numbers, line ends and letters": ({"10-n.conflist": ODD}, "flannel"),
     "beside files that nobody can load": (
         {"00-deep.conflist": "[" * 400000, "01-large.conf": " " * 6000000, "02-folder.conflist": None, "03-half.conflist": '{"name": "x", "plu',
@@ -239,10 +260,10 @@ FOLDERS = {
 def snapshot(folder):
     """{name: (bytes or where a link leads, mode, owner)}"""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*")):
         status = path.lstat()
         what = os.readlink(path) if path.is_symlink() else None if path.is_dir() else path.read_bytes()
-        found[path.name] = what, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+        found[str(path.relative_to(folder))] = what, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
     return found
 
 
@@ -258,6 +279,7 @@ class Place:
     def put(self, files):
         for name, text in files.items():
             path = self.folder / name
+            path.parent.mkdir(exist_ok=True)
             if text is None:
                 path.mkdir()
             else:
@@ -430,6 +452,88 @@ def test_a_link_stays_one(place):
     assert (real.stat().st_uid, stat.S_IMODE(real.stat().st_mode)) == (1234, 0o640)
 
 
+def test_a_hard_link_is_left_and_told(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    conflist = place.folder / "10-flannel.conflist"
+    os.link(conflist, place.folder.parent / "other")
+    before = snapshot(place.folder)
+    told = f"{conflist} has 2 names (hard links): written anew under one, the others would stay what it was"
+    assert place("install", status=1) == (
+        f"ip-masq: {told}\n  make the others symbolic links to one, or files of their own; nothing was changed in it\n")
+    assert snapshot(place.folder) == before and conflist.stat().st_nlink == 2
+    (place.folder.parent / "other").unlink()
+    place("install")
+    os.link(conflist, place.folder.parent / "other")
+    installed = snapshot(place.folder)
+    assert place("uninstall", status=1) == f"ip-masq: an entry may be left: {told}\n"
+    assert snapshot(place.folder) == installed
+
+
+@pytest.mark.parametrize("suffix", ["cilium_bak", "old"])
+def test_what_others_put_out_of_force_stays_so(place, suffix):
+    """Cilium (cni-exclusive) and multus (--rename-conf-file) rename what is not theirs."""
+    place.after = "bridge"
+    place.put({"10-crio.conf": CRIO_SINGLE, "20-flannel.conflist": KUBE_FLANNEL})
+    single, flannel = place.folder / "10-crio.conf", place.folder / "20-flannel.conflist"
+    place("install")
+    place.after = "flannel"
+    place("install")
+    for path in (single.with_suffix(".conflist"), flannel):
+        path.rename(f"{path}.{suffix}")
+    place.put({"90-cilium.conflist": CILIUM})
+    before = snapshot(place.folder)
+
+    def left(path):
+        return (f"ip-masq: note: {path}.{suffix} has an entry of ip-masq, and is out of force: it was left; once it is {path} again, "
+                '"ip-masq uninstall" takes the entry out\n')
+
+    def kept(path):
+        return f"ip-masq: note: {path}.before-ip-masq was left: it is {path} as it was before ip-masq\n"
+
+    told = place("uninstall")
+    assert sorted(told.splitlines(True)) == sorted([left(single.with_suffix(".conflist")), left(flannel), kept(single), kept(flannel)])
+    assert snapshot(place.folder) == before
+    for path in (single.with_suffix(".conflist"), flannel):
+        os.rename(f"{path}.{suffix}", path)
+    place("uninstall")
+    assert {path.name: path.read_text() for path in place.folder.iterdir()} == {
+        "10-crio.conf": CRIO_SINGLE, "20-flannel.conflist": KUBE_FLANNEL, "90-cilium.conflist": CILIUM}
+
+
+@pytest.mark.parametrize("multus, does", [
+    (MULTUS, ": multus keeps a copy of a list in it, as it was when multus started, and pods get that one: restart multus' pod of this node"),
+    (MULTUS_SHIM, ": multus hands pods on to /host/etc/cni/net.d/10-flannel.conflist"),
+    (MULTUS_SHIM.replace("/host/etc/cni/net.d", "/hostFOLDER"), None),
+    (MULTUS_SHIM.replace("/host/etc/cni/net.d/10-flannel.conflist", "cbr0"), None),
+], ids=["a copy", "elsewhere", "this file", "this network"])
+def test_what_multus_hands_pods_on_to_is_told(place, multus, does):
+    place.put({"00-multus.conf": multus.replace("FOLDER", str(place.folder)), "10-flannel.conflist": KUBE_FLANNEL})
+    first, second = place.folder / "00-multus.conf", place.folder / "10-flannel.conflist"
+    note = f"ip-masq: note: {first} is loaded before {second}{does}\n" if does else ""
+    assert place("install") == f"put {place.bin}/ip-masq\nput the entry into {second}\n{note}"
+    assert place("install") == note
+
+
+def test_an_entry_in_a_folder_beside_goes_as_well(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL, "cbr0/50-ip-masq.conf": '{"type": "ip-masq", "catchAll": false}'})
+    conflist, entry = place.folder / "10-flannel.conflist", place.folder / "cbr0/50-ip-masq.conf"
+    place("install")
+    assert types(conflist.read_text()) == ["flannel", "portmap"] and '"ipMasq": false' in conflist.read_text()
+    installed = snapshot(place.folder)
+    place("install")
+    assert snapshot(place.folder) == installed
+    assert f'removed {entry}: {{"type":"ip-masq","catchAll":false}}\n' in place("uninstall")
+    assert not entry.exists()
+
+
+def test_flannels_plugin_in_a_folder_beside(place):
+    place.put({"10-flannel.conflist": '{"cniVersion": "1.0.0", "name": "cbr0"}', "cbr0/10.conf": '{"type": "flannel"}', "cbr0/zz.conf": ENTRY})
+    before = snapshot(place.folder)
+    assert place("install") == (f"put {place.bin}/ip-masq\nip-masq: note: {place.folder}/cbr0/10.conf: write \"ipMasq\": false into its \"delegate\": "
+                                "flannel's plugin lets the bridge masquerade where flanneld does not\n")
+    assert snapshot(place.folder) == before
+
+
 @pytest.mark.parametrize("text, why", [
     (KUBE_FLANNEL.replace("0.3.1", "0.2.0"), '"cniVersion" is "0.2.0": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0'),
     (KUBE_FLANNEL.replace('"cniVersion": "0.3.1",', ""), 'it has no "cniVersion": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0'),
@@ -478,6 +582,8 @@ def test_a_newer_program_stays(place):
     place.bin.mkdir()
     program = place.bin / "ip-masq"
     program.write_text("...\0ip-masq 99.1.2\n\0...")
+    assert re.search(f"{program} was left as it is: .*, and nobody can run it\n  chmod 755 {program}\n", place("install", status=1))
+    program.chmod(0o755)
     told = place("install")
     assert re.search(f"note: {program} was left as it is: it is ip-masq 99.1.2, newer than this one, [0-9.]+\n", told)
     assert "99.1.2" in program.read_text()

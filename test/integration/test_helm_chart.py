@@ -110,6 +110,16 @@ def test_the_folders_of_a_flavour(flavour, bin_dir, conf_dir, after):
         assert (mounts["plugins"], mounts["conflists"]) == (f"/host{bin_dir}", conf_dir)
 
 
+def test_the_flavours_are_those_of_the_program():
+    """By name, and their folders are among those that it knows."""
+    program = "".join(path.read_text() for path in sorted((ROOT / "lib/runtime").glob("*.?pp")))
+    assert re.findall(r'return "(\w+)";', (ROOT / "lib/runtime/flavour.cpp").read_text()) == FLAVOURS
+    table = re.findall(r"^(\w+): \{binDir: (\S+), confDir: (\S+), after: \w+\}$", (CHART / "templates/_helpers.tpl").read_text(), re.MULTILINE)
+    assert [name for name, *_ in table] == FLAVOURS
+    for _, *folders in table:
+        assert [folder for folder in folders if f'"{folder}"' not in program] == []
+
+
 def test_folders_that_are_given_stand_instead():
     pod = pod_of(made("flavour=k3s", "binDir=/b", "confDir=/c", "after=ptp"))
     assert pod["initContainers"][0]["args"] == ["install", "--wait", "--bin-dir=/host/b", "--conf-dir=/c", "--after=ptp"]

@@ -80,6 +80,14 @@ def test_a_newer_program_takes_the_place_of_the_old_one(place):
     assert os.listdir(place / "bin") == ["ip-masq"]
 
 
+def test_a_program_that_nobody_can_run_is_put_anew(place):
+    put(place, "10-flannel.conflist", FLANNEL)
+    run(place, "install")
+    (place / "bin/ip-masq").chmod(0o644)
+    assert run(place, "install") == f"put {place}/bin/ip-masq\n"
+    assert (place / "bin/ip-masq").stat().st_mode & 0o777 == 0o755
+
+
 @pytest.mark.parametrize("is_link", [False, True])
 def test_somebody_elses_program_is_kept(place, is_link):
     """What a link leads to stays as it is; an older one of ours behind a link is replaced there."""
@@ -93,6 +101,10 @@ def test_somebody_elses_program_is_kept(place, is_link):
     assert run(place, "install") == ""
     assert program.read_bytes() == BINARY.read_bytes() and not program.is_symlink()
     assert kept.is_symlink() == is_link and kept.read_text().startswith("#!/bin/sh") and kept.stat().st_mode & 0o7777 == 0o4755
+    assert run(place, "uninstall", "--state-dir", place / "state", "--bin-dir", place / "bin").endswith(f"put {program} back, as {kept} has it\n")
+    assert not kept.is_symlink() and not kept.exists()
+    assert program.is_symlink() == is_link and program.read_text().startswith("#!/bin/sh") and program.stat().st_mode & 0o7777 == 0o4755
+    run(place, "install")
     program.write_text("something else again")
     assert run(place, "install", check=False) == (
         1, "", f"ip-masq: {program} is not ip-masq's, and there is a {kept} already\n  move one of them away\n")
@@ -146,15 +158,17 @@ def test_uninstall_keeps_what_was_written_since(place):
     assert names(place) == ["10-flannel.conflist"]
 
 
-@pytest.mark.parametrize("config", [None, "{", "[]", '{"name": "x", "plugins": "none"}', {"name": "x", "plugins": [{"type": "bridge"}]}])
-def test_where_there_is_nothing_to_stand_behind(place, config):
+@pytest.mark.parametrize("config, why", [
+    (None, None), ("{", "it is not JSON: it goes wrong at byte 2"), ("[]", "it is []: expected an object"),
+    ('{"name": "x", "plugins": "none"}', '"plugins" is "none": expected an array'), ({"name": "x", "plugins": [{"type": "bridge"}]}, None)])
+def test_where_there_is_nothing_to_stand_behind(place, config, why):
     if config is not None:
         path = put(place, "10-x.conflist", config)
         before = path.read_text()
     status, output, errors = run(place, "install", check=False)
     assert (status, output) == (1, "")
     assert errors == (f'ip-masq: no conflist in {place}/net.d has a plugin of type "flannel"\n'
-                      "  install that plugin first, or name another with --after\n")
+                      "  install that plugin first, or name another with --after\n" + (f"  {place}/net.d/10-x.conflist: {why}\n" if why else ""))
     assert config is None or path.read_text() == before
     assert not (place / "bin").exists()
 
@@ -228,7 +242,14 @@ def test_rules_go_with_uninstall_where_that_is_asked_for(tmp_path, backend):
             0, "", "ip-masq: note: rules of 2 recorded pods stay for them; most runtimes send no DEL without the entry: once these pods are gone, "
             '"ip-masq uninstall --rules" takes what is left away\n')
         assert node.save() != before
-        node.tool("uninstall", "--rules", "--conf-dir", tmp_path / "net.d")
+        (tmp_path / "bin").mkdir()
+        program, kept = tmp_path / "bin/ip-masq", tmp_path / "bin/ip-masq.before-ip-masq"
+        program.write_bytes(BINARY.read_bytes())
+        kept.write_text("somebody's")
+        where = "--conf-dir", tmp_path / "net.d", "--bin-dir", tmp_path / "bin"
+        assert node.tool("uninstall", *where) == "" and kept.exists(), "pods that are recorded need ours for their DEL"
+        node.tool("uninstall", "--rules", *where)
+        assert program.read_text() == "somebody's" and not kept.exists()
         assert node.save() == before == node.expected()
         assert list(node.files()) == ["lock"]
         assert node.call("DEL", "pod-1").error is None

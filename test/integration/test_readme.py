@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+from pathlib import Path
 
+import pytest
 from harness.doctor import finding_names
 from harness.node import ROOT, STATIC
 
@@ -35,8 +37,9 @@ def test_the_commands_are_those_of_the_help(node):
 def test_the_install_command_puts_the_plugin_where_it_says(static, tmp_path):
     assert "cmake --install build/static" in section("Install")
     subprocess.run(["cmake", "--install", STATIC.parents[1], "--prefix", tmp_path], check=True, capture_output=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["ip-masq"]
-    assert subprocess.run([tmp_path / "ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
+    installed = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert installed == ["bin/ip-masq", "share/man/man8/ip-masq.8"]
+    assert subprocess.run([tmp_path / "bin/ip-masq", "--version"], check=True, capture_output=True, text=True).stdout.startswith("ip-masq ")
 
 
 def test_every_finding_of_doctor_is_listed():
@@ -71,4 +74,19 @@ def test_the_chinese_readme_is_in_step():
     assert headings(chinese) == headings(README)
     assert code_blocks(chinese) == code_blocks(README)
     assert rows(chinese) == rows(README)
-    assert sorted(set(re.findall(r"\]\((conf/[^)]+)\)", chinese))) == sorted(set(re.findall(r"\]\((conf/[^)]+)\)", README)))
+    links = [link.replace(".zh-CN.md", ".md") for link in re.findall(r"\]\((conf/[^)]+)\)", chinese)]
+    assert sorted(set(links)) == sorted(set(re.findall(r"\]\((conf/[^)]+)\)", README)))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf/guides").glob("*.zh-CN.md")), ids=lambda path: path.name)
+def test_a_chinese_guide_is_in_step(path):
+    chinese, english = path.read_text(), Path(str(path).replace(".zh-CN.md", ".md")).read_text()
+    assert headings(chinese) == headings(english)
+    assert code_blocks(chinese) == code_blocks(english)
+    assert rows(chinese) == rows(english)
+
+
+def test_the_flavours_of_the_guide_are_those_of_the_help(node):
+    text = re.sub(r"\s+", " ", node.tool("--help"))
+    known = re.split(", | or ", re.search(r"whose folders are meant: auto, (.*?) \(default", text)[1])
+    assert [row.split("`")[1] for row in (ROOT / "conf/guides/flavours.md").read_text().splitlines() if row.startswith("| `")] == known

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "conflist/located.hpp"
+#include "conflist/utf8.hpp"
 
 namespace ipmasq::conflist {
 
@@ -88,6 +89,61 @@ TEST_CASE("values that libcni reads into types of its own") {
            {R"("args":7,"runtimeConfig":7)", "loaded"}})
     CHECK(loading("x.conflist", list(R"("name":"n","cniVersion":"1.0.0")",
                                      R"({"type":"bridge",)" + keys + "}")) == problem);
+}
+
+TEST_CASE("plugins of the folder that has the list's name come behind its own") {
+  const auto read = [](const std::string& text, std::vector<File> plugins) {
+    return read_networks({{.name = "x.conflist", .text = text, .plugins = std::move(plugins)}}).front();
+  };
+  const auto types = [](const Network& network) {
+    std::string all;
+    for (const auto& plugin : network.plugins) all += plugin.value("type", std::string("?")) + " ";
+    return all;
+  };
+  const std::string none = R"({"name":"n","cniVersion":"1.0.0"})";
+  const File bridge{.name = "n/10.conf", .text = R"({"type":"bridge"})"};
+  const File ours{.name = "n/20.conf", .text = R"({"type":"ip-masq"})"};
+  auto network = read(flannel, {bridge, ours});
+  CHECK(types(network) == "flannel portmap bridge ip-masq ");
+  CHECK(network.is_loaded());
+  CHECK(network.our_place() == 3);
+  CHECK(!network.has_our_entry_inlined());
+  CHECK(network.file_of(1) == "x.conflist");
+  CHECK(network.file_of(3) == "n/20.conf");
+  network = read(none, {ours, bridge});
+  CHECK(types(network) == "ip-masq bridge ");
+  CHECK(!network.is_single);
+  CHECK(
+      why_add_would_fail(network) ==
+      std::vector<std::string>{
+          "the entry of ip-masq comes before \"bridge\": it belongs behind it, which hands out the address"});
+  CHECK(read(none, {}).reason.starts_with("it has no \"plugins\""));
+  network = read(flannel, {{.name = "n/10.conf", .text = "{}"}});
+  CHECK(network.loading == Loading::refused);
+  CHECK(network.reason == "its plugin n/10.conf: a plugin in it has no \"type\"");
+  network = read(flannel, {{.name = "n/10.conf", .trouble = "it is larger than 1 MiB"}});
+  CHECK(network.loading == Loading::unknown);
+  const auto folder = [](const std::string& keys) {
+    return folder_of_plugins({.name = "x.conflist", .text = "{" + keys + "}"});
+  };
+  CHECK(folder(R"("name":"n")") == "n");
+  CHECK(folder(R"("name":"n","loadOnlyInlinedPlugins":"false")") == "n");
+  for (const auto* const keys : {"", R"("name":"..")", R"("name":"a/b")", R"("name":7)",
+                                 R"("name":"n","loadOnlyInlinedPlugins":"TRUE")"})
+    CHECK(folder(keys) == std::nullopt);
+}
+
+TEST_CASE("what is no UTF-8 is read as Go reads it, at the same places") {
+  for (const auto& [text, read] : std::vector<std::pair<std::string, std::string>>{
+           {"a\xff\xe2\x82z", "a???z"},
+           {"\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80", "?????????"},
+           {"\xe2\x82\xac\xf0\x9f\x98\x80\xc3\xa9", "\xe2\x82\xac\xf0\x9f\x98\x80\xc3\xa9"},
+           {R"(\ud800\u0041\ud83d\ude00\udc00)", R"(\ufffd\u0041\ud83d\ude00\ufffd)"},
+           {R"(\ud800\ud800\udc00)", R"(\ufffd\ud800\udc00)"},
+           {R"(\\ud800\ud8)", R"(\\ud800\ud8)"},
+           {"\\", "\\"},
+           {"\\u", "\\u"}})
+    CHECK(with_utf8_alone(text) == read);
 }
 
 TEST_CASE("what is beyond us is not refused, but not known") {

@@ -48,6 +48,10 @@ void check_what_shows(FileWatch& watch, const std::filesystem::path& folder) {
   CHECK(!watch.has_changed());
   write(file, "another");
   CHECK(watch.has_changed());
+  write(file, "and another");
+  CHECK(watch.watch({file}));
+  CHECK(!watch.has_changed());
+  CHECK_FALSE(watch.watch({file}));
   std::filesystem::remove(file);
   write(folder / "target", "text");
   std::filesystem::create_symlink("../target", file);
@@ -101,6 +105,68 @@ TEST_CASE("every link on the way to a file is watched") {
   watch.watch(paths);
   write(folder.path() / "unrelated", "text");
   CHECK(!watch.has_changed());
+}
+
+namespace {
+
+// What matters of a folder is seen, and nothing else, by whichever way it is found out.
+void check_what_matters(FileWatch& watch, const std::filesystem::path& folder) {
+  const auto lists = folder / "lists";
+  const auto sees = [&](const std::filesystem::path& path) {
+    watch.watch({folder / "program"}, {{lists, {".conf", ".conflist"}}, {lists / "cbr0", {".conf"}}});
+    write(path, "text");
+    return watch.has_changed();
+  };
+  CHECK(!sees(folder / "log"));
+  CHECK(sees(folder / "program"));
+  std::filesystem::create_directory(lists);
+  CHECK(watch.has_changed());
+  CHECK(!sees(lists / "log"));
+  CHECK(!sees(lists / "program"));
+  CHECK(!sees(lists / "10.conf.before"));
+  CHECK(sees(lists / "10.conf"));
+  std::filesystem::create_directory(lists / "cbr0");
+  CHECK(watch.has_changed());
+  CHECK(sees(lists / "cbr0" / "10.conf"));
+  CHECK(!sees(lists / "cbr0" / "10.conflist"));
+  std::filesystem::create_symlink("../elsewhere", lists / "20.conflist");
+  CHECK(sees(folder / "elsewhere"));
+  CHECK(sees(folder / "elsewhere"));
+  std::filesystem::remove(lists / "10.conf");
+  CHECK(watch.has_changed());
+  CHECK(!sees(folder / "other"));
+  std::filesystem::permissions(folder / "program", std::filesystem::perms::owner_read);
+  CHECK(watch.has_changed());
+}
+
+}  // namespace
+
+TEST_CASE("of folders what matters is seen, and nothing else") {
+  const test::TemporaryFolder folder;
+  FileWatch watch;
+  check_what_matters(watch, folder.path());
+}
+
+TEST_CASE("a ConfigMap that is swapped") {
+  const test::TemporaryFolder folder;
+  const auto volume = folder.path() / "volume";
+  for (const auto* const version : {"..1", "..2"}) {
+    std::filesystem::create_directories(volume / version);
+    write(volume / version / "file", version);
+  }
+  std::filesystem::create_symlink("..1", volume / "..data");
+  std::filesystem::create_symlink("..data/file", volume / "file");
+  FileWatch watch;
+  watch.watch({volume / "file"});
+  std::filesystem::create_symlink("..2", volume / "..data_tmp");
+  CHECK(!watch.has_changed());
+  std::filesystem::rename(volume / "..data_tmp", volume / "..data");
+  CHECK(watch.has_changed());
+  watch.watch({volume / "file"});
+  std::filesystem::remove_all(volume / "..1");
+  CHECK(!watch.has_changed());
+  write(volume / "..2" / "file", "another");
+  CHECK(watch.has_changed());
 }
 
 TEST_CASE("where the kernel has no watch left files are looked at, until it has one") {

@@ -230,6 +230,108 @@ TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
         "  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
 }
 
+namespace {
+
+constexpr auto with_entry =
+    R"({"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"flannel","delegate":{"ipMasq":false}},{"type":"ip-masq"}]})";
+constexpr auto without_entry =
+    R"({"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"flannel","delegate":{"ipMasq":false}}]})";
+
+// Behind a file of multus with these keys.
+Facts behind_multus(const std::string& keys, const std::string& flannels) {
+  Facts facts;
+  facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.lists =
+      conflist::read_networks({{.name = "00-multus.conf",
+                                .text = R"({"cniVersion":"0.3.1","name":"multus-cni-network",)" + keys + "}"},
+                               {.name = "10-flannel.conflist", .text = flannels}});
+  return facts;
+}
+
+}  // namespace
+
+TEST_CASE("multus hands pods on to a list of the folder") {
+  for (const auto* const to :
+       {"/host/etc/cni/net.d/10-flannel.conflist", "/etc/cni/net.d/10-flannel.conflist", "cbr0"}) {
+    const auto keys = R"("type":"multus-shim","clusterNetwork":")" + std::string(to) + '"';
+    CHECK(text(behind_multus(keys, with_entry)).empty());
+    CHECK(text(behind_multus(keys, without_entry)) ==
+          "entry-missing\n"
+          "  found: /etc/cni/net.d/10-flannel.conflist is what multus takes for pods, as "
+          "/etc/cni/net.d/00-multus.conf says, and has no entry of ip-masq\n"
+          "  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
+  }
+}
+
+TEST_CASE("multus keeps a copy of a list") {
+  const auto copy = [](const std::string& list) { return R"("type":"multus","delegates":[)" + list + "]"; };
+  CHECK(text(behind_multus(copy(with_entry), with_entry)).empty());
+  const std::string found =
+      "entry-missing\n"
+      "  found: the list \"cbr0\" that multus keeps in /etc/cni/net.d/00-multus.conf is what pods get, and "
+      "has no "
+      "entry of ip-masq\n";
+  const std::string restart =
+      "  fix: # restart multus' pod of this node: where it makes that file itself (--multus-conf-file=auto) "
+      "it reads the "
+      "list again when it starts; where you have written it, put the entry behind the other plugins there\n";
+  CHECK(text(behind_multus(copy(without_entry), with_entry)) ==
+        found + "  found: /etc/cni/net.d/10-flannel.conflist has one\n" + restart);
+  CHECK(text(behind_multus(copy(without_entry), without_entry)) ==
+        found + "  fix: ip-masq install --conf-dir /etc/cni/net.d\n" + restart);
+  CHECK(text(behind_multus(copy(R"({"type":"macvlan"})"), without_entry)).empty());
+}
+
+TEST_CASE("where multus hands pods on to is not always to be seen") {
+  for (const auto& [keys, to] : std::vector<std::pair<std::string, std::string>>{
+           {R"("type":"multus","clusterNetwork":"/etc/kubernetes/cni/net.d/10-flannel.conflist")",
+            "/etc/kubernetes/cni/net.d/10-flannel.conflist"},
+           {R"("type":"multus","clusterNetwork":"other")", "the network \"other\""},
+           {R"("type":"multus-shim")", "what its daemon was told"}})
+    CHECK(text(behind_multus(keys, with_entry)) ==
+          "pods-led-elsewhere\n"
+          "  found: /etc/cni/net.d/00-multus.conf is what the runtime loads: multus hands pods on to " +
+              to + "\n  fix: # see that the entry stands there, behind the other plugins\n");
+  CHECK(text(behind_multus(R"("type":"multus-shim")", without_entry)).empty());
+}
+
+TEST_CASE("records of pods whose end nobody told of") {
+  Facts facts;
+  facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.lists = conflist::read_networks({{.name = "10-flannel.conflist", .text = without_entry}});
+  facts.node.has_cache = true;
+  facts.node.cached_results = {"other-c1-eth0"};
+  facts.ours.networks = {{.name = "cbr0",
+                          .backend = "nftables",
+                          .pod_subnets = {test::prefix("10.244.1.0/24")},
+                          .attachments = {{"default/web 10.244.1.7/24", "cbr0-c1-eth0"}}}};
+  const std::string ended =
+      "records-of-ended-pods\n"
+      "  found: network cbr0: default/web 10.244.1.7/24\n"
+      "  fix: # where none of this node's pods needs them, this takes all rules and records away:\n"
+      "  fix: ip-masq uninstall --rules\n";
+  CHECK(text(facts) ==
+        ended + "  fix: # where ip-masq is to stay:\n  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
+  const auto lists = std::exchange(
+      facts.node.lists,
+      conflist::read_networks({{.name = "05-cilium.conflist",
+                                .text = R"({"name":"cilium","plugins":[{"type":"cilium-cni"}]})"}}));
+  CHECK(text(facts) == ended);
+  facts.node.lists.clear();  // could not be read
+  CHECK(text(facts).empty());
+  facts.node.lists = lists;
+  const std::string missing =
+      "entry-missing\n"
+      "  found: /etc/cni/net.d/10-flannel.conflist is what the runtime loads, and has no entry of ip-masq\n"
+      "  fix: ip-masq install --conf-dir /etc/cni/net.d\n";
+  facts.node.cached_results.emplace_back("cbr0-c1-eth0");
+  CHECK(text(facts) == missing);
+  CHECK(examine(facts).front().does.find("for as long as pods that are recorded") != std::string::npos);
+  facts.node.cached_results.clear();
+  facts.node.has_cache = false;  // nobody can tell
+  CHECK(text(facts) == missing);
+}
+
 TEST_CASE("settings matter to the families that pods have") {
   Facts facts;
   facts.ours.networks = {{"cbr0", "nftables", {test::prefix("fd00::/64")}}};

@@ -39,6 +39,8 @@ std::string kept(const Configuration& configuration) {
   return text;
 }
 
+const HasPods no_pods = [](net::Family) { return false; };
+
 }  // namespace
 
 TEST_CASE("what the files say is in force, and can be made again without them") {
@@ -46,25 +48,26 @@ TEST_CASE("what the files say is in force, and can be made again without them") 
   files.write(files.config(), "nonMasqueradeCIDRs: [10.1.0.0/16]\n");
   files.write(files.subnet_file(), "FLANNEL_NETWORK=10.244.0.0/16\n");
   const auto netconf = files.netconf(R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"], "type": "ip-masq"})");
-  const auto configuration = in_force(read_configuration(netconf), std::nullopt);
+  const auto configuration = in_force(read_configuration(netconf), std::nullopt, no_pods);
   CHECK(kept(configuration) == "10.1.0.0/16 +10.244.0.0/16 ");
   CHECK(configuration.problems.empty());
   CHECK_FALSE(configuration.made_of.netconf.contains("type"));
   std::filesystem::remove(files.config());
   CHECK(kept(as_made(configuration.made_of)) == "10.1.0.0/16 +10.244.0.0/16 ");
-  CHECK(kept(in_force(read_configuration(netconf), configuration.made_of)) == "10.9.0.0/16 +10.244.0.0/16 ");
+  CHECK(kept(in_force(read_configuration(netconf), configuration.made_of, no_pods)) ==
+        "10.9.0.0/16 +10.244.0.0/16 ");
 }
 
 TEST_CASE("of a wrong file what was good last stays in force, and is told") {
   const Files files;
   files.write(files.config(), "nonMasqueradeCIDRs: [10.1.0.0/16]\n");
   files.write(files.subnet_file(), "FLANNEL_NETWORK=10.244.0.0/16\n");
-  const auto good = in_force(read_configuration(files.netconf()), std::nullopt).made_of;
+  const auto good = in_force(read_configuration(files.netconf()), std::nullopt, no_pods).made_of;
 
   SUBCASE("the agent's file") {
     files.write(files.config(), "nonMasqueradeCIDRs: [10.9.0.1/16]\n");
     files.write(files.subnet_file(), "FLANNEL_NETWORK=10.245.0.0/16\n");
-    const auto now = in_force(read_configuration(files.netconf()), good);
+    const auto now = in_force(read_configuration(files.netconf()), good, no_pods);
     CHECK(kept(now) == "10.1.0.0/16 +10.245.0.0/16 ");
     CHECK(now.problems ==
           std::vector{files.config().string() +
@@ -74,20 +77,20 @@ TEST_CASE("of a wrong file what was good last stays in force, and is told") {
   SUBCASE("flannel's") {
     files.write(files.config(), "nonMasqueradeCIDRs: [10.2.0.0/16]\n");
     files.write(files.subnet_file(), "FLANNEL_NETWORK=10.244.0.0/99\n");
-    const auto now = in_force(read_configuration(files.netconf()), good);
+    const auto now = in_force(read_configuration(files.netconf()), good, no_pods);
     CHECK(kept(now) == "10.2.0.0/16 +10.244.0.0/16 ");
     CHECK(now.problems.size() == 1);
   }
   SUBCASE("a netconf that changes meanwhile counts") {
     files.write(files.config(), "[");
-    const auto now = in_force(read_configuration(files.netconf(R"({"catchAll": false})")), good);
+    const auto now = in_force(read_configuration(files.netconf(R"({"catchAll": false})")), good, no_pods);
     CHECK(kept(now) == "10.1.0.0/16 +10.244.0.0/16 ");
     CHECK_FALSE(now.netconf.catch_all);
   }
   SUBCASE("a netconf that the last good file does not go with does not") {
     files.write(files.config(), "[");
     const auto now =
-        in_force(read_configuration(files.netconf(R"({"masqueradeCIDRs": ["10.1.0.0/16"]})")), good);
+        in_force(read_configuration(files.netconf(R"({"masqueradeCIDRs": ["10.1.0.0/16"]})")), good, no_pods);
     CHECK(kept(now) == "10.1.0.0/16 +10.244.0.0/16 ");
     CHECK(now.netconf.masquerade.empty());
     CHECK(now.made_of == good);
@@ -98,16 +101,41 @@ TEST_CASE("where nothing good is known a wrong file is an error, with all that i
   const Files files;
   files.write(files.config(), "[");
   files.write(files.subnet_file(), "FLANNEL_NETWORK=x\n");
-  const auto said = test::error_of([&] { in_force(read_configuration(files.netconf()), std::nullopt); });
+  const auto said =
+      test::error_of([&] { in_force(read_configuration(files.netconf()), std::nullopt, no_pods); });
   CHECK(said.starts_with("7: " + files.config().string() + ", line "));
   CHECK(said.find("; " + files.subnet_file().string() + ", line 1: ") != std::string::npos);
 }
 
 TEST_CASE("a wrong netconf is an error whatever was good last") {
   const Files files;
-  const auto good = in_force(read_configuration(files.netconf()), std::nullopt).made_of;
+  const auto good = in_force(read_configuration(files.netconf()), std::nullopt, no_pods).made_of;
   CHECK(test::error_of([&] { read_configuration(files.netconf(R"({"catchAll": 1})")); }) ==
         "7: catchAll is 1: expected true or false");
+}
+
+TEST_CASE("a family that subnet.env has lost stays while pods have it, and is told") {
+  const Files files;
+  files.write(files.subnet_file(), "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_IPV6_NETWORK=fd00:244::/48\n");
+  const auto good = in_force(read_configuration(files.netconf()), std::nullopt, no_pods).made_of;
+  const auto networks = [](const Configuration& configuration) {
+    return configuration.made_of.cluster_networks;
+  };
+  files.write(files.subnet_file(), "FLANNEL_IPV6_NETWORK=fd00:244::/48\n");
+  const HasPods pods_of_ipv4 = [](net::Family family) { return family == net::Family::ipv4; };
+  auto now = in_force(read_configuration(files.netconf()), good, pods_of_ipv4);
+  CHECK(networks(now) == std::vector{good.cluster_networks[1], good.cluster_networks[0]});
+  CHECK(now.problems == std::vector{files.subnet_file().string() +
+                                    " names no IPv4 network any more, though pods have such addresses: "
+                                    "expected a line such as FLANNEL_NETWORK=10.244.0.0/16"});
+  now = in_force(read_configuration(files.netconf()), now.made_of, pods_of_ipv4);
+  CHECK(networks(now) == std::vector{good.cluster_networks[1], good.cluster_networks[0]});
+
+  now = in_force(read_configuration(files.netconf()), good, no_pods);
+  CHECK(networks(now) == std::vector{good.cluster_networks[1]});
+  CHECK(now.problems.empty());
+  std::filesystem::remove(files.subnet_file());
+  CHECK(networks(in_force(read_configuration(files.netconf()), good, pods_of_ipv4)).empty());
 }
 
 }  // namespace ipmasq::config

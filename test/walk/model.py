@@ -111,10 +111,30 @@ class Model:
     def is_good(self):
         return self.file is not None and self.flannel is not None
 
+    def flannels(self, network):
+        """What can be in force of flannel's networks: those of a family that the file has lost stay while pods have it."""
+        found = {self.flannel}
+        if not self.flannel:
+            return found
+        for *_, before in network.candidates:
+            lost = tuple(text for text in before if family_of(text) not in {family_of(each) for each in self.flannel})
+            families = {family_of(text) for text in lost}
+            if not lost or not families & self.families(network, [*self.pods.values(), *self.limbo.values()]) and not self.is_lost:
+                continue
+            found.add(self.flannel + lost)
+        return found
+
+    @staticmethod
+    def families(network, pods):
+        return {family_of(address) for pod in pods if pod.network == network.name for address in pod.addresses}
+
+    def has_lost_a_family(self):
+        return self.is_good() and any(len(self.flannels(network)) > 1 for network in self.networks.values())
+
     def combinations(self, network, netconfs=None):
         netconfs = network.recorded if netconfs is None else netconfs
         if self.is_good():
-            return {(netconf, self.file, self.flannel) for netconf in netconfs}
+            return {(netconf, self.file, flannel) for netconf in netconfs for flannel in self.flannels(network)}
         # A network of which nothing good is known takes what another one knows of the same files.
         known = network.candidates or {each for other in self.networks.values() for each in other.candidates}
         return {(netconf, file if self.file is None else self.file, flannel if self.flannel is None else self.flannel)
@@ -162,7 +182,7 @@ class Model:
         return (self.are_rules_well() and self.folder.is_healthy())
 
     def are_rules_well(self):
-        return (self.is_good() and not self.foreign and not self.is_lost and not self.limbo and
+        return (self.is_good() and not self.has_lost_a_family() and not self.foreign and not self.is_lost and not self.limbo and
                 not any(network.is_cut for network in self.networks.values()))
 
     # -- calls
@@ -259,9 +279,10 @@ class Model:
         reply = self.node.call("CHECK", self.netconf(network, timeout=timeout), pod.name, prevResult=self.result(pod))
         self.newest = [pod]
         if reply.status == 0:
-            # That the rules stand where they were put does not say that they would be put there now.
+            # That the rules which its own packets meet would be put there now as well says nothing of the other family's.
+            is_of_all = self.families(network, self.pods.values()) <= self.families(network, [pod])
             may_have_to_move = self.backend == "auto" and any(place != "legacy" for place, _ in self.foreign.values())
-            if pod.is_recorded and not self.is_contradicted() and not may_have_to_move:
+            if pod.is_recorded and not self.is_contradicted() and (is_of_all or not may_have_to_move):
                 network.is_intact = pod.is_whole = True
             network.candidates |= self.combinations(network)
         elif self.must_check(pod):
@@ -313,7 +334,7 @@ class Model:
                 self.has_applied(network, network.recorded, [pod for pod in self.pods.values() if pod.is_recorded])
             self.is_strict = True
         elif not (killed_at and is_killed(reply)):
-            if self.is_good() and not any(network.is_cut for network in self.networks.values()):
+            if self.is_good() and not self.has_lost_a_family() and not any(network.is_cut for network in self.networks.values()):
                 self.wrong(f"sync failed: {reply}")
         self.can_apply()
         return self.told(reply)

@@ -143,8 +143,9 @@ def test_from_install_to_uninstall(running):
         assert node.run("find", "/run/cni/ip-masq", "-mindepth", "1", "-printf", "%P\n").split() in ([".agent", "lock"], ["lock", ".agent"])
 
 
+@pytest.mark.usefixtures("helm")
 def test_the_configmap_of_ip_masq_agent_is_kept(running):
-    """Where there is one it is followed as it is; without it the one of the manifest."""
+    """Where there is one it is followed as it is; without it the one of the manifest, and of the chart that takes it over."""
     cluster = running
     cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ip-masq-agent", "namespace": "kube-system"},
                    "data": {"config": "nonMasqueradeCIDRs:\n  - 198.51.100.0/24\nresyncInterval: 1s\n"}})
@@ -153,6 +154,9 @@ def test_the_configmap_of_ip_masq_agent_is_kept(running):
     assert seen_from(pod) == (pod.node.address, pod.address)
     cluster.kubectl("delete", "configmap", "ip-masq-agent", "--namespace=kube-system")
     until(cluster, lambda: seen_from(pod) == (pod.address, pod.node.address))
+    watch = Watch(pod, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
+    helm(cluster, "install", "ip-masq", CHART, "--take-ownership")
+    assert sources(watch) == ([pod.address], [pod.node.address])
 
 
 def start_with_ip_masq_agent(cluster):

@@ -1,7 +1,7 @@
 """What drops packets of pods in nftables, at every hook: told, mended, and silent where it spares them."""
 
 import pytest
-from harness.doctor import ALL, NONE, TCP_DEAD, UDP_DEAD, carry_out, findings, heard, weights
+from harness.doctor import ALL, NONE, TCP_DEAD, UDP_DEAD, carry_out, doctor, findings, heard, put_chain, weights
 
 
 @pytest.mark.parametrize("state", ["ct state established,related accept", "ct state vmap { established : accept, related : accept, invalid : drop }"])
@@ -14,10 +14,6 @@ def test_an_nft_forward_chain_with_policy_drop(world, state):
     carry_out(world, found["forward-drops-pods"])
     assert findings(world) == {}
     assert world.seen() == world.right
-
-
-def put_chain(host, family, hook, *rules):
-    host.run("nft", "-f", "-", input="table %s theirs { chain base { type filter hook %s; %s; }; }" % (family, hook, "; ".join(rules)))
 
 
 # Where and how packets of pods, or the answers, are dropped: what still answers, and what doctor names.
@@ -86,3 +82,11 @@ def test_what_may_be_dropped_is_a_note(world, rule):
     assert weights(world) == {"forward-drops-pods": "note"}
     for line in findings(world)["forward-drops-pods"]["fix"]:
         assert line.startswith("# ")
+
+
+def test_what_may_be_dropped_hides_no_drop_of_all(world, pod):
+    put_chain(world, "inet", "forward priority 0; policy drop", "iifname cni0 tcp dport 25 drop")
+    assert heard(world, pod) == NONE
+    hurting, note = doctor(world)[1]["findings"]
+    assert (hurting["name"], hurting["weight"], hurting["where"]) == ("forward-drops-pods", "hurts", ["nft chain inet theirs base: policy drop"])
+    assert (note["name"], note["weight"]) == ("forward-drops-pods", "note")

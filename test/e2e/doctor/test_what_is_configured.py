@@ -42,9 +42,31 @@ def test_flannels_list_without_our_entry(host):
 
 
 def test_lists_that_others_than_the_runtime_of_pods_read(site):
-    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus"}))
     site.write("/etc/cni/net.d/01-podman.conflist", json.dumps({**PLAIN, "name": "podman"}))
     assert findings(site) == {}
+    for keys in [{"type": "multus", "delegates": [conflist()]},
+                 {"type": "multus-shim", "clusterNetwork": "/host/etc/cni/net.d/10-test.conflist"}]:
+        site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus-cni-network", **keys}))
+        assert findings(site) == {}
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus-shim", "clusterNetwork": "/other/10-test.conflist"}))
+    assert {name: each["weight"] for name, each in findings(site).items()} == {"pods-led-elsewhere": "note"}
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus", "delegates": [PLAIN]}))
+    found = findings(site)
+    assert list(found) == ["entry-missing"]
+    assert found["entry-missing"]["where"] == [
+        f'the list "{PLAIN["name"]}" that multus keeps in /etc/cni/net.d/00-multus.conf is what pods get, and has no entry of ip-masq',
+        "/etc/cni/net.d/10-test.conflist has one"]
+
+
+def test_pods_whose_end_nobody_told_of(site, pod):
+    """The entry went before them, and with it their DEL."""
+    site.tool("uninstall")
+    assert findings(site)["entry-missing"]["does"].startswith("new pods of this node are not recorded: ")
+    site.cnitool("del", "bridge-net", pod)
+    found = findings(site)
+    assert {name: each["weight"] for name, each in found.items()} == {"records-of-ended-pods": "hurts"}
+    carry_out(site, *found.values())
+    assert findings(site) == {} and json.loads(site.tool("show", "-o", "json"))["networks"] == []
 
 
 @pytest.mark.parametrize("conf, reason", [
@@ -106,6 +128,7 @@ def test_a_broken_file_and_a_misspelt_key_before_the_first_pod(host):
     found = findings(host)
     assert list(found) == ["config-wrong", "key-misspelt"]
     assert found["config-wrong"]["where"][0].startswith("plain: /etc/config/ip-masq-agent, line 1: ")
+    assert found["config-wrong"]["does"] == "nothing good is known of it: an ADD fails, and no pod of these networks starts"
     assert 'did you mean "nonMasqueradeCIDRs"?' in found["key-misspelt"]["where"][0]
     host.run("rm", "/etc/config/ip-masq-agent")
     host.use_conflist(conflist())
@@ -169,7 +192,7 @@ def test_a_state_folder_that_cannot_be_written_to(host):
 def test_a_state_folder_of_somebody_else(site):
     site.run("chown", "nobody", "/run/cni/ip-masq")
     found = findings(site)
-    assert found["state-dir-unusable"]["weight"] == "hurts"
+    assert {name: each["weight"] for name, each in found.items()} == {"state-dir-unusable": "hurts"}  # what could not be read is not lost
     assert "/run/cni/ip-masq" in found["state-dir-unusable"]["where"][0]
     site.run("chown", "root", "/run/cni/ip-masq")
     assert findings(site) == {}

@@ -1,0 +1,213 @@
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "conflist/entry.hpp"
+#include "conflist/folder.hpp"
+#include "conflist/multus.hpp"
+#include "conflist/plan.hpp"
+#include "conflist/typed_keys.hpp"
+#include "error/error.hpp"
+
+namespace ipmasq::conflist {
+
+namespace {
+
+// The network with another text in its file.
+Network with_text(const Network& network, std::string text) {
+  auto file = network.file;
+  file.name = "x.conflist";
+  file.text = std::move(text);
+  return read_networks({std::move(file)}).front();
+}
+
+std::string plain_file_in(const Folder& folder, const Network& network) {
+  return folder.in(network.name + "/zz-ip-masq.conf");
+}
+
+void check_that_it_works(const Folder& folder, const std::string& name, const Network& network) {
+  const auto reasons = network.is_loaded() ? why_add_would_fail(network) : std::vector{network.reason};
+  if (reasons.empty()) return;
+  std::string joined;
+  for (const auto& reason : reasons) joined += (joined.empty() ? "" : "; ") + reason;
+  throw Error(Kind::wrong_config, folder.in(name) + ": with ip-masq in it no pod would start: " + joined,
+              "put that right first; nothing was changed in it");
+}
+
+// The entry that goes into `list`, or into what was written instead of it.
+std::string wanted_entry(const Folder& folder, const std::string& name,
+                         const std::optional<std::string>& list) {
+  if (list) {
+    if (auto entry = entry_of(*list)) return *entry;
+  }
+  auto kept = folder.text(kept_entry_of(name)).value_or("");
+  while (!kept.empty() && (kept.back() == '\n' || kept.back() == '\r')) kept.pop_back();
+  return is_entry(kept) ? kept : std::string(plain_entry);
+}
+
+// So that the entry's keys outlive a file that is written anew.
+void keep_entry(const Folder& folder, const std::string& name, const std::string& entry, Plan& plan) {
+  const auto beside = kept_entry_of(name);
+  if (!has_keys(entry)) {
+    if (folder.has(beside))
+      plan.steps.push_back({.kind = Step::Kind::remove, .name = beside, .may_fail = true});
+  } else if (const auto text = entry + "\n"; folder.text(beside) != text) {
+    plan.steps.push_back({.name = beside, .other = name, .text = text, .may_fail = true});
+  }
+}
+
+// Whether it can have an entry: plugins of the folder beside come behind all that stand in the list.
+void check_that_an_entry_can_be_last(const Folder& folder, const Network& network) {
+  const auto maker = network.place_of_maker();
+  if (network.our_place() || !maker || *maker < network.inlined) return;
+  throw Error(
+      Kind::wrong_config,
+      folder.in(network.file.name) + ": its plugin \"" + type_of(network.plugins[*maker]) + "\" stands in " +
+          folder.in(network.file_of(*maker)) +
+          ", and so comes behind all that the list itself has: an entry of ip-masq there would be the first",
+      "write " + std::string(plain_entry) + " to " + plain_file_in(folder, network));
+}
+
+// Nobody writes into the files of the folder beside.
+void note_masquerade_beside(const Folder& folder, const Network& network, Plan& plan) {
+  for (auto place = network.inlined; place < network.plugins.size(); ++place) {
+    const auto& plugin = network.plugins[place];
+    const auto delegate = plugin.value("delegate", cni::Json::object());
+    if (type_of(plugin) != flannel_type || (delegate.is_object() && delegate.contains("ipMasq"))) continue;
+    plan.notes.push_back(
+        folder.in(network.file_of(place)) +
+        R"(: write "ipMasq": false into its "delegate": flannel's plugin lets the bridge masquerade )"
+        "where flanneld does not");
+  }
+}
+
+void install_into_list(const Folder& folder, const Network& network, Plan& plan) {
+  const auto& name = network.file.name;
+  const auto& text = network.file.text;
+  check_that_an_entry_can_be_last(folder, network);
+  const bool has_it_beside = network.our_place() && !network.has_our_entry_inlined();
+  const auto entry = has_it_beside ? std::nullopt : std::optional(wanted_entry(folder, name, text));
+  const auto wanted = network.inlined > 0 ? with_entry(text, entry) : text;
+  check_that_it_works(folder, name, with_text(network, wanted));
+  note_masquerade_beside(folder, network, plan);
+  if (wanted != text) {
+    if (network.file.links > 1)
+      throw Error(Kind::wrong_config, told_of_links(folder, network),
+                  "make the others symbolic links to one, or files of their own; nothing was changed in it");
+    // Of a file that has an entry already what was found before is worth more.
+    const auto backup = folder.text(backup_of(name));
+    if (!backup || (*backup != text && !network.our_place()))
+      plan.steps.push_back({.name = backup_of(name), .other = name, .text = text});
+    plan.steps.push_back(
+        {.name = name, .other = name, .text = wanted, .told = "put the entry into " + folder.in(name)});
+  }
+  if (entry) keep_entry(folder, name, *entry, plan);
+}
+
+// Whether a list that may be written is under the name, or none.
+bool is_free_for(const Folder& folder, const std::string& list_name, const Network& single) {
+  const auto list = folder.text(list_name);
+  if (!list) return true;
+  const auto network = network_of(list_name, *list);
+  const auto backup = folder.text(backup_of(single.file.name));
+  if (!network.our_place()) return false;
+  if (is_made_of(*list, single.file.text)) return true;
+  if (!backup || !can_be_made_of(*backup)) return false;
+  if (is_made_of(*list, *backup)) return true;
+  throw Error(Kind::wrong_config,
+              folder.in(single.file.name) + " was written anew, and somebody has changed " +
+                  folder.in(list_name) + ", which install made of the one before",
+              "bring the two together in the list and remove the single one; nothing was changed in them");
+}
+
+std::string list_name_for(const Folder& folder, const Network& single) {
+  for (const auto& name : list_names_of(single.file.name)) {
+    if (is_free_for(folder, name, single)) return name;
+  }
+  throw Error(Kind::wrong_config, folder.in(single.file.name) + " cannot become a list: there is a " +
+                                      folder.in(list_names_of(single.file.name).back()));
+}
+
+void install_into_single(const Folder& folder, const Network& network, Plan& plan) {
+  const auto& name = network.file.name;
+  const auto list_name = list_name_for(folder, network);
+  const auto list = folder.text(list_name);
+  const auto entry = wanted_entry(folder, list_name, list);
+  const auto wanted = made_of(network.file.text, entry);
+  check_that_it_works(folder, name, network_of("x.conflist", wanted));
+  if (list != wanted) plan.steps.push_back({.name = list_name, .other = name, .text = wanted});
+  plan.steps.push_back({.kind = Step::Kind::rename,
+                        .name = backup_of(name),
+                        .other = name,
+                        .told = "put the entry into " + folder.in(list_name) + ", which stands instead of " +
+                                folder.in(name)});
+  keep_entry(folder, list_name, entry, plan);
+}
+
+void note_what_comes_before(const Folder& folder, const std::vector<Network>& networks, const Network& target,
+                            Plan& plan) {
+  for (const auto* const other : in_the_way(networks, target)) {
+    plan.notes.push_back(told_of(folder, *other) +
+                         "; containerd loads no network at all while it is there, CRI-O "
+                         "passes over it");
+  }
+  for (const auto& network : networks) {
+    if (network.loading == Loading::passed) plan.notes.push_back(told_of(folder, network) + ": passed over");
+  }
+  const auto* const first = first_loaded(networks);
+  if (first == &target) return;
+  const auto led = led_by_multus(*first, networks, folder.path());
+  if (led && led->list == &target) return;
+  const auto does =
+      led && led->embedded
+          ? std::string(
+                ": multus keeps a copy of a list in it, as it was when multus started, and pods get "
+                "that one: restart multus' pod of this node")
+      : led && !led->elsewhere.empty()
+          ? ": multus hands pods on to " + led->elsewhere
+          : std::string(": pods get that network, unless the runtime is told otherwise");
+  plan.notes.push_back(folder.in(first->file.name) + " is loaded before " + folder.in(target.file.name) +
+                       does);
+}
+
+// Nothing can be said of the order while one of these cannot be read.
+void check_that_all_was_read(const Folder& folder, const std::vector<Network>& networks,
+                             const Network* target) {
+  for (const auto& network : networks) {
+    if (&network == target) return;
+    if (network.file.is_unread) throw Error(Kind::failed, told_of(folder, network));
+  }
+}
+
+}  // namespace
+
+std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
+                                 std::string_view after) {
+  const Folder folder(path, files);
+  const auto networks = read_networks(files);
+  const auto* const target = first_with(networks, after);
+  check_that_all_was_read(folder, networks, target);
+  if (target == nullptr) return std::nullopt;
+  Plan plan;
+  target->is_single ? install_into_single(folder, *target, plan) : install_into_list(folder, *target, plan);
+  note_what_comes_before(folder, networks, *target, plan);
+  folder.tell_what_was_read(plan);
+  return plan;
+}
+
+std::vector<std::string> why_not_found(const std::string& path, const std::vector<File>& files,
+                                       std::string_view after) {
+  const Folder folder(path, files);
+  std::vector<std::string> lines;
+  for (const auto& network : read_networks(files)) {
+    if (network.is_loaded()) continue;
+    const bool says_no_type =
+        std::ranges::all_of(network.plugins, [](const cni::Json& plugin) { return type_of(plugin).empty(); });
+    if (network.loading != Loading::refused || says_no_type || network.holds(after))
+      lines.push_back(told_of(folder, network));
+  }
+  return lines;
+}
+
+}  // namespace ipmasq::conflist

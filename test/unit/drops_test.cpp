@@ -1,0 +1,189 @@
+#include "nat/drops.hpp"
+
+#include <doctest/doctest.h>
+#include <netinet/in.h>
+
+#include "nat/walk.hpp"
+#include "texts.hpp"
+
+namespace ipmasq::nat {
+
+namespace {
+
+ForeignChain chain(Hook hook, int priority, bool drops = false) {
+  return {.family = "inet",
+          .table = "theirs",
+          .chain = "base",
+          .priority = priority,
+          .hook = hook,
+          .is_nat = false,
+          .program = "nft",
+          .drops = drops};
+}
+
+ForeignRule rule(ForeignRule rule) {
+  rule.program = "nft";
+  rule.family = "inet";
+  rule.table = "theirs";
+  rule.chain = "base";
+  rule.handle = 7;
+  return rule;
+}
+
+// A new TCP connection of pods on cni0 that leaves by eth0.
+Flow sent() {
+  return {.sources = {test::prefix("10.244.1.0/24")},
+          .in_interface = "cni0",
+          .out_interface = "eth0",
+          .in_devices = {"cni0", "veth1"},
+          .out_devices = {"eth0"},
+          .protocol = IPPROTO_TCP};
+}
+
+Flow masqueraded() {
+  auto flow = sent();
+  flow.translated = {test::prefix("198.18.0.1/32")};
+  return flow;
+}
+
+std::string told(const std::vector<Drop>& drops) {
+  std::string text;
+  for (const auto& drop : drops) {
+    text += text.empty() ? "" : "; ";
+    text += drop.is_certain ? "" : "may: ";
+    text += drop.rule ? specification(*drop.rule).substr(1) : "policy";
+  }
+  return text;
+}
+
+std::string dropped(ForeignChain base, std::vector<ForeignRule> rules, const Flow& flow) {
+  Foreign foreign;
+  foreign.chains = {std::move(base)};
+  for (auto& each : rules) foreign.rules.push_back(rule(std::move(each)));
+  return told(drops(foreign, flow));
+}
+
+}  // namespace
+
+TEST_CASE("who drops is told, for certain or not") {
+  const auto forward = chain(Hook::forward, 0);
+  const ForeignRule drop{.program = "", .chain = "", .target = "DROP"};
+  CHECK(dropped(forward, {}, sent()).empty());
+  CHECK(dropped(forward, {drop}, sent()) == "-j DROP");
+  CHECK(dropped(forward,
+                {{.program = "", .chain = "", .in_interface = Match<std::string>{"cni0"}, .target = "DROP"}},
+                sent()) == "-i cni0 -j DROP");
+  CHECK(dropped(forward,
+                {{.program = "", .chain = "", .in_interface = Match<std::string>{"eth0"}, .target = "DROP"}},
+                sent())
+            .empty());
+  CHECK(
+      dropped(forward,
+              {{.program = "", .chain = "", .protocol = Match<std::uint32_t>{IPPROTO_UDP}, .target = "DROP"}},
+              sent())
+          .empty());
+  CHECK(dropped(forward,
+                {{.program = "",
+                  .chain = "",
+                  .destination = Match<net::Prefix>{test::prefix("10.9.0.0/16")},
+                  .target = "DROP"}},
+                sent()) == "may: -d 10.9.0.0/16 -j DROP");
+  CHECK(dropped(forward, {{.program = "", .chain = "", .other_matches = {"limit"}, .target = "DROP"}},
+                sent()) == "may: -m limit ... -j DROP");
+}
+
+TEST_CASE("a destination that is asked about decides") {
+  auto flow = sent();
+  flow.destination = test::address("10.9.9.9");
+  const ForeignRule drop{.program = "",
+                         .chain = "",
+                         .destination = Match<net::Prefix>{test::prefix("10.9.0.0/16")},
+                         .target = "DROP"};
+  CHECK(dropped(chain(Hook::forward, 0), {drop}, flow) == "-d 10.9.0.0/16 -j DROP");
+  flow.destination = test::address("10.8.9.9");
+  CHECK(dropped(chain(Hook::forward, 0), {drop}, flow).empty());
+}
+
+TEST_CASE("a policy drops what nothing let go") {
+  const auto forward = chain(Hook::forward, 0, true);
+  const ForeignRule accept_new{.program = "",
+                               .chain = "",
+                               .states = Match<std::uint32_t>{connection_state::fresh},
+                               .target = "ACCEPT"};
+  CHECK(dropped(forward, {}, sent()) == "policy");
+  CHECK(dropped(forward, {accept_new}, sent()).empty());
+  CHECK(dropped(forward, {accept_new}, answer_to(sent())) == "policy");
+  const ForeignRule may_drop{.program = "", .chain = "", .other_matches = {"limit"}, .target = "DROP"};
+  CHECK(dropped(forward, {may_drop}, sent()) == "may: -m limit ... -j DROP; policy");
+  CHECK(dropped(forward, {{.program = "", .chain = "", .other_matches = {"limit"}, .target = "ACCEPT"}},
+                sent()) == "may: policy");
+}
+
+TEST_CASE("each is followed as if it had come past the others") {
+  CHECK(dropped(chain(Hook::forward, 0),
+                {{.program = "",
+                  .chain = "",
+                  .in_interface = Match<std::string>{"cni0"},
+                  .other_matches = {"limit"},
+                  .target = "DROP"},
+                 {.program = "", .chain = "", .target = "DROP"}},
+                sent()) == "may: -i cni0 -m limit ... -j DROP; -j DROP");
+}
+
+TEST_CASE("an answer comes by the way out, to the pods") {
+  const auto answer = answer_to(masqueraded());
+  CHECK(answer.in_interface == "eth0");
+  CHECK(answer.out_interface == "cni0");
+  CHECK(answer.sources == std::vector{test::prefix("0.0.0.0/0")});
+  CHECK(answer.destinations == sent().sources);
+  CHECK(answer.translated == masqueraded().translated);
+  CHECK(answer.state == connection_state::established);
+}
+
+TEST_CASE("answers that are not found again are lost, where the world has another address for the pod") {
+  const auto raw = chain(Hook::prerouting, -300);
+  const ForeignRule zone_of_pods{
+      .program = "", .chain = "", .in_interface = Match<std::string>{"cni0"}, .zone = Zone{7}};
+  const ForeignRule zone_of_answers{
+      .program = "", .chain = "", .in_interface = Match<std::string>{"eth0"}, .zone = Zone{7}};
+  const ForeignRule untracked{
+      .program = "", .chain = "", .in_interface = Match<std::string>{"eth0"}, .untracks = true};
+  CHECK(dropped(raw, {zone_of_pods}, masqueraded()) == "-i cni0 zone set 7");
+  CHECK(dropped(raw, {zone_of_answers}, masqueraded()) == "-i eth0 zone set 7");
+  CHECK(dropped(raw, {zone_of_pods, zone_of_answers}, masqueraded()).empty());
+  CHECK(dropped(raw, {zone_of_pods}, sent()).empty());
+  CHECK(dropped(raw, {untracked}, masqueraded()) == "-i eth0 notrack");
+  CHECK(dropped(raw, {untracked}, sent()).empty());
+  CHECK(dropped(chain(Hook::prerouting, 0), {zone_of_pods, untracked}, masqueraded()).empty());
+
+  SUBCASE("of one direction, or where something else may have been before: nobody can tell") {
+    auto of_one_direction = zone_of_pods;
+    of_one_direction.zone = Zone{};
+    CHECK(dropped(raw, {of_one_direction}, masqueraded()).empty());
+    CHECK(dropped(raw,
+                  {{.program = "", .chain = "", .other_matches = {"limit"}, .zone = Zone{8}}, zone_of_pods},
+                  masqueraded())
+              .empty());
+  }
+}
+
+TEST_CASE("a walk tells the zone, and what keeps a connection out of tracking") {
+  Foreign foreign;
+  foreign.chains = {chain(Hook::prerouting, -300)};
+  foreign.rules = {
+      rule({.program = "", .chain = "", .in_interface = Match<std::string>{"cni0"}, .zone = Zone{7}}),
+      rule({.program = "", .chain = "", .zone = Zone{8}}),
+      rule({.program = "", .chain = "", .untracks = true})};
+  const OurPlace nowhere;
+  const auto flow = sent();
+  Walk walk(foreign, nowhere, flow);
+  walk.run();
+  CHECK(walk.zone() == 7);
+  REQUIRE(walk.zoned());
+  CHECK(walk.zoned()->rule == &foreign.rules[0]);
+  REQUIRE(walk.untracked());
+  CHECK(walk.untracked()->rule == &foreign.rules[2]);
+  CHECK(walk.drops().empty());
+}
+
+}  // namespace ipmasq::nat
