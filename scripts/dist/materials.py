@@ -18,9 +18,10 @@ LICENCES = {
     "libnl3": "LGPL-2.1-only",
     "libyaml": "MIT",
     "nlohmann-json3": "MIT",
+    "tomlplusplus": "MIT",
 }
 # No archive, but headers alone.
-HEADERS = ["libcxxopts-dev", "nlohmann-json3-dev"]
+HEADERS = ["libcxxopts-dev", "libtomlplusplus-dev", "nlohmann-json3-dev"]
 
 
 @dataclass(frozen=True, order=True)
