@@ -59,7 +59,8 @@ Options:
   --flavour FLAVOUR            adopt, agent, install, uninstall, doctor: whose folders are meant: auto, kubeadm,
                                k3s, rke2, microk8s, openshift, crio or podman (default auto, what the node's
                                files say, where no folder is named)
-  --conf-dir DIR               the same: where conflists are, whatever the flavour (else /etc/cni/net.d)
+  --conf-dir DIR               adopt, agent, install, uninstall, doctor: where conflists are, whatever the
+                               flavour (else /etc/cni/net.d)
   --bin-dir DIR                agent, install, uninstall, doctor: where plugins are, whatever the flavour (else
                                /opt/cni/bin; of doctor also where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)

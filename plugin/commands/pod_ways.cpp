@@ -188,7 +188,7 @@ class NoWays {
   void add(const doctor::PodWay& way, const std::optional<net::Prefix>& to, const routing::Refusal& refusal,
            bool is_missed) {
     const bool is_told = std::ranges::any_of(found_, [&](const doctor::NoWay& each) {
-      return each.by == refusal.by && (!each.by.empty() || each.to == to) && each.is_missed >= is_missed;
+      return each.by == refusal.by && (!each.by.empty() || each.to == to) && (each.is_missed || !is_missed);
     });
     if (!is_told) found_.push_back({way.pods, to, refusal.by, refusal.removal, is_missed});
   }

@@ -31,7 +31,7 @@ class Adding {
         network_(request.network),
         attachment_(attachment_of({request.environment.container_id, request.environment.interface},
                                   request.environment.args, cni::prev_result(request.netconf),
-                                  reading_.netconf)) {}
+                                  reading_.netconf, store_.subnets(network_))) {}
 
   void run() {
     if (!under_shared_lock()) under_exclusive_lock();

@@ -16,7 +16,7 @@ Unadopted find_unadopted(const state::Store& store, const std::string& network,
   for (const auto& cached : cache.living) {
     if (cached.network != network || store.attachment(network, cached.id)) continue;
     try {
-      auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf);
+      auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf, store.subnets(network));
       attachment.adopted_from = cached.netns;
       lead_by_own_address(attachment, others);
       unadopted.attachments.push_back(std::move(attachment));

@@ -29,7 +29,7 @@ bool passes_node(const cni::Json& result, net::Family family) {
 }  // namespace
 
 state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
-                                const config::Netconf& netconf) {
+                                const config::Netconf& netconf, const std::set<net::Prefix>& known) {
   auto addresses = cni::addresses(result, id.interface);
   state::Attachment attachment{
       .id = std::move(id), .addresses = std::move(addresses), .pod_subnets = {}, .pod = pod_name(args)};
@@ -37,7 +37,7 @@ state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, c
   // Where a pod's network is a LAN that this node itself is on, the LAN's other hosts are no pods.
   for (const auto& pod : attachment.addresses) {
     const auto subnet = std::ranges::find(attachment.pod_subnets, pod.network());
-    if (subnet == attachment.pod_subnets.end() ||
+    if (subnet == attachment.pod_subnets.end() || known.contains(*subnet) ||
         !routing::is_on_an_uplink(pod, cni::has_host_interface(result)))
       continue;
     *subnet = net::network_of(pod.address, net::bits(pod.address.family));

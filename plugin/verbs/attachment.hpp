@@ -1,6 +1,7 @@
 // The record of a pod, from what its runtime tells of it.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "cni/json.hpp"
@@ -10,8 +11,9 @@
 namespace ipmasq::plugin {
 
 /// `args`: as in CNI_ARGS. `result`: of the plugin before, or of the whole chain. Asks the kernel for the way
-/// to the pod. Throws Error.
+/// to the pod, unless `known`, the pod subnets that the network has already, say that it is no uplink's: to
+/// ask costs the more the more pods are there. Throws Error.
 state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
-                                const config::Netconf& netconf);
+                                const config::Netconf& netconf, const std::set<net::Prefix>& known);
 
 }  // namespace ipmasq::plugin

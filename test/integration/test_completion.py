@@ -36,7 +36,7 @@ def offered(tmp_path):
     ("ip-masq ", [*COMMANDS, "--help", "--version"]),
     ("ip-masq un", ["uninstall"]),
     ("ip-masq sync ", ["--state-dir", "--help"]),
-    ("ip-masq --state-dir /x adopt -", ["--state-dir", "--conf-dir", "--dry-run", "-o", "--output", "--help"]),
+    ("ip-masq --state-dir /x adopt -", ["--state-dir", "--flavour", "--conf-dir", "--dry-run", "-o", "--output", "--help"]),
     ("ip-masq show -o ", ["text", "json"]),
     ("ip-masq show --output j", ["json"]),
     ("ip-masq install --conf-dir /et", ["/etc"]),
