@@ -13,7 +13,7 @@ struct Drop {
   ForeignChain base;                     ///< that the packet had come to
   std::optional<ForeignRule> rule = {};  ///< none: the chain's policy. One that keeps answers out of
                                          ///< tracking, or in another zone, has them dropped
-  bool is_certain = false;  ///< else it may be so: what cannot be told here decides
+  bool is_certain = false;               ///< else it may be so: what cannot be told here decides
 
   bool operator==(const Drop&) const = default;
 };

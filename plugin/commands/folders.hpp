@@ -33,8 +33,8 @@ struct CommandFolders {
 /// Throws Error, as runtime::choose.
 CommandFolders folders_for(const FolderOptions& options);
 
-/// The same for who cannot stop, and says at each start what is not as usual: where the node's files cannot be
-/// told from, the usual folders, and why as `reason`; no reason where they say nothing.
+/// The same for who cannot stop, and says at each start what is not as usual: where the node's files cannot
+/// be told from, the usual folders, and why as `reason`; no reason where they say nothing.
 CommandFolders folders_for_agent(const FolderOptions& options);
 
 /// Whether the node's own runtime reads this folder, as far as is known, or whether somebody prepares

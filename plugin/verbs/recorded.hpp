@@ -18,8 +18,8 @@ struct RecordedNetwork {
   std::optional<config::Configuration> configuration;  ///< none where nothing good is known of it
   /// Those that have to be led by their own address from now on, as they are to be recorded.
   std::vector<state::Attachment> led_anew = {};
-  std::vector<std::string> problems = {};              ///< what is wrong with its records, a line each; what
-                                                       ///< of them could not be read is told in `stored`
+  std::vector<std::string> problems = {};  ///< what is wrong with its records, a line each; what
+                                           ///< of them could not be read is told in `stored`
 
   /// None where there is no configuration.
   std::optional<Plan> plan() const;
