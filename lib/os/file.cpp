@@ -1,9 +1,11 @@
 #include "os/file.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <functional>
 #include <system_error>
@@ -159,6 +161,25 @@ void check_writable(const std::filesystem::path& folder) {
   const auto probe = folder / ".status";
   replace(probe, folder, owner_reads, write);
   remove_file(probe);
+}
+
+// readdir(3) takes in hundreds of entries at once.
+bool any_name(const std::filesystem::path& folder, const std::function<bool(const std::string&)>& question) {
+  const FileDescriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened.is_open() && errno == ENOENT) return false;
+  if (!opened.is_open()) throw_errno("cannot read the folder " + folder.string());
+  alignas(dirent64) std::array<char, 1024> entries{};  // NAME_MAX is 255
+  for (;;) {
+    const auto size = ::getdents64(opened.number(), entries.data(), entries.size());
+    if (size == 0) return false;
+    if (size < 0) throw_errno("cannot read the folder " + folder.string());
+    for (std::size_t place = 0; place < static_cast<std::size_t>(size);) {
+      const auto* const entry = reinterpret_cast<const dirent64*>(entries.data() + place);
+      const std::string name(entry->d_name);
+      if (name != "." && name != ".." && question(name)) return true;
+      place += entry->d_reclen;
+    }
+  }
 }
 
 bool is_there(const std::filesystem::path& path) {

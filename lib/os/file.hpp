@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,11 @@ class FileDescriptor {
 
 /// Whether there is anything of this name, a link that leads nowhere as well. Throws Error{failed}.
 bool is_there(const std::filesystem::path& path);
+
+/// Whether `question` is true of the name of any entry of a folder, "." and ".." aside; asks it of no more
+/// after that, and reads few of them ahead: what the first costs does not grow with the folder. false where
+/// there is no such folder. Throws Error{failed}.
+bool any_name(const std::filesystem::path& folder, const std::function<bool(const std::string&)>& question);
 
 /// Bytes of a file that is read whole; what is longer is nobody's text.
 inline constexpr std::size_t largest_file = std::size_t{1} << 20U;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -74,15 +75,10 @@ std::set<net::Prefix> marked_in(const fs::path& folder) {
 }
 
 bool any_in(const fs::path& folder, const Store::Question& counts) {
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const auto id = parse_file_name(entry->path().filename().string());
-    if (id && counts(*id)) return true;
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
-  }
-  return false;
+  return os::any_name(folder, [&counts](const std::string& name) {
+    const auto id = parse_file_name(name);
+    return id && counts(*id);
+  });
 }
 
 }  // namespace
@@ -202,17 +198,11 @@ bool Store::has_pod(const std::string& network, const Question& counts) const {
 }
 
 bool Store::has_pods(const std::string& network) const {
-  std::error_code error;
-  for (const auto* const kind : {pods_folder, subnets_folder, hosts_folder}) {
-    for (fs::directory_iterator entry(network_folder(network) / kind, error), end; !error && entry != end;
-         entry.increment(error)) {
-      if (!entry->path().filename().string().starts_with(os::unfinished)) return true;
-    }
-    if (error && error != std::errc::no_such_file_or_directory) {
-      throw Error(Kind::failed, "cannot read the folder of network " + network + ": " + error.message());
-    }
-  }
-  return false;
+  return std::ranges::any_of(
+      std::array{pods_folder, subnets_folder, hosts_folder}, [&](const auto* const kind) {
+        return os::any_name(network_folder(network) / kind,
+                            [](const std::string& name) { return !name.starts_with(os::unfinished); });
+      });
 }
 
 std::set<net::Prefix> Store::marked(const std::string& network, const cni::AttachmentId& id) const {
