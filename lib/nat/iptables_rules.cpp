@@ -111,10 +111,10 @@ Rule yield_rule(const config::Mark& mark) {
   return {.mark = mark, .comment = comment(owner), .target = Return{}};
 }
 
-std::vector<Rule> hairpin_rules(const Prefix& subnet) {
+std::vector<Rule> hairpin_rules(const Prefix& source, const Prefix& subnet) {
   if (subnet.length == 0) return {};
-  const auto hairpin = [&subnet](Redirected redirected) {
-    return Rule{.source = subnet,
+  const auto hairpin = [&](Redirected redirected) {
+    return Rule{.source = source,
                 .destination = subnet,
                 .redirected = redirected,
                 .comment = comment("hairpin"),
@@ -135,7 +135,8 @@ bool is_yield_rule(const Rule& rule) {
 }
 
 bool is_hairpin_rule(const Rule& rule) {
-  return rule.source && rule.redirected && rule.source == rule.destination && rule.target == Target(Return{});
+  return rule.source && rule.redirected && rule.destination && rule.destination->contains(*rule.source) &&
+         rule.target == Target(Return{});
 }
 
 std::optional<Source> source_of(const Rule& rule, net::Family family) {

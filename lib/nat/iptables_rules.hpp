@@ -81,9 +81,9 @@ Rule hook_rule();
 Rule to_local_rule();
 Rule yield_rule(const config::Mark& mark);
 /// What was sent elsewhere and arrives inside the pod's own subnet must be masqueraded by who redirected it,
-/// or the answer goes around the redirection. One rule where the subnet is a single address, none where it is
-/// everything.
-std::vector<Rule> hairpin_rules(const net::Prefix& subnet);
+/// or the answer goes around the redirection. `source`: the subnet itself, or the address of a pod in it that
+/// has rules of its own. One rule where the subnet is a single address, none where it is everything.
+std::vector<Rule> hairpin_rules(const net::Prefix& source, const net::Prefix& subnet);
 Rule source_rule(const Source& source);
 
 /// Of a rule that stands in the main chain: whether it is of these kinds, and what of.

@@ -65,6 +65,8 @@ class Targeting {
   }
 
  private:
+  bool is_host(const Source& source) const { return source.prefix.length == net::bits(family_); }
+
   bool is_decided(const Source& source) const { return ruleset_.networks.contains(source.network); }
 
   bool stays(const Source& source) const {
@@ -104,17 +106,31 @@ class Targeting {
     for (const auto& mark : missing) rules_.push_back(yield_rule(mark));
   }
 
+  // The pod subnet that a source is, or that it is an address of.
+  net::Prefix subnet_of(const Source& source) const {
+    if (!is_host(source)) return source.prefix;
+    const auto holds = [&source](const auto& each) {
+      return each.network == source.network && each.prefix.contains(source.prefix);
+    };
+    const auto found = std::ranges::find_if(subnets_, holds);  // the longest
+    return found == subnets_.end() ? source.prefix : found->prefix;
+  }
+
   // Hairpin rules belong to a prefix, whichever network has it.
   void append_sources() {
     std::map<net::Prefix, std::vector<Rule>> found;
     for (const auto& each : main_) {
       if (is_hairpin_rule(each.rule)) found[*each.rule.source].push_back(each.rule);
     }
+    for (const auto& [source, rule] : sources_) {
+      if (!is_host(source)) subnets_.push_back(source);
+    }
     std::optional<net::Prefix> before;
     for (auto& [source, rule] : sources_) {
       if (source.prefix != before) {
-        auto hairpins = decided_prefixes_.contains(source.prefix) ? hairpin_rules(source.prefix)
-                                                                  : std::move(found[source.prefix]);
+        auto hairpins = decided_prefixes_.contains(source.prefix)
+                            ? hairpin_rules(source.prefix, subnet_of(source))
+                            : std::move(found[source.prefix]);
         std::ranges::move(hairpins, std::back_inserter(rules_));
         before = source.prefix;
       }
@@ -128,6 +144,7 @@ class Targeting {
   net::Family family_;
   std::map<std::string, const NetworkChain*> wanted_;  // by network
   SourceRules sources_;
+  std::vector<Source> subnets_;    // of the sources, those that are no single addresses
   std::set<std::string> decided_;  // chains
   std::set<net::Prefix> decided_prefixes_;
   bool others_stay_ = false;

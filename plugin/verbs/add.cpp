@@ -101,7 +101,7 @@ class Adding {
     const auto before = store_.undamaged_record(network_);
     if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before)) return false;
     const auto same = store_.attachment(network_, attachment_.id);
-    lead_by_own_address(attachment_, subnets_of_others(store_, network_));
+    lead_by_own_address(attachment_, shared_subnets(store_, network_));
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
     const bool is_settled =
@@ -119,7 +119,10 @@ class Adding {
     const auto lock = store_.lock_exclusive(node_.lock_timeout);
     store_.put_in_order(network_);
     const auto before = store_.undamaged_record(network_);
-    lead_by_own_address(attachment_, subnets_of_others(store_, network_));
+    // To ask the kernel costs what all have in it.
+    const bool is_new = !new_subnets().empty();
+    lead_by_own_address(attachment_,
+                        is_new ? shared_subnets(node_, network_) : shared_subnets(store_, network_));
     auto plan = plan_beside(before);
     std::ranges::move(lead_others_by_own_address(node_, network_, new_subnets()),
                       std::back_inserter(problems_));
@@ -151,6 +154,8 @@ class Adding {
     auto unadopted = find_unadopted(store_, network_, plan.configuration.netconf, cache);
     for (auto& problem : unadopted.problems) problems_.push_back(could_not_adopt + problem);
     adopt(std::move(unadopted), plan);
+    std::ranges::move(lead_others_by_own_address(node_, network_, plan.pod_subnets),
+                      std::back_inserter(problems_));
     if (plan.attachments.size() == 1 && !plan.has_all_pods) return false;
     try {
       settle(plan, before);

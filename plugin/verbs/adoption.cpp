@@ -12,7 +12,7 @@ namespace ipmasq::plugin {
 Unadopted find_unadopted(const state::Store& store, const std::string& network,
                          const config::Netconf& netconf, const cni::Cache& cache) {
   Unadopted unadopted{.problems = cache.problems};
-  const auto others = subnets_of_others(store, network);
+  const auto others = shared_subnets(store, network);
   for (const auto& cached : cache.living) {
     if (cached.network != network || store.attachment(network, cached.id)) continue;
     try {

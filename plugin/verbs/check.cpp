@@ -84,7 +84,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
   }
   const auto lock = store.lock_shared(asked.lock_timeout);
   auto attachment = recorded_attachment(store, request, addresses);
-  lead_by_own_address(attachment, subnets_of_others(store, request.network));
+  lead_by_own_address(attachment, shared_subnets(store, request.network));
   const auto record = recorded_network(store, request.network);
 
   Plan plan{request.network,

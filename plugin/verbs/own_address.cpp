@@ -42,12 +42,32 @@ bool lead_by_own_address(state::Attachment& attachment, const std::set<net::Pref
   return !own.empty();
 }
 
-std::set<net::Prefix> subnets_of_others(const state::Store& store, const std::string& network) {
-  std::set<net::Prefix> subnets;
+std::set<net::Prefix> shared_subnets(const state::Store& store, const std::string& network) {
+  std::set<net::Prefix> shared;
   for (const auto& other : store.networks()) {
-    if (other != network) subnets.merge(store.subnets(other));
+    if (other != network) shared.merge(store.subnets(other));
   }
-  return subnets;
+  const auto own = store.subnets(network);
+  if (own.empty()) return shared;
+  for (const auto& host : store.hosts(network)) {
+    for (const auto& subnet : own) {
+      if (subnet.contains(host)) shared.insert(subnet);
+    }
+  }
+  return shared;
+}
+
+std::set<net::Prefix> shared_subnets(const Node& node, const std::string& network) {
+  auto shared = shared_subnets(node.store, network);
+  for (const auto backend : config::all_backends) {
+    const auto opened = node.open(backend);
+    if (!opened->may_hold_rules()) continue;
+    for (const auto& source : opened->sources()) {
+      const bool is_host = source.prefix.length == net::bits(source.prefix.family());
+      if (source.network != network && !is_host) shared.insert(source.prefix);
+    }
+  }
+  return shared;
 }
 
 std::vector<std::string> lead_others_by_own_address(const Node& node, const std::string& network,

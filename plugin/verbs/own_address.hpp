@@ -15,8 +15,11 @@ namespace ipmasq::plugin {
 /// networks, hold as well. Whether there were any that it lacked.
 bool lead_by_own_address(state::Attachment& attachment, const std::set<net::Prefix>& others);
 
-/// What other networks than `network` have by their markers, single addresses aside.
-std::set<net::Prefix> subnets_of_others(const state::Store& store, const std::string& network);
+/// Pod subnets that `network` has to share: those of other networks, by their markers, and its own where a
+/// pod has rules by its own address already.
+std::set<net::Prefix> shared_subnets(const state::Store& store, const std::string& network);
+/// The same, with what stands in the kernel for other networks, whatever is recorded of them. Throws Error.
+std::set<net::Prefix> shared_subnets(const Node& node, const std::string& network);
 
 /// Before `network` comes to `subnets`: the pods of other networks that these hold get rules by their own
 /// address. Under the exclusive lock. What cannot be done is told, a line each, and left to `ip-masq sync`.

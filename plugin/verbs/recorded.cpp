@@ -65,7 +65,7 @@ void lead_apart(Recorded& recorded) {
   for (auto& [name, network] : recorded) {
     std::set<net::Prefix> others;
     for (const auto& [other, theirs] : recorded) {
-      if (other != name) others.insert(theirs.stored.pod_subnets.begin(), theirs.stored.pod_subnets.end());
+      if (other != name) others.merge(theirs.stored.wanted_subnets());
     }
     std::erase_if(others, [](const auto& each) { return each.length == net::bits(each.family()); });
     for (auto attachment : network.stored.attachments) {

@@ -118,7 +118,8 @@ def contents(kind, folder, release, program, completions, materials):
     made.file(f"{SHARED}/conf/frr/node.conf", ROOT / "conf/frr/node.conf")
     for example in EXAMPLES:
         made.file(f"{DOCUMENTS}/examples/{Path(example).name}", ROOT / "conf" / example, **of_documents)
-    made.file(f"{DOCUMENTS}/README.md", ROOT / "README.md", **of_documents)
+    for page in ["README.md", "README.zh-CN.md", "conf/who-sees-whom.svg", *sorted(f"conf/guides/{page.name}" for page in (ROOT / "conf/guides").glob("*.md"))]:
+        made.file(f"{DOCUMENTS}/{page}", ROOT / page, **of_documents)
     if kind == "deb":
         made.text(f"{DOCUMENTS}/copyright", copyright_of(release, materials))
         made.text(f"{DOCUMENTS}/changelog.gz", compressed((ROOT / "CHANGELOG.md").read_bytes()))

@@ -79,7 +79,7 @@ TEST_CASE("a match that is none of ours, or stands twice, makes a rule another o
         reinterpret_cast<const ipt_entry*>(bytes.data());  // NOLINT: the kernel's layout
     return nat::iptables::to_text("C", decode<Ipv4Tables>(*entry, "RETURN").rule);
   };
-  auto other_addressee = encode<Ipv4Tables>(nat::iptables::hairpin_rules(subnet).back());
+  auto other_addressee = encode<Ipv4Tables>(nat::iptables::hairpin_rules(subnet, subnet).back());
   auto* const info = reinterpret_cast<xt_conntrack_mtinfo3*>(  // NOLINT: the kernel's layout
       other_addressee.data() + sizeof(ipt_entry) + sizeof(xt_entry_match));
   SUBCASE("another addressee") {
@@ -100,7 +100,8 @@ TEST_CASE("a match that is none of ours, or stands twice, makes a rule another o
 }
 
 TEST_CASE("what iptables leaves behind an IPv4 addressee is no difference") {
-  const auto rule = nat::iptables::hairpin_rules(test::prefix("10.244.1.5/32")).front();
+  const auto rule =
+      nat::iptables::hairpin_rules(test::prefix("10.244.1.5/32"), test::prefix("10.244.1.5/32")).front();
   auto bytes = encode<Ipv4Tables>(rule);
   auto* const info = reinterpret_cast<xt_conntrack_mtinfo3*>(  // NOLINT: the kernel's layout
       bytes.data() + sizeof(ipt_entry) + sizeof(xt_entry_match));

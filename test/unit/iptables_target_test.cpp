@@ -53,6 +53,22 @@ TEST_CASE("what is not decided about stays to the byte") {
   CHECK(table.text() == before);
 }
 
+TEST_CASE("what is redirected into a pod's subnet is left to others, also where its own address leads") {
+  Table table;
+  table.bring_to(of_network("a", {"10.244.1.0/24", "10.244.1.5/32", "10.3.0.5/32"}));
+  std::string hairpins;
+  for (const auto& rule : table.chains[main_name]) {
+    if (is_hairpin_rule(rule))
+      hairpins += net::to_text(*rule.source) + " in " + net::to_text(*rule.destination) + "\n";
+  }
+  CHECK(hairpins ==
+        "10.3.0.5/32 in 10.3.0.5/32\n"
+        "10.244.1.5/32 in 10.244.1.0/24\n"
+        "10.244.1.5/32 in 10.244.1.0/24\n"
+        "10.244.1.0/24 in 10.244.1.0/24\n"
+        "10.244.1.0/24 in 10.244.1.0/24\n");
+}
+
 TEST_CASE("sources that are not told go, unless more may be there") {
   auto table = table_of_two();
   auto ruleset = of_network("a", {"10.244.1.0/24"}, R"("catchAll": false)");

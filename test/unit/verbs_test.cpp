@@ -253,6 +253,13 @@ TEST_CASE("pods of two networks that have a pod subnet in common lead to their o
     runtime.kernel.tables.clear();
     CHECK(runtime.check("a", "10.244.1.5/24") != "");
   }
+  SUBCASE("also where nothing is recorded of the other network any more") {
+    std::filesystem::remove_all(runtime.folder.path() / "another");
+    CHECK(runtime.add("e", "10.244.1.8/24").empty());
+    CHECK(runtime.add("f", "10.244.1.9/24", "zzz").empty());
+    CHECK(runtime.leading().starts_with(
+        "10.244.1.5 cbr0, 10.244.1.6 another, 10.244.1.7 cbr0, 10.244.1.8 cbr0, 10.244.1.9 zzz, "));
+  }
   SUBCASE("and nothing of them stays") {
     CHECK(runtime.del("b", "another").empty());
     CHECK(runtime.del("c", "within").empty());
