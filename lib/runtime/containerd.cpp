@@ -124,11 +124,15 @@ class Reader {
       folders.networks = std::move(*folder);
       folders.networks_said_by = "conf_dir in " + path;
     }
-    if (auto folder = folder_in(cni, "bin_dir", path)) {
-      folders.plugins = {std::move(*folder)};
+    const auto one = folder_in(cni, "bin_dir", path);
+    if (one) {
+      folders.plugins = {*one};
       folders.plugins_said_by = "bin_dir in " + path;
     }
-    if (auto several = folders_in(cni, "bin_dirs", path); !several.empty()) {
+    // Its own list beside a folder that somebody wrote does not count.
+    const std::vector<fs::path> default_list{"/opt/cni/bin"};
+    auto several = folders_in(cni, "bin_dirs", path);
+    if (!several.empty() && !(one && several == default_list)) {
       folders.plugins = std::move(several);
       folders.plugins_said_by = "bin_dirs in " + path;
     }

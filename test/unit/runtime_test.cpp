@@ -222,6 +222,9 @@ TEST_CASE("auto: containerd's file, its versions and what it imports") {
         "/etc/cni/net.d /opt/cni/bin");
   CHECK(chosen("version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dir = ''\nbin_dirs = ['/a', "
                "'/b']\n") == "/etc/cni/net.d /a");
+  CHECK(chosen(
+            "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dir = '/usr/lib/cni'\nbin_dirs = "
+            "['/opt/cni/bin']\n") == "/etc/cni/net.d /usr/lib/cni");
   CHECK(chosen("version = 4\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dir = '/three'\n") ==
         "/etc/cni/net.d /three");
   const auto imports = [](int version, const std::string& keys) {
