@@ -113,14 +113,17 @@ def iptables_chain(subnet):
     return rules
 
 
-def iptables_hairpin(prefix):
-    """What leaves redirected connections into a subnet to who redirected them; of a single pod one rule."""
-    network = ipaddress.ip_network(prefix)
-    start = f"-A IP-MASQ-PODS -s {prefix} -d {prefix} -m conntrack"
+def iptables_hairpin(subnet, subnets):
+    """What leaves redirected connections into a subnet to who redirected them; of a single pod, that has none beside, one rule."""
+    source = ipaddress.ip_network(subnet.prefix)
+    own = [ipaddress.ip_network(each.prefix) for each in subnets if each.network == subnet.network]
+    wider = [each for each in own if source.num_addresses == 1 < each.num_addresses and source.subnet_of(each)]
+    within = max(wider, key=lambda each: each.prefixlen, default=source)
+    start = f"-A IP-MASQ-PODS -s {source} -d {within} -m conntrack"
     end = '-m comment --comment "ip-masq: hairpin" -j RETURN'
-    if network.prefixlen == network.max_prefixlen:
-        return [f"{start} ! --ctorigdst {network.network_address} {end}"]
-    return [f"{start} --ctstate DNAT {end}", f"{start} ! --ctorigdst {prefix} {end}"]
+    if within.num_addresses == 1:
+        return [f"{start} ! --ctorigdst {within.network_address} {end}"]
+    return [f"{start} --ctstate DNAT {end}", f"{start} ! --ctorigdst {within} {end}"]
 
 
 def iptables_text(subnets):
@@ -131,7 +134,7 @@ def iptables_text(subnets):
         entries, before = [], None
         for subnet in subnets:
             if subnet.prefix != before:
-                entries += iptables_hairpin(subnet.prefix)
+                entries += iptables_hairpin(subnet, subnets)
             entries.append(f'-A IP-MASQ-PODS -s {subnet.prefix} -m comment --comment "ip-masq: {subnet.network}" -g {iptables_chain_name(subnet)}')
             before = subnet.prefix
         chains = {"IP-MASQ-PODS": [*YIELD, LOCAL, *entries], **{iptables_chain_name(each): iptables_chain(each) for each in subnets}}
