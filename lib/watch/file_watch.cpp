@@ -101,13 +101,24 @@ void FileWatch::add_endings(const Endings& endings, Folders& folders) {
   }
 }
 
+FileWatch::Folders FileWatch::folders_of(const std::set<fs::path>& paths, const Endings& endings) {
+  Folders folders;
+  for (const auto& path : paths) add_folders(fs::absolute(path), Inside::counts, folders);
+  add_endings(endings, folders);
+  return folders;
+}
+
 bool FileWatch::watch(const std::set<fs::path>& paths, const Endings& endings) {
-  folders_.clear();
-  for (const auto& path : paths) add_folders(fs::absolute(path), Inside::counts, folders_);
-  add_endings(endings, folders_);
+  constexpr int most_tries = 10;
+  folders_ = folders_of(paths, endings);
   problem_.clear();
   if (!inotify_.is_open()) inotify_ = os::FileDescriptor(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  if (inotify_.is_open() && add_watches()) return take_events();
+  // A folder that came after it was looked for, and before its parent was watched, is told of by nobody.
+  for (int tries = 0; inotify_.is_open() && add_watches(); ++tries) {
+    auto found = folders_of(paths, endings);
+    if (found == folders_ || tries == most_tries) return take_events();
+    folders_ = std::move(found);
+  }
   problem_ = "the kernel does not tell of changed files (" + text_of(errno) +
              "): they are looked at each second (sysctl fs.inotify.max_user_instances and "
              "fs.inotify.max_user_watches say how many may be watched)";

@@ -49,6 +49,7 @@ class FileWatch {
     bool are_folders = false;  ///< all of these as well
     std::vector<std::string> endings = {};
 
+    bool operator==(const Names&) const = default;
     bool hold(const std::string& name, bool is_folder) const;
     void add(const Names& other);
   };
@@ -57,6 +58,7 @@ class FileWatch {
   enum class Inside { counts, does_not };
   static void add_folders(const std::filesystem::path& path, Inside inside, Folders& folders);
   static void add_endings(const Endings& endings, Folders& folders);
+  static Folders folders_of(const std::set<std::filesystem::path>& paths, const Endings& endings);
   bool add_watches();
   bool take_events() const;
   bool matters(const inotify_event& event, const char* name) const;

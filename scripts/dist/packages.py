@@ -22,7 +22,7 @@ OSPF."""
 # Where the scripts find each other, and the configuration that they bring.
 SHARED = "/usr/share/ip-masq"
 SCRIPTS = {"snat-off": "ip-masq-snat-off", "ospf-node": "ip-masq-ospf-node"}
-MODULES = ["files.py", "json_text.py", "units.py"]
+MODULES = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
 COMPLETIONS = {
     "bash": dict.fromkeys(("deb", "rpm"), "/usr/share/bash-completion/completions/ip-masq"),
     "zsh": {"deb": "/usr/share/zsh/vendor-completions/_ip-masq", "rpm": "/usr/share/zsh/site-functions/_ip-masq"},
