@@ -120,6 +120,14 @@ os::FileLock Store::lock_exclusive(std::chrono::nanoseconds timeout) const {
   return lock(os::LockKind::exclusive, timeout);
 }
 
+std::set<fs::path> Store::record_files() const {
+  std::set<fs::path> files;
+  for (const auto& name : names_in(folder_)) {
+    if (std::error_code error; fs::is_directory(folder_ / name, error)) files.insert(record_path(name));
+  }
+  return files;
+}
+
 std::vector<std::string> Store::networks() const {
   std::vector<std::string> names;
   if (!exists()) return names;

@@ -45,6 +45,9 @@ class Store {
   os::FileLock lock_shared(std::chrono::nanoseconds timeout) const;
   os::FileLock lock_exclusive(std::chrono::nanoseconds timeout) const;
 
+  /// Where a network's record is, or may come to be: in each folder that is here, whatever is in it. Not
+  /// checked whether the state folder is to be believed.
+  std::set<std::filesystem::path> record_files() const;
   /// Networks that something is recorded of, by name.
   std::vector<std::string> networks() const;
 

@@ -317,6 +317,11 @@ class Agent {
 
   void follow_more_files() {
     files_.insert({store_.folder() / "lock", store_.folder() / ".agent"});
+    // A folder may be there before its network: somebody else's file kept it.
+    try {
+      files_.merge(store_.record_files());
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the pass has told of it
+    }
     if (const auto& kept = duties_.chores.keep_installed) files_.insert(kept->bin_dir / conflist::our_type);
     if (!duties_.chores.config_copy) return;
     files_.insert(duties_.chores.config_copy->from.begin(), duties_.chores.config_copy->from.end());
