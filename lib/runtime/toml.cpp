@@ -1,5 +1,14 @@
 #include "runtime/toml.hpp"
 
+#include "error/error.hpp"
+
+// What the library takes for granted of a text, a hostile one need not be ("s[<<"): checked in every build.
+#undef NDEBUG
+#define TOML_ASSERT(expr) \
+  ((expr) ? void() : throw ipmasq::Error(ipmasq::Kind::wrong_text, "not TOML that can be read"))
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wterminate"  // to end is better than to read on
+#endif
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
@@ -12,8 +21,6 @@
 #include <sstream>
 #include <string_view>
 
-#include "error/error.hpp"
-
 namespace ipmasq::runtime {
 
 namespace {
@@ -21,13 +28,25 @@ namespace {
 // A key, or a table's header, is in one line, and each of its dots makes a table in a table.
 constexpr auto most_dots = 128;
 
-void check_dots(const std::string& text, const std::string& path) {
+// Outside of strings the library does not stand letters that are not ASCII. Those of a comment are told by
+// what comes before them in their line: its mark, and nothing that could end a string.
+bool is_beyond_ascii_alone_in_comments(std::string_view line) {
+  const auto letter = std::ranges::find_if(line, [](char each) { return (each & 0x80) != 0; });
+  const std::string_view before(line.begin(), letter);
+  return letter == line.end() || (before.find('#') != std::string_view::npos &&
+                                  before.find_first_of("\"'") == std::string_view::npos);
+}
+
+void check_lines(const std::string& text, const std::string& path) {
   std::istringstream lines(text);
   std::size_t number = 1;
   for (std::string line; std::getline(lines, line); ++number) {
-    if (std::ranges::count(line, '.') > most_dots)
-      throw Error(Kind::wrong_text,
-                  path + ", line " + std::to_string(number) + ": more than 128 dots, too deep to be read");
+    const auto refuse = [&](const char* why) {
+      throw Error(Kind::wrong_text, path + ", line " + std::to_string(number) + ": " + why);
+    };
+    if (std::ranges::count(line, '.') > most_dots) refuse("more than 128 dots, too deep to be read");
+    if (!is_beyond_ascii_alone_in_comments(line))
+      refuse("a letter that is not ASCII, outside of a comment, cannot be read here");
   }
 }
 
@@ -52,8 +71,14 @@ cni::Json to_json(const toml::node& node) {
 }  // namespace
 
 cni::Json parse_toml(const std::string& text, const std::string& path) {
-  check_dots(text, path);
-  const auto parsed = toml::parse(text);
+  check_lines(text, path);
+  const auto parsed = [&] {
+    try {
+      return toml::parse(text);
+    } catch (const Error& error) {
+      throw Error(Kind::wrong_text, path + ": " + error.what());
+    }
+  }();
   if (parsed) return to_json(parsed.table());
   const auto& error = parsed.error();
   throw Error(Kind::wrong_text, path + ", line " + std::to_string(error.source().begin.line) +
