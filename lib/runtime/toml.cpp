@@ -31,7 +31,7 @@ constexpr auto most_dots = 128;
 // Outside of strings the library does not stand letters that are not ASCII. Those of a comment are told by
 // what comes before them in their line: its mark, and nothing that could end a string.
 bool is_beyond_ascii_alone_in_comments(std::string_view line) {
-  const auto letter = std::ranges::find_if(line, [](char each) { return (each & 0x80) != 0; });
+  const auto* const letter = std::ranges::find_if(line, [](char each) { return (each & 0x80) != 0; });
   const std::string_view before(line.begin(), letter);
   return letter == line.end() || (before.find('#') != std::string_view::npos &&
                                   before.find_first_of("\"'") == std::string_view::npos);
