@@ -86,7 +86,8 @@ class Contents:
 
     def folders(self, *more):
         """Those that are ours alone."""
-        ours = (*more, SHARED, f"{SHARED}/scripts", f"{SHARED}/conf", f"{SHARED}/conf/frr", DOCUMENTS, f"{DOCUMENTS}/examples")
+        ours = (*more, SHARED, f"{SHARED}/scripts", f"{SHARED}/conf", f"{SHARED}/conf/frr", DOCUMENTS, f"{DOCUMENTS}/examples",
+                f"{DOCUMENTS}/conf", f"{DOCUMENTS}/conf/guides")
         for each in ours:
             self.entries.append({"dst": each, "type": "dir", "file_info": {"mode": 0o755, "mtime": self.made}})
 
@@ -118,7 +119,8 @@ def contents(kind, folder, release, program, completions, materials):
     made.file(f"{SHARED}/conf/frr/node.conf", ROOT / "conf/frr/node.conf")
     for example in EXAMPLES:
         made.file(f"{DOCUMENTS}/examples/{Path(example).name}", ROOT / "conf" / example, **of_documents)
-    for page in ["README.md", "README.zh-CN.md", "conf/who-sees-whom.svg", *sorted(f"conf/guides/{page.name}" for page in (ROOT / "conf/guides").glob("*.md"))]:
+    guides = sorted(f"conf/guides/{page.name}" for page in (ROOT / "conf/guides").glob("*.md"))
+    for page in ["README.md", "README.zh-CN.md", "conf/who-sees-whom.svg", *guides]:
         made.file(f"{DOCUMENTS}/{page}", ROOT / page, **of_documents)
     if kind == "deb":
         made.text(f"{DOCUMENTS}/copyright", copyright_of(release, materials))
