@@ -131,8 +131,10 @@ class Adding {
     std::ranges::move(settle_others(node_, network_), std::back_inserter(problems_));
   }
 
+  // That the network comes to; a single address takes nobody else's pods along.
   std::set<net::Prefix> new_subnets() const {
     std::set<net::Prefix> subnets(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
+    std::erase_if(subnets, [](const auto& each) { return each.length == net::bits(each.family()); });
     for (const auto& subnet : store_.subnets(network_)) subnets.erase(subnet);
     return subnets;
   }
