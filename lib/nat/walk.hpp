@@ -26,7 +26,9 @@ class Walk {
 
   /// Once. What contradicts our rules, in the order in which it is met.
   std::vector<Contradiction> run();
-  /// And after that: what drops it.
+  /// Instead of that: the mark that the packet has when its way is chosen.
+  PacketMark mark_at_routing();
+  /// And after run(): what drops it.
   const std::vector<Drop>& drops() const { return drops_; }
 
   /// What becomes of the connection's tracking, and by which rule of which base chain.
