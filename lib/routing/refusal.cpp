@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "routing/learned_routes.hpp"
@@ -68,10 +69,18 @@ std::string leading_text(const PolicyRule& rule, net::Family family) {
   return text_of(rule, "lookup " + table_text(rule.table), family);
 }
 
+std::vector<net::Prefix> addresses_of(const PolicyRule& rule) {
+  std::vector<net::Prefix> found;
+  for (const auto& each : {rule.source, rule.destination}) {
+    if (each && each->length > 0) found.push_back(*each);
+  }
+  return found;
+}
+
 Refusal refusal_by(const PolicyRule& rule, const std::string& type, net::Family family) {
   const auto removal = program(family) + " rule del priority " + std::to_string(rule.priority) + " " +
                        to_text(rule) + " " + type;
-  return {text_of(rule, type, family), is_plain(rule.in_interface) ? removal : "", rule.destination};
+  return {text_of(rule, type, family), is_plain(rule.in_interface) ? removal : "", addresses_of(rule)};
 }
 
 Refusal refusal_by(const PolicyRule& rule, const RefusingRoute& route) {
@@ -80,7 +89,9 @@ Refusal refusal_by(const PolicyRule& rule, const RefusingRoute& route) {
                     (route.table == RT_TABLE_MAIN ? "" : " table " + table_text(route.table));
   return {program(family) + " route: " + text +
               (rule.asks_for_kind() ? " (" + leading_text(rule, family) + ")" : ""),
-          program(family) + " route del " + text, route.destination, route};
+          program(family) + " route del " + text,
+          {route.destination},
+          route};
 }
 
 Lead lead_by(const PolicyRule& rule, const KernelRoute& route, std::string interface) {
@@ -213,9 +224,7 @@ std::vector<net::Prefix> PolicyRouting::refused_by_rules() const {
   std::vector<net::Prefix> found;
   for (const auto& rule : rules_) {
     if (std::ranges::find(all_refusing, rule.action, &Refusing::rule) == all_refusing.end()) continue;
-    for (const auto& each : {rule.source, rule.destination}) {
-      if (each && each->length > 0) found.push_back(*each);
-    }
+    std::ranges::copy(addresses_of(rule), std::back_inserter(found));
   }
   return found;
 }

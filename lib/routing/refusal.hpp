@@ -25,10 +25,10 @@ struct RefusingRoute {
 struct Refusal {
   std::string by = {};  ///< "ip rule 100: from 10.244.1.0/24 prohibit", "ip route: blackhole 10.9.9.9/32";
                         ///< empty: no route leads there
-  std::string removal = {};                     ///< the command that takes that away; empty where none can
-  std::optional<net::Prefix> destination = {};  ///< that it is for; none: all, or there is no route
-  std::optional<RefusingRoute> route = {};      ///< where that is a route
-  std::string protocol = {};                    ///< "TCP", "UDP": of this one alone
+  std::string removal = {};                 ///< the command that takes that away; empty where none can
+  std::vector<net::Prefix> about = {};      ///< its source and destination, where it names them
+  std::optional<RefusingRoute> route = {};  ///< where that is a route
+  std::string protocol = {};                ///< "TCP", "UDP": of this one alone
   bool is_certain = true;  ///< else some packets alone: marks, protocols, ports or types of service decide
 
   bool operator==(const Refusal&) const = default;

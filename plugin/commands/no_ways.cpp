@@ -45,6 +45,7 @@ std::string ip(Family family) {
 // What is told of pods, and by which of them.
 struct Told {
   NoWay no_way = {};
+  std::vector<Prefix> about = {};          // what the rule or route names
   std::optional<Prefix> destination = {};  // of the route that decides
   std::uint32_t table = RT_TABLE_MAIN;     // that lacks one
   std::vector<PodAt> pods = {};
@@ -56,7 +57,8 @@ Told told_of(const routing::Refusal& refusal) {
                        .by = is_no_route ? "" : routing::to_text(refusal),
                        .fix = refusal.removal,
                        .is_missed = refusal.is_certain,
-                       .is_certain = refusal.is_certain}};
+                       .is_certain = refusal.is_certain},
+            .about = refusal.about};
   if (refusal.route) {
     told.destination = refusal.route->destination;
     told.table = refusal.route->table;
@@ -225,7 +227,7 @@ class NoWays {
 
   void ask_for_networks(const PodAt& pod) {
     for (const auto& network : kept_networks(ruleset_, family_)) {
-      if (!is_of_pods(network)) ask_for(pod, network, true);
+      if (!is_of_pods(network)) ask_for_led_to(pod, network);
     }
     for (const auto& chain : ruleset_.chains) {
       if (chain.family != family_) continue;
@@ -237,13 +239,20 @@ class NoWays {
     for (const auto& each : refused) ask_for_refused(pod, each);
   }
 
+  // A route of a table that is not the pods' is none of theirs: that there is none is no finding.
+  void ask_for_led_to(const PodAt& pod, const Prefix& network) {
+    for (auto& each : found_for(pod, network)) {
+      if (!each.no_way.by.empty()) tell(std::move(each), network);
+    }
+  }
+
   // What a list names on purpose: private ranges as a whole stand in lists of sites that have none of them.
   void ask_for_listed(const PodAt& pod, const nat::Destination& listed) {
     const bool is_meant = listed.verdict == nat::Verdict::keep && listed.prefix.length > 0 &&
                           listed.origin.starts_with("nonMasqueradeCIDRs") && !is_default(listed.prefix);
     if (!is_meant || !leads_beyond(pod) || is_of_pods(listed.prefix) || leads_to_part_of(listed.prefix))
       return;
-    ask_for(pod, listed.prefix, true);
+    for (auto& each : found_for(pod, listed.prefix)) tell(std::move(each), listed.prefix);
   }
 
   // Of what no list names on purpose, a part may be refused on purpose.
@@ -253,20 +262,27 @@ class NoWays {
       return std::ranges::any_of(chain.destinations,
                                  [&network](const auto& each) { return network.contains(each.prefix); });
     });
-    ask_for(pod, network, !is_all_of_an_entry);
-  }
-
-  void ask_for(const PodAt& pod, const Prefix& network, bool is_missed) {
-    auto told = refusals_of(sent(pod, network.address));
-    std::ranges::move(answers_from(pod, network.address), std::back_inserter(told));
-    for (auto& each : told) {
-      each.no_way.is_missed = each.no_way.is_missed && is_missed;
-      each.pods = way_.attached;
-      add(std::move(each), network);
+    for (auto& each : found_for(pod, network)) {
+      const bool is_by_it = std::ranges::find(each.about, network) != each.about.end();
+      if (!is_by_it) continue;
+      each.no_way.is_missed = each.no_way.is_missed && !is_all_of_an_entry;
+      tell(std::move(each), network);
     }
   }
 
+  std::vector<Told> found_for(const PodAt& pod, const Prefix& network) {
+    auto told = refusals_of(sent(pod, network.address));
+    std::ranges::move(answers_from(pod, network.address), std::back_inserter(told));
+    return told;
+  }
+
   // ---- what is told
+
+  // Of all pods, where one was asked about.
+  void tell(Told told, const Prefix& to) {
+    told.pods = way_.attached;
+    add(std::move(told), to);
+  }
 
   void set_fix(Told& told) const {
     auto& no_way = told.no_way;
