@@ -36,10 +36,12 @@ class Walk {
     ForeignChain base;
     const ForeignRule* rule = nullptr;
   };
-  /// What keeps it out for certain; else its zone, as the first rule that may put it into one says.
+  /// What keeps it out for certain; what may, before that; else its zone, as the first rule that may put it
+  /// into one says.
   const std::optional<Tracking>& untracked() const { return untracked_by_; }
+  const std::vector<Tracking>& may_be_untracked() const { return may_be_untracked_by_; }
   const std::optional<Tracking>& zoned() const { return zoned_by_; }
-  /// none: not known for certain.
+  /// In which answers are looked for; none: not known for certain.
   std::optional<std::uint16_t> zone() const { return zone_; }
 
  private:
@@ -127,6 +129,7 @@ class Walk {
   ToldContradictions told_;
   std::vector<Drop> drops_;
   std::optional<Tracking> untracked_by_;
+  std::vector<Tracking> may_be_untracked_by_;
   std::optional<Tracking> zoned_by_;
   std::optional<std::uint16_t> zone_ = 0;
 };

@@ -331,6 +331,8 @@ LED_BACK = (f"this node leads answers to {POD} on to uplink0, not to cni0: ip ro
     (["iptables-legacy", "-A", "FORWARD", "-p", "udp", "-j", "DROP"], [UDP_OF_ALL], [UDP_OF_ALL]),
     (["iptables-legacy", "-t", "raw", "-A", "PREROUTING", "-i", "uplink0", "-j", "CT", "--notrack"], [],
      [DROPPED + "iptables-legacy -t raw -A PREROUTING -i uplink0 -j CT --notrack"]),
+    (["iptables-legacy", "-t", "raw", "-A", "PREROUTING", "-i", "uplink0", "-j", "CT", "--zone-reply", "7"], [],
+     [DROPPED + "iptables-legacy -t raw -A PREROUTING -i uplink0 -j CT --zone-reply 7"]),
     (["nft", "table inet theirs { chain base { type filter hook prerouting priority raw; iifname cni0 ct zone set 7; }; }"], [],
      [DROPPED + "nft inet theirs base handle N: -i cni0 zone set 7"]),
 ])

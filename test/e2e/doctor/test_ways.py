@@ -1,7 +1,7 @@
 """Rules and routes that lead packets of pods nowhere, and answers that conntrack does not find again."""
 
 import pytest
-from harness.doctor import ALL, ELSEWHERE, EXEMPT, NONE, carry_out, configure, doctor, findings, heard, put_chain, put_rules
+from harness.doctor import ALL, ELSEWHERE, EXEMPT, NONE, carry_out, configure, doctor, findings, heard, put_chain, put_rules, weights
 from harness.network import Witness, give
 
 KEPT_DEAD, OTHERS_DEAD = (False, True, False, True), (True, False, True, False)
@@ -155,7 +155,8 @@ def test_routes_that_refuse_what_pods_do_not_miss(world, route):
 
 # Answers to masqueraded pods that conntrack does not find again.
 @pytest.mark.parametrize("program, rule", [
-    ("nft", "iifname cni0 ct zone set 7"), ("nft", "iifname { uplink0, uplink1 } ct zone set 7"), ("nft", "iifname { uplink0, uplink1 } notrack"),
+    ("nft", "iifname cni0 ct zone set 7"), ("nft", "iifname { uplink0, uplink1 } ct reply zone set 7"),
+    ("iptables-legacy", "-i uplink+ -j CT --zone-reply 7"), ("nft", "iifname { uplink0, uplink1 } ct zone set 7"), ("nft", "iifname { uplink0, uplink1 } notrack"),
     ("iptables-legacy", "-i cni0 -j CT --zone 7"), ("iptables-legacy", "-i uplink+ -j CT --notrack"),
     ("iptables-nft", "-i cni0 -j CT --zone 7"), ("iptables-nft", "-i uplink+ -j NOTRACK")])
 def test_answers_that_are_not_found_again(world, pod, program, rule):
@@ -171,10 +172,36 @@ def test_answers_that_are_not_found_again(world, pod, program, rule):
     assert heard(world, pod) == ALL
 
 
+@pytest.mark.parametrize("program, rule", [("nft", "iifname cni0 ct reply zone set 7"), ("iptables-legacy", "-i cni0 -j CT --zone-reply 7")])
+def test_answers_that_clash_with_what_they_answer(world, pod, program, rule):
+    if program == "nft":
+        put_chain(world, "inet", "prerouting priority raw", rule)
+    else:
+        put_rules(world, program, "raw", [f"-A PREROUTING {rule}"])
+    assert heard(world, pod) == NONE
+    assert weights(world) == {"forward-drops-pods": "hurts", "connections-not-inserted": "note"}
+    carry_out(world, findings(world)["forward-drops-pods"])
+    assert heard(world, pod) == ALL
+    assert "forward-drops-pods" not in weights(world)
+
+
 @pytest.mark.parametrize("rules", [
-    ["iifname { cni0, uplink0, uplink1 } ct zone set 7"], ["iifname cni0 ct original zone set 7"], ["iifname cni0 ct zone set 0"],
+    ["iifname { cni0, uplink0, uplink1 } ct zone set 7"], ["iifname cni0 ct original zone set 7"], ["iifname { uplink0, uplink1 } ct original zone set 7"],
+    ["iifname cni0 ct reply zone set 7", "iifname { uplink0, uplink1 } ct zone set 7"], ["iifname cni0 ct zone set 0"],
     ["iifname cni0 ct zone set 7", "iifname { uplink0, uplink1 } ct zone set 7"]])
 def test_zones_that_both_ways_share(world, pod, rules):
     put_chain(world, "inet", "prerouting priority raw", *rules)
     assert heard(world, pod) == ALL
     assert findings(world) == {}
+
+
+# What loses the answers of one host, told by its address, may lose some of what comes back to pods.
+@pytest.mark.parametrize("program, rule, told", [
+    ("iptables-legacy", f"-s {ELSEWHERE} -j NOTRACK", f"iptables-legacy -t raw -A PREROUTING -s {ELSEWHERE}/32 -j CT --notrack"),
+    ("iptables-legacy", f"-s {ELSEWHERE} -j CT --zone 7", f"iptables-legacy -t raw -A PREROUTING -s {ELSEWHERE}/32 -j CT --zone 7"),
+    ("iptables-legacy", f"-d {ELSEWHERE} -j CT --zone-reply 7", f"iptables-legacy -t raw -A PREROUTING -d {ELSEWHERE}/32 -j CT --zone-reply 7")])
+def test_answers_of_one_host_that_are_not_found_again(world, pod, program, rule, told):
+    put_rules(world, program, "raw", [f"-A PREROUTING {rule}"])
+    assert heard(world, pod) == (True, False, True, False)
+    found = findings(world)
+    assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {"forward-drops-pods": ("note", [told])}
