@@ -140,7 +140,7 @@ FolderOptions folder_options(const Call& call) {
 }
 
 InstallTarget install_target(const Call& call, const CommandFolders& folders) {
-  return {folders.bin_dir, folders.conf_dir, call.text("after")};
+  return {folders.bin_dir, folders.conf_dir, call.text("after"), folders.searched};
 }
 
 void tell(const Notes& notes) {

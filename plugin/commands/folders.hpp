@@ -28,7 +28,11 @@ struct CommandFolders {
   std::filesystem::path bin_dir;
   std::string reason = {};  ///< why these: a line; empty where the operator named them
   bool is_found = false;    ///< by the node's files
+  std::vector<std::filesystem::path> searched = {};  ///< see InstallTarget
 };
+
+/// Whether both lead to one folder, or would.
+bool is_same(const std::filesystem::path& left, const std::filesystem::path& right);
 
 /// Throws Error, as runtime::choose.
 CommandFolders folders_for(const FolderOptions& options);

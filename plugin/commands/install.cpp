@@ -20,6 +20,7 @@
 #include "os/file.hpp"
 #include "os/shared_folder.hpp"
 #include "os/signals.hpp"
+#include "plugin/commands/plugin_folders.hpp"
 #include "plugin/commands/program_version.hpp"
 #include "watch/file_watch.hpp"
 
@@ -204,6 +205,15 @@ Plan carry_out(Plan plan, const std::string& folder, Doing doing, std::ostream& 
   throw_busy(fs::path(folder) / *changed);
 }
 
+void check_folder(const InstallTarget& target, Notes& notes) {
+  const auto lists = conflist::read_networks(conflist::read_folder(target.conf_dir.string()));
+  const auto* const list = conflist::first_with(lists, target.after);
+  if (list == nullptr) return;
+  auto judged = judge(target, *list);
+  if (judged.refusal) throw Error(*judged.refusal);
+  notes.insert(notes.end(), judged.notes.begin(), judged.notes.end());
+}
+
 // Tells whether there was a conflist for it.
 bool try_to_install(const InstallTarget& target, Doing doing, Notes& notes, std::ostream& output) {
   const auto folder = target.conf_dir.string();
@@ -212,6 +222,7 @@ bool try_to_install(const InstallTarget& target, Doing doing, Notes& notes, std:
   };
   auto plan = look();
   if (!plan) return false;
+  check_folder(target, notes);
   install_program(target.bin_dir, doing, notes, output);
   bool is_there = true;
   const auto done = carry_out(std::move(*plan), folder, doing, output, [&] {

@@ -14,6 +14,9 @@ struct InstallTarget {
   std::filesystem::path bin_dir = "/opt/cni/bin";
   std::filesystem::path conf_dir = "/etc/cni/net.d";
   std::string after = "flannel";  ///< the type of a plugin in the conflist that is meant
+  /// Where the runtime looks for plugins, as the node's files say, bin_dir among them; empty where they do
+  /// not.
+  std::vector<std::filesystem::path> searched = {};
 };
 
 /// `pretend`: tells what it would do, and does nothing.
@@ -25,7 +28,8 @@ using Notes = std::vector<std::string>;
 /// Copies this program, unless a newer one is there, then puts our entry into the first conflist that a
 /// runtime loads and that holds the plugin named; tells what it changed. Each file is the old one or all of
 /// the new one at any time; the conflist as it was stays beside it as FILE.before-ip-masq. Where all is as it
-/// should be nothing is written. Throws Error, and has then changed no conflist, or says so.
+/// should be nothing is written. Where a runtime would not find the program (plugin_folders.hpp) nothing is
+/// changed. Throws Error, and has then changed no conflist, or says so.
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output);
 
 /// What of the target's folder install reads, for who waits for changes of it.

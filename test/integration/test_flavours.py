@@ -116,7 +116,7 @@ class Site(Host):
             mkdir -p {over}/$each/upper {over}/$each/work
             mount -t overlay private -o lowerdir=/$each,upperdir={over}/$each/upper,workdir={over}/$each/work /$each
           done
-          for each in /etc/cni /opt/cni/bin /var/lib/cni; do
+          for each in /etc/cni /opt/cni/bin /usr/lib/cni /var/lib/cni; do
             mkdir -p $each
             mount -t tmpfs private $each
           done""")
@@ -220,6 +220,7 @@ def test_two_that_look_in_different_folders(site):
 
 def test_nothing_is_found_and_what_is_no_flavour(site):
     site.put("/etc/cni/net.d/10-flannel.conflist", json.dumps(FLANNEL))
+    site.run("touch", "/opt/cni/bin/flannel")
     assert site.call("install") == (
         0, "put /opt/cni/bin/ip-masq\nput the entry into /etc/cni/net.d/10-flannel.conflist\n",
         "ip-masq: note: no runtime's configuration is found: networks in /etc/cni/net.d, plugins in /opt/cni/bin, unless --flavour or "
@@ -231,6 +232,55 @@ def test_nothing_is_found_and_what_is_no_flavour(site):
     status, _, errors = site.call("install")
     assert status == 1 and errors.startswith(f"ip-masq: {K3S_CONFIG}, line 2: not TOML: ")
     assert errors.endswith("\n  mend it, or write the folders: --conf-dir DIR --bin-dir DIR\n")
+
+
+PORTMAP = {**FLANNEL, "plugins": [*FLANNEL["plugins"], {"type": "portmap"}]}
+LIST = "/etc/cni/net.d/10-flannel.conflist"
+BY_CRIO = {"/etc/crio/crio.conf.d/10-crio.conf": '[crio.network]\nplugin_dirs = ["/usr/libexec/cni", "/opt/cni/bin"]\n'}
+ELSEWHERE = ": a runtime that starts pods by it looks for plugins in another folder, and would not find ip-masq"
+NOWHERE = ("name that folder with --bin-dir (the chart's binDir; of k3s before v1.31.2 it is /var/lib/rancher/k3s/data/current/bin); where no folder has it "
+           "no pod starts, and it is to be installed first")
+
+
+# {where plugins are, files, options}, what install says: the folder that it has taken, or why not and what to write instead
+@pytest.mark.parametrize("plugins, files, options, place, told", [
+    ({"/usr/lib/cni": "flannel portmap"}, {}, ["--conf-dir", "/etc/cni/net.d"], None,
+     (f"no program flannel, portmap in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}; /usr/lib/cni has what it asks for", "--bin-dir /usr/lib/cni")),
+    ({"/usr/lib/cni": "flannel portmap", "/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/opt/cni/bin"], None,
+     (f"no program portmap in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}; /usr/lib/cni has what it asks for", "--bin-dir /usr/lib/cni")),
+    ({"/usr/libexec/cni": "portmap", "/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/usr/libexec/cni"], None,
+     (f"no program flannel in /usr/libexec/cni, which {LIST} asks for{ELSEWHERE}; /opt/cni/bin has what it asks for", "--bin-dir /opt/cni/bin")),
+    ({"/opt/cni/bin": "portmap"}, {}, ["--bin-dir", "/opt/cni/bin"], None, (f"no program flannel in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}", None)),
+    ({}, {}, ["--bin-dir", "/opt/host/cni/bin"], None, (f"no program flannel, portmap in /opt/host/cni/bin, which {LIST} asks for{ELSEWHERE}", None)),
+    ({"/usr/libexec/cni": "portmap", "/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/opt/cni/bin"], "/opt/cni/bin",
+     f"no program portmap in /opt/cni/bin, which {LIST} asks for: pods start where the runtime looks in /usr/libexec/cni as well"),
+    ({"/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/opt/cni/bin"], "/opt/cni/bin",
+     f"no program portmap in /opt/cni/bin, which {LIST} asks for: no pod starts where the runtime does not find it elsewhere"),
+    ({"/usr/libexec/cni": "portmap", "/opt/cni/bin": "flannel"}, BY_CRIO, ["--conf-dir", "/etc/cni/net.d", "--bin-dir", "/usr/libexec/cni"], "/usr/libexec/cni", ""),
+    ({"/usr/libexec/cni": "flannel portmap"}, BY_CRIO, ["--conf-dir", "/etc/cni/net.d"], "/usr/libexec/cni",
+     "crio: networks in /etc/cni/net.d (as CRI-O is built, no file of /etc/crio names another), plugins in /usr/libexec/cni or /opt/cni/bin "
+     "(plugin_dirs in /etc/crio/crio.conf.d/10-crio.conf)"),
+], ids=["elsewhere", "not all", "the others", "nowhere", "an empty folder", "two folders", "missing", "two by the files", "the runtime's own"])
+def test_the_program_goes_where_the_lists_plugins_are(site, plugins, files, options, place, told):
+    """What is a link on the node leads nowhere in a container, and is there all the same."""
+    site.run("mkdir", "-p", "/usr/libexec/cni", "/opt/host/cni/bin")
+    for path, text in {**files, LIST: json.dumps(PORTMAP)}.items():
+        site.put(path, text)
+    for folder, names in plugins.items():
+        for name in names.split():
+            site.run("ln", "-s", f"/gone/{name}", f"{folder}/{name}")
+    if place is not None:
+        assert site.call("install", *options) == (0, f"put {place}/ip-masq\nput the entry into {LIST}\n", f"ip-masq: note: {told}\n" if told else "")
+        assert site.call("install", *options)[:2] == (0, "")
+        return
+    why, flag = told
+    for dry_run in ([], ["--dry-run"]):
+        assert site.call("install", *options, *dry_run) == (1, "", f"ip-masq: {why}\n  {f'name the folder: {flag}' if flag else NOWHERE}\n")
+    assert site.run("cat", LIST) == json.dumps(PORTMAP)
+    assert site.run("sh", "-c", "ls -A /etc/cni/net.d; ls -A /opt/cni/bin /usr/lib/cni /usr/libexec/cni /opt/host/cni/bin | grep ip-masq", check=False) \
+        == "10-flannel.conflist\n"
+    if flag:
+        assert site.call("install", *flag.split())[:2] == (0, f"put {flag.split()[1]}/ip-masq\nput the entry into {LIST}\n")
 
 
 CRI = "plugins.'io.containerd.grpc.v1.cri'"
