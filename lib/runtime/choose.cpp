@@ -1,13 +1,13 @@
 #include "runtime/choose.hpp"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <utility>
 
 #include "error/error.hpp"
 #include "runtime/containerd.hpp"
 #include "runtime/crio.hpp"
+#include "runtime/kubelet.hpp"
 #include "runtime/podman.hpp"
 
 namespace ipmasq::runtime {
@@ -26,10 +26,6 @@ constexpr auto k3s_networks = "/var/lib/rancher/k3s/agent/etc/cni/net.d";
 constexpr auto k3s_plugins = "/var/lib/rancher/k3s/data/cni";
 constexpr auto k3s_version = "/var/lib/rancher/k3s/data/current";
 constexpr auto k3s_older_plugins = "/var/lib/rancher/k3s/data/current/bin";
-
-// What kubeadm leaves on each node that it sets up.
-constexpr std::array kubeadm_files{"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env",
-                                   "/var/lib/kubelet/instance-config.yaml"};
 
 constexpr auto explicit_folders = "--conf-dir DIR --bin-dir DIR";
 
@@ -72,16 +68,21 @@ std::optional<Folders> read_crio_alone(const NodeFiles& files) {
   return files.is_there(machine_config) ? std::nullopt : read_crio(files);
 }
 
+// Docker's, whose containerd starts no pods.
+Folders read_cri_dockerd(const Kubelet& kubelet) {
+  const auto built = "as cri-dockerd is built, whose socket the kubelet is told in " + kubelet.said_by;
+  return {containerd_networks, {containerd_plugins}, built, built};
+}
+
 std::optional<Folders> read_kubeadm(const NodeFiles& files) {
-  bool is_there = false;
-  bool names_crio = false;
-  for (const auto* const path : kubeadm_files) {
-    const auto text = files.text_of(path);
-    is_there = is_there || text;
-    names_crio = names_crio || (text && text->find("crio.sock") != std::string::npos);
-  }
-  if (!is_there) return std::nullopt;
-  return names_crio ? read_crio(files) : read_plain_containerd(files, containerd_file);
+  const auto kubelet = read_kubelet(files);
+  if (!kubelet) return std::nullopt;
+  const auto names = [&kubelet](const char* socket) {
+    return kubelet->endpoint.find(socket) != std::string::npos;
+  };
+  if (names("crio.sock")) return read_crio(files);
+  if (names("cri-dockerd.sock") || names("dockershim.sock")) return read_cri_dockerd(*kubelet);
+  return read_plain_containerd(files, containerd_file);
 }
 
 std::optional<Folders> read_podman_with_cni(const NodeFiles& files) {
@@ -220,6 +221,9 @@ std::vector<Candidate> find_candidates(const NodeFiles& files) {
   for (const auto flavour : all_flavours) {
     if (auto folders = read(flavour, files)) found.push_back({flavour, std::move(*folders)});
   }
+  if (!found.empty() || read_kubelet(files)) return found;
+  if (auto folders = read_plain_containerd(files, containerd_file))
+    found.push_back({Flavour::kubeadm, std::move(*folders)});
   return found;
 }
 

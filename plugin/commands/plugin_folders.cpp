@@ -24,8 +24,12 @@ constexpr std::array usual_folders{"/opt/cni/bin",         "/usr/lib/cni",
                                    "/home/kubernetes/bin", "/var/lib/rancher/k3s/data/cni"};
 
 bool holds(const fs::path& folder, const std::string& type) {
+  if (type.find('/') != std::string::npos) return false;
   std::error_code error;
-  return type.find('/') == std::string::npos && fs::exists(fs::symlink_status(folder / type, error));
+  const auto status = fs::symlink_status(folder / type, error);
+  if (status.type() == fs::file_type::none)
+    throw Error(Kind::failed, "cannot look at " + (folder / type).string() + ": " + error.message());
+  return fs::exists(status);
 }
 
 Types others_of(const conflist::Network& list) {

@@ -39,6 +39,12 @@ class Runtime:
 
 
 RUNTIMES = [
+    # GKE's, whose kubelet kubeadm did not set up
+    Runtime("kubeadm", {"/home/kubernetes/kubelet-config.yaml": KUBELET["/var/lib/kubelet/config.yaml"], "/etc/containerd/config.toml": """version = 2
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/home/kubernetes/bin"
+  conf_dir = "/etc/cni/net.d"
+"""}, "/etc/cni/net.d", "/home/kubernetes/bin", "conf_dir in /etc/containerd/config.toml", "bin_dir in /etc/containerd/config.toml"),
     # containerd's own, of Debian's package
     Runtime("kubeadm", {**KUBELET, "/etc/containerd/config.toml": """version = 2
 
@@ -112,11 +118,11 @@ class Site(Host):
         over.mkdir()
         self.run("sh", "-ec", f"""
           mount -t tmpfs private {over}
-          for each in etc opt usr var; do
+          for each in etc home opt usr var; do
             mkdir -p {over}/$each/upper {over}/$each/work
             mount -t overlay private -o lowerdir=/$each,upperdir={over}/$each/upper,workdir={over}/$each/work /$each
           done
-          for each in /etc/cni /opt/cni/bin /usr/lib/cni /var/lib/cni; do
+          for each in /etc/cni /etc/containerd /opt/cni/bin /usr/lib/cni /var/lib/cni; do
             mkdir -p $each
             mount -t tmpfs private $each
           done""")
@@ -161,7 +167,7 @@ def test_install_and_uninstall(site, runtime):
     assert site.run("cat", conflist) == before
 
 
-@pytest.mark.parametrize("runtime", [RUNTIMES[2], RUNTIMES[5]], ids=["k3s", "openshift"])
+@pytest.mark.parametrize("runtime", [RUNTIMES[3], RUNTIMES[6]], ids=["k3s", "openshift"])
 def test_pods_of_it_have_their_own_address(site, runtime):
     """As its runtime calls plugins, doctor and adopt without a word of where that is."""
     bridge = {"name": "net", "cniVersion": "1.0.0", "plugins": [
@@ -190,7 +196,7 @@ def test_pods_of_it_have_their_own_address(site, runtime):
 
 
 def test_doctor_tells_where_it_was_sent_elsewhere(site):
-    runtime = RUNTIMES[2]
+    runtime = RUNTIMES[3]
     site.set_up(runtime)
     site.run("mkdir", "-p", "/etc/cni/net.d", "/opt/cni/bin")
 
@@ -205,7 +211,7 @@ def test_doctor_tells_where_it_was_sent_elsewhere(site):
 
 def test_two_that_look_in_different_folders(site):
     """Nothing is done, and what to write is said; doctor looks at the rest, the agent goes on."""
-    k3s, podman = RUNTIMES[2], RUNTIMES[7]
+    k3s, podman = RUNTIMES[3], RUNTIMES[8]
     site.set_up(k3s)
     for path, text in podman.files.items():
         site.put(path, text)

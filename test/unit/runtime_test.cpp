@@ -187,7 +187,7 @@ constexpr auto no_runtime =
 
 TEST_CASE("auto: nothing is found") {
   CHECK(choice({}) == no_runtime);
-  CHECK(choice({{containerd, debian_text}}) == no_runtime);
+  CHECK(choice({{containerd, docker_text}}) == no_runtime);
   CHECK(choice({{podman, "[network]\nnetwork_backend = \"netavark\"\n"}}) == no_runtime);
   CHECK(choice({{kubelet, kubelet_text}, {containerd, docker_text}}) == no_runtime);
 }
@@ -203,6 +203,46 @@ TEST_CASE("auto: kubeadm") {
       "/etc/cni/net.d /opt/cni/bin\n"
       "kubeadm: networks in /etc/cni/net.d (as containerd is built, /etc/containerd/config.toml names none), "
       "plugins in /opt/cni/bin (as containerd is built, /etc/containerd/config.toml names none)");
+}
+
+TEST_CASE("auto: containerd, beside any kubelet or none") {
+  const std::string chosen =
+      "/etc/cni/net.d /usr/lib/cni\nkubeadm: networks in /etc/cni/net.d (conf_dir in "
+      "/etc/containerd/config.toml), plugins in /usr/lib/cni (bin_dir in /etc/containerd/config.toml)";
+  CHECK(choice({{containerd, debian_text}}) == chosen);
+  for (const auto* const path : {"/home/kubernetes/kubelet-config.yaml", "/var/lib/kubelet/config/kubelet",
+                                 "/var/lib/kubelet/kubelet-config.yaml", "/var/lib/kubelet/config.yaml",
+                                 "/var/lib/kubelet/instance-config.yaml"}) {
+    CHECK(choice({{path, kubelet_text}, {containerd, debian_text}}) == chosen);
+    CHECK(choice({{path, "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n"},
+                  {containerd, debian_text}}) == chosen);
+  }
+  CHECK(choice({{containerd, debian_text}, {rke2, rke2_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\nrke2: "));
+  CHECK(choice({{containerd, debian_text}, {crio, crio_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\ncrio: "));
+}
+
+TEST_CASE("auto: a kubelet that is told another's socket") {
+  const auto docker = [](const std::string& path) {
+    const auto built = "as cri-dockerd is built, whose socket the kubelet is told in " + path;
+    return "/etc/cni/net.d /opt/cni/bin\nkubeadm: networks in /etc/cni/net.d (" + built +
+           "), plugins in /opt/cni/bin (" + built + ")";
+  };
+  const std::string flags = "/var/lib/kubelet/kubeadm-flags.env";
+  for (const auto* const text :
+       {"containerRuntimeEndpoint: unix:///var/run/cri-dockerd.sock\n",
+        "containerRuntimeEndpoint: ''\n\"containerRuntimeEndpoint\": 'unix:///run/cri-dockerd.sock'\n",
+        "{\"a\": 1, \"containerRuntimeEndpoint\":\"unix:///run/cri-dockerd.sock\"}"})
+    CHECK(choice({{kubelet, text}, {containerd, debian_text}}) == docker(kubelet));
+  CHECK(choice({{kubelet, "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n"},
+                {flags,
+                 "KUBELET_KUBEADM_ARGS=\"--x=1 --container-runtime-endpoint=unix:///var/run/cri-dockerd.sock "
+                 "--y=2\"\n"},
+                {containerd, debian_text}}) == docker(flags));
+  CHECK(choice({{kubelet, "# containerRuntimeEndpoint: unix:///var/run/cri-dockerd.sock\n"},
+                {containerd, debian_text}})
+            .starts_with("/etc/cni/net.d /usr/lib/cni\nkubeadm: "));
 }
 
 TEST_CASE("auto: containerd's file, its versions and what it imports") {
