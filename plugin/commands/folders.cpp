@@ -13,12 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-runtime::Choice ask_the_node(const FolderOptions& options) {
-  return runtime::choose(options.flavour, runtime::RealNodeFiles());
-}
-
-std::string whole_text(const Error& error) {
-  return error.what() + (error.details().empty() ? "" : "; " + error.details());
+runtime::Choice ask_the_node(const FolderOptions& options,
+                             const runtime::NodeFiles& files = runtime::RealNodeFiles()) {
+  return runtime::choose(options.flavour, files);
 }
 
 bool is_one_of(const fs::path& folder, const std::vector<fs::path>& folders) {
@@ -42,10 +39,10 @@ void add_search(const runtime::Choice& choice, CommandFolders& folders) {
 }
 
 // The runtime's own folder of conflists goes with the runtime's folder of plugins.
-CommandFolders named_folders(const FolderOptions& options) {
+CommandFolders named_folders(const FolderOptions& options, const runtime::NodeFiles& files) {
   auto folders = usual_folders(options);
   try {
-    const auto choice = ask_the_node(options);
+    const auto choice = ask_the_node(options, files);
     if (!options.bin_dir && choice.is_found && is_same(folders.conf_dir, choice.networks)) {
       folders.bin_dir = choice.plugin;
       folders.reason = choice.reason;
@@ -81,9 +78,17 @@ bool is_same(const fs::path& left, const fs::path& right) {
          fs::equivalent(left, right, error);
 }
 
-CommandFolders folders_for(const FolderOptions& options) {
-  if (!options.asks_the_node()) return named_folders(options);
-  const auto choice = ask_the_node(options);
+std::string whole_text(const Error& error) {
+  return error.what() + (error.details().empty() ? "" : "; " + error.details());
+}
+
+InstallTarget target_in(const CommandFolders& folders, const std::string& after) {
+  return {folders.bin_dir, folders.conf_dir, after, folders.searched};
+}
+
+CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFiles& files) {
+  if (!options.asks_the_node()) return named_folders(options, files);
+  const auto choice = ask_the_node(options, files);
   auto folders = with_named(options, {choice.networks, choice.plugin, choice.reason, choice.is_found});
   if (options.conf_dir && options.bin_dir) folders.reason.clear();
   add_search(choice, folders);
@@ -98,7 +103,7 @@ CommandFolders folders_for_agent(const FolderOptions& options) {
   } catch (const Error& error) {
     auto folders = usual_folders(options);
     folders.reason = "networks in " + folders.conf_dir.string() + ", plugins in " + folders.bin_dir.string() +
-                     ", until the next start: " + whole_text(error);
+                     ", until that is mended: " + whole_text(error);
     return folders;
   }
 }

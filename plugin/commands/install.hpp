@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "error/error.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -32,12 +34,15 @@ using Notes = std::vector<std::string>;
 /// changed. Throws Error, and has then changed no conflist, or says so.
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output);
 
-/// What of the target's folder install reads, for who waits for changes of it.
-watch::FileWatch::Endings conflists_of(const InstallTarget& target);
+/// The same; where it could be done later, when there is such a conflist or what it asks for, why not now.
+std::optional<Error> try_to_install(const InstallTarget& target, Doing doing, Notes& notes,
+                                    std::ostream& output);
 
-/// The same as soon as there is such a conflist; tells that it waits. SIGTERM and SIGINT end it with
-/// Error.
-Notes install_when_possible(const InstallTarget& target, std::ostream& output);
+/// Why nothing can be done where no conflist has that plugin; without details.
+Error no_conflist(const InstallTarget& target);
+
+/// What of a folder of conflists install reads, for who waits for changes of it.
+watch::FileWatch::Endings conflists_of(const std::filesystem::path& conf_dir);
 
 /// Takes our entry, and all that install put in with it, out of every conflist, putting back what was there
 /// before where nothing else has changed since. The binary stays: pods that are there need it for their DEL.

@@ -2,10 +2,12 @@
 
 import json
 import re
+import signal
 import subprocess
 from dataclasses import dataclass, field
 
 import pytest
+from harness.agents import Agent
 from harness.host import TOOLS, Host
 from harness.node import BINARY, Namespace
 
@@ -127,15 +129,17 @@ class Site(Host):
             mount -t tmpfs private $each
           done""")
 
-    def set_up(self, runtime, conflist=FLANNEL):
+    def set_up(self, runtime, conflist=FLANNEL, with_list=True):
         for link, target in runtime.links.items():
             self.run("mkdir", "-p", target)
             self.run("ln", "-s", target, link)
-        self.run("mkdir", "-p", runtime.networks, runtime.plugins)
+        self.run("mkdir", "-p", runtime.plugins)
+        self.run("sh", "-ec", f"cp {TOOLS}/bridge {TOOLS}/host-local {TOOLS}/flannel {runtime.plugins}")
+        self.run("mkdir", "-p", runtime.networks)
         for path, text in runtime.files.items():
             self.put(path, text)
-        self.run("sh", "-ec", f"cp {TOOLS}/bridge {TOOLS}/host-local {TOOLS}/flannel {runtime.plugins}")
-        self.put(f"{runtime.networks}/10-flannel.conflist", json.dumps(conflist))
+        if with_list:
+            self.put(f"{runtime.networks}/10-flannel.conflist", json.dumps(conflist))
 
     def put(self, path, text):
         self.run("mkdir", "-p", path.rpartition("/")[0])
@@ -287,6 +291,66 @@ def test_the_program_goes_where_the_lists_plugins_are(site, plugins, files, opti
         == "10-flannel.conflist\n"
     if flag:
         assert site.call("install", *flag.split())[:2] == (0, f"put {flag.split()[1]}/ip-masq\nput the entry into {LIST}\n")
+
+
+class Waiting(subprocess.Popen):
+    """An install that waits; its lines as they come."""
+
+    def __init__(self, site, *options):
+        super().__init__(site.inside(BINARY, "install", "--wait", *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=site.env)
+
+    def until_it_says(self, line):
+        assert self.stdout.readline() == f"{line}: waiting for it\n"
+
+
+def no_list(networks):
+    return f'no conflist in {networks} has a plugin of type "flannel"'
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES, ids=IDS)
+def test_an_install_that_waits_follows_a_runtime_that_comes_later(site, runtime):
+    """The program goes where that one looks, whatever was there when the wait began."""
+    with Waiting(site) as waiting:
+        waiting.until_it_says(no_list("/etc/cni/net.d"))
+        site.set_up(runtime, with_list=False)
+        if runtime.networks != "/etc/cni/net.d":
+            waiting.until_it_says(no_list(runtime.networks))
+        site.put(f"{runtime.networks}/10-flannel.conflist", json.dumps(FLANNEL))
+        output, errors = waiting.communicate()
+        said = [line for line in output.splitlines() if not line.endswith(": waiting for it")]  # of a file half written, perhaps
+        assert said == [f"put {runtime.plugins}/ip-masq", f"put the entry into {runtime.networks}/10-flannel.conflist"]
+        assert (waiting.returncode, errors) == (0, f"ip-masq: note: {runtime.reason}\n")
+
+
+def test_an_install_that_waits_tells_what_is_in_the_way(site):
+    """A plugin that is to come, and files that do not agree."""
+    site.put(LIST, json.dumps(FLANNEL))
+    site.put("/etc/containerd/config.toml", "version = 2\n[plugins\n")
+    with Waiting(site) as waiting:
+        assert waiting.stdout.readline().startswith("/etc/containerd/config.toml, line 2: not TOML: ")
+        site.put("/etc/containerd/config.toml", "version = 2\n")
+        waiting.until_it_says(f"no program flannel in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}; {NOWHERE}")
+        site.run("touch", "/opt/cni/bin/flannel")
+        assert waiting.communicate()[0] == f"put /opt/cni/bin/ip-masq\nput the entry into {LIST}\n"
+
+
+def test_an_agent_follows_a_runtime_that_comes_later(site, daemons):
+    """And stays where it is while its file is being written; adopt, too, looks there."""
+    runtime = RUNTIMES[3]
+    agent = Agent(site, "--keep-installed")
+    daemons.append(agent)
+    agent.until_it_says("cannot keep the entry installed: cannot read the folder /etc/cni/net.d: No such file or directory")
+    site.set_up(runtime)
+    agent.process.send_signal(signal.SIGHUP)  # as a resync
+    config, = runtime.files
+    agent.until(lambda: "ip-masq" in site.run("cat", f"{runtime.networks}/10-flannel.conflist"))
+    agent.until_it_says(f"{runtime.reason} (")
+    site.put(config, "version = 2\n[plugins\n")
+    agent.process.send_signal(signal.SIGHUP)
+    agent.until_it_says(f"warning: networks in {runtime.networks}, plugins in {runtime.plugins}, until that is mended: {config}, line 2: not TOML: ")
+    site.run("rm", f"{runtime.plugins}/ip-masq", config)
+    agent.until(lambda: site.run("ls", runtime.plugins).split() == ["bridge", "flannel", "host-local", "ip-masq"])
+    assert site.run("ls", "/opt/cni/bin") == ""
 
 
 CRI = "plugins.'io.containerd.grpc.v1.cri'"
