@@ -308,12 +308,42 @@ TEST_CASE("auto: k3s, whose folder of plugins had each version's name once") {
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml)");
   CHECK(choice({{k3s, k3s_text(version + "/bin")}})
             .starts_with("/var/lib/rancher/k3s/agent/etc/cni/net.d " + version));
-  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}}) ==  // with Docker
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/10-flannel.conflist", ""}}) ==  // with Docker
         "/var/lib/rancher/k3s/agent/etc/cni/net.d /var/lib/rancher/k3s/data/current/bin\n"
         "k3s: networks in /var/lib/rancher/k3s/agent/etc/cni/net.d (as k3s is built, there is no "
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml), plugins in "
         "/var/lib/rancher/k3s/data/current/bin (as k3s is built, there is no "
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml)");
+}
+
+TEST_CASE("auto: what is left of k3s is none") {
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}, {"/var/lib/rancher/k3s/data/cni/", ""}}) ==
+        no_runtime);
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}, {rke2, rke2_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\nrke2: "));
+}
+
+TEST_CASE("auto: k3s with a containerd that is not its own") {
+  const std::string list = "/var/lib/rancher/k3s/agent/etc/cni/net.d/10-flannel.conflist";
+  const std::string of_debian =
+      "networks in /etc/cni/net.d (conf_dir in /etc/containerd/config.toml), plugins in /usr/lib/cni "
+      "(bin_dir "
+      "in /etc/containerd/config.toml)";
+  const std::string endpoint = "container-runtime-endpoint: unix:///run/containerd/containerd.sock\n";
+  for (const auto* const path : {"/etc/rancher/k3s/config.yaml", "/etc/rancher/k3s/config.yaml.d/10.yaml"}) {
+    CHECK(choice({{path, endpoint}, {list, ""}, {containerd, debian_text}, {k3s, k3s_text("/of/before")}}) ==
+          "/etc/cni/net.d /usr/lib/cni\nk3s: " + of_debian);
+  }
+  // By a flag of the service, perhaps.
+  const auto built = "as k3s is built, there is no /var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+  CHECK(choice({{list, ""}, {containerd, debian_text}}) ==
+        "refused: what runs pods on this node does not look in the same folders: k3s: networks in "
+        "/var/lib/rancher/k3s/agent/etc/cni/net.d (" +
+            std::string(built) + "), plugins in /var/lib/rancher/k3s/data/current/bin (" + built +
+            "); kubeadm: " + of_debian +
+            "\nwrite which is meant: --flavour k3s or --flavour kubeadm, or --conf-dir DIR --bin-dir DIR");
+  CHECK(choice({{list, ""}, {containerd, docker_text}})
+            .starts_with("/var/lib/rancher/k3s/agent/etc/cni/net.d "));
 }
 
 TEST_CASE("auto: RKE2 and microk8s") {
