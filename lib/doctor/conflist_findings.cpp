@@ -76,10 +76,23 @@ std::string install_into(const Facts& facts, const conflist::Network& list, cons
   return install_command(facts, list) + " --bin-dir " + nat::shell_word(folder.path.string());
 }
 
-// With the folder where the runtime's own files say which it is.
+bool has_all_others(const BinFolder& folder, const conflist::Network& list) {
+  return std::ranges::all_of(list.plugins, [&](const cni::Json& plugin) {
+    const auto type = conflist::type_of(plugin);
+    return type == conflist::our_type || folder.programs.contains(type);
+  });
+}
+
+// With the folder where the runtime's own files say which it is, or where one alone has the list's other
+// plugins: the program in another one would keep pods from starting.
 std::string install_fix(const Facts& facts, const conflist::Network& list) {
-  return facts.node.is_search_known ? install_into(facts, list, folder_of_program(facts.node.bin_folders))
-                                    : install_command(facts, list);
+  const auto& folders = facts.node.bin_folders;
+  if (facts.node.is_search_known) return install_into(facts, list, folder_of_program(folders));
+  const auto has_all = [&list](const BinFolder& folder) { return has_all_others(folder, list); };
+  if (std::ranges::count_if(folders, has_all) == 1)
+    return install_into(facts, list, *std::ranges::find_if(folders, has_all));
+  return "# " + install_command(facts, list) +
+         " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here";
 }
 
 bool has_ended(const Facts& facts, const Attachment& attachment) {
@@ -222,13 +235,6 @@ void find_files_in_the_way(const Facts& facts, Findings& findings) {
   for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours))
     finding.where.push_back(path_of(facts, *each) + ": " + each->reason);
   if (!finding.where.empty()) findings.push_back(std::move(finding));
-}
-
-bool has_all_others(const BinFolder& folder, const conflist::Network& list) {
-  return std::ranges::all_of(list.plugins, [&](const cni::Json& plugin) {
-    const auto type = conflist::type_of(plugin);
-    return type == conflist::our_type || folder.programs.contains(type);
-  });
 }
 
 std::string lacks(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <iterator>
 #include <map>
+#include <set>
 
 #include "runtime/choose.hpp"
 #include "runtime/toml.hpp"
@@ -32,6 +34,16 @@ class Files : public NodeFiles {
         names.push_back(fs::path(path).filename());
     }
     return names;
+  }
+
+  std::vector<std::string> folders_in(const fs::path& folder) const override {
+    std::set<std::string> names;
+    for (const auto& [path, text] : files_) {
+      const auto below = fs::path(path).lexically_relative(folder);
+      if (std::distance(below.begin(), below.end()) > 1 && *below.begin() != "..")
+        names.insert(*below.begin());
+    }
+    return {names.begin(), names.end()};
   }
 
   bool is_there(const fs::path& path) const override {
@@ -187,7 +199,7 @@ constexpr auto no_runtime =
 
 TEST_CASE("auto: nothing is found") {
   CHECK(choice({}) == no_runtime);
-  CHECK(choice({{containerd, debian_text}}) == no_runtime);
+  CHECK(choice({{containerd, docker_text}}) == no_runtime);
   CHECK(choice({{podman, "[network]\nnetwork_backend = \"netavark\"\n"}}) == no_runtime);
   CHECK(choice({{kubelet, kubelet_text}, {containerd, docker_text}}) == no_runtime);
 }
@@ -203,6 +215,46 @@ TEST_CASE("auto: kubeadm") {
       "/etc/cni/net.d /opt/cni/bin\n"
       "kubeadm: networks in /etc/cni/net.d (as containerd is built, /etc/containerd/config.toml names none), "
       "plugins in /opt/cni/bin (as containerd is built, /etc/containerd/config.toml names none)");
+}
+
+TEST_CASE("auto: containerd, beside any kubelet or none") {
+  const std::string chosen =
+      "/etc/cni/net.d /usr/lib/cni\nkubeadm: networks in /etc/cni/net.d (conf_dir in "
+      "/etc/containerd/config.toml), plugins in /usr/lib/cni (bin_dir in /etc/containerd/config.toml)";
+  CHECK(choice({{containerd, debian_text}}) == chosen);
+  for (const auto* const path : {"/home/kubernetes/kubelet-config.yaml", "/var/lib/kubelet/config/kubelet",
+                                 "/var/lib/kubelet/kubelet-config.yaml", "/var/lib/kubelet/config.yaml",
+                                 "/var/lib/kubelet/instance-config.yaml"}) {
+    CHECK(choice({{path, kubelet_text}, {containerd, debian_text}}) == chosen);
+    CHECK(choice({{path, "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n"},
+                  {containerd, debian_text}}) == chosen);
+  }
+  CHECK(choice({{containerd, debian_text}, {rke2, rke2_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\nrke2: "));
+  CHECK(choice({{containerd, debian_text}, {crio, crio_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\ncrio: "));
+}
+
+TEST_CASE("auto: a kubelet that is told another's socket") {
+  const auto docker = [](const std::string& path) {
+    const auto built = "as cri-dockerd is built, whose socket the kubelet is told in " + path;
+    return "/etc/cni/net.d /opt/cni/bin\nkubeadm: networks in /etc/cni/net.d (" + built +
+           "), plugins in /opt/cni/bin (" + built + ")";
+  };
+  const std::string flags = "/var/lib/kubelet/kubeadm-flags.env";
+  for (const auto* const text :
+       {"containerRuntimeEndpoint: unix:///var/run/cri-dockerd.sock\n",
+        "containerRuntimeEndpoint: ''\n\"containerRuntimeEndpoint\": 'unix:///run/cri-dockerd.sock'\n",
+        "{\"a\": 1, \"containerRuntimeEndpoint\":\"unix:///run/cri-dockerd.sock\"}"})
+    CHECK(choice({{kubelet, text}, {containerd, debian_text}}) == docker(kubelet));
+  CHECK(choice({{kubelet, "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n"},
+                {flags,
+                 "KUBELET_KUBEADM_ARGS=\"--x=1 --container-runtime-endpoint=unix:///var/run/cri-dockerd.sock "
+                 "--y=2\"\n"},
+                {containerd, debian_text}}) == docker(flags));
+  CHECK(choice({{kubelet, "# containerRuntimeEndpoint: unix:///var/run/cri-dockerd.sock\n"},
+                {containerd, debian_text}})
+            .starts_with("/etc/cni/net.d /usr/lib/cni\nkubeadm: "));
 }
 
 TEST_CASE("auto: containerd's file, its versions and what it imports") {
@@ -268,12 +320,42 @@ TEST_CASE("auto: k3s, whose folder of plugins had each version's name once") {
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml)");
   CHECK(choice({{k3s, k3s_text(version + "/bin")}})
             .starts_with("/var/lib/rancher/k3s/agent/etc/cni/net.d " + version));
-  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}}) ==  // with Docker
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/10-flannel.conflist", ""}}) ==  // with Docker
         "/var/lib/rancher/k3s/agent/etc/cni/net.d /var/lib/rancher/k3s/data/current/bin\n"
         "k3s: networks in /var/lib/rancher/k3s/agent/etc/cni/net.d (as k3s is built, there is no "
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml), plugins in "
         "/var/lib/rancher/k3s/data/current/bin (as k3s is built, there is no "
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml)");
+}
+
+TEST_CASE("auto: what is left of k3s is none") {
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}, {"/var/lib/rancher/k3s/data/cni/", ""}}) ==
+        no_runtime);
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}, {rke2, rke2_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\nrke2: "));
+}
+
+TEST_CASE("auto: k3s with a containerd that is not its own") {
+  const std::string list = "/var/lib/rancher/k3s/agent/etc/cni/net.d/10-flannel.conflist";
+  const std::string of_debian =
+      "networks in /etc/cni/net.d (conf_dir in /etc/containerd/config.toml), plugins in /usr/lib/cni "
+      "(bin_dir "
+      "in /etc/containerd/config.toml)";
+  const std::string endpoint = "container-runtime-endpoint: unix:///run/containerd/containerd.sock\n";
+  for (const auto* const path : {"/etc/rancher/k3s/config.yaml", "/etc/rancher/k3s/config.yaml.d/10.yaml"}) {
+    CHECK(choice({{path, endpoint}, {list, ""}, {containerd, debian_text}, {k3s, k3s_text("/of/before")}}) ==
+          "/etc/cni/net.d /usr/lib/cni\nk3s: " + of_debian);
+  }
+  // By a flag of the service, perhaps.
+  const auto built = "as k3s is built, there is no /var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+  CHECK(choice({{list, ""}, {containerd, debian_text}}) ==
+        "refused: what runs pods on this node does not look in the same folders: k3s: networks in "
+        "/var/lib/rancher/k3s/agent/etc/cni/net.d (" +
+            std::string(built) + "), plugins in /var/lib/rancher/k3s/data/current/bin (" + built +
+            "); kubeadm: " + of_debian +
+            "\nwrite which is meant: --flavour k3s or --flavour kubeadm, or --conf-dir DIR --bin-dir DIR");
+  CHECK(choice({{list, ""}, {containerd, docker_text}})
+            .starts_with("/var/lib/rancher/k3s/agent/etc/cni/net.d "));
 }
 
 TEST_CASE("auto: RKE2 and microk8s") {
@@ -313,6 +395,34 @@ TEST_CASE("auto: CRI-O and OpenShift, whose last file wins") {
         "plugins in /var/lib/cni/bin or /usr/libexec/cni (plugin_dirs in /etc/crio/crio.conf.d/00-default)");
 }
 
+TEST_CASE("auto: CRI-O's files in folders of its folder, in the order of a walk") {
+  const auto plugins = [](const std::string& path) {
+    return "[crio.network]\nplugin_dirs = ['" + path + "']\n";
+  };
+  CHECK(choice({{"/etc/crio/crio.conf.d/10-crio.conf", plugins("/a")},
+                {"/etc/crio/crio.conf.d/20/deep/10.conf", plugins("/b")},
+                {"/etc/crio/crio.conf.d/20.conf", "[crio.network]\nnetwork_dir = '/n'\n"},
+                {"/etc/crio/crio.conf.d/15.conf", plugins("/c")}}) ==
+        "/n /b\ncrio: networks in /n (network_dir in /etc/crio/crio.conf.d/20.conf), plugins in /b "
+        "(plugin_dirs in "
+        "/etc/crio/crio.conf.d/20/deep/10.conf)");
+}
+
+TEST_CASE("auto: containerd's imports, whose patterns have a star in any part") {
+  const auto chosen = [](const std::string& pattern, const std::string& path) {
+    const auto all =
+        choice({{containerd, "version = 2\nimports = ['" + pattern + "']\n"},
+                {path, "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/b'\n"}});
+    return all.substr(0, all.find('\n'));
+  };
+  for (const auto* const pattern :
+       {"/etc/containerd/*/cni.toml", "*/cni.toml", "/etc/*/c[no]nf.?/*.toml",
+        "/*/containerd/conf.d/cni.toml", "conf.d/*", "/etc/containerd/conf.d/cni.toml"})
+    CHECK(chosen(pattern, "/etc/containerd/conf.d/cni.toml") == "/etc/cni/net.d /b");
+  for (const auto* const pattern : {"/etc/containerd/*.toml", "/etc/*/*/*/cni.toml", "conf.?/cni.toml", "*"})
+    CHECK(chosen(pattern, "/etc/containerd/conf.d/cni.toml") == "/etc/cni/net.d /opt/cni/bin");
+}
+
 TEST_CASE("auto: podman, where it runs CNI plugins") {
   const std::string built = "as podman is built, no containers.conf names another";
   const std::string folders =
@@ -327,6 +437,36 @@ TEST_CASE("auto: podman, where it runs CNI plugins") {
       "/srv/net.d /srv/bin\n"
       "podman: networks in /srv/net.d (network_config_dir in /etc/containers/containers.conf), plugins in "
       "/srv/bin (cni_plugin_dirs in /etc/containers/containers.conf.d/1.conf)");
+}
+
+TEST_CASE("auto: podman's lists that go on, and folders of a back end that it does not use") {
+  const auto of = [](const std::string& text, const std::string& more) {
+    return choice({{kubelet, kubelet_text},
+                   {containerd, debian_text},
+                   {podman, text},
+                   {"/etc/containers/containers.conf.d/1.conf", more}});
+  };
+  const std::string of_debian =
+      "/etc/cni/net.d /usr/lib/cni\nkubeadm: networks in /etc/cni/net.d (conf_dir in "
+      "/etc/containerd/config.toml), plugins in /usr/lib/cni (bin_dir in /etc/containerd/config.toml)";
+  for (const auto* const plugins : {"['/opt/x/cni', {append=true}]", "7", "['x']"}) {
+    CHECK(of("[network]\nnetwork_backend = 'netavark'\nnetwork_config_dir = '~/.config/cni'\n",
+             std::string("[network]\ncni_plugin_dirs = ") + plugins + "\n") == of_debian);
+  }
+  const std::string cni = "[network]\nnetwork_backend = 'cni'\ncni_plugin_dirs = ['/usr/lib/cni', '/a']\n";
+  const auto plugins = [&](const std::string& list) {
+    const auto all =
+        choice({{podman, cni},
+                {"/etc/containers/containers.conf.d/1.conf", "[network]\ncni_plugin_dirs = " + list + "\n"}});
+    return all.substr(all.find(", plugins in ") + 13);
+  };
+  CHECK(plugins("['/b', {append=true}]") ==
+        "/usr/lib/cni or /a or /b (cni_plugin_dirs in /etc/containers/containers.conf, cni_plugin_dirs in "
+        "/etc/containers/containers.conf.d/1.conf)");
+  CHECK(plugins("['/b', {append=false}]") ==
+        "/b (cni_plugin_dirs in /etc/containers/containers.conf.d/1.conf)");
+  CHECK(plugins("[{append=true}]") ==
+        "/usr/lib/cni or /a (cni_plugin_dirs in /etc/containers/containers.conf)");
 }
 
 TEST_CASE("auto: two that look in the same folders, and two that do not") {
