@@ -136,6 +136,7 @@ class OurSide {
       }
       ours_.not_told = found.warnings;
       std::ranges::copy_if(found.problems, std::back_inserter(ours_.not_told),
+      std::ranges::copy(found.not_seen, std::back_inserter(facts_.not_looked));
                            [this](const std::string& problem) { return !is_told(problem); });
     } catch (const Error& error) {
       ours_.not_told.emplace_back(error.what());
