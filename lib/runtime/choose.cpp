@@ -9,6 +9,7 @@
 #include "runtime/containerd.hpp"
 #include "runtime/crio.hpp"
 #include "runtime/podman.hpp"
+#include "runtime/rancher.hpp"
 
 namespace ipmasq::runtime {
 
@@ -17,15 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto containerd_file = "/etc/containerd/config.toml";
-constexpr auto rke2_file = "/var/lib/rancher/rke2/agent/etc/containerd/config.toml";
 constexpr auto microk8s_file = "/var/snap/microk8s/current/args/containerd-template.toml";
 constexpr auto machine_config =
     "/etc/machine-config-daemon";  // of OpenShift's operator, on each of its nodes
-constexpr auto k3s_file = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
-constexpr auto k3s_networks = "/var/lib/rancher/k3s/agent/etc/cni/net.d";
-constexpr auto k3s_plugins = "/var/lib/rancher/k3s/data/cni";
-constexpr auto k3s_version = "/var/lib/rancher/k3s/data/current";
-constexpr auto k3s_older_plugins = "/var/lib/rancher/k3s/data/current/bin";
 
 // What kubeadm leaves on each node that it sets up.
 constexpr std::array kubeadm_files{"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env",
@@ -35,23 +30,24 @@ constexpr auto explicit_folders = "--conf-dir DIR --bin-dir DIR";
 
 // ---- what each flavour's files say; nullopt where they are not there
 
-// Before k3s had k3s_plugins, each version had a folder of its own: the name that leads to it holds for the
-// next version as well.
-void follow_version(const NodeFiles& files, Folders& folders) {
-  const auto version = files.target_of(k3s_version);
+// Before k3s had a folder of plugins for all of its versions, each had one of its own: the name that leads to
+// it holds for the next version as well.
+void follow_version(const NodeFiles& files, const K3s& k3s, Folders& folders) {
+  const auto version = files.target_of(k3s.version);
   for (auto& folder : folders.plugins) {
-    if (!version.empty() && folder == (version / "bin").lexically_normal()) folder = k3s_older_plugins;
+    if (!version.empty() && folder == (version / "bin").lexically_normal()) folder = k3s.older_plugins;
   }
 }
 
 std::optional<Folders> read_k3s(const NodeFiles& files) {
-  if (auto found = read_containerd(files, k3s_file)) {
-    follow_version(files, found->folders);
+  const auto k3s = find_k3s(files);
+  if (auto found = read_containerd(files, k3s.containerd_file)) {
+    follow_version(files, k3s, found->folders);
     return found->folders;
   }
-  if (!files.is_there(k3s_networks)) return std::nullopt;
-  const auto built = std::string("as k3s is built, there is no ") + k3s_file;
-  return Folders{k3s_networks, {files.is_there(k3s_plugins) ? k3s_plugins : k3s_older_plugins}, built, built};
+  if (!files.is_there(k3s.networks)) return std::nullopt;
+  const auto built = "as k3s is built, there is no " + k3s.containerd_file.string();
+  return Folders{k3s.networks, {files.is_there(k3s.plugins) ? k3s.plugins : k3s.older_plugins}, built, built};
 }
 
 std::optional<Folders> read_plain_containerd(const NodeFiles& files, const fs::path& path,
@@ -96,7 +92,7 @@ std::optional<Folders> read(Flavour flavour, const NodeFiles& files) {
     case Flavour::k3s:
       return read_k3s(files);
     case Flavour::rke2:
-      return read_plain_containerd(files, rke2_file);
+      return read_plain_containerd(files, containerd_file_of_rke2(files));
     case Flavour::microk8s:
       return read_microk8s(files);
     case Flavour::openshift:
@@ -114,8 +110,10 @@ std::optional<Folders> read(Flavour flavour, const NodeFiles& files) {
 Folders usual(Flavour flavour, const NodeFiles& files) {
   const auto built = "as " + to_text(flavour) + " is built, nothing of it is found";
   switch (flavour) {
-    case Flavour::k3s:
-      return {k3s_networks, {k3s_plugins}, built, built};
+    case Flavour::k3s: {
+      const auto k3s = find_k3s(files);
+      return {k3s.networks, {k3s.plugins}, built, built};
+    }
     case Flavour::microk8s:
       return {"/var/snap/microk8s/current/args/cni-network",
               {"/var/snap/microk8s/current/opt/cni/bin"},
