@@ -194,6 +194,10 @@ Choice choose_of(const std::vector<Candidate>& candidates, const NodeFiles& file
     choice.reason += (choice.reason.empty() ? "" : "; ") + each.to_text();
   }
   choice.plugin = place_of_plugin(choice.plugins, files);
+  const auto of_pods =
+      std::ranges::find_if(candidates, [](const Candidate& each) { return each.flavour != Flavour::podman; });
+  choice.is_podmans = of_pods == candidates.end();
+  if (!choice.is_podmans) choice.of_pods = of_pods->folders;
   return choice;
 }
 
