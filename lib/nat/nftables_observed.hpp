@@ -28,6 +28,7 @@ struct ObservedChain {
 struct ObservedSet {
   Set set;
   std::string trouble = {};
+  bool has_more = false;  ///< elements that were not read
 };
 
 /// Our table in the kernel.
