@@ -157,7 +157,8 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   }
   const auto* const recorded = record_of(facts, of_pods.network);
   const bool is_nowhere = ours.loaded == nullptr && ours.unloaded == nullptr;
-  const auto signs = is_nowhere ? signs_of_install(facts, of_pods) : std::vector<std::string>();
+  const bool is_said_by_nothing_else = is_nowhere && recorded == nullptr;
+  const auto signs = is_said_by_nothing_else ? signs_of_install(facts, of_pods) : std::vector<std::string>();
   const bool is_asked_for = recorded != nullptr || !signs.empty();
   if (is_nowhere && !is_asked_for && !of_pods.network.holds(conflist::flannel_type)) return;
   if (recorded != nullptr && is_without_entry(facts, of_pods) && have_all_ended(facts, *recorded)) return;

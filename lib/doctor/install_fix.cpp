@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "conflist/typed_keys.hpp"
+#include "doctor/list_programs.hpp"
 
 namespace ipmasq::doctor {
 
@@ -65,8 +66,12 @@ std::string install_into(const Facts& facts, const conflist::Network& list, cons
 std::string install_fix_in(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
                            const conflist::Network& list) {
   const auto command = install_command(conf_dir, lists, list);
-  const auto& folders = facts.node.bin_folders;
-  return facts.node.is_search_known ? with_folder(command, folder_of_program(folders)) : command;
+  if (facts.node.is_search_known) return with_folder(command, folder_of_program(facts.node.bin_folders));
+  const auto folders = folders_with_all(facts.node.bin_folders, others_of(list));
+  if (folders.size() == 1) return with_folder(command, *folders.front());
+  if (command.starts_with('#')) return command;
+  return "# " + command +
+         " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here";
 }
 
 std::string install_fix(const Facts& facts, const conflist::Network& list) {

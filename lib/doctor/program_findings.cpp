@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
-#include "conflist/typed_keys.hpp"
 #include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
+#include "doctor/list_programs.hpp"
 
 namespace ipmasq::doctor {
 
@@ -18,34 +18,6 @@ using Programs = std::set<std::string>;
 using Folders = std::vector<const BinFolder*>;
 
 const std::string our_program(conflist::our_type);
-
-cni::Json object_at(const cni::Json& plugin, const char* key) {
-  const auto found = plugin.find(key);
-  return found != plugin.end() && found->is_object() ? *found : cni::Json::object();
-}
-
-void add_plugin(const cni::Json& plugin, const std::string& type, Programs& programs) {
-  for (const auto& each : {type, conflist::type_of(object_at(plugin, "ipam"))}) {
-    if (!each.empty()) programs.insert(each);
-  }
-}
-
-// Of all plugins but ours, with those that they call by themselves.
-Programs others_of(const conflist::Network& list) {
-  Programs programs;
-  for (const auto& plugin : list.plugins) {
-    const auto type = conflist::type_of(plugin);
-    if (type == conflist::our_type) continue;
-    add_plugin(plugin, type, programs);
-    if (type != conflist::flannel_type) continue;
-    // What flannel's plugin takes where nothing is said.
-    const auto delegate = object_at(plugin, "delegate");
-    const auto maker = conflist::type_of(delegate);
-    add_plugin(delegate, maker.empty() ? "bridge" : maker, programs);
-    if (conflist::type_of(object_at(delegate, "ipam")).empty()) programs.insert("host-local");
-  }
-  return programs;
-}
 
 std::size_t count_in(const BinFolder& folder, const Programs& programs) {
   return static_cast<std::size_t>(std::ranges::count_if(
@@ -67,15 +39,14 @@ Folders all_of(const std::vector<BinFolder>& folders) {
 }
 
 Folders usual_folders_for(const Facts& facts, const Programs& others) {
-  auto folders = all_of(facts.node.bin_folders);
-  const auto worth = [&others](const auto* each) {
-    return std::pair(count_in(*each, others), has(*each, our_program));
+  const auto& all = facts.node.bin_folders;
+  if (auto complete = folders_with_all(all, others); !complete.empty()) return complete;
+  const auto worth = [&others](const BinFolder& each) {
+    return std::pair(count_in(each, others), has(each, our_program));
   };
-  const auto best = std::ranges::max_element(folders, {}, worth);
-  if (best == folders.end() || worth(*best) == std::pair(std::size_t{0}, false)) return {};
-  if (worth(*best).first < others.size()) return {*best};
-  std::erase_if(folders, [&](const auto* each) { return worth(each).first < others.size(); });
-  return folders;
+  const auto best = std::ranges::max_element(all, {}, worth);
+  if (best == all.end() || worth(*best) == std::pair(std::size_t{0}, false)) return {};
+  return {&*best};
 }
 
 std::string path_in(const Folders& folders, const std::string& program) {

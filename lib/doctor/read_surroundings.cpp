@@ -23,9 +23,13 @@ namespace fs = std::filesystem;
 
 constexpr auto docker_file = "/etc/docker/daemon.json";
 
-// Where containerd, CRI-O, Debian, k3s and RKE2 look for plugins.
-constexpr std::array bin_folders{"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni",
-                                 "/var/lib/rancher/k3s/data/current/bin", "/var/lib/rancher/k3s/data/cni"};
+// Where containerd, CRI-O, Debian, GKE, k3s and RKE2 look for plugins.
+constexpr std::array bin_folders{"/opt/cni/bin",
+                                 "/usr/lib/cni",
+                                 "/usr/libexec/cni",
+                                 "/home/kubernetes/bin",
+                                 "/var/lib/rancher/k3s/data/current/bin",
+                                 "/var/lib/rancher/k3s/data/cni"};
 
 class Reader {
  public:

@@ -8,6 +8,7 @@
 #include "error/error.hpp"
 #include "runtime/containerd.hpp"
 #include "runtime/crio.hpp"
+#include "runtime/kubelet.hpp"
 #include "runtime/podman.hpp"
 #include "runtime/rancher.hpp"
 
@@ -22,10 +23,6 @@ constexpr auto microk8s_file = "/var/snap/microk8s/current/args/containerd-templ
 constexpr auto machine_config =
     "/etc/machine-config-daemon";  // of OpenShift's operator, on each of its nodes
 
-// What kubeadm leaves on each node that it sets up.
-constexpr std::array kubeadm_files{"/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env",
-                                   "/var/lib/kubelet/instance-config.yaml"};
-
 constexpr auto explicit_folders = "--conf-dir DIR --bin-dir DIR";
 
 // ---- what each flavour's files say; nullopt where they are not there
@@ -39,21 +36,47 @@ void follow_version(const NodeFiles& files, const K3s& k3s, Folders& folders) {
   }
 }
 
-std::optional<Folders> read_k3s(const NodeFiles& files) {
-  const auto k3s = find_k3s(files);
-  if (auto found = read_containerd(files, k3s.containerd_file)) {
-    follow_version(files, k3s, found->folders);
-    return found->folders;
-  }
-  if (!files.is_there(k3s.networks)) return std::nullopt;
-  const auto built = "as k3s is built, there is no " + k3s.containerd_file.string();
-  return Folders{k3s.networks, {files.is_there(k3s.plugins) ? k3s.plugins : k3s.older_plugins}, built, built};
-}
-
 std::optional<Folders> read_plain_containerd(const NodeFiles& files, const fs::path& path,
                                              const Replaced& replaced = {}) {
   const auto found = read_containerd(files, path, replaced);
   return found && found->runs_pods ? std::optional(found->folders) : std::nullopt;
+}
+
+// Of a runtime that is not k3s' own: container-runtime-endpoint in its configuration.
+std::optional<std::string> external_endpoint_of_k3s(const NodeFiles& files) {
+  std::optional<std::string> endpoint;
+  for (const auto& path : rancher_settings("k3s", files)) {
+    const auto text = files.text_of(path);
+    if (auto found = text ? endpoint_in(*text) : std::nullopt) endpoint = std::move(found);
+  }
+  return endpoint && endpoint->find("containerd") != std::string::npos &&
+                 endpoint->find("k3s/containerd") == std::string::npos
+             ? endpoint
+             : std::nullopt;
+}
+
+// Folders alone are what is left of one.
+bool has_files_of(const K3s& k3s, const NodeFiles& files) {
+  return std::ranges::any_of(std::array{k3s.networks, k3s.plugins, k3s.older_plugins},
+                             [&files](const fs::path& folder) { return !files.names_in(folder).empty(); });
+}
+
+// Where its own containerd has left no file it is not known whether it has one.
+std::optional<Folders> guess_k3s(const K3s& k3s, const NodeFiles& files) {
+  if (!has_files_of(k3s, files)) return std::nullopt;
+  const auto built = "as k3s is built, there is no " + k3s.containerd_file.string();
+  return Folders{k3s.networks, {files.is_there(k3s.plugins) ? k3s.plugins : k3s.older_plugins}, built, built};
+}
+
+std::optional<Folders> read_k3s(const NodeFiles& files) {
+  const auto k3s = find_k3s(files);
+  if (external_endpoint_of_k3s(files)) {
+    if (auto found = read_plain_containerd(files, containerd_file)) return found;
+  } else if (auto found = read_containerd(files, k3s.containerd_file)) {
+    follow_version(files, k3s, found->folders);
+    return found->folders;
+  }
+  return guess_k3s(k3s, files);
 }
 
 std::optional<Folders> read_microk8s(const NodeFiles& files) {
@@ -68,16 +91,21 @@ std::optional<Folders> read_crio_alone(const NodeFiles& files) {
   return files.is_there(machine_config) ? std::nullopt : read_crio(files);
 }
 
+// Docker's, whose containerd starts no pods.
+Folders read_cri_dockerd(const Kubelet& kubelet) {
+  const auto built = "as cri-dockerd is built, whose socket the kubelet is told in " + kubelet.said_by;
+  return {containerd_networks, {containerd_plugins}, built, built};
+}
+
 std::optional<Folders> read_kubeadm(const NodeFiles& files) {
-  bool is_there = false;
-  bool names_crio = false;
-  for (const auto* const path : kubeadm_files) {
-    const auto text = files.text_of(path);
-    is_there = is_there || text;
-    names_crio = names_crio || (text && text->find("crio.sock") != std::string::npos);
-  }
-  if (!is_there) return std::nullopt;
-  return names_crio ? read_crio(files) : read_plain_containerd(files, containerd_file);
+  const auto kubelet = read_kubelet(files);
+  if (!kubelet) return std::nullopt;
+  const auto names = [&kubelet](const char* socket) {
+    return kubelet->endpoint.find(socket) != std::string::npos;
+  };
+  if (names("crio.sock")) return read_crio(files);
+  if (names("cri-dockerd.sock") || names("dockershim.sock")) return read_cri_dockerd(*kubelet);
+  return read_plain_containerd(files, containerd_file);
 }
 
 std::optional<Folders> read_podman_with_cni(const NodeFiles& files) {
@@ -221,6 +249,12 @@ std::vector<Candidate> find_candidates(const NodeFiles& files) {
   std::vector<Candidate> found;
   for (const auto flavour : all_flavours) {
     if (auto folders = read(flavour, files)) found.push_back({flavour, std::move(*folders)});
+  }
+  const bool is_guess = found.size() == 1 && found.front().flavour == Flavour::k3s &&
+                        !files.is_there(find_k3s(files).containerd_file) && !external_endpoint_of_k3s(files);
+  if (is_guess || (found.empty() && !read_kubelet(files))) {
+    if (auto folders = read_plain_containerd(files, containerd_file))
+      found.push_back({Flavour::kubeadm, std::move(*folders)});
   }
   return found;
 }

@@ -21,9 +21,10 @@ struct Candidate {
   std::string to_text() const;
 };
 
-/// Those whose files are there: the configuration of k3s, RKE2, microk8s and CRI-O; containerd's, and
-/// CRI-O's, beside a kubelet that kubeadm set up; podman's, where it runs CNI plugins. Throws Error where one
-/// of them may be there and cannot be read.
+/// Those whose files are there: the configuration of k3s, RKE2, microk8s and CRI-O; of containerd, CRI-O or
+/// cri-dockerd beside a kubelet, which is told whose socket is meant; podman's, where it runs CNI plugins;
+/// and containerd's alone, where it starts pods and nothing else is found. Throws Error where one of them may
+/// be there and cannot be read.
 std::vector<Candidate> find_candidates(const NodeFiles& files);
 
 struct Choice {

@@ -38,4 +38,24 @@ fs::path RealNodeFiles::target_of(const fs::path& link) const {
   return fs::read_symlink(link, error);
 }
 
+std::optional<std::string> AskedNodeFiles::text_of(const fs::path& path) const {
+  asked_.insert(path);
+  return RealNodeFiles::text_of(path);
+}
+
+std::vector<std::string> AskedNodeFiles::names_in(const fs::path& folder) const {
+  asked_.insert(folder);
+  return RealNodeFiles::names_in(folder);
+}
+
+bool AskedNodeFiles::is_there(const fs::path& path) const {
+  asked_.insert(path);
+  return RealNodeFiles::is_there(path);
+}
+
+fs::path AskedNodeFiles::target_of(const fs::path& link) const {
+  asked_.insert(link);
+  return RealNodeFiles::target_of(link);
+}
+
 }  // namespace ipmasq::runtime

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,20 @@ class RealNodeFiles : public NodeFiles {
   std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
   bool is_there(const std::filesystem::path& path) const override;
   std::filesystem::path target_of(const std::filesystem::path& link) const override;
+};
+
+/// The same, and remembers what was asked for, there or not: for who waits for changes of it.
+class AskedNodeFiles : public RealNodeFiles {
+ public:
+  std::optional<std::string> text_of(const std::filesystem::path& path) const override;
+  std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
+  bool is_there(const std::filesystem::path& path) const override;
+  std::filesystem::path target_of(const std::filesystem::path& link) const override;
+
+  const std::set<std::filesystem::path>& asked() const { return asked_; }
+
+ private:
+  mutable std::set<std::filesystem::path> asked_;
 };
 
 }  // namespace ipmasq::runtime

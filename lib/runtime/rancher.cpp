@@ -16,15 +16,6 @@ namespace fs = std::filesystem;
 constexpr std::string_view key = "data-dir";
 constexpr auto containerd_file = "agent/etc/containerd/config.toml";
 
-// config.yaml, and those of config.yaml.d, of which the last wins.
-std::vector<fs::path> files_of(const fs::path& folder, const NodeFiles& files) {
-  std::vector<fs::path> paths{folder / "config.yaml"};
-  for (const auto& name : files.names_in(folder / "config.yaml.d")) {
-    if (name.ends_with(".yaml") || name.ends_with(".yml")) paths.push_back(folder / "config.yaml.d" / name);
-  }
-  return paths;
-}
-
 // The file's table with this one key, as far as it says it.
 cni::Json said_in(const std::string& text, const fs::path& path) {
   auto said = cni::Json::object();
@@ -42,7 +33,7 @@ cni::Json said_in(const std::string& text, const fs::path& path) {
 
 fs::path data_of(const std::string& name, const NodeFiles& files) {
   fs::path data = "/var/lib/rancher/" + name;
-  for (const auto& path : files_of("/etc/rancher/" + name, files)) {
+  for (const auto& path : rancher_settings(name, files)) {
     const auto text = files.text_of(path);
     if (!text) continue;
     if (const auto folder = folder_in(said_in(*text, path), key.data(), path.string())) data = *folder;
@@ -51,6 +42,15 @@ fs::path data_of(const std::string& name, const NodeFiles& files) {
 }
 
 }  // namespace
+
+std::vector<fs::path> rancher_settings(const std::string& of, const NodeFiles& files) {
+  const auto folder = fs::path("/etc/rancher") / of;
+  std::vector<fs::path> paths{folder / "config.yaml"};
+  for (const auto& name : files.names_in(folder / "config.yaml.d")) {
+    if (name.ends_with(".yaml") || name.ends_with(".yml")) paths.push_back(folder / "config.yaml.d" / name);
+  }
+  return paths;
+}
 
 K3s find_k3s(const NodeFiles& files) {
   const auto data = data_of("k3s", files);

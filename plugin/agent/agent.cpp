@@ -209,7 +209,7 @@ class Agent {
   // Conflists with the plugins in folders beside them, and the folders of networks that are recorded.
   watch::FileWatch::Endings endings_to_watch() const {
     watch::FileWatch::Endings endings;
-    if (const auto& kept = duties_.chores.keep_installed) endings = conflists_of(*kept);
+    if (duties_.chores.keep_installed) endings = conflists_of(duties_.chores.folders.conf_dir);
     endings[store_.folder()];
     return endings;
   }
@@ -306,6 +306,7 @@ class Agent {
     if (!done) return "";
     report_.changes += done->kernel_changes;
     report_.has_wrong_copy = done->has_wrong_copy;
+    duties_.chores.folders = std::move(done->folders);
     chores_said_.warnings = std::move(done->warnings);
     chores_said_.troubles = std::move(done->troubles);
     const bool has_changed = !done->changes.empty();
@@ -322,7 +323,7 @@ class Agent {
       files_.merge(store_.record_files());
     } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the pass has told of it
     }
-    if (const auto& kept = duties_.chores.keep_installed) files_.insert(kept->bin_dir / conflist::our_type);
+    if (duties_.chores.keep_installed) files_.insert(duties_.chores.folders.bin_dir / conflist::our_type);
     if (!duties_.chores.config_copy) return;
     files_.insert(duties_.chores.config_copy->from.begin(), duties_.chores.config_copy->from.end());
     files_.insert(duties_.chores.config_copy->to);

@@ -31,9 +31,13 @@ struct Wish {
 
 struct Chores::Shared {
   Shared(state::Store the_store, ChoreDuties the_duties, std::chrono::nanoseconds timeout)
-      : store(std::move(the_store)), duties(std::move(the_duties)), lock_timeout(timeout) {}
+      : store(std::move(the_store)),
+        duties(std::move(the_duties)),
+        lock_timeout(timeout),
+        folders(duties.folders) {}
 
   ChoresDone run(const Wish& asked);
+  void ask_for_folders(ChoresDone& result);
   void keep_installed(ChoresDone& result);
   void adopt(ChoresDone& result);
   void copy_config(bool is_routine, ChoresDone& result);
@@ -42,6 +46,7 @@ struct Chores::Shared {
   const state::Store store;
   const ChoreDuties duties;
   const std::chrono::nanoseconds lock_timeout;
+  CommandFolders folders;  ///< of the chores' thread alone
   netfilter::RealKernel kernel;
   os::FileDescriptor told{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 
@@ -60,18 +65,38 @@ void Chores::Shared::begin(const std::string& what) {
 
 ChoresDone Chores::Shared::run(const Wish& asked) {
   ChoresDone result{.reason = asked.reason};
+  ask_for_folders(result);
   if (duties.keep_installed) keep_installed(result);
   adopt(result);
   if (duties.config_copy) copy_config(asked.is_routine, result);
   return result;
 }
 
+// What was found stays where nothing is to be found now: somebody is writing the files.
+void Chores::Shared::ask_for_folders(ChoresDone& result) {
+  begin("to look where the runtime's folders are");
+  const auto where = [this] {
+    return "networks in " + folders.conf_dir.string() + ", plugins in " + folders.bin_dir.string();
+  };
+  try {
+    auto now = folders_for(duties.asked_for);
+    if (now.is_found || !folders.is_found) {
+      const bool is_same = now.conf_dir == folders.conf_dir && now.bin_dir == folders.bin_dir;
+      folders = std::move(now);
+      if (!is_same) result.changes.push_back(folders.reason.empty() ? where() : folders.reason);
+    }
+  } catch (const Error& error) {
+    result.warnings.insert("warning: " + where() + ", until that is mended: " + whole_text(error));
+  }
+  result.folders = folders;
+}
+
 void Chores::Shared::keep_installed(ChoresDone& result) {
-  begin("to keep the entry in " + duties.keep_installed->conf_dir.string() + " and the program in " +
-        duties.keep_installed->bin_dir.string());
+  begin("to keep the entry in " + folders.conf_dir.string() + " and the program in " +
+        folders.bin_dir.string());
   std::ostringstream text;
   try {
-    for (const auto& note : install(*duties.keep_installed, Doing::act, text))
+    for (const auto& note : install(target_in(folders, *duties.keep_installed), Doing::act, text))
       result.warnings.insert("warning: " + note);
   } catch (const std::exception& error) {
     result.troubles.insert(std::string("cannot keep the entry installed: ") + error.what());
@@ -84,7 +109,7 @@ void Chores::Shared::keep_installed(ChoresDone& result) {
 void Chores::Shared::adopt(ChoresDone& result) {
   begin("to look for pods that are not recorded");
   try {
-    const auto pass = adopt_pass(store, kernel, duties.conf_dir, lock_timeout);
+    const auto pass = adopt_pass(store, kernel, folders.conf_dir, lock_timeout);
     for (const auto& network : pass.networks) {
       for (const auto& line : texts_of(network)) result.changes.push_back("adopted " + line);
     }

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <set>
@@ -14,20 +13,23 @@
 
 #include "plugin/agent/agent_report.hpp"
 #include "plugin/agent/config_copy.hpp"
-#include "plugin/commands/install.hpp"
+#include "plugin/commands/folders.hpp"
 #include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
 struct ChoreDuties {
-  std::filesystem::path conf_dir = InstallTarget{}.conf_dir;  ///< whose conflists say which pods are ours
-  std::optional<InstallTarget> keep_installed = {};  ///< puts the entry back when somebody has taken it out
-  std::optional<ConfigCopy> config_copy = {};        ///< follows the file
+  FolderOptions asked_for = {};  ///< whose folders are meant, asked each time: a runtime may come later
+  CommandFolders folders = {};   ///< those that were found first
+  /// The type of a plugin: puts the entry behind it, and the program, back when somebody has taken them out.
+  std::optional<std::string> keep_installed = {};
+  std::optional<ConfigCopy> config_copy = {};  ///< follows the file
 };
 
 /// What came of them, a line each.
 struct ChoresDone {
-  std::string reason;  ///< they were asked for
+  std::string reason;           ///< they were asked for
+  CommandFolders folders = {};  ///< that they were about
   std::vector<std::string> changes = {};
   std::set<std::string> warnings = {};
   std::set<std::string> troubles = {};

@@ -23,6 +23,7 @@
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/program_version.hpp"
+#include "plugin/commands/waiting_install.hpp"
 #include "state/store.hpp"
 
 namespace ipmasq::plugin {
@@ -64,7 +65,7 @@ Options:
   --bin-dir DIR                agent, install, uninstall, doctor: where plugins are, whatever the flavour (else
                                /opt/cni/bin; of doctor also where else runtimes have them)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
-  --wait                       install: until there is such a conflist
+  --wait                       install: until there is such a conflist, and what it asks for
   --dry-run                    adopt, install, uninstall: say what would be done, and do nothing
   --rules                      uninstall: take all rules and records away as well
   --port N                     probe: ask by TCP at this port (default: by ICMP)
@@ -139,10 +140,6 @@ FolderOptions folder_options(const Call& call) {
   return options;
 }
 
-InstallTarget install_target(const Call& call, const CommandFolders& folders) {
-  return {folders.bin_dir, folders.conf_dir, call.text("after")};
-}
-
 void tell(const Notes& notes) {
   for (const auto& note : notes) std::cerr << "ip-masq: note: " << nat::printable(note) << '\n';
 }
@@ -197,10 +194,10 @@ int run_adopt(const Call& call) {
 }
 
 int run_agent(const Call& call) {
-  const auto folders = folders_for_agent(folder_options(call));
-  tell_reason(folders);
-  AgentDuties duties{.chores = {.conf_dir = folders.conf_dir}};
-  if (call.has("keep-installed")) duties.chores.keep_installed = install_target(call, folders);
+  const auto options = folder_options(call);
+  AgentDuties duties{.chores = {.asked_for = options, .folders = folders_for_agent(options)}};
+  tell_reason(duties.chores.folders);
+  if (call.has("keep-installed")) duties.chores.keep_installed = call.text("after");
   if (call.has("config-from")) {
     const auto from = call.options["config-from"].as<std::vector<std::string>>();
     duties.chores.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
@@ -211,12 +208,18 @@ int run_agent(const Call& call) {
 }
 
 int run_install(const Call& call) {
-  const auto folders = folders_for(folder_options(call));
-  tell_reason(folders);
-  const auto target = install_target(call, folders);
-  tell(call.has("wait") && call.doing() == Doing::act ? install_when_possible(target, std::cout)
-                                                      : install(target, call.doing(), std::cout));
-  if (call.doing() == Doing::act) adopt_after_install(call.state_dir(), folders.conf_dir, std::cout);
+  auto conf_dir = std::filesystem::path();
+  if (call.has("wait") && call.doing() == Doing::act) {
+    const auto installed = install_when_possible(folder_options(call), call.text("after"), std::cout);
+    tell(installed.notes);
+    conf_dir = installed.folders.conf_dir;
+  } else {
+    const auto folders = folders_for(folder_options(call));
+    tell_reason(folders);
+    tell(install(target_in(folders, call.text("after")), call.doing(), std::cout));
+    conf_dir = folders.conf_dir;
+  }
+  if (call.doing() == Doing::act) adopt_after_install(call.state_dir(), conf_dir, std::cout);
   return EXIT_SUCCESS;
 }
 
@@ -245,7 +248,7 @@ void put_program_back(const Call& call, const InstallTarget& target, const Notes
 int run_uninstall(const Call& call) {
   const auto folders = folders_for(folder_options(call));
   tell_reason(folders);
-  const auto target = install_target(call, folders);
+  const auto target = target_in(folders, call.text("after"));
   tell(uninstall(target, call.doing(), std::cout));
   if (call.doing() == Doing::pretend) return EXIT_SUCCESS;
   const auto removed = is_of_this_node(target.conf_dir) ? remove_copy(ConfigCopy{}.to) : "";

@@ -13,8 +13,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-runtime::Choice ask_the_node(const FolderOptions& options) {
-  return runtime::choose(options.flavour, runtime::RealNodeFiles());
+runtime::Choice ask_the_node(const FolderOptions& options,
+                             const runtime::NodeFiles& files = runtime::RealNodeFiles()) {
+  return runtime::choose(options.flavour, files);
+}
+
+bool is_one_of(const fs::path& folder, const std::vector<fs::path>& folders) {
+  return std::ranges::any_of(folders, [&folder](const fs::path& each) { return is_same(folder, each); });
 }
 
 CommandFolders with_named(const FolderOptions& options, CommandFolders folders) {
@@ -27,19 +32,25 @@ CommandFolders usual_folders(const FolderOptions& options) {
   return with_named(options, {InstallTarget{}.conf_dir, InstallTarget{}.bin_dir});
 }
 
-std::string whole_text(const Error& error) {
-  return error.what() + (error.details().empty() ? "" : "; " + error.details());
+// Where the runtime looks for plugins of these conflists.
+void add_search(const runtime::Choice& choice, CommandFolders& folders) {
+  const bool is_its_own = choice.is_found && is_same(folders.conf_dir, choice.networks);
+  if (is_its_own && is_one_of(folders.bin_dir, choice.plugins)) folders.searched = choice.plugins;
 }
 
-// microk8s has /etc/cni/net.d lead to its own folder.
-bool is_same(const fs::path& left, const fs::path& right) {
-  std::error_code error;
-  return (left / "").lexically_normal() == (right / "").lexically_normal() ||
-         fs::equivalent(left, right, error);
-}
-
-bool is_one_of(const fs::path& folder, const std::vector<fs::path>& folders) {
-  return std::ranges::any_of(folders, [&folder](const fs::path& each) { return is_same(folder, each); });
+// The runtime's own folder of conflists goes with the runtime's folder of plugins.
+CommandFolders named_folders(const FolderOptions& options, const runtime::NodeFiles& files) {
+  auto folders = usual_folders(options);
+  try {
+    const auto choice = ask_the_node(options, files);
+    if (!options.bin_dir && choice.is_found && is_same(folders.conf_dir, choice.networks)) {
+      folders.bin_dir = choice.plugin;
+      folders.reason = choice.reason;
+    }
+    add_search(choice, folders);
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): whoever names folders has said which are meant
+  }
+  return folders;
 }
 
 // Of what the operator named, what the runtime does not use.
@@ -65,11 +76,27 @@ void take_choice(const FolderOptions& options, const runtime::Choice& choice, Do
 
 }  // namespace
 
-CommandFolders folders_for(const FolderOptions& options) {
-  if (!options.asks_the_node()) return usual_folders(options);
-  const auto choice = ask_the_node(options);
+// microk8s has /etc/cni/net.d lead to its own folder.
+bool is_same(const fs::path& left, const fs::path& right) {
+  std::error_code error;
+  return (left / "").lexically_normal() == (right / "").lexically_normal() ||
+         fs::equivalent(left, right, error);
+}
+
+std::string whole_text(const Error& error) {
+  return error.what() + (error.details().empty() ? "" : "; " + error.details());
+}
+
+InstallTarget target_in(const CommandFolders& folders, const std::string& after) {
+  return {folders.bin_dir, folders.conf_dir, after, folders.searched};
+}
+
+CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFiles& files) {
+  if (!options.asks_the_node()) return named_folders(options, files);
+  const auto choice = ask_the_node(options, files);
   auto folders = with_named(options, {choice.networks, choice.plugin, choice.reason, choice.is_found});
   if (options.conf_dir && options.bin_dir) folders.reason.clear();
+  add_search(choice, folders);
   return folders;
 }
 
@@ -81,7 +108,7 @@ CommandFolders folders_for_agent(const FolderOptions& options) {
   } catch (const Error& error) {
     auto folders = usual_folders(options);
     folders.reason = "networks in " + folders.conf_dir.string() + ", plugins in " + folders.bin_dir.string() +
-                     ", until the next start: " + whole_text(error);
+                     ", until that is mended: " + whole_text(error);
     return folders;
   }
 }

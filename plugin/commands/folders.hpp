@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "doctor/facts.hpp"
+#include "error/error.hpp"
+#include "plugin/commands/install.hpp"
 #include "runtime/flavour.hpp"
+#include "runtime/node_files.hpp"
 
 namespace ipmasq::plugin {
 
@@ -28,13 +31,23 @@ struct CommandFolders {
   std::filesystem::path bin_dir;
   std::string reason = {};  ///< why these: a line; empty where the operator named them
   bool is_found = false;    ///< by the node's files
+  std::vector<std::filesystem::path> searched = {};  ///< see InstallTarget
 };
 
-/// Throws Error, as runtime::choose.
-CommandFolders folders_for(const FolderOptions& options);
+/// Whether both lead to one folder, or would.
+bool is_same(const std::filesystem::path& left, const std::filesystem::path& right);
 
-/// The same for who cannot stop, and says at each start what is not as usual: where the node's files cannot
-/// be told from, the usual folders, and why as `reason`; no reason where they say nothing.
+/// Throws Error, as runtime::choose.
+CommandFolders folders_for(const FolderOptions& options,
+                           const runtime::NodeFiles& files = runtime::RealNodeFiles());
+
+InstallTarget target_in(const CommandFolders& folders, const std::string& after);
+
+/// What went wrong and what to do about it, as one line.
+std::string whole_text(const Error& error);
+
+/// The same for who cannot stop, and says at its start what is not as usual: where the node's files cannot be
+/// told from, the usual folders, and why as `reason`; no reason where they say nothing.
 CommandFolders folders_for_agent(const FolderOptions& options);
 
 /// Whether the node's own runtime reads this folder, as far as is known, or whether somebody prepares

@@ -1,10 +1,6 @@
 #include "plugin/commands/install.hpp"
 
-#include <poll.h>
-
-#include <array>
 #include <chrono>
-#include <csignal>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -19,9 +15,8 @@
 #include "nat/foreign_rule.hpp"
 #include "os/file.hpp"
 #include "os/shared_folder.hpp"
-#include "os/signals.hpp"
+#include "plugin/commands/plugin_folders.hpp"
 #include "plugin/commands/program_version.hpp"
-#include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
 
@@ -204,27 +199,10 @@ Plan carry_out(Plan plan, const std::string& folder, Doing doing, std::ostream& 
   throw_busy(fs::path(folder) / *changed);
 }
 
-// Tells whether there was a conflist for it.
-bool try_to_install(const InstallTarget& target, Doing doing, Notes& notes, std::ostream& output) {
-  const auto folder = target.conf_dir.string();
-  const auto look = [&] {
-    return conflist::plan_install(folder, conflist::read_folder(folder), target.after);
-  };
-  auto plan = look();
-  if (!plan) return false;
-  install_program(target.bin_dir, doing, notes, output);
-  bool is_there = true;
-  const auto done = carry_out(std::move(*plan), folder, doing, output, [&] {
-    auto again = look();
-    is_there = again.has_value();
-    return std::move(again).value_or(Plan());
-  });
-  notes.insert(notes.end(), done.notes.begin(), done.notes.end());
-  return is_there;
-}
-
-std::string what_is_missing(const InstallTarget& target) {
-  return "no conflist in " + target.conf_dir.string() + " has a plugin of type \"" + target.after + "\"";
+PlaceJudged judged(const InstallTarget& target) {
+  const auto lists = conflist::read_networks(conflist::read_folder(target.conf_dir.string()));
+  const auto* const list = conflist::first_with(lists, target.after);
+  return list == nullptr ? PlaceJudged() : judge(target, *list);
 }
 
 std::string what_is_there(const InstallTarget& target) {
@@ -237,35 +215,46 @@ std::string what_is_there(const InstallTarget& target) {
 
 }  // namespace
 
-watch::FileWatch::Endings conflists_of(const InstallTarget& target) {
-  watch::FileWatch::Endings endings{
-      {target.conf_dir, {conflist::extensions.begin(), conflist::extensions.end()}}};
-  for (const auto& folder : folders_in(target.conf_dir)) endings[folder] = {".conf"};
+Error no_conflist(const InstallTarget& target) {
+  return {Kind::wrong_config,
+          "no conflist in " + target.conf_dir.string() + " has a plugin of type \"" + target.after + "\""};
+}
+
+std::optional<Error> try_to_install(const InstallTarget& target, Doing doing, Notes& notes,
+                                    std::ostream& output) {
+  const auto folder = target.conf_dir.string();
+  const auto look = [&] {
+    return conflist::plan_install(folder, conflist::read_folder(folder), target.after);
+  };
+  auto plan = look();
+  if (!plan) return no_conflist(target);
+  auto place = judged(target);
+  if (place.refusal) return place.refusal;
+  notes.insert(notes.end(), place.notes.begin(), place.notes.end());
+  install_program(target.bin_dir, doing, notes, output);
+  bool is_there = true;
+  const auto done = carry_out(std::move(*plan), folder, doing, output, [&] {
+    auto again = look();
+    is_there = again.has_value();
+    return std::move(again).value_or(Plan());
+  });
+  notes.insert(notes.end(), done.notes.begin(), done.notes.end());
+  return is_there ? std::nullopt : std::optional(no_conflist(target));
+}
+
+watch::FileWatch::Endings conflists_of(const fs::path& conf_dir) {
+  watch::FileWatch::Endings endings{{conf_dir, {conflist::extensions.begin(), conflist::extensions.end()}}};
+  for (const auto& folder : folders_in(conf_dir)) endings[folder] = {".conf"};
   return endings;
 }
 
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output) {
   Notes notes;
-  if (try_to_install(target, doing, notes, output)) return notes;
-  throw Error(Kind::wrong_config, what_is_missing(target),
+  const auto why = try_to_install(target, doing, notes, output);
+  if (!why) return notes;
+  if (!why->details().empty()) throw Error(*why);
+  throw Error(why->kind(), why->what(),
               "install that plugin first, or name another with --after" + what_is_there(target));
-}
-
-Notes install_when_possible(const InstallTarget& target, std::ostream& output) {
-  const os::Signals signals{SIGTERM, SIGINT};
-  watch::FileWatch file_watch;
-  for (bool has_told = false;; has_told = true) {
-    file_watch.watch({}, conflists_of(target));
-    std::error_code error;
-    if (fs::exists(target.conf_dir, error)) {
-      Notes notes;
-      if (try_to_install(target, Doing::act, notes, output)) return notes;
-    }
-    if (!has_told) output << what_is_missing(target) << ": waiting for it" << std::endl;
-    std::array<pollfd, 2> waited{{{signals.descriptor(), POLLIN, 0}, {file_watch.descriptor(), POLLIN, 0}}};
-    ::poll(waited.data(), waited.size(), file_watch.timeout());
-    if (signals.drain() != 0) throw Error(Kind::wrong_config, what_is_missing(target));
-  }
 }
 
 void put_program_back(const fs::path& bin_dir, Doing doing, Notes& notes, std::ostream& output) {

@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "error/error.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -14,6 +16,9 @@ struct InstallTarget {
   std::filesystem::path bin_dir = "/opt/cni/bin";
   std::filesystem::path conf_dir = "/etc/cni/net.d";
   std::string after = "flannel";  ///< the type of a plugin in the conflist that is meant
+  /// Where the runtime looks for plugins, as the node's files say, bin_dir among them; empty where they do
+  /// not.
+  std::vector<std::filesystem::path> searched = {};
 };
 
 /// `pretend`: tells what it would do, and does nothing.
@@ -25,15 +30,19 @@ using Notes = std::vector<std::string>;
 /// Copies this program, unless a newer one is there, then puts our entry into the first conflist that a
 /// runtime loads and that holds the plugin named; tells what it changed. Each file is the old one or all of
 /// the new one at any time; the conflist as it was stays beside it as FILE.before-ip-masq. Where all is as it
-/// should be nothing is written. Throws Error, and has then changed no conflist, or says so.
+/// should be nothing is written. Where a runtime would not find the program (plugin_folders.hpp) nothing is
+/// changed. Throws Error, and has then changed no conflist, or says so.
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output);
 
-/// What of the target's folder install reads, for who waits for changes of it.
-watch::FileWatch::Endings conflists_of(const InstallTarget& target);
+/// The same; where it could be done later, when there is such a conflist or what it asks for, why not now.
+std::optional<Error> try_to_install(const InstallTarget& target, Doing doing, Notes& notes,
+                                    std::ostream& output);
 
-/// The same as soon as there is such a conflist; tells that it waits. SIGTERM and SIGINT end it with
-/// Error.
-Notes install_when_possible(const InstallTarget& target, std::ostream& output);
+/// Why nothing can be done where no conflist has that plugin; without details.
+Error no_conflist(const InstallTarget& target);
+
+/// What of a folder of conflists install reads, for who waits for changes of it.
+watch::FileWatch::Endings conflists_of(const std::filesystem::path& conf_dir);
 
 /// Takes our entry, and all that install put in with it, out of every conflist, putting back what was there
 /// before where nothing else has changed since. The binary stays: pods that are there need it for their DEL.

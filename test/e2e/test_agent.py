@@ -19,7 +19,7 @@ from harness.config_files import BROKEN, REST
 from harness.daemons import PATIENCE, wait_until
 from harness.masquerades import HIDING, PLACES, put
 from harness.network import Outside, Pod, ask, make_bridge
-from harness.node import BINARY, ROOT
+from harness.node import BINARY, ROOT, put_plugins
 from harness.texts import CBR0
 
 
@@ -435,6 +435,7 @@ def test_the_entry_is_kept_installed(node, daemons):
     folder.mkdir()
     flannels = json.dumps({"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel", "delegate": {}}]})
     conflist = folder / "10-flannel.conflist"
+    put_plugins(node.folder / "bin", flannels)
     daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", node.folder / "bin"))
     daemons[0].until_it_says("cannot keep the entry installed: no conflist in")
 
@@ -466,7 +467,9 @@ def test_a_program_that_cannot_be_run_is_seen_at_once(node, daemons):
     """And /healthz tells, where it cannot be put anew."""
     folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
     folder.mkdir()
-    (folder / "10-flannel.conflist").write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    flannels = folder / "10-flannel.conflist"
+    flannels.write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    put_plugins(program.parent, flannels.read_text())
     daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN))
     agent = daemons[0]
 
@@ -495,7 +498,7 @@ def test_files_that_do_not_matter_make_no_pass(node, config, daemons):
     config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
     add(node, config)
     beside = [folder / "plugin.log", node.state / "log", node.folder / "bin/log", config.path.parent / "log"]
-    beside[2].parent.mkdir()
+    put_plugins(beside[2].parent, '"type": "flannel"')
     daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", node.folder / "bin", *LISTEN))
     agent = daemons[0]
     agent.until_it_says("cannot keep the entry installed: no conflist in")
@@ -522,8 +525,9 @@ def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
     """It is told, and the agent ends when it is told to."""
     folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
     folder.mkdir()
-    (folder / "10-flannel.conflist").write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
-    program.parent.mkdir()
+    flannels = folder / "10-flannel.conflist"
+    flannels.write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    put_plugins(program.parent, flannels.read_text())
     program.write_text("an older one")
     node.add()
     agent = Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN, ASAN_OPTIONS="detect_leaks=0",
@@ -551,8 +555,9 @@ def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
 def test_what_is_no_program_is_told(node, daemons):
     folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
     folder.mkdir()
-    (folder / "10-flannel.conflist").write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
-    program.parent.mkdir()
+    flannels = folder / "10-flannel.conflist"
+    flannels.write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
+    put_plugins(program.parent, flannels.read_text())
     os.mkfifo(program)
     node.add()
     daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN))

@@ -12,7 +12,7 @@ TOOLS = ROOT / "build/tools"
 PLUGINS = ["bridge", "ptp", "host-local", "portmap", "flannel"]
 
 # What a node's programs write to, each node its own; and Debian's folder of plugins, empty.
-PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/docker", "/etc/sysctl.d",
+PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/containerd", "/etc/docker", "/etc/sysctl.d",
            "/etc/systemd/system", "/usr/lib/cni"]
 
 

@@ -67,6 +67,13 @@ class NamespaceOfProcess(Namespace):
         return ["nsenter", "-t", str(self.pid), "-n", *map(str, argv)]
 
 
+def put_plugins(folder, *texts):
+    """Stubs of the plugins that these texts of conflists name: install looks whether they are where the program is to go."""
+    folder.mkdir(exist_ok=True)
+    for name in {name for text in texts for name in re.findall(r'"type"\s*:\s*"([^"/]+)"', text, re.IGNORECASE)} - {"ip-masq"}:
+        (folder / name).touch(0o755)
+
+
 @dataclass
 class Reply:
     """What the plugin answered."""

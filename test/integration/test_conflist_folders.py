@@ -10,7 +10,7 @@ import struct
 import subprocess
 
 import pytest
-from harness.node import BINARY
+from harness.node import BINARY, put_plugins
 
 KUBE_FLANNEL = """{
   "name": "cbr0",
@@ -277,6 +277,7 @@ class Place:
         self.folder.mkdir()
 
     def put(self, files):
+        put_plugins(self.bin, *filter(None, files.values()))
         for name, text in files.items():
             path = self.folder / name
             path.parent.mkdir(exist_ok=True)
@@ -319,7 +320,7 @@ def test_folders_out_there(tmp_path, name):
     before = snapshot(place.folder)
 
     place("install", "--dry-run")
-    assert snapshot(place.folder) == before and not place.bin.exists()
+    assert snapshot(place.folder) == before and not (place.bin / "ip-masq").exists()
     place("install")
     installed = snapshot(place.folder)
     loaded = place.loaded()
@@ -409,7 +410,6 @@ def test_an_attribute_that_cannot_be_kept_is_told(place):
 def test_what_is_no_program_is_told(place, make):
     """And nobody waits for what may come out of it."""
     place.put({"10-flannel.conflist": KUBE_FLANNEL})
-    place.bin.mkdir()
     make(place.bin / "ip-masq")
     before = snapshot(place.folder)
     assert place("install", status=1) == f"ip-masq: {place.bin}/ip-masq is no regular file\n  nothing of ip-masq's: remove it\n"
@@ -545,7 +545,7 @@ def test_what_no_pod_could_start_with_is_refused(place, text, why):
     before = snapshot(place.folder)
     assert place("install", status=1) == (f"ip-masq: {place.folder}/10-flannel.conflist: with ip-masq in it no pod would start: {why}\n"
                                           "  put that right first; nothing was changed in it\n")
-    assert snapshot(place.folder) == before and not place.bin.exists()
+    assert snapshot(place.folder) == before and not (place.bin / "ip-masq").exists()
 
 
 def test_ipmasq_goes_whatever_else_was_changed(place):
@@ -579,7 +579,6 @@ def test_a_single_plugin_written_anew_beside_a_changed_list(place):
 
 def test_a_newer_program_stays(place):
     place.put({"10-flannel.conflist": KUBE_FLANNEL})
-    place.bin.mkdir()
     program = place.bin / "ip-masq"
     program.write_text("...\0ip-masq 99.1.2\n\0...")
     assert re.search(f"{program} was left as it is: .*, and nobody can run it\n  chmod 755 {program}\n", place("install", status=1))

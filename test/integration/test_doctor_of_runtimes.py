@@ -6,6 +6,9 @@ import pytest
 from harness.node import BINARY
 from test_flavours import FLANNEL, RUNTIMES, Runtime, site  # noqa: F401 (a fixture)
 
+KUBEADM = RUNTIMES[0]
+K3S, RKE2, CRIO, PODMAN = ({each.flavour: each for each in RUNTIMES}[flavour] for flavour in ("k3s", "rke2", "crio", "podman"))
+
 
 def doctor(site, *options):
     """({name: finding}, what could not be looked at)"""
@@ -18,7 +21,7 @@ MYNET = {"cniVersion": "0.4.0", "name": "mynet", "plugins": [{"type": "bridge", 
 
 
 def set_up_crio(site, network):
-    runtime = RUNTIMES[6]
+    runtime = CRIO
     site.set_up(runtime)
     site.put("/etc/crio/crio.conf.d/20-mine.conf", f'[crio.network]\ncni_default_network = "{network}"\n')
     return runtime
@@ -64,7 +67,7 @@ def test_a_list_by_name_where_each_plugin_stands_in_another(site):
         "list before it, which ip-masq install takes"]
 
 
-@pytest.mark.parametrize("runtime", [RUNTIMES[0], RUNTIMES[2], RUNTIMES[6]], ids=["kubeadm", "k3s", "crio"])
+@pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])
 def test_a_list_called_podman_comes_first(site, runtime):
     """podman's own is no other than any other list for whoever runs pods."""
     site.set_up(runtime)
@@ -77,7 +80,7 @@ def test_a_list_called_podman_comes_first(site, runtime):
 
 
 def test_podman_alone_takes_each_list_by_its_name(site):
-    site.set_up(RUNTIMES[7])
+    site.set_up(PODMAN)
     site.call("install")
     site.put("/etc/cni/net.d/05-podman.conflist", json.dumps({**MYNET, "name": "podman"}))
     assert doctor(site) == ({}, [])
@@ -85,7 +88,7 @@ def test_podman_alone_takes_each_list_by_its_name(site):
 
 def test_k3s_writes_its_list_anew_and_no_record_is_left(site):
     """As after a reboot."""
-    runtime = RUNTIMES[2]
+    runtime = K3S
     site.set_up(runtime)
     conflist = f"{runtime.networks}/10-flannel.conflist"
     loads = f"{conflist} is what the runtime loads, and has no entry of ip-masq"
@@ -111,9 +114,8 @@ def test_k3s_writes_its_list_anew_and_no_record_is_left(site):
     ("config.yaml", "write-kubeconfig-mode: '0644'\ndata-dir: /mnt/data  # the large disk\n"),
     ("config.yaml.d/10.yaml", 'data-dir: "/mnt/data/"\n'),
 ])
-@pytest.mark.parametrize("number", [2, 3], ids=["k3s", "rke2"])
-def test_rancher_keeps_its_data_elsewhere(site, number, file, text):
-    runtime = RUNTIMES[number]
+@pytest.mark.parametrize("runtime", [K3S, RKE2], ids=["k3s", "rke2"])
+def test_rancher_keeps_its_data_elsewhere(site, runtime, file, text):
     data = f"/var/lib/rancher/{runtime.flavour}"
     site.run("mount", "-t", "tmpfs", "private", "/mnt")
     moved = Runtime(runtime.flavour, {path.replace(data, "/mnt/data"): each.replace(data, "/mnt/data") for path, each in runtime.files.items()},
@@ -128,7 +130,7 @@ def test_rancher_keeps_its_data_elsewhere(site, number, file, text):
 
 def test_a_runtime_of_containerd_has_lists_of_its_own(site):
     """Pods of a RuntimeClass get networks from there."""
-    runtime = RUNTIMES[0]
+    runtime = KUBEADM
     site.set_up(runtime)
     site.put("/etc/containerd/config.toml", runtime.files["/etc/containerd/config.toml"] + """
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
@@ -144,7 +146,7 @@ def test_a_runtime_of_containerd_has_lists_of_its_own(site):
         "does": "new pods of that runtime are not recorded: others' rules decide, where no pod that is recorded has its pod subnet",
         "where": ['/etc/cni/kata.d/10-flannel.conflist is what pods of the runtime "kata" get, as cni_conf_dir in /etc/containerd/config.toml '
                   "says, and has no entry of ip-masq"],
-        "fix": ["ip-masq install --conf-dir /etc/cni/kata.d --bin-dir /usr/lib/cni"]}}
+        "fix": [f"ip-masq install --conf-dir /etc/cni/kata.d --bin-dir {runtime.plugins}"]}}
     site.run("sh", "-ec", found["runtime-without-entry"]["fix"][0].replace("ip-masq", str(BINARY), 1))
     assert doctor(site) == ({}, [])
     site.put("/etc/cni/kata.d/10-flannel.conflist", json.dumps(MYNET))

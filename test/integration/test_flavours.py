@@ -2,10 +2,12 @@
 
 import json
 import re
+import signal
 import subprocess
 from dataclasses import dataclass, field
 
 import pytest
+from harness.agents import Agent
 from harness.host import TOOLS, Host
 from harness.node import BINARY, Namespace
 
@@ -39,6 +41,12 @@ class Runtime:
 
 
 RUNTIMES = [
+    # GKE's, whose kubelet kubeadm did not set up
+    Runtime("kubeadm", {"/home/kubernetes/kubelet-config.yaml": KUBELET["/var/lib/kubelet/config.yaml"], "/etc/containerd/config.toml": """version = 2
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/home/kubernetes/bin"
+  conf_dir = "/etc/cni/net.d"
+"""}, "/etc/cni/net.d", "/home/kubernetes/bin", "conf_dir in /etc/containerd/config.toml", "bin_dir in /etc/containerd/config.toml"),
     # containerd's own, of Debian's package
     Runtime("kubeadm", {**KUBELET, "/etc/containerd/config.toml": """version = 2
 
@@ -112,24 +120,26 @@ class Site(Host):
         over.mkdir()
         self.run("sh", "-ec", f"""
           mount -t tmpfs private {over}
-          for each in etc opt usr var; do
+          for each in etc home opt usr var; do
             mkdir -p {over}/$each/upper {over}/$each/work
             mount -t overlay private -o lowerdir=/$each,upperdir={over}/$each/upper,workdir={over}/$each/work /$each
           done
-          for each in /etc/cni /opt/cni/bin /var/lib/cni; do
+          for each in /etc/cni /etc/containerd /opt/cni/bin /usr/lib/cni /var/lib/cni; do
             mkdir -p $each
             mount -t tmpfs private $each
           done""")
 
-    def set_up(self, runtime, conflist=FLANNEL):
+    def set_up(self, runtime, conflist=FLANNEL, with_list=True):
         for link, target in runtime.links.items():
             self.run("mkdir", "-p", target)
             self.run("ln", "-s", target, link)
-        self.run("mkdir", "-p", runtime.networks, runtime.plugins)
+        self.run("mkdir", "-p", runtime.plugins)
+        self.run("sh", "-ec", f"cp {TOOLS}/bridge {TOOLS}/host-local {TOOLS}/flannel {runtime.plugins}")
+        self.run("mkdir", "-p", runtime.networks)
         for path, text in runtime.files.items():
             self.put(path, text)
-        self.run("sh", "-ec", f"cp {TOOLS}/bridge {TOOLS}/host-local {TOOLS}/flannel {runtime.plugins}")
-        self.put(f"{runtime.networks}/10-flannel.conflist", json.dumps(conflist))
+        if with_list:
+            self.put(f"{runtime.networks}/10-flannel.conflist", json.dumps(conflist))
 
     def put(self, path, text):
         self.run("mkdir", "-p", path.rpartition("/")[0])
@@ -161,7 +171,7 @@ def test_install_and_uninstall(site, runtime):
     assert site.run("cat", conflist) == before
 
 
-@pytest.mark.parametrize("runtime", [RUNTIMES[2], RUNTIMES[5]], ids=["k3s", "openshift"])
+@pytest.mark.parametrize("runtime", [RUNTIMES[3], RUNTIMES[6]], ids=["k3s", "openshift"])
 def test_pods_of_it_have_their_own_address(site, runtime):
     """As its runtime calls plugins, doctor and adopt without a word of where that is."""
     bridge = {"name": "net", "cniVersion": "1.0.0", "plugins": [
@@ -190,7 +200,7 @@ def test_pods_of_it_have_their_own_address(site, runtime):
 
 
 def test_doctor_tells_where_it_was_sent_elsewhere(site):
-    runtime = RUNTIMES[2]
+    runtime = RUNTIMES[3]
     site.set_up(runtime)
     site.run("mkdir", "-p", "/etc/cni/net.d", "/opt/cni/bin")
 
@@ -205,7 +215,7 @@ def test_doctor_tells_where_it_was_sent_elsewhere(site):
 
 def test_two_that_look_in_different_folders(site):
     """Nothing is done, and what to write is said; doctor looks at the rest, the agent goes on."""
-    k3s, podman = RUNTIMES[2], RUNTIMES[7]
+    k3s, podman = RUNTIMES[3], RUNTIMES[8]
     site.set_up(k3s)
     for path, text in podman.files.items():
         site.put(path, text)
@@ -220,6 +230,7 @@ def test_two_that_look_in_different_folders(site):
 
 def test_nothing_is_found_and_what_is_no_flavour(site):
     site.put("/etc/cni/net.d/10-flannel.conflist", json.dumps(FLANNEL))
+    site.run("touch", "/opt/cni/bin/flannel")
     assert site.call("install") == (
         0, "put /opt/cni/bin/ip-masq\nput the entry into /etc/cni/net.d/10-flannel.conflist\n",
         "ip-masq: note: no runtime's configuration is found: networks in /etc/cni/net.d, plugins in /opt/cni/bin, unless --flavour or "
@@ -231,6 +242,115 @@ def test_nothing_is_found_and_what_is_no_flavour(site):
     status, _, errors = site.call("install")
     assert status == 1 and errors.startswith(f"ip-masq: {K3S_CONFIG}, line 2: not TOML: ")
     assert errors.endswith("\n  mend it, or write the folders: --conf-dir DIR --bin-dir DIR\n")
+
+
+PORTMAP = {**FLANNEL, "plugins": [*FLANNEL["plugins"], {"type": "portmap"}]}
+LIST = "/etc/cni/net.d/10-flannel.conflist"
+BY_CRIO = {"/etc/crio/crio.conf.d/10-crio.conf": '[crio.network]\nplugin_dirs = ["/usr/libexec/cni", "/opt/cni/bin"]\n'}
+ELSEWHERE = ": a runtime that starts pods by it looks for plugins in another folder, and would not find ip-masq"
+NOWHERE = ("name that folder with --bin-dir (the chart's binDir; of k3s before v1.31.2 it is /var/lib/rancher/k3s/data/current/bin); where no folder has it "
+           "no pod starts, and it is to be installed first")
+
+
+# {where plugins are, files, options}, what install says: the folder that it has taken, or why not and what to write instead
+@pytest.mark.parametrize("plugins, files, options, place, told", [
+    ({"/usr/lib/cni": "flannel portmap"}, {}, ["--conf-dir", "/etc/cni/net.d"], None,
+     (f"no program flannel, portmap in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}; /usr/lib/cni has what it asks for", "--bin-dir /usr/lib/cni")),
+    ({"/usr/lib/cni": "flannel portmap", "/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/opt/cni/bin"], None,
+     (f"no program portmap in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}; /usr/lib/cni has what it asks for", "--bin-dir /usr/lib/cni")),
+    ({"/usr/libexec/cni": "portmap", "/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/usr/libexec/cni"], None,
+     (f"no program flannel in /usr/libexec/cni, which {LIST} asks for{ELSEWHERE}; /opt/cni/bin has what it asks for", "--bin-dir /opt/cni/bin")),
+    ({"/opt/cni/bin": "portmap"}, {}, ["--bin-dir", "/opt/cni/bin"], None, (f"no program flannel in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}", None)),
+    ({}, {}, ["--bin-dir", "/opt/host/cni/bin"], None, (f"no program flannel, portmap in /opt/host/cni/bin, which {LIST} asks for{ELSEWHERE}", None)),
+    ({"/usr/libexec/cni": "portmap", "/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/opt/cni/bin"], "/opt/cni/bin",
+     f"no program portmap in /opt/cni/bin, which {LIST} asks for: pods start where the runtime looks in /usr/libexec/cni as well"),
+    ({"/opt/cni/bin": "flannel"}, {}, ["--bin-dir", "/opt/cni/bin"], "/opt/cni/bin",
+     f"no program portmap in /opt/cni/bin, which {LIST} asks for: no pod starts where the runtime does not find it elsewhere"),
+    ({"/usr/libexec/cni": "portmap", "/opt/cni/bin": "flannel"}, BY_CRIO, ["--conf-dir", "/etc/cni/net.d", "--bin-dir", "/usr/libexec/cni"], "/usr/libexec/cni", ""),
+    ({"/usr/libexec/cni": "flannel portmap"}, BY_CRIO, ["--conf-dir", "/etc/cni/net.d"], "/usr/libexec/cni",
+     "crio: networks in /etc/cni/net.d (as CRI-O is built, no file of /etc/crio names another), plugins in /usr/libexec/cni or /opt/cni/bin "
+     "(plugin_dirs in /etc/crio/crio.conf.d/10-crio.conf)"),
+], ids=["elsewhere", "not all", "the others", "nowhere", "an empty folder", "two folders", "missing", "two by the files", "the runtime's own"])
+def test_the_program_goes_where_the_lists_plugins_are(site, plugins, files, options, place, told):
+    """What is a link on the node leads nowhere in a container, and is there all the same."""
+    site.run("mkdir", "-p", "/usr/libexec/cni", "/opt/host/cni/bin")
+    for path, text in {**files, LIST: json.dumps(PORTMAP)}.items():
+        site.put(path, text)
+    for folder, names in plugins.items():
+        for name in names.split():
+            site.run("ln", "-s", f"/gone/{name}", f"{folder}/{name}")
+    if place is not None:
+        assert site.call("install", *options) == (0, f"put {place}/ip-masq\nput the entry into {LIST}\n", f"ip-masq: note: {told}\n" if told else "")
+        assert site.call("install", *options)[:2] == (0, "")
+        return
+    why, flag = told
+    for dry_run in ([], ["--dry-run"]):
+        assert site.call("install", *options, *dry_run) == (1, "", f"ip-masq: {why}\n  {f'name the folder: {flag}' if flag else NOWHERE}\n")
+    assert site.run("cat", LIST) == json.dumps(PORTMAP)
+    assert site.run("sh", "-c", "ls -A /etc/cni/net.d; ls -A /opt/cni/bin /usr/lib/cni /usr/libexec/cni /opt/host/cni/bin | grep ip-masq", check=False) \
+        == "10-flannel.conflist\n"
+    if flag:
+        assert site.call("install", *flag.split())[:2] == (0, f"put {flag.split()[1]}/ip-masq\nput the entry into {LIST}\n")
+
+
+class Waiting(subprocess.Popen):
+    """An install that waits; its lines as they come."""
+
+    def __init__(self, site, *options):
+        super().__init__(site.inside(BINARY, "install", "--wait", *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=site.env)
+
+    def until_it_says(self, line):
+        assert self.stdout.readline() == f"{line}: waiting for it\n"
+
+
+def no_list(networks):
+    return f'no conflist in {networks} has a plugin of type "flannel"'
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES, ids=IDS)
+def test_an_install_that_waits_follows_a_runtime_that_comes_later(site, runtime):
+    """The program goes where that one looks, whatever was there when the wait began."""
+    with Waiting(site) as waiting:
+        waiting.until_it_says(no_list("/etc/cni/net.d"))
+        site.set_up(runtime, with_list=False)
+        if runtime.networks != "/etc/cni/net.d":
+            waiting.until_it_says(no_list(runtime.networks))
+        site.put(f"{runtime.networks}/10-flannel.conflist", json.dumps(FLANNEL))
+        output, errors = waiting.communicate()
+        said = [line for line in output.splitlines() if not line.endswith(": waiting for it")]  # of a file half written, perhaps
+        assert said == [f"put {runtime.plugins}/ip-masq", f"put the entry into {runtime.networks}/10-flannel.conflist"]
+        assert (waiting.returncode, errors) == (0, f"ip-masq: note: {runtime.reason}\n")
+
+
+def test_an_install_that_waits_tells_what_is_in_the_way(site):
+    """A plugin that is to come, and files that do not agree."""
+    site.put(LIST, json.dumps(FLANNEL))
+    site.put("/etc/containerd/config.toml", "version = 2\n[plugins\n")
+    with Waiting(site) as waiting:
+        assert waiting.stdout.readline().startswith("/etc/containerd/config.toml, line 2: not TOML: ")
+        site.put("/etc/containerd/config.toml", "version = 2\n")
+        waiting.until_it_says(f"no program flannel in /opt/cni/bin, which {LIST} asks for{ELSEWHERE}; {NOWHERE}")
+        site.run("touch", "/opt/cni/bin/flannel")
+        assert waiting.communicate()[0] == f"put /opt/cni/bin/ip-masq\nput the entry into {LIST}\n"
+
+
+def test_an_agent_follows_a_runtime_that_comes_later(site, daemons):
+    """And stays where it is while its file is being written; adopt, too, looks there."""
+    runtime = RUNTIMES[3]
+    agent = Agent(site, "--keep-installed")
+    daemons.append(agent)
+    agent.until_it_says("cannot keep the entry installed: cannot read the folder /etc/cni/net.d: No such file or directory")
+    site.set_up(runtime)
+    agent.process.send_signal(signal.SIGHUP)  # as a resync
+    config, = runtime.files
+    agent.until(lambda: "ip-masq" in site.run("cat", f"{runtime.networks}/10-flannel.conflist"))
+    agent.until_it_says(f"{runtime.reason} (")
+    site.put(config, "version = 2\n[plugins\n")
+    agent.process.send_signal(signal.SIGHUP)
+    agent.until_it_says(f"warning: networks in {runtime.networks}, plugins in {runtime.plugins}, until that is mended: {config}, line 2: not TOML: ")
+    site.run("rm", f"{runtime.plugins}/ip-masq", config)
+    agent.until(lambda: site.run("ls", runtime.plugins).split() == ["bridge", "flannel", "host-local", "ip-masq"])
+    assert site.run("ls", "/opt/cni/bin") == ""
 
 
 CRI = "plugins.'io.containerd.grpc.v1.cri'"

@@ -104,6 +104,7 @@ def test_the_folders_of_a_flavour(flavour, bin_dir, conf_dir, after):
     pod = pod_of(made(f"flavour={flavour}"))
     folders = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
     assert (folders["plugins"], folders["conflists"]) == (bin_dir, conf_dir)
+    assert [volume["hostPath"] for volume in pod["volumes"] if volume["name"] == "plugins"] == [{"path": bin_dir, "type": "Directory"}]
     assert pod["initContainers"][0]["args"] == ["install", "--wait", f"--bin-dir=/host{bin_dir}", f"--conf-dir={conf_dir}", f"--after={after}"]
     for container in (*pod["initContainers"], *pod["containers"]):
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}

@@ -3,11 +3,12 @@
 import json
 import os
 import random
+import re
 import subprocess
 import threading
 
 import pytest
-from harness.node import BINARY, ROOT, Node
+from harness.node import BINARY, ROOT, Node, put_plugins
 
 FLANNEL = {"name": "cbr0", "cniVersion": "0.3.1", "plugins": [
     {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True}},
@@ -19,7 +20,7 @@ INSTALLED = {**FLANNEL, "plugins": [
 
 @pytest.fixture
 def place(tmp_path):
-    """A conflist folder and a binary folder that is not there yet."""
+    """A conflist folder; the folder of plugins comes with the first conflist."""
     (tmp_path / "net.d").mkdir()
     return tmp_path
 
@@ -36,6 +37,7 @@ def run(place, *argv, check=True):
 def put(place, name, config):
     path = place / "net.d" / name
     path.write_text(config if isinstance(config, str) else json.dumps(config))
+    put_plugins(place / "bin", path.read_text())
     return path
 
 
@@ -77,7 +79,7 @@ def test_a_newer_program_takes_the_place_of_the_old_one(place):
     (place / "bin/ip-masq").write_bytes(b"\0ip-masq 0.0.1\n\0")
     assert run(place, "install") == f"put {place}/bin/ip-masq\n"
     assert (place / "bin/ip-masq").read_bytes() == BINARY.read_bytes()
-    assert os.listdir(place / "bin") == ["ip-masq"]
+    assert sorted(os.listdir(place / "bin")) == ["flannel", "ip-masq", "portmap"]
 
 
 def test_a_program_that_nobody_can_run_is_put_anew(place):
@@ -93,7 +95,6 @@ def test_somebody_elses_program_is_kept(place, is_link):
     """What a link leads to stays as it is; an older one of ours behind a link is replaced there."""
     put(place, "10-flannel.conflist", FLANNEL)
     program, kept, other = place / "bin/ip-masq", place / "bin/ip-masq.before-ip-masq", place / "other"
-    program.parent.mkdir()
     other.write_text("#!/bin/sh\nexec nice /usr/local/sbin/ip-masq\n")
     other.chmod(0o4755)
     program.symlink_to("../other") if is_link else other.rename(program)
@@ -170,16 +171,19 @@ def test_where_there_is_nothing_to_stand_behind(place, config, why):
     assert errors == (f'ip-masq: no conflist in {place}/net.d has a plugin of type "flannel"\n'
                       "  install that plugin first, or name another with --after\n" + (f"  {place}/net.d/10-x.conflist: {why}\n" if why else ""))
     assert config is None or path.read_text() == before
-    assert not (place / "bin").exists()
+    assert not (place / "bin/ip-masq").exists()
 
 
 def test_folders_that_are_not_there_or_cannot_be_written(place):
     assert run(place / "nowhere", "install", check=False)[2].startswith(
         f"ip-masq: cannot read the folder {place}/nowhere/net.d: No such file")
     conflist = put(place, "10-flannel.conflist", FLANNEL)
-    (place / "bin").write_text("a file")
-    status, _, errors = run(place, "install", check=False)
-    assert (status, errors) == (1, f"ip-masq: cannot make the folder {place}/bin: Not a directory\n")
+    subprocess.run(["mount", "--bind", "-o", "ro", place / "bin", place / "bin"], check=True)
+    try:
+        status, _, errors = run(place, "install", check=False)
+    finally:
+        subprocess.run(["umount", place / "bin"], check=True)
+    assert status == 1 and re.fullmatch(rf"ip-masq: cannot create {place}/bin/\.ip-masq-new-\d+: Read-only file system\n", errors)
     assert same(json.loads(conflist.read_text()), FLANNEL)
 
 
@@ -277,6 +281,7 @@ def waiting(place):
 
 def test_install_waits_for_the_conflist(place, waiting):
     put(place, "05-other.conflist", {"name": "o", "plugins": [{"type": "bridge"}]})
+    put_plugins(place / "bin", json.dumps(FLANNEL))
     conflist = put(place, "10-flannel.conflist", "{")
     conflist.write_text(json.dumps(FLANNEL))
     assert waiting.communicate() == (

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness.daemons import wait_until
-from harness.node import BINARY
+from harness.node import BINARY, put_plugins
 from harness.system_calls import Ground, points_of
 
 FLANNEL = '{"cniVersion": "0.3.1", "name": "cbr0", "plugins": [{"type": "flannel", "delegate": {"mtu": 1e3}}]}\n'
@@ -49,8 +49,8 @@ class Folder:
         return [BINARY, verb, "--conf-dir", self.net_d, *options]
 
     def prepare(self, ground):
-        for folder in (self.net_d, self.bin):
-            folder.mkdir(parents=True)
+        self.net_d.mkdir(parents=True)
+        put_plugins(self.bin, *self.files.values())
         for step in [self.files, *self.before]:
             if isinstance(step, str):
                 reply = ground.plain(self.argv(step), os.environ, "")

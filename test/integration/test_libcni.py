@@ -1,6 +1,7 @@
 """What libcni makes of a folder of network configurations, asked of it (cnitool), and what install makes of the same."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -108,6 +109,7 @@ else
 fi
 """)
         os.chmod(path, 0o755)
+    shutil.copytree(programs, tmp_path / "bin", ignore=shutil.ignore_patterns("ip-masq"))
     return tmp_path
 
 

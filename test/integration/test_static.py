@@ -4,7 +4,7 @@ import json
 import subprocess
 
 import pytest
-from harness.node import ROOT, STATIC
+from harness.node import ROOT, STATIC, put_plugins
 from harness.texts import CBR0
 
 pytestmark = pytest.mark.usefixtures("static")
@@ -42,8 +42,8 @@ def test_the_image(podman, tmp_path):
     podman("build", "--isolation=chroot", "-f", ROOT / "conf/container/Containerfile", "-t", "ip-masq", STATIC.parent)
     net_d, bin_dir = tmp_path / "net.d", tmp_path / "bin"
     net_d.mkdir()
-    bin_dir.mkdir()
     (net_d / "10-flannel.conflist").write_text('{"cniVersion": "0.3.1", "name": "cbr0", "plugins": [{"type": "flannel"}]}')
+    put_plugins(bin_dir, (net_d / "10-flannel.conflist").read_text())
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=100:100"]
     podman("run", "--rm", "--network=none", "--read-only", *limits, "-v", f"{net_d}:/net.d", "-v", f"{bin_dir}:/bin.d",
            "ip-masq", "install", "--conf-dir", "/net.d", "--bin-dir", "/bin.d")

@@ -213,22 +213,32 @@ TEST_CASE("flannel in k3s cannot be switched off, and is not said to be") {
         "  fix: # k3s has flannel in it, and always lets it masquerade: ip-masq's rules hold against that\n");
 }
 
+namespace {
+
+const std::vector<BinFolder> with_plugins{
+    {.path = "/opt/cni/bin",
+     .programs = {{"flannel", ""}, {"bridge", ""}, {"host-local", ""}, {"ip-masq", ""}}}};
+
+}  // namespace
+
 TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
   Facts facts;
   facts.node.subnet_file = "/run/flannel/subnet.env";
   facts.node.flannel_masquerades = false;
   facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.bin_folders = with_plugins;
   facts.node.lists = conflist::read_networks(
       {{.name = "10-flannel.json", .text = R"({"name": "cbr0", "type": "flannel"})"}});
   CHECK(text(facts) ==
+        "entry-missing\n"
+        "  found: /etc/cni/net.d/10-flannel.json is what the runtime loads, and has no entry of ip-masq\n"
+        "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
+        "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n"
         "flannel-turns-bridge-masquerade-on\n"
         "  found: /etc/cni/net.d/10-flannel.json: the flannel plugin's delegate does not say ipMasq\n"
         "  found: FLANNEL_IPMASQ=false in /run/flannel/subnet.env\n"
         "  fix: # scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in "
-        "/etc/cni/net.d/10-flannel.json)\n"
-        "entry-missing\n"
-        "  found: /etc/cni/net.d/10-flannel.json is what the runtime loads, and has no entry of ip-masq\n"
-        "  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
+        "/etc/cni/net.d/10-flannel.json)\n");
 }
 
 namespace {
@@ -242,6 +252,7 @@ constexpr auto without_entry =
 Facts behind_multus(const std::string& keys, const std::string& flannels) {
   Facts facts;
   facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.bin_folders = with_plugins;
   facts.node.lists =
       conflist::read_networks({{.name = "00-multus.conf",
                                 .text = R"({"cniVersion":"0.3.1","name":"multus-cni-network",)" + keys + "}"},
@@ -250,6 +261,37 @@ Facts behind_multus(const std::string& keys, const std::string& flannels) {
 }
 
 }  // namespace
+
+TEST_CASE("the way to an entry leads into the folder that has the list's plugins, where it is known") {
+  const auto fix = [](const std::vector<BinFolder>& folders, bool is_search_known = false) {
+    Facts facts;
+    facts.node.conf_dir = "/etc/cni/net.d";
+    facts.node.bin_folders = folders;
+    facts.node.is_search_known = is_search_known;
+    facts.node.lists = conflist::read_networks({{.name = "10-flannel.conflist", .text = without_entry}});
+    for (const auto& finding : examine(facts)) {
+      if (finding.name == "entry-missing") return finding.fix;
+    }
+    return std::vector<std::string>{};
+  };
+  const BinFolder usual{.path = "/opt/cni/bin", .programs = {{"bridge", ""}, {"host-local", ""}}};
+  auto right = usual;
+  right.path = "/usr/libexec/cni";
+  right.programs["flannel"] = "";
+  auto other = right;
+  other.path = "/usr/lib/cni";
+  const std::vector<std::string> found{
+      "ip-masq install --conf-dir /etc/cni/net.d --bin-dir /usr/libexec/cni"};
+  const std::vector<std::string> none{
+      "# ip-masq install --conf-dir /etc/cni/net.d --bin-dir DIR: DIR is where the runtime looks for "
+      "plugins, "
+      "which is not known here"};
+  CHECK(fix({usual, right}) == found);
+  CHECK(fix({right, usual}, true) == found);
+  CHECK(fix({}) == none);
+  CHECK(fix({usual}) == none);
+  CHECK(fix({usual, right, other}) == none);
+}
 
 TEST_CASE("multus hands pods on to a list of the folder") {
   for (const auto* const to :
@@ -260,7 +302,8 @@ TEST_CASE("multus hands pods on to a list of the folder") {
           "entry-missing\n"
           "  found: /etc/cni/net.d/10-flannel.conflist is what multus takes for pods, as "
           "/etc/cni/net.d/00-multus.conf says, and has no entry of ip-masq\n"
-          "  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
+          "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
+          "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n");
   }
 }
 
@@ -279,7 +322,10 @@ TEST_CASE("multus keeps a copy of a list") {
   CHECK(text(behind_multus(copy(without_entry), with_entry)) ==
         found + "  found: /etc/cni/net.d/10-flannel.conflist has one\n" + restart);
   CHECK(text(behind_multus(copy(without_entry), without_entry)) ==
-        found + "  fix: ip-masq install --conf-dir /etc/cni/net.d\n" + restart);
+        found +
+            "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
+            "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n" +
+            restart);
   CHECK(text(behind_multus(copy(R"({"type":"macvlan"})"), without_entry)).empty());
 }
 
@@ -299,6 +345,7 @@ TEST_CASE("where multus hands pods on to is not always to be seen") {
 TEST_CASE("records of pods whose end nobody told of") {
   Facts facts;
   facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.bin_folders = with_plugins;
   facts.node.lists = conflist::read_networks({{.name = "10-flannel.conflist", .text = without_entry}});
   facts.node.has_cache = true;
   facts.node.cached_results = {"other-c1-eth0"};
@@ -311,8 +358,9 @@ TEST_CASE("records of pods whose end nobody told of") {
       "  found: network cbr0: default/web 10.244.1.7/24\n"
       "  fix: # where none of this node's pods needs them, this takes all rules and records away:\n"
       "  fix: ip-masq uninstall --rules\n";
-  CHECK(text(facts) ==
-        ended + "  fix: # where ip-masq is to stay:\n  fix: ip-masq install --conf-dir /etc/cni/net.d\n");
+  CHECK(text(facts) == ended +
+                           "  fix: # where ip-masq is to stay:\n  fix: ip-masq install --conf-dir "
+                           "/etc/cni/net.d --bin-dir /opt/cni/bin\n");
   const auto lists = std::exchange(
       facts.node.lists,
       conflist::read_networks({{.name = "05-cilium.conflist",
@@ -324,7 +372,7 @@ TEST_CASE("records of pods whose end nobody told of") {
   const std::string missing =
       "entry-missing\n"
       "  found: /etc/cni/net.d/10-flannel.conflist is what the runtime loads, and has no entry of ip-masq\n"
-      "  fix: ip-masq install --conf-dir /etc/cni/net.d\n";
+      "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n";
   facts.node.cached_results.emplace_back("cbr0-c1-eth0");
   CHECK(text(facts) == missing);
   CHECK(examine(facts).front().does.find("for as long as pods that are recorded") != std::string::npos);

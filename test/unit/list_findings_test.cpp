@@ -85,7 +85,8 @@ TEST_CASE("which list pods get, by what runtimes say") {
                            "  found: /n/10.conflist has one, and comes later\n"
                            "  fix: # of the two files, let the one that pods are to use come first by its "
                            "name; or:\n"
-                           "  fix: ip-masq install --conf-dir /n --after bridge\n");
+                           "  fix: # ip-masq install --conf-dir /n --after bridge --bin-dir DIR: DIR is "
+                           "where the runtime looks for plugins, which is not known here\n");
   facts.node.taking.is_podmans = true;
   CHECK(text(facts).empty());
   facts.node.taking = {.network = "cbr0", .network_said_by = "a file"};
@@ -110,20 +111,24 @@ TEST_CASE("a list without our entry, and what shows that it is to have one") {
   auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", false)}});
   const std::string found =
       " entry-missing\n  found: /n/10.conflist is what the runtime loads, and has no entry of ip-masq\n";
-  CHECK(text(facts) == "note" + found + "  fix: ip-masq install --conf-dir /n\n");
+  const auto unknown = [](const std::string& command) {
+    return "  fix: # " + command +
+           " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here\n";
+  };
+  const std::string install = "ip-masq install --conf-dir /n";
+  CHECK(text(facts) == "note" + found + unknown(install));
   facts.node.bin_folders = {folder("/b", {"flannel", "bridge", "host-local"})};
-  CHECK(text(facts) == "note" + found + "  fix: ip-masq install --conf-dir /n\n");
+  CHECK(text(facts) == "note" + found + "  fix: ip-masq install --conf-dir /n --bin-dir /b\n");
   facts.node.bin_folders.push_back(folder("/c", {"ip-masq", "flannel", "bridge", "host-local"}));
-  CHECK(text(facts) == "hurts" + found +
-                           "  found: /c/ip-masq is there, and no list asks for it\n"
-                           "  fix: ip-masq install --conf-dir /n\n");
+  CHECK(text(facts) ==
+        "hurts" + found + "  found: /c/ip-masq is there, and no list asks for it\n" + unknown(install));
   facts.node.bin_folders.clear();
   facts.node.backups = {"10.conflist"};
   const std::string backup =
       "  found: /n/10.conflist.before-ip-masq is of ip-masq install: the file was written anew since\n";
-  CHECK(text(facts) == "hurts" + found + backup + "  fix: ip-masq install --conf-dir /n\n");
+  CHECK(text(facts) == "hurts" + found + backup + unknown(install));
   facts.node.lists = conflist::read_networks({{.name = "10.conflist", .text = list("net", "bridge", false)}});
-  CHECK(text(facts) == "hurts" + found + backup + "  fix: ip-masq install --conf-dir /n --after bridge\n");
+  CHECK(text(facts) == "hurts" + found + backup + unknown(install + " --after bridge"));
   facts.node.backups = {"20.conflist"};
   CHECK(text(facts).empty());
 }

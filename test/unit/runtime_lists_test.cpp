@@ -77,7 +77,7 @@ TEST_CASE("k3s and RKE2 with another folder for their data") {
     const auto choice = choose({}, Files{{"/etc/rancher/k3s/config.yaml", text},
                                          {"/etc/rancher/k3s/config.yaml.d/10.yaml", more},
                                          {"/etc/rancher/k3s/config.yaml.d/20.txt", "data-dir: /no\n"},
-                                         {"/mnt/k3s/agent/etc/cni/net.d/", ""},
+                                         {"/mnt/k3s/agent/etc/cni/net.d/10-flannel.conflist", "{}"},
                                          {"/mnt/k3s/data/cni/", ""}});
     return choice.networks.string() + " " + choice.plugin.string();
   };

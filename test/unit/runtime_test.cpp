@@ -151,7 +151,7 @@ constexpr auto no_runtime =
 
 TEST_CASE("auto: nothing is found") {
   CHECK(choice({}) == no_runtime);
-  CHECK(choice({{containerd, debian_text}}) == no_runtime);
+  CHECK(choice({{containerd, docker_text}}) == no_runtime);
   CHECK(choice({{podman, "[network]\nnetwork_backend = \"netavark\"\n"}}) == no_runtime);
   CHECK(choice({{kubelet, kubelet_text}, {containerd, docker_text}}) == no_runtime);
 }
@@ -167,6 +167,46 @@ TEST_CASE("auto: kubeadm") {
       "/etc/cni/net.d /opt/cni/bin\n"
       "kubeadm: networks in /etc/cni/net.d (as containerd is built, /etc/containerd/config.toml names none), "
       "plugins in /opt/cni/bin (as containerd is built, /etc/containerd/config.toml names none)");
+}
+
+TEST_CASE("auto: containerd, beside any kubelet or none") {
+  const std::string chosen =
+      "/etc/cni/net.d /usr/lib/cni\nkubeadm: networks in /etc/cni/net.d (conf_dir in "
+      "/etc/containerd/config.toml), plugins in /usr/lib/cni (bin_dir in /etc/containerd/config.toml)";
+  CHECK(choice({{containerd, debian_text}}) == chosen);
+  for (const auto* const path : {"/home/kubernetes/kubelet-config.yaml", "/var/lib/kubelet/config/kubelet",
+                                 "/var/lib/kubelet/kubelet-config.yaml", "/var/lib/kubelet/config.yaml",
+                                 "/var/lib/kubelet/instance-config.yaml"}) {
+    CHECK(choice({{path, kubelet_text}, {containerd, debian_text}}) == chosen);
+    CHECK(choice({{path, "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n"},
+                  {containerd, debian_text}}) == chosen);
+  }
+  CHECK(choice({{containerd, debian_text}, {rke2, rke2_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\nrke2: "));
+  CHECK(choice({{containerd, debian_text}, {crio, crio_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\ncrio: "));
+}
+
+TEST_CASE("auto: a kubelet that is told another's socket") {
+  const auto docker = [](const std::string& path) {
+    const auto built = "as cri-dockerd is built, whose socket the kubelet is told in " + path;
+    return "/etc/cni/net.d /opt/cni/bin\nkubeadm: networks in /etc/cni/net.d (" + built +
+           "), plugins in /opt/cni/bin (" + built + ")";
+  };
+  const std::string flags = "/var/lib/kubelet/kubeadm-flags.env";
+  for (const auto* const text :
+       {"containerRuntimeEndpoint: unix:///var/run/cri-dockerd.sock\n",
+        "containerRuntimeEndpoint: ''\n\"containerRuntimeEndpoint\": 'unix:///run/cri-dockerd.sock'\n",
+        "{\"a\": 1, \"containerRuntimeEndpoint\":\"unix:///run/cri-dockerd.sock\"}"})
+    CHECK(choice({{kubelet, text}, {containerd, debian_text}}) == docker(kubelet));
+  CHECK(choice({{kubelet, "containerRuntimeEndpoint: unix:///run/containerd/containerd.sock\n"},
+                {flags,
+                 "KUBELET_KUBEADM_ARGS=\"--x=1 --container-runtime-endpoint=unix:///var/run/cri-dockerd.sock "
+                 "--y=2\"\n"},
+                {containerd, debian_text}}) == docker(flags));
+  CHECK(choice({{kubelet, "# containerRuntimeEndpoint: unix:///var/run/cri-dockerd.sock\n"},
+                {containerd, debian_text}})
+            .starts_with("/etc/cni/net.d /usr/lib/cni\nkubeadm: "));
 }
 
 TEST_CASE("auto: containerd's file, its versions and what it imports") {
@@ -232,12 +272,42 @@ TEST_CASE("auto: k3s, whose folder of plugins had each version's name once") {
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml)");
   CHECK(choice({{k3s, k3s_text(version + "/bin")}})
             .starts_with("/var/lib/rancher/k3s/agent/etc/cni/net.d " + version));
-  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}}) ==  // with Docker
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/10-flannel.conflist", ""}}) ==  // with Docker
         "/var/lib/rancher/k3s/agent/etc/cni/net.d /var/lib/rancher/k3s/data/current/bin\n"
         "k3s: networks in /var/lib/rancher/k3s/agent/etc/cni/net.d (as k3s is built, there is no "
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml), plugins in "
         "/var/lib/rancher/k3s/data/current/bin (as k3s is built, there is no "
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml)");
+}
+
+TEST_CASE("auto: what is left of k3s is none") {
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}, {"/var/lib/rancher/k3s/data/cni/", ""}}) ==
+        no_runtime);
+  CHECK(choice({{"/var/lib/rancher/k3s/agent/etc/cni/net.d/", ""}, {rke2, rke2_text}})
+            .starts_with("/etc/cni/net.d /opt/cni/bin\nrke2: "));
+}
+
+TEST_CASE("auto: k3s with a containerd that is not its own") {
+  const std::string list = "/var/lib/rancher/k3s/agent/etc/cni/net.d/10-flannel.conflist";
+  const std::string of_debian =
+      "networks in /etc/cni/net.d (conf_dir in /etc/containerd/config.toml), plugins in /usr/lib/cni "
+      "(bin_dir "
+      "in /etc/containerd/config.toml)";
+  const std::string endpoint = "container-runtime-endpoint: unix:///run/containerd/containerd.sock\n";
+  for (const auto* const path : {"/etc/rancher/k3s/config.yaml", "/etc/rancher/k3s/config.yaml.d/10.yaml"}) {
+    CHECK(choice({{path, endpoint}, {list, ""}, {containerd, debian_text}, {k3s, k3s_text("/of/before")}}) ==
+          "/etc/cni/net.d /usr/lib/cni\nk3s: " + of_debian);
+  }
+  // By a flag of the service, perhaps.
+  const auto built = "as k3s is built, there is no /var/lib/rancher/k3s/agent/etc/containerd/config.toml";
+  CHECK(choice({{list, ""}, {containerd, debian_text}}) ==
+        "refused: what runs pods on this node does not look in the same folders: k3s: networks in "
+        "/var/lib/rancher/k3s/agent/etc/cni/net.d (" +
+            std::string(built) + "), plugins in /var/lib/rancher/k3s/data/current/bin (" + built +
+            "); kubeadm: " + of_debian +
+            "\nwrite which is meant: --flavour k3s or --flavour kubeadm, or --conf-dir DIR --bin-dir DIR");
+  CHECK(choice({{list, ""}, {containerd, docker_text}})
+            .starts_with("/var/lib/rancher/k3s/agent/etc/cni/net.d "));
 }
 
 TEST_CASE("auto: RKE2 and microk8s") {

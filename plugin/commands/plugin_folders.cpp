@@ -1,0 +1,121 @@
+#include "plugin/commands/plugin_folders.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "conflist/typed_keys.hpp"
+#include "plugin/commands/folders.hpp"
+#include "runtime/choose.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Folders = std::vector<fs::path>;
+using Types = std::vector<std::string>;
+
+// As runtimes are built or packaged.
+constexpr std::array usual_folders{"/opt/cni/bin",         "/usr/lib/cni",
+                                   "/usr/libexec/cni",     "/var/lib/rancher/k3s/data/current/bin",
+                                   "/home/kubernetes/bin", "/var/lib/rancher/k3s/data/cni"};
+
+bool holds(const fs::path& folder, const std::string& type) {
+  if (type.find('/') != std::string::npos) return false;
+  std::error_code error;
+  const auto status = fs::symlink_status(folder / type, error);
+  if (status.type() == fs::file_type::none)
+    throw Error(Kind::failed, "cannot look at " + (folder / type).string() + ": " + error.message());
+  return fs::exists(status);
+}
+
+Types others_of(const conflist::Network& list) {
+  Types types;
+  for (const auto& plugin : list.plugins) {
+    const auto type = conflist::type_of(plugin);
+    if (type != conflist::our_type && std::ranges::find(types, type) == types.end()) types.push_back(type);
+  }
+  return types;
+}
+
+Types missing_in(const Folders& folders, const Types& types) {
+  Types missing;
+  std::ranges::copy_if(types, std::back_inserter(missing), [&folders](const std::string& type) {
+    return std::ranges::none_of(folders, [&type](const fs::path& folder) { return holds(folder, type); });
+  });
+  return missing;
+}
+
+// Those that this node's runtimes name, and the usual ones, without what is searched already.
+Folders other_folders(const Folders& searched) {
+  Folders all;
+  try {
+    for (const auto& each : runtime::find_candidates(runtime::RealNodeFiles()))
+      all.insert(all.end(), each.folders.plugins.begin(), each.folders.plugins.end());
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): who chose the folders has told of it
+  }
+  all.insert(all.end(), usual_folders.begin(), usual_folders.end());
+  Folders others;
+  for (auto& each : all) {
+    const auto is_it = [&each](const fs::path& known) { return is_same(known, each); };
+    if (std::ranges::none_of(searched, is_it) && std::ranges::none_of(others, is_it))
+      others.push_back(std::move(each));
+  }
+  return others;
+}
+
+Folders with_all(const Folders& folders, const Types& types) {
+  Folders found;
+  std::ranges::copy_if(folders, std::back_inserter(found),
+                       [&types](const fs::path& each) { return missing_in({each}, types).empty(); });
+  return found;
+}
+
+template <typename Names>
+std::string joined(const Names& names, std::string_view between) {
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "" : std::string(between)) + fs::path(name).string();
+  return text;
+}
+
+std::string what_is_missing(const Folders& searched, const Types& missing, const std::string& list) {
+  return "no program " + joined(missing, ", ") + " in " + joined(searched, " or ") + ", which " + list +
+         " asks for";
+}
+
+Error refusal(const std::string& missing, const Folders& right) {
+  const std::string so = missing +
+                         ": a runtime that starts pods by it looks for plugins in another folder, and would "
+                         "not find ip-masq";
+  if (!right.empty())
+    return {Kind::wrong_config, so + "; " + joined(right, " and ") + " has what it asks for",
+            "name the folder: --bin-dir " + joined(right, " or --bin-dir ")};
+  return {Kind::wrong_config, so,
+          "name that folder with --bin-dir (the chart's binDir; of k3s before v1.31.2 it is "
+          "/var/lib/rancher/k3s/data/current/bin); where no folder has it no pod starts, and it is to be "
+          "installed first"};
+}
+
+}  // namespace
+
+PlaceJudged judge(const InstallTarget& target, const conflist::Network& list) {
+  const auto searched = target.searched.empty() ? Folders{target.bin_dir} : target.searched;
+  const auto types = others_of(list);
+  const auto missing = missing_in(searched, types);
+  if (missing.empty()) return {};
+  const auto others = other_folders(searched);
+  const auto text = what_is_missing(searched, missing, (target.conf_dir / list.file.name).string());
+  if (auto right = with_all(others, types); !right.empty()) return {.refusal = refusal(text, right)};
+  if (std::ranges::find(missing, target.after) != missing.end())
+    return {.refusal = refusal(text, with_all(others, {target.after}))};
+  const auto elsewhere = with_all(others, missing);
+  return {.notes = {text + ": " +
+                    (elsewhere.empty() ? "no pod starts where the runtime does not find it elsewhere"
+                                       : "pods start where the runtime looks in " +
+                                             joined(elsewhere, " or ") + " as well")}};
+}
+
+}  // namespace ipmasq::plugin
