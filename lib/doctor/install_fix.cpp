@@ -65,7 +65,7 @@ std::string install_into(const Facts& facts, const conflist::Network& list, cons
 
 std::string install_fix_in(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
                            const conflist::Network& list) {
-  const auto command = install_command(conf_dir, lists, list);
+  auto command = install_command(conf_dir, lists, list);
   if (facts.node.is_search_known) return with_folder(command, folder_of_program(facts.node.bin_folders));
   const auto folders = folders_with_all(facts.node.bin_folders, others_of(list));
   if (folders.size() == 1) return with_folder(command, *folders.front());

@@ -24,7 +24,7 @@ K3s find_k3s(const NodeFiles& files);
 
 /// The files of the configuration of "k3s" or "rke2": config.yaml, and those of config.yaml.d, of which the
 /// last wins; that each is there is not said. Throws Error.
-std::vector<std::filesystem::path> rancher_settings(const std::string& name, const NodeFiles& files);
+std::vector<std::filesystem::path> rancher_settings(const std::string& of, const NodeFiles& files);
 
 /// The configuration that RKE2 writes for its containerd. Throws Error.
 std::filesystem::path containerd_file_of_rke2(const NodeFiles& files);
