@@ -150,16 +150,27 @@ class Reader {
     }
   }
 
-  // As containerd reads it, a pattern in the last part of the path alone.
+  // A path with a star is a pattern, in each of its parts; filepath.Glob.
   void import(const fs::path& pattern) {
     const auto normal = pattern.lexically_normal();
-    const auto last = normal.filename().string();
-    if (last.find('*') == std::string::npos) {
+    if (normal.native().find('*') == std::string::npos) {
       read(normal);
       return;
     }
-    for (const auto& name : files_.names_in(normal.parent_path())) {
-      if (::fnmatch(last.c_str(), name.c_str(), 0) == 0) read(normal.parent_path() / name);
+    const auto relative = normal.relative_path();
+    import_matches(normal.root_path(), {relative.begin(), relative.end()});
+  }
+
+  void import_matches(const fs::path& folder, const std::vector<fs::path>& parts) {
+    const auto& part = parts.front().native();
+    const std::vector<fs::path> rest(parts.begin() + 1, parts.end());
+    if (part.find_first_of("*?[\\") == std::string::npos) {
+      rest.empty() ? static_cast<void>(read(folder / part)) : import_matches(folder / part, rest);
+      return;
+    }
+    for (const auto& name : rest.empty() ? files_.names_in(folder) : files_.folders_in(folder)) {
+      if (::fnmatch(part.c_str(), name.c_str(), 0) != 0) continue;
+      rest.empty() ? static_cast<void>(read(folder / name)) : import_matches(folder / name, rest);
     }
   }
 

@@ -1,9 +1,11 @@
 #include "runtime/crio.hpp"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "error/error.hpp"
 #include "runtime/toml.hpp"
 
 namespace ipmasq::runtime {
@@ -46,11 +48,31 @@ void take(const cni::Json& file, const std::string& path, Found& found) {
   }
 }
 
+// As Go's filepath.Walk comes to them: what stands in folders as well, but not behind links to some.
+void append_files_below(const fs::path& folder, int depth, const NodeFiles& files,
+                        std::vector<fs::path>& paths) {
+  constexpr int deepest = 16;
+  const auto folders = files.folders_in(folder);
+  auto names = files.names_in(folder);
+  names.insert(names.end(), folders.begin(), folders.end());
+  std::ranges::sort(names);
+  for (const auto& name : names) {
+    const auto path = folder / name;
+    if (!std::ranges::binary_search(folders, name)) {
+      paths.push_back(path);
+    } else if (files.target_of(path).empty()) {
+      if (depth == deepest)
+        throw Error(Kind::wrong_config, path.string() + " is deeper than CRI-O's files are read here");
+      append_files_below(path, depth + 1, files, paths);
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<Folders> read_crio(const NodeFiles& files) {
   std::vector<fs::path> paths{main_file};
-  for (const auto& name : files.names_in(more_files)) paths.push_back(fs::path(more_files) / name);
+  append_files_below(more_files, 0, files, paths);
   Found found;
   std::string last;
   for (const auto& path : paths) {

@@ -1,4 +1,4 @@
-// CRI-O's configuration: crio.conf(5), and every file of crio.conf.d(5), the last of which wins.
+// CRI-O's configuration: crio.conf(5), and every file below crio.conf.d(5), the last of which wins.
 #pragma once
 
 #include <optional>

@@ -10,16 +10,14 @@ namespace ipmasq::runtime {
 
 namespace fs = std::filesystem;
 
-std::optional<std::string> RealNodeFiles::text_of(const fs::path& path) const {
-  return os::read_file(path);
-}
+namespace {
 
-std::vector<std::string> RealNodeFiles::names_in(const fs::path& folder) const {
+std::vector<std::string> entries_of(const fs::path& folder, bool are_folders) {
   std::error_code error;
   std::vector<std::string> names;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;
-    if (!entry->is_directory(ignored)) names.push_back(entry->path().filename().string());
+    if (entry->is_directory(ignored) == are_folders) names.push_back(entry->path().filename().string());
   }
   const bool is_missing =
       error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
@@ -27,6 +25,20 @@ std::vector<std::string> RealNodeFiles::names_in(const fs::path& folder) const {
     throw Error(Kind::failed, "cannot read the folder " + folder.string() + ": " + error.message());
   std::ranges::sort(names);
   return names;
+}
+
+}  // namespace
+
+std::optional<std::string> RealNodeFiles::text_of(const fs::path& path) const {
+  return os::read_file(path);
+}
+
+std::vector<std::string> RealNodeFiles::names_in(const fs::path& folder) const {
+  return entries_of(folder, false);
+}
+
+std::vector<std::string> RealNodeFiles::folders_in(const fs::path& folder) const {
+  return entries_of(folder, true);
 }
 
 bool RealNodeFiles::is_there(const fs::path& path) const {
@@ -46,6 +58,11 @@ std::optional<std::string> AskedNodeFiles::text_of(const fs::path& path) const {
 std::vector<std::string> AskedNodeFiles::names_in(const fs::path& folder) const {
   asked_.insert(folder);
   return RealNodeFiles::names_in(folder);
+}
+
+std::vector<std::string> AskedNodeFiles::folders_in(const fs::path& folder) const {
+  asked_.insert(folder);
+  return RealNodeFiles::folders_in(folder);
 }
 
 bool AskedNodeFiles::is_there(const fs::path& path) const {

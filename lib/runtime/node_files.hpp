@@ -25,6 +25,9 @@ class NodeFiles {
   /// Of what is no folder itself, sorted by their bytes; none where there is no such folder.
   virtual std::vector<std::string> names_in(const std::filesystem::path& folder) const = 0;
 
+  /// Folders in it, links to some among them, in the same order; none where there is no such folder.
+  virtual std::vector<std::string> folders_in(const std::filesystem::path& folder) const = 0;
+
   /// A file or a folder.
   virtual bool is_there(const std::filesystem::path& path) const = 0;
 
@@ -37,6 +40,7 @@ class RealNodeFiles : public NodeFiles {
  public:
   std::optional<std::string> text_of(const std::filesystem::path& path) const override;
   std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
+  std::vector<std::string> folders_in(const std::filesystem::path& folder) const override;
   bool is_there(const std::filesystem::path& path) const override;
   std::filesystem::path target_of(const std::filesystem::path& link) const override;
 };
@@ -46,6 +50,7 @@ class AskedNodeFiles : public RealNodeFiles {
  public:
   std::optional<std::string> text_of(const std::filesystem::path& path) const override;
   std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
+  std::vector<std::string> folders_in(const std::filesystem::path& folder) const override;
   bool is_there(const std::filesystem::path& path) const override;
   std::filesystem::path target_of(const std::filesystem::path& link) const override;
 

@@ -12,7 +12,7 @@ namespace ipmasq::runtime {
 struct Podman {
   std::string backend = {};          ///< "cni", "netavark"; empty where nothing tells
   std::string backend_said_by = {};  ///< "network_backend in /etc/containers/containers.conf"
-  Folders folders;
+  Folders folders;                   ///< where the back end may be "cni"; else as podman is built
 };
 
 /// Throws Error.

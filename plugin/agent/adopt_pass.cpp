@@ -153,14 +153,14 @@ class Pass {
     auto& plan = task.plan;
     if (before) plan.pod_subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
 
-    auto unadopted = find_unadopted(store_, name, plan.configuration.netconf, cache_);
+    auto unadopted = find_unadopted(store_, name, plan.configuration->netconf, cache_);
     pass_.warnings.insert(pass_.warnings.end(),
                           unadopted.problems.begin() + static_cast<std::ptrdiff_t>(cache_.problems.size()),
                           unadopted.problems.end());
     task.network.attachments = unadopted.attachments;
     adopt(std::move(unadopted), plan);
     if (!before && !cache_.is_listed && candidate.is_flannels && !store_.has_pods(name)) {
-      plan.without_pods = own_subnets_of_flannel(plan.configuration.netconf);
+      plan.without_pods = own_subnets_of_flannel(plan.configuration->netconf);
       task.network.without_pods = plan.without_pods;
     }
     const bool lacks_record = !before && store_.has_pods(name);

@@ -113,12 +113,24 @@ constexpr auto rest = std::chrono::milliseconds(50);
               "\"fuser -v " + path.string() + "\" names who has it open");
 }
 
+bool leads_nowhere(const fs::path& path) {
+  std::error_code error;
+  return fs::is_symlink(fs::symlink_status(path, error)) &&
+         fs::status(path, error).type() == fs::file_type::not_found;
+}
+
+bool is_kept_as(const fs::path& path, const fs::path& kept) {
+  std::error_code error;
+  return leads_nowhere(path) ? fs::read_symlink(path) == fs::read_symlink(kept, error)
+                             : os::have_the_same_bytes(path, kept);
+}
+
 // Of somebody else what has our name is kept beside it, a link as the link.
 void keep_others(const fs::path& path, const fs::path& kept, Doing doing, std::ostream& output) {
   const auto told = "kept " + path.string() + ", which is not ip-masq's, as " + kept.string();
   if (doing == Doing::pretend) return tell(told, doing, output);
   if (os::link_shared(path, kept)) return tell(told, doing, output);
-  if (os::have_the_same_bytes(path, kept)) return;
+  if (is_kept_as(path, kept)) return;
   throw Error(Kind::wrong_config,
               path.string() + " is not ip-masq's, and there is a " + kept.string() + " already",
               "move one of them away");
@@ -141,7 +153,10 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
   };
   for (int tries = 0; tries < most_tries; ++tries) {
     auto place = path;
-    if (os::is_there(path)) {
+    if (leads_nowhere(path)) {
+      keep_others(path, kept, doing, output);
+      if (doing == Doing::act) os::remove_file(path);
+    } else if (os::is_there(path)) {
       if (auto why = why_it_stays(path); !why.empty()) {
         if (!can_be_run(path))
           throw Error(Kind::wrong_config, why + ", and nobody can run it", "chmod 755 " + path.string());

@@ -62,7 +62,7 @@ class Adding {
                                  [family](const auto& each) { return each.address.family == family; }) ||
              recorded_pods(store_, network_)(family);
     });
-    problems_ = configuration.problems;
+    problems_ = configuration->problems;
     auto subnets = store_.subnets(network_);
     subnets.insert(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
     if (before) subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
@@ -105,10 +105,10 @@ class Adding {
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
     const bool is_settled =
-        before->made_of == plan.configuration.made_of &&
+        before->made_of == plan.configuration->made_of &&
         choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
         node_.open(before->placement.on)->differences(ruleset_of(plan)).empty() &&
-        !is_overtaken(before->placement.on, plan.configuration.netconf);
+        !is_overtaken(before->placement.on, plan.configuration->netconf);
     if (!is_settled) return false;
     Transaction transaction(node_);
     transaction.run([&] { transaction.save(network_, attachment_); });
@@ -153,7 +153,7 @@ class Adding {
   bool settle_with_others(Plan plan, const std::optional<state::NetworkRecord>& before) {
     const auto cache = cni::read_caches(
         {.networks = {network_}, .known = {{cni::cache_name(network_, attachment_.id), network_}}});
-    auto unadopted = find_unadopted(store_, network_, plan.configuration.netconf, cache);
+    auto unadopted = find_unadopted(store_, network_, plan.configuration->netconf, cache);
     for (auto& problem : unadopted.problems) problems_.push_back(could_not_adopt + problem);
     adopt(std::move(unadopted), plan);
     std::ranges::move(lead_others_by_own_address(node_, network_, plan.pod_subnets),

@@ -15,7 +15,7 @@ namespace ipmasq::plugin {
 
 struct RecordedNetwork {
   state::Network stored;
-  std::optional<config::Configuration> configuration;  ///< none where nothing good is known of it
+  config::SharedConfiguration configuration;  ///< null where nothing good is known of it
   /// Those that have to be led by their own address from now on, as they are to be recorded.
   std::vector<state::Attachment> led_anew = {};
   std::vector<std::string> problems = {};  ///< what is wrong with its records, a line each; what

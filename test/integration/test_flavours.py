@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from harness.agents import Agent
 from harness.host import TOOLS, Host
-from harness.node import BINARY, Namespace
+from harness.node import BINARY, ROOT, Namespace
 
 FLANNEL = {"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel", "delegate": {"isDefaultGateway": True}}]}
 K3S = "/var/lib/rancher/k3s"
@@ -291,6 +291,30 @@ def test_the_program_goes_where_the_lists_plugins_are(site, plugins, files, opti
         == "10-flannel.conflist\n"
     if flag:
         assert site.call("install", *flag.split())[:2] == (0, f"put {flag.split()[1]}/ip-masq\nput the entry into {LIST}\n")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES, ids=IDS)
+def test_the_package_knows_where_the_program_is(site, runtime):
+    """What its scripts say, before ip-masq is installed there and after."""
+    site.run("sh", "-ec", f"ln -s {BINARY} /usr/sbin/ip-masq; [ ! -d /run/systemd ] || mount -t tmpfs private /run/systemd")
+    site.set_up(runtime)
+    program, conflist = f"{runtime.plugins}/ip-masq", f"{runtime.networks}/10-flannel.conflist"
+
+    def script(name, *words):
+        return site.run("sh", ROOT / "conf/package" / name, *words)
+
+    assert script("postinstall", "configure") == 'ip-masq: no network is changed until "ip-masq install" is called\n'
+    assert script("preremove", "remove") == ""
+    site.tool("install")
+    assert script("postinstall", "configure") == script("preremove", "upgrade") == ""
+    removal = (f"ip-masq: still installed on this node: {program}\nip-masq: would have put {conflist} back\nip-masq: note: {runtime.reason}\n"
+               f'ip-masq: pods go on as they are; "{program} uninstall" takes the entry out, and "{program} uninstall --rules" what\n'
+               "ip-masq: is left, once the pods are gone\n")
+    assert sorted(script("preremove", "remove").splitlines()) == sorted(removal.splitlines())
+    site.write(program, "\0ip-masq 0.0.1\n")
+    assert script("postinstall", "configure") == (
+        f'ip-masq: {program}, by which pods start, stays what it was; "ip-masq install" puts a newer version there, then\n'
+        'ip-masq: "systemctl try-restart ip-masq" where the agent runs\n')
 
 
 class Waiting(subprocess.Popen):

@@ -136,7 +136,8 @@ def test_openshift_lets_it_run():
 def test_where_the_agent_listens():
     """On the node's own address where Prometheus is to reach it, and the probes ask there."""
     for values, listen, host in (([], "127.0.0.1:9464", "127.0.0.1"), (MONITORING, "$(NODE_IP):9464", None),
-                                 (["listen.address=[::1]", "listen.port=1"], "[::1]:1", "::1")):
+                                 (["listen.address=[::1]", "listen.port=1"], "[::1]:1", "::1"),
+                                 (["listen.address=[$(NODE_IP)]"], "[$(NODE_IP)]:9464", None), (["listen.address=0.0.0.0"], "0.0.0.0:9464", None)):
         agent = pod_of(made(*values))["containers"][0]
         assert agent["args"][-1] == f"--listen={listen}"
         assert [agent[f"{kind}nessProbe"]["httpGet"].get("host") for kind in ("readi", "live")] == [host, host]
@@ -167,6 +168,12 @@ def test_a_config_map_of_somebody_else():
     ("config.resyncInterval=60", "/config"),
     ("flavour=k8s", "at '/flavour': value must be one of 'kubeadm', 'k3s', 'rke2', 'microk8s', 'openshift', 'crio', 'podman'"),
     ("binDir=opt", "at '/binDir': 'opt' does not match pattern"),
+    ("confDir=/", "at '/confDir': '/' does not match pattern"),
+    ("binDir=//", "at '/binDir': '//' does not match pattern"),
+    ("binDir=/opt/../..", "at '/binDir'"),
+    ("listen.address=localhost", "at '/listen/address': 'localhost' does not match pattern"),
+    ("listen.address=::1", "at '/listen/address': '::1' does not match pattern"),
+    ("listen.address=127.0.0.256", "at '/listen/address'"),
     ("updateStrategy.maxUnavailable=0%", "at '/updateStrategy/maxUnavailable'"),
     ("appArmorProfile.type=Localhost", "at '/appArmorProfile': missing property 'localhostProfile'"),
     ("existingConfigMap.name=ip-masq", "at '/existingConfigMap/name'"),

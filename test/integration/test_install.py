@@ -116,6 +116,29 @@ def test_somebody_elses_program_is_kept(place, is_link):
     assert (place / "ours").read_bytes() == BINARY.read_bytes() and program.is_symlink()
 
 
+def test_a_link_that_leads_nowhere_is_kept(place):
+    """As one of a package that is gone."""
+    put(place, "10-flannel.conflist", FLANNEL)
+    program, kept = place / "bin/ip-masq", place / "bin/ip-masq.before-ip-masq"
+    program.symlink_to("/gone/ip-masq")
+    told = f"kept {program}, which is not ip-masq's, as {kept}\nput {program}\n"
+    assert run(place, "install", "--dry-run").startswith(f"would have {told}".replace("\nput", "\nwould have put"))
+    assert os.readlink(program) == "/gone/ip-masq" and not os.path.lexists(kept)
+    assert run(place, "install").startswith(told)
+    assert program.read_bytes() == BINARY.read_bytes() and not program.is_symlink() and os.readlink(kept) == "/gone/ip-masq"
+    program.unlink()
+    program.symlink_to("/gone/ip-masq")
+    assert run(place, "install") == f"put {program}\n"
+    program.unlink()
+    program.symlink_to("/gone/other")
+    assert run(place, "install", check=False) == (
+        1, "", f"ip-masq: {program} is not ip-masq's, and there is a {kept} already\n  move one of them away\n")
+    program.unlink()
+    run(place, "install")
+    assert run(place, "uninstall", "--state-dir", place / "state", "--bin-dir", place / "bin").endswith(f"put {program} back, as {kept} has it\n")
+    assert os.readlink(program) == "/gone/ip-masq" and not os.path.lexists(kept)
+
+
 @pytest.mark.parametrize("delegate, expected", [
     ({"ipMasq": True}, {"ipMasq": True}), ({"ipMasq": False}, {"ipMasq": False}), ({}, {"ipMasq": False}), (None, {"ipMasq": False})])
 def test_flannels_delegate(place, delegate, expected):

@@ -340,13 +340,15 @@ TEST_CASE("an edit says what it is about") {
 
 TEST_CASE("long lists cost no more than they are long") {
   const auto network = [](unsigned offset) {
-    auto large = test::network("a", R"("nonMasqueradeCIDRs": [])", {"10.244.1.0/24", "fd00::/64"});
+    auto large = test::network("a", "", {"10.244.1.0/24", "fd00::/64"});
+    config::Netconf netconf;
     for (unsigned number = 0; number < 10000; ++number) {
       net::Address address{net::Family::ipv4, {}};
       address.bytes = {11, static_cast<std::uint8_t>(number >> 8U), static_cast<std::uint8_t>(number),
                        static_cast<std::uint8_t>(offset)};
-      large.netconf.non_masquerade.push_back({{address, 32}, "test"});
+      netconf.non_masquerade.push_back({{address, 32}, "test"});
     }
+    large.netconf = std::make_shared<const config::Netconf>(std::move(netconf));
     return large;
   };
   ObservedTable observed{.exists = true};

@@ -2,8 +2,10 @@
 
 #include <filesystem>
 #include <initializer_list>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +37,16 @@ class Files : public runtime::NodeFiles {
         names.push_back(fs::path(path).filename());
     }
     return names;
+  }
+
+  std::vector<std::string> folders_in(const fs::path& folder) const override {
+    std::set<std::string> names;
+    for (const auto& [path, text] : files_) {
+      const auto below = fs::path(path).lexically_relative(folder);
+      if (std::distance(below.begin(), below.end()) > 1 && *below.begin() != "..")
+        names.insert(*below.begin());
+    }
+    return {names.begin(), names.end()};
   }
 
   bool is_there(const fs::path& path) const override {

@@ -347,6 +347,34 @@ TEST_CASE("auto: CRI-O and OpenShift, whose last file wins") {
         "plugins in /var/lib/cni/bin or /usr/libexec/cni (plugin_dirs in /etc/crio/crio.conf.d/00-default)");
 }
 
+TEST_CASE("auto: CRI-O's files in folders of its folder, in the order of a walk") {
+  const auto plugins = [](const std::string& path) {
+    return "[crio.network]\nplugin_dirs = ['" + path + "']\n";
+  };
+  CHECK(choice({{"/etc/crio/crio.conf.d/10-crio.conf", plugins("/a")},
+                {"/etc/crio/crio.conf.d/20/deep/10.conf", plugins("/b")},
+                {"/etc/crio/crio.conf.d/20.conf", "[crio.network]\nnetwork_dir = '/n'\n"},
+                {"/etc/crio/crio.conf.d/15.conf", plugins("/c")}}) ==
+        "/n /b\ncrio: networks in /n (network_dir in /etc/crio/crio.conf.d/20.conf), plugins in /b "
+        "(plugin_dirs in "
+        "/etc/crio/crio.conf.d/20/deep/10.conf)");
+}
+
+TEST_CASE("auto: containerd's imports, whose patterns have a star in any part") {
+  const auto chosen = [](const std::string& pattern, const std::string& path) {
+    const auto all =
+        choice({{containerd, "version = 2\nimports = ['" + pattern + "']\n"},
+                {path, "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/b'\n"}});
+    return all.substr(0, all.find('\n'));
+  };
+  for (const auto* const pattern :
+       {"/etc/containerd/*/cni.toml", "*/cni.toml", "/etc/*/c[no]nf.?/*.toml",
+        "/*/containerd/conf.d/cni.toml", "conf.d/*", "/etc/containerd/conf.d/cni.toml"})
+    CHECK(chosen(pattern, "/etc/containerd/conf.d/cni.toml") == "/etc/cni/net.d /b");
+  for (const auto* const pattern : {"/etc/containerd/*.toml", "/etc/*/*/*/cni.toml", "conf.?/cni.toml", "*"})
+    CHECK(chosen(pattern, "/etc/containerd/conf.d/cni.toml") == "/etc/cni/net.d /opt/cni/bin");
+}
+
 TEST_CASE("auto: podman, where it runs CNI plugins") {
   const std::string built = "as podman is built, no containers.conf names another";
   const std::string folders =
@@ -361,6 +389,36 @@ TEST_CASE("auto: podman, where it runs CNI plugins") {
       "/srv/net.d /srv/bin\n"
       "podman: networks in /srv/net.d (network_config_dir in /etc/containers/containers.conf), plugins in "
       "/srv/bin (cni_plugin_dirs in /etc/containers/containers.conf.d/1.conf)");
+}
+
+TEST_CASE("auto: podman's lists that go on, and folders of a back end that it does not use") {
+  const auto of = [](const std::string& text, const std::string& more) {
+    return choice({{kubelet, kubelet_text},
+                   {containerd, debian_text},
+                   {podman, text},
+                   {"/etc/containers/containers.conf.d/1.conf", more}});
+  };
+  const std::string of_debian =
+      "/etc/cni/net.d /usr/lib/cni\nkubeadm: networks in /etc/cni/net.d (conf_dir in "
+      "/etc/containerd/config.toml), plugins in /usr/lib/cni (bin_dir in /etc/containerd/config.toml)";
+  for (const auto* const plugins : {"['/opt/x/cni', {append=true}]", "7", "['x']"}) {
+    CHECK(of("[network]\nnetwork_backend = 'netavark'\nnetwork_config_dir = '~/.config/cni'\n",
+             std::string("[network]\ncni_plugin_dirs = ") + plugins + "\n") == of_debian);
+  }
+  const std::string cni = "[network]\nnetwork_backend = 'cni'\ncni_plugin_dirs = ['/usr/lib/cni', '/a']\n";
+  const auto plugins = [&](const std::string& list) {
+    const auto all =
+        choice({{podman, cni},
+                {"/etc/containers/containers.conf.d/1.conf", "[network]\ncni_plugin_dirs = " + list + "\n"}});
+    return all.substr(all.find(", plugins in ") + 13);
+  };
+  CHECK(plugins("['/b', {append=true}]") ==
+        "/usr/lib/cni or /a or /b (cni_plugin_dirs in /etc/containers/containers.conf, cni_plugin_dirs in "
+        "/etc/containers/containers.conf.d/1.conf)");
+  CHECK(plugins("['/b', {append=false}]") ==
+        "/b (cni_plugin_dirs in /etc/containers/containers.conf.d/1.conf)");
+  CHECK(plugins("[{append=true}]") ==
+        "/usr/lib/cni or /a (cni_plugin_dirs in /etc/containers/containers.conf)");
 }
 
 TEST_CASE("auto: two that look in the same folders, and two that do not") {
