@@ -49,8 +49,8 @@ std::string with_folder(const std::string& command, const BinFolder& folder) {
   return command + " --bin-dir " + nat::shell_word(folder.path.string());
 }
 
-}  // namespace
-
+// Of the folders that the runtime searches: the one that has our program, or else, since its owner puts
+// plugins there, the first that has any.
 const BinFolder& folder_of_program(const std::vector<BinFolder>& searched) {
   auto found = std::ranges::find_if(
       searched, [](const auto& each) { return each.programs.contains(std::string(conflist::our_type)); });
@@ -59,6 +59,19 @@ const BinFolder& folder_of_program(const std::vector<BinFolder>& searched) {
   return found == searched.end() ? searched.front() : *found;
 }
 
+// Not where no other program of the list is.
+std::string into_search(const std::string& command, const std::vector<BinFolder>& searched,
+                        const conflist::Network& list) {
+  const auto& folder = folder_of_program(searched);
+  const auto others = others_of(list);
+  const auto is_there = [&folder](const std::string& each) { return folder.programs.contains(each); };
+  if (others.empty() || std::ranges::any_of(others, is_there)) return with_folder(command, folder);
+  return "# see first where the runtime looks for plugins: none of the list's others is in " +
+         folder.path.string();
+}
+
+}  // namespace
+
 std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
   return with_folder(install_command(facts.node.conf_dir, facts.node.lists, list), folder);
 }
@@ -66,7 +79,7 @@ std::string install_into(const Facts& facts, const conflist::Network& list, cons
 std::string install_fix_in(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
                            const conflist::Network& list) {
   auto command = install_command(conf_dir, lists, list);
-  if (facts.node.is_search_known) return with_folder(command, folder_of_program(facts.node.bin_folders));
+  if (facts.node.is_search_known) return into_search(command, facts.node.bin_folders, list);
   const auto folders = folders_with_all(facts.node.bin_folders, others_of(list));
   if (folders.size() == 1) return with_folder(command, *folders.front());
   if (command.starts_with('#')) return command;

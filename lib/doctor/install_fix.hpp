@@ -21,8 +21,4 @@ std::string install_fix(const Facts& facts, const conflist::Network& list);
 std::string install_fix_in(const Facts& facts, const std::filesystem::path& conf_dir,
                            const std::vector<conflist::Network>& lists, const conflist::Network& list);
 
-/// Of the folders that the runtime searches: the one that has our program, or else, since its owner puts
-/// plugins there, the first that has any.
-const BinFolder& folder_of_program(const std::vector<BinFolder>& searched);
-
 }  // namespace ipmasq::doctor

@@ -65,19 +65,10 @@ std::string lacks(const Facts& facts, const conflist::Network& list, const Folde
 
 void find_missing_in_search(const Facts& facts, const conflist::Network& ours, Finding finding,
                             Findings& findings) {
-  const auto& searched = facts.node.bin_folders;
-  const auto folders = all_of(searched);
+  const auto folders = all_of(facts.node.bin_folders);
   if (is_in_any(folders, our_program)) return;
   for (const auto* const folder : folders) finding.where.push_back(lacks(facts, ours, {folder}, our_program));
-  const auto& place = folder_of_program(searched);
-  const auto others = others_of(ours);
-  if (!others.empty() && count_in(place, others) == 0) {
-    finding.fix.push_back(
-        "# see first where the runtime looks for plugins: none of the list's others is in " +
-        place.path.string());
-  } else {
-    finding.fix.push_back(install_into(facts, ours, place));
-  }
+  finding.fix.push_back(install_fix(facts, ours));
   findings.push_back(std::move(finding));
 }
 

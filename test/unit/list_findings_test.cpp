@@ -122,6 +122,13 @@ TEST_CASE("a list without our entry, and what shows that it is to have one") {
   facts.node.bin_folders.push_back(folder("/c", {"ip-masq", "flannel", "bridge", "host-local"}));
   CHECK(text(facts) ==
         "hurts" + found + "  found: /c/ip-masq is there, and no list asks for it\n" + unknown(install));
+  facts.node.bin_folders = {folder("/empty", {})};
+  facts.node.is_search_known = true;
+  CHECK(
+      text(facts) ==
+      "note" + found +
+          "  fix: # see first where the runtime looks for plugins: none of the list's others is in /empty\n");
+  facts.node.is_search_known = false;
   facts.node.bin_folders.clear();
   facts.node.backups = {"10.conflist"};
   const std::string backup =
