@@ -16,6 +16,7 @@
 #include "cni/environment.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
+#include "os/mounts.hpp"
 
 namespace ipmasq::cni {
 
@@ -115,11 +116,11 @@ void check(const CachedAttachment& cached, const std::string& name) {
   if (!cached.netns.starts_with('/')) refuse("it does not say which network namespace is the pod's");
 }
 
-bool is_our_own(const std::string& path) {
-  struct stat its {};
-  struct stat ours {};
-  return ::stat(path.c_str(), &its) == 0 && ::stat("/proc/self/ns/net", &ours) == 0 &&
-         its.st_dev == ours.st_dev && its.st_ino == ours.st_ino;
+bool is_same_namespace(const char* left, const char* right) {
+  struct stat one {};
+  struct stat other {};
+  return ::stat(left, &one) == 0 && ::stat(right, &other) == 0 && one.st_dev == other.st_dev &&
+         one.st_ino == other.st_ino;
 }
 
 // "/proc/PID/…", whose folder goes with the process.
@@ -129,13 +130,28 @@ bool is_of_process(const std::string& path) {
          path[processes.size()] <= '9';
 }
 
-// Whether a number names the process here that it names to the runtime: where this is the machine's first
-// namespace of processes (PROC_PID_INIT_INO, linux/proc_ns.h), or the runtime has started us.
-bool sees_the_runtimes_processes() {
+// Whether this is the machine's first namespace of processes (PROC_PID_INIT_INO, linux/proc_ns.h).
+bool sees_the_machines_processes() {
   constexpr ino_t first_namespace = 0xEFFFFFFC;
   struct stat ours {};
-  return (::stat("/proc/self/ns/pid", &ours) == 0 && ours.st_ino == first_namespace) ||
-         ::getenv("CNI_COMMAND") != nullptr;  // NOLINT(concurrency-mt-unsafe): nobody sets any
+  return ::stat("/proc/self/ns/pid", &ours) == 0 && ours.st_ino == first_namespace;
+}
+
+bool is_started_by_the_runtime() {
+  return ::getenv("CNI_COMMAND") != nullptr;  // NOLINT(concurrency-mt-unsafe): nobody sets any
+}
+
+// Whether a number names the process here that it names to the runtime.
+bool sees_the_runtimes_processes() {
+  return sees_the_machines_processes() || is_started_by_the_runtime();
+}
+
+// Whether what the runtime mounts in a folder is seen here: beside the machine's first process, or where
+// mounts come to this container.
+bool sees_the_runtimes_mounts(const fs::path& folder) {
+  const bool is_outside =
+      sees_the_machines_processes() && is_same_namespace("/proc/self/ns/mnt", "/proc/1/ns/mnt");
+  return is_started_by_the_runtime() || is_outside || os::receives_mounts(folder);
 }
 
 bool is_asked_for(const CachedAttachment& cached, const CacheFilter& filter) {
@@ -222,8 +238,21 @@ class Reader {
     if (its == Namespace::there) {
       cache_.told.insert(cached->network);
       cache_.living.push_back(*std::move(cached));
+      return;
     }
-    if (its == Namespace::hidden) cache_.is_complete = false;
+    if (its != Namespace::hidden) return;
+    cache_.is_complete = false;
+    if (!sees_the_runtimes_mounts(fs::path(cached->netns).parent_path())) tell_of_hidden(*cached);
+  }
+
+  void tell_of_hidden(const CachedAttachment& cached) {
+    if (cache_.not_seen.size() == most_problems) return;
+    cache_.not_seen.push_back(
+        "whether the pod of " + cache_name(cached.network, cached.id) + " lives: its network namespace " +
+        excerpt(cached.netns) +
+        " is no namespace here, and what the runtime mounts there does not come to this container (a "
+        "hostPath of it needs mountPropagation HostToContainer, and on the node a shared mount: mount "
+        "--make-rshared /)");
   }
 
   void tell(const std::string& problem) {
@@ -250,7 +279,7 @@ Namespace look_at_namespace(const std::string& path) {
   struct statfs status {};
   if (::statfs(path.c_str(), &status) == 0) {
     if (status.f_type != NSFS_MAGIC) return Namespace::hidden;
-    return is_our_own(path) ? Namespace::gone : Namespace::there;
+    return is_same_namespace(path.c_str(), "/proc/self/ns/net") ? Namespace::gone : Namespace::there;
   }
   const int number = errno;
   const auto folder = is_process ? fs::path("/proc/self") : fs::path(path).parent_path();
@@ -295,6 +324,7 @@ Cache read_caches(const CacheFilter& filter) {
     all.is_complete = all.is_complete && (!is_there || cache.is_complete);
     std::ranges::move(cache.living, std::back_inserter(all.living));
     std::ranges::move(cache.problems, std::back_inserter(all.problems));
+    std::ranges::move(cache.not_seen, std::back_inserter(all.not_seen));
     all.unread.merge(cache.unread);
     all.told.merge(cache.told);
   }

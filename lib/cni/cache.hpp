@@ -36,6 +36,8 @@ struct Cache {
   std::vector<CachedAttachment> living = {};  ///< by file name: those whose network namespace is there
   std::vector<std::string> problems = {};     ///< files that could not be read, or of whose pods nobody can
                                               ///< tell whether they live, a line each, and not many
+  std::vector<std::string> not_seen = {};     ///< pods whose network namespace may be mounted where this
+                                              ///< process does not see it, a line each, and not many
   std::set<std::string> unread = {};          ///< the networks that such files are of, as their names say
   bool is_listed = false;                     ///< false where there is no such folder, or none to be read
   bool is_complete = false;                   ///< every file was read, and each pod is known to live or not

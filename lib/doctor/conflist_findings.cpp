@@ -4,8 +4,10 @@
 #include <string_view>
 #include <utility>
 
-#include "conflist/multus.hpp"
-#include "conflist/typed_keys.hpp"
+#include "conflist/folder.hpp"
+#include "doctor/install_fix.hpp"
+#include "doctor/list_of_pods.hpp"
+#include "doctor/program_findings.hpp"
 
 namespace ipmasq::doctor {
 
@@ -13,86 +15,9 @@ namespace {
 
 using Lists = std::vector<conflist::Network>;
 
-std::string path_of(const Facts& facts, const conflist::Network& list) {
-  return (facts.node.conf_dir / list.file.name).string();
-}
-
-// The first that the runtime of pods loads; podman takes each list by its name.
-const conflist::Network* list_of_runtime(const Lists& lists) {
-  const auto found =
-      std::ranges::find_if(lists, [](const auto& each) { return each.is_loaded() && each.name != "podman"; });
-  return found == lists.end() ? nullptr : &*found;
-}
-
-// What pods get.
-struct ListOfPods {
-  const conflist::Network* file = nullptr;  ///< that it stands in; nullptr where there is none
-  conflist::Network network = {};           ///< the same, or a copy that multus keeps in it
-  std::string told = {};  ///< "/etc/cni/net.d/10-flannel.conflist is what the runtime loads"
-  bool is_copy = false;
-  std::string elsewhere = {};
-};
-
-ListOfPods list_of_pods(const Facts& facts) {
-  const auto* const loaded = list_of_runtime(facts.node.lists);
-  if (loaded == nullptr) return {};
-  const auto path = path_of(facts, *loaded);
-  auto led = conflist::led_by_multus(*loaded, facts.node.lists, facts.node.conf_dir);
-  if (!led) return {.file = loaded, .network = *loaded, .told = path + " is what the runtime loads"};
-  if (led->list != nullptr) {
-    return {.file = led->list,
-            .network = *led->list,
-            .told = path_of(facts, *led->list) + " is what multus takes for pods, as " + path + " says"};
-  }
-  if (!led->embedded) return {.file = loaded, .told = path, .elsewhere = led->elsewhere};
-  auto told = "the list " + cni::excerpt(cni::Json(led->embedded->name)) + " that multus keeps in " + path +
-              " is what pods get";
-  return {.file = loaded, .network = std::move(*led->embedded), .told = std::move(told), .is_copy = true};
-}
-
 const Network* record_of(const Facts& facts, const conflist::Network& list) {
   const auto found = std::ranges::find(facts.ours.networks, list.name, &Network::name);
   return found == facts.ours.networks.end() ? nullptr : &*found;
-}
-
-std::string install_command(const Facts& facts, const conflist::Network& list) {
-  auto type = conflist::type_of(list.plugins.front());
-  if (list.holds(conflist::flannel_type)) type = conflist::flannel_type;
-  return "ip-masq install --conf-dir " + nat::shell_word(facts.node.conf_dir.string()) +
-         (type == conflist::flannel_type ? "" : " --after " + nat::shell_word(type));
-}
-
-// Of the folders that the runtime searches: the one that has the program, or else, since its owner puts
-// plugins there, the first that has any.
-const BinFolder& folder_of_program(const std::vector<BinFolder>& searched) {
-  auto found = std::ranges::find_if(
-      searched, [](const auto& each) { return each.programs.contains(std::string(conflist::our_type)); });
-  if (found == searched.end())
-    found = std::ranges::find_if(searched, [](const auto& each) { return !each.programs.empty(); });
-  return found == searched.end() ? searched.front() : *found;
-}
-
-std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
-  return install_command(facts, list) + " --bin-dir " + nat::shell_word(folder.path.string());
-}
-
-bool has_all_others(const BinFolder& folder, const conflist::Network& list) {
-  return std::ranges::all_of(list.plugins, [&](const cni::Json& plugin) {
-    const auto type = conflist::type_of(plugin);
-    return type == conflist::our_type || folder.programs.contains(type);
-  });
-}
-
-// With the folder where the runtime's own files say which it is, or where one alone has the list's other
-// plugins: the program in another one would keep pods from starting.
-std::string install_fix(const Facts& facts, const conflist::Network& list) {
-  const auto& folders = facts.node.bin_folders;
-  if (facts.node.is_search_known) return install_into(facts, list, folder_of_program(folders));
-  const auto has_all = [&list](const BinFolder& folder) { return has_all_others(folder, list); };
-  if (std::ranges::count_if(folders, has_all) == 1)
-    return install_into(facts, list, *std::ranges::find_if(folders, has_all));
-  return "# " + install_command(facts, list) +
-         " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here";
 }
 
 bool has_ended(const Facts& facts, const Attachment& attachment) {
@@ -107,12 +32,18 @@ bool have_all_ended(const Facts& facts, const Network& network) {
                              [&facts](const auto& attachment) { return has_ended(facts, attachment); });
 }
 
+// Whether it may have our entry; of a file that is cut off, or could not be read, nobody can tell.
+bool may_be_ours(const conflist::Network& list) {
+  using conflist::Loading;
+  return list.our_place().has_value() || list.loading == Loading::unknown ||
+         (list.loading == Loading::refused && list.plugins.empty());
+}
+
 // Whether it is known that no list has our entry.
 bool is_without_entry(const Facts& facts, const ListOfPods& of_pods) {
   const auto& lists = facts.node.lists;
   return !lists.empty() && !of_pods.network.our_place() && of_pods.elsewhere.empty() &&
-         std::ranges::none_of(
-             lists, [](const auto& list) { return list.file.is_unread || list.our_place().has_value(); });
+         std::ranges::none_of(lists, may_be_ours);
 }
 
 // Their runtime tells of no pod's end then.
@@ -152,11 +83,29 @@ ListsOfOurs lists_of_ours(const Lists& lists) {
           .unloaded = unloaded == lists.end() ? nullptr : &*unloaded};
 }
 
+bool comes_later(const Facts& facts, const ListOfPods& of_pods, const conflist::Network& list) {
+  return !of_pods.is_copy && facts.node.taking.network.empty() && of_pods.file->file.name < list.file.name;
+}
+
+void append_where_it_stands(const Facts& facts, const ListOfPods& of_pods, const ListsOfOurs& ours,
+                            Finding& finding) {
+  if (ours.loaded != nullptr) {
+    finding.where.push_back(path_of(facts, *ours.loaded) + " has one" +
+                            (comes_later(facts, of_pods, *ours.loaded) ? ", and comes later" : ""));
+  } else if (ours.unloaded != nullptr) {
+    finding.where.push_back(path_of(facts, *ours.unloaded) +
+                            " has one, and is not loaded: " + ours.unloaded->reason);
+  }
+}
+
 void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere, Finding& finding) {
   if (!of_pods.is_copy) {
     if (is_elsewhere) {
-      finding.fix.emplace_back(
-          "# of the two files, let the one that pods are to use come first by its name; or:");
+      finding.fix.push_back(
+          facts.node.taking.network.empty()
+              ? "# of the two files, let the one that pods are to use come first by its name; or:"
+              : "# let CRI-O name the list that pods are to use, " + facts.node.taking.network_said_by +
+                    "; or:");
     }
     return finding.fix.push_back(install_fix(facts, of_pods.network));
   }
@@ -176,6 +125,27 @@ void append_led_elsewhere(const ListOfPods& of_pods, Findings& findings) {
        Weight::note});
 }
 
+bool has_our_program(const BinFolder& folder) {
+  return folder.programs.contains(std::string(conflist::our_type));
+}
+
+// What install left, by which it is known that somebody wanted the entry in this list. Our program alone says
+// so of flannel's.
+std::vector<std::string> signs_of_install(const Facts& facts, const ListOfPods& of_pods) {
+  std::vector<std::string> signs;
+  const auto& name = of_pods.file->file.name;
+  if (facts.node.backups.contains(name)) {
+    signs.push_back((facts.node.conf_dir / conflist::backup_of(name)).string() +
+                    " is of ip-masq install: the file was written anew since");
+  }
+  if (!of_pods.network.holds(conflist::flannel_type)) return signs;
+  for (const auto* const folder : folders_for(facts, of_pods.network)) {
+    if (has_our_program(*folder))
+      signs.push_back((folder->path / conflist::our_type).string() + " is there, and no list asks for it");
+  }
+  return signs;
+}
+
 // Nothing where no list is ours, nor was, nor is flannel's: nobody asks for us there.
 void find_missing_entry(const Facts& facts, Findings& findings) {
   const auto of_pods = list_of_pods(facts);
@@ -187,7 +157,10 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   }
   const auto* const recorded = record_of(facts, of_pods.network);
   const bool is_nowhere = ours.loaded == nullptr && ours.unloaded == nullptr;
-  if (is_nowhere && recorded == nullptr && !of_pods.network.holds(conflist::flannel_type)) return;
+  const bool is_said_by_nothing_else = is_nowhere && recorded == nullptr;
+  const auto signs = is_said_by_nothing_else ? signs_of_install(facts, of_pods) : std::vector<std::string>();
+  const bool is_asked_for = recorded != nullptr || !signs.empty();
+  if (is_nowhere && !is_asked_for && !of_pods.network.holds(conflist::flannel_type)) return;
   if (recorded != nullptr && is_without_entry(facts, of_pods) && have_all_ended(facts, *recorded)) return;
   Finding finding{
       "entry-missing",
@@ -197,15 +170,10 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
           : "new pods of this node are not recorded: they have rules of ours for as long as pods that are "
             "recorded have them, then others' decide",
       {}};
-  if (ours.loaded != nullptr) {
-    finding.where.push_back(path_of(facts, *ours.loaded) + " has one" +
-                            (of_pods.is_copy ? "" : ", and comes later"));
-  } else if (ours.unloaded != nullptr) {
-    finding.where.push_back(path_of(facts, *ours.unloaded) +
-                            " has one, and is not loaded: " + ours.unloaded->reason);
-  }
+  append_where_it_stands(facts, of_pods, ours, finding);
+  finding.where.insert(finding.where.end(), signs.begin(), signs.end());
   append_fix(facts, of_pods, ours.loaded != nullptr, finding);
-  if (is_nowhere && facts.ours.networks.empty())
+  if (is_nowhere && signs.empty() && facts.ours.networks.empty())
     finding.weight = Weight::note;  // nobody said yet that it is to be there
   findings.push_back(std::move(finding));
 }
@@ -222,8 +190,63 @@ void find_refused_entries(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
+// A node without any network: libcni says no to what is there.
+void find_no_list(const Facts& facts, Findings& findings) {
+  const auto& lists = facts.node.lists;
+  const bool may_any_load = std::ranges::any_of(
+      lists, [](const auto& list) { return list.is_loaded() || list.loading == conflist::Loading::unknown; });
+  if (may_any_load) return;
+  Finding finding{
+      "no-list-loads",
+      {},
+      "the runtime has no network: no pod starts, and none can be ended",
+      {"# mend the file where it says so; ip-masq install --dry-run tells whether a pod could start then"}};
+  for (const auto& list : lists) {
+    if (list.loading != conflist::Loading::refused) continue;
+    finding.where.push_back(path_of(facts, list) + ": " + list.reason);
+    if (!facts.node.backups.contains(list.file.name)) continue;
+    finding.fix.push_back("# what it was before ip-masq install stands in " +
+                          (facts.node.conf_dir / conflist::backup_of(list.file.name)).string());
+  }
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+// CRI-O waits for it, whatever else there is.
+void find_no_list_of_name(const Facts& facts, Findings& findings) {
+  const auto& lists = facts.node.lists;
+  const auto& taking = facts.node.taking;
+  if (taking.network.empty() || std::ranges::none_of(lists, &conflist::Network::is_loaded)) return;
+  if (std::ranges::any_of(
+          lists, [&taking](const auto& list) { return list.is_loaded() && list.name == taking.network; }))
+    return;
+  findings.push_back({"network-not-there",
+                      {"no list in " + facts.node.conf_dir.string() + " has the name " +
+                       cni::excerpt(cni::Json(taking.network)) + ", as " + taking.network_said_by + " says"},
+                      "the runtime waits for that network: no pod starts",
+                      {"# have its owner bring the list, or mend the name"}});
+}
+
+// What pods of a RuntimeClass get. It may be meant otherwise where it is no list of flannel's, nor of a
+// network of ours.
+void find_own_lists_without_entry(const Facts& facts, Findings& findings) {
+  const bool is_in_use = list_of_ours(facts) != nullptr || !facts.ours.networks.empty();
+  for (const auto& each : facts.node.own_lists) {
+    const auto* const loaded = conflist::first_loaded(each.lists);
+    if (loaded == nullptr || loaded->our_place() || !is_in_use) continue;
+    const bool is_wanted = loaded->holds(conflist::flannel_type) || record_of(facts, *loaded) != nullptr;
+    findings.push_back({"runtime-without-entry",
+                        {(each.conf_dir / loaded->file.name).string() + " is what pods of the runtime " +
+                         cni::excerpt(cni::Json(each.runtime)) + " get, as " + each.said_by +
+                         " says, and has no entry of ip-masq"},
+                        "new pods of that runtime are not recorded: others' rules decide, where no pod that "
+                        "is recorded has its pod subnet",
+                        {install_fix_in(facts, each.conf_dir, each.lists, *loaded)},
+                        is_wanted ? Weight::hurts : Weight::note});
+  }
+}
+
 void find_files_in_the_way(const Facts& facts, Findings& findings) {
-  const auto* const ours = conflist::first_with(facts.node.lists, conflist::our_type);
+  const auto* const ours = list_of_ours(facts);
   if (ours == nullptr) return;
   Finding finding{
       "file-in-the-way",
@@ -235,48 +258,6 @@ void find_files_in_the_way(const Facts& facts, Findings& findings) {
   for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours))
     finding.where.push_back(path_of(facts, *each) + ": " + each->reason);
   if (!finding.where.empty()) findings.push_back(std::move(finding));
-}
-
-std::string lacks(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
-  return "no program " + (folder.path / conflist::our_type).string() + ", which " + path_of(facts, list) +
-         " asks for";
-}
-
-void find_missing_in_search(const Facts& facts, const conflist::Network& ours, Finding finding,
-                            Findings& findings) {
-  const std::string program(conflist::our_type);
-  const auto& searched = facts.node.bin_folders;
-  if (std::ranges::any_of(searched, [&](const auto& each) { return each.programs.contains(program); }))
-    return;
-  for (const auto& folder : searched) finding.where.push_back(lacks(facts, ours, folder));
-  finding.fix.push_back(install_into(facts, ours, folder_of_program(searched)));
-  findings.push_back(std::move(finding));
-}
-
-// Where it is not known where the runtime searches: its folder is one of those that have the list's other
-// plugins; which of them, it alone knows.
-void find_missing_program(const Facts& facts, Findings& findings) {
-  const auto* const ours = conflist::first_with(facts.node.lists, conflist::our_type);
-  if (ours == nullptr) return;
-  const std::string program(conflist::our_type);
-  Finding finding{"program-missing", {}, "an ADD fails: no pod starts, and none can be ended", {}};
-  if (facts.node.is_search_known) return find_missing_in_search(facts, *ours, std::move(finding), findings);
-  bool may_be_there = false;
-  for (const auto& folder : facts.node.bin_folders) {
-    if (!has_all_others(folder, *ours)) continue;
-    if (folder.programs.contains(program)) {
-      may_be_there = true;
-      continue;
-    }
-    finding.where.push_back(lacks(facts, *ours, folder));
-    finding.fix.push_back(install_into(facts, *ours, folder));
-  }
-  if (finding.where.empty()) return;
-  if (may_be_there) {
-    finding.does = "an ADD fails where this is the folder that the runtime looks for plugins in";
-    finding.weight = Weight::note;
-  }
-  findings.push_back(std::move(finding));
 }
 
 void find_other_folders(const Facts& facts, Findings& findings) {
@@ -293,10 +274,13 @@ void find_other_folders(const Facts& facts, Findings& findings) {
 
 void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_other_folders(facts, findings);
-  find_missing_program(facts, findings);
+  find_program_findings(facts, findings);
+  find_no_list(facts, findings);
+  find_no_list_of_name(facts, findings);
   find_refused_entries(facts, findings);
   find_files_in_the_way(facts, findings);
   find_missing_entry(facts, findings);
+  find_own_lists_without_entry(facts, findings);
   find_records_of_ended_pods(facts, findings);
 }
 

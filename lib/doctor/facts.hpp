@@ -65,7 +65,22 @@ struct PluginFolders {
 /// A folder that runtimes look for plugins in.
 struct BinFolder {
   std::filesystem::path path;
-  std::set<std::string> programs;
+  std::map<std::string, std::string> programs;  ///< of each why it cannot be run; empty where it may
+};
+
+/// How runtimes take the lists of the folder, as their files say.
+struct Taking {
+  bool is_podmans = false;           ///< podman alone reads it, and takes each list by its name
+  std::string network = {};          ///< the name of the list that pods get; empty: the first
+  std::string network_said_by = {};  ///< "cni_default_network in /etc/crio/crio.conf"
+};
+
+/// The folder of lists for the pods of one runtime of containerd's, which RuntimeClasses lead to.
+struct OwnLists {
+  std::string runtime;  ///< "kata"
+  std::filesystem::path conf_dir;
+  std::string said_by;
+  std::vector<conflist::Network> lists = {};
 };
 
 /// What connection tracking has room for, and what it could not take.
@@ -134,8 +149,11 @@ struct Surroundings {
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};
   std::vector<conflist::Network> lists = {};  ///< of conf_dir, in the runtime's order
-  std::vector<BinFolder> bin_folders = {};    ///< those that are there; of is_search_known all
-  bool is_search_known = false;               ///< bin_folders are where the runtime searches, in its order
+  std::set<std::string> backups = {};         ///< those of which install left FILE.before-ip-masq there
+  Taking taking = {};
+  std::vector<OwnLists> own_lists = {};
+  std::vector<BinFolder> bin_folders = {};  ///< those that are there; of is_search_known all
+  bool is_search_known = false;             ///< bin_folders are where the runtime searches, in its order
   std::vector<std::string> elsewhere =
       {};  ///< what was named to be looked at, and is not where the runtime looks, a line each
   std::optional<cni::Json> docker_config;  ///< daemon.json

@@ -1,7 +1,5 @@
 #include "doctor/read_surroundings.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -11,7 +9,9 @@
 
 #include "cni/cache.hpp"
 #include "config/flannel.hpp"
+#include "conflist/folder.hpp"
 #include "conflist/read_folder.hpp"
+#include "doctor/program_trouble.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 
@@ -67,14 +67,39 @@ class Reader {
   std::vector<std::string>& not_looked_;
 };
 
+// Those that could not be read are told; whether any other is loaded that is beyond what we read, only where
+// it matters.
+void tell_what_was_not_read(const fs::path& conf_dir, const std::vector<conflist::Network>& lists,
+                            std::vector<std::string>& not_looked) {
+  const bool is_any_loaded = std::ranges::any_of(lists, &conflist::Network::is_loaded);
+  for (const auto& list : lists) {
+    const auto path = (conf_dir / list.file.name).string();
+    if (list.file.is_unread) {
+      not_looked.push_back("cannot read " + path + ": " + list.file.trouble);
+    } else if (!is_any_loaded && list.loading == conflist::Loading::unknown) {
+      not_looked.push_back("whether the runtime loads " + path + ": " + list.reason);
+    }
+  }
+}
+
+std::vector<conflist::Network> lists_of(const fs::path& conf_dir, std::vector<conflist::File> files,
+                                        std::vector<std::string>& not_looked) {
+  auto lists = conflist::read_networks(std::move(files));
+  tell_what_was_not_read(conf_dir, lists, not_looked);
+  return lists;
+}
+
 void read_lists(const fs::path& conf_dir, Reader& reader, std::vector<std::string>& not_looked,
                 Surroundings& node) {
   node.conf_dir = conf_dir;
-  reader.look([&] { node.lists = conflist::read_networks(conflist::read_folder(conf_dir)); });
-  for (const auto& list : node.lists) {
-    if (list.file.is_unread)
-      not_looked.push_back("cannot read " + (conf_dir / list.file.name).string() + ": " + list.file.trouble);
-  }
+  reader.look([&] {
+    auto files = conflist::read_folder(conf_dir);
+    for (const auto& file : files) {
+      if (file.name.ends_with(conflist::backup_suffix))
+        node.backups.insert(file.name.substr(0, file.name.size() - conflist::backup_suffix.size()));
+    }
+    node.lists = lists_of(conf_dir, std::move(files), not_looked);
+  });
 }
 
 void read_docker(Reader& reader, std::vector<std::string>& not_looked, Surroundings& node) {
@@ -105,20 +130,36 @@ void read_processes(Reader& reader, Surroundings& node) {
   }
 }
 
-void read_bin_folders(const PluginFolders& plugins, Reader& reader, Surroundings& node) {
+// As libcni finds them: any regular file, whoever may run it (pkg/invoke/find.go).
+std::map<std::string, std::string> programs_in(const fs::path& folder, bool is_named, Reader& reader,
+                                               std::vector<std::string>& not_looked) {
+  std::map<std::string, std::string> programs;
+  for (const auto& path : reader.entries_of(folder)) {
+    std::error_code error;
+    const auto name = path.filename().string();
+    if (fs::is_regular_file(path, error)) {
+      reader.look([&] { programs[name] = program_trouble(path); });
+    } else if (is_named && fs::is_symlink(path, error) && !fs::exists(path, error)) {
+      // Who names the folder may see no more of the runtime's files, as in a container.
+      programs[name] = "";
+      if (name != conflist::our_type) continue;
+      not_looked.push_back("whether " + path.string() + " can be run: it is a link to " +
+                           fs::read_symlink(path, error).string() + ", which is not there, or not seen here");
+    }
+  }
+  return programs;
+}
+
+void read_bin_folders(const PluginFolders& plugins, Reader& reader, std::vector<std::string>& not_looked,
+                      Surroundings& node) {
   std::vector<fs::path> folders(bin_folders.begin(), bin_folders.end());
-  node.is_search_known = !plugins.named && !plugins.searched.empty();
-  if (node.is_search_known) folders = plugins.searched;
+  node.is_search_known = plugins.named || !plugins.searched.empty();
+  if (!plugins.searched.empty()) folders = plugins.searched;
   if (plugins.named) folders = {*plugins.named};
   for (const auto& folder : folders) {
-    BinFolder found{.path = folder, .programs = {}};
-    for (const auto& path : reader.entries_of(folder)) {
-      std::error_code error;
-      if (fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0)
-        found.programs.insert(path.filename().string());
-    }
-    if (!found.programs.empty() || plugins.named || node.is_search_known)
-      node.bin_folders.push_back(std::move(found));
+    BinFolder found{.path = folder,
+                    .programs = programs_in(folder, plugins.named.has_value(), reader, not_looked)};
+    if (!found.programs.empty() || node.is_search_known) node.bin_folders.push_back(std::move(found));
   }
 }
 
@@ -179,6 +220,14 @@ void read_tracking(Reader& reader, Surroundings& node) {
 
 }  // namespace
 
+void read_own_lists(std::vector<OwnLists>& all, std::vector<std::string>& not_looked) {
+  Reader reader(not_looked);
+  for (auto& each : all) {
+    reader.look(
+        [&] { each.lists = lists_of(each.conf_dir, conflist::read_folder(each.conf_dir), not_looked); });
+  }
+}
+
 std::uint64_t kernel_counter(const std::string& name) {
   const auto text = os::read_file("/proc/net/netstat").value_or("");
   std::istringstream lines(text);
@@ -204,7 +253,7 @@ Surroundings read_surroundings(const fs::path& conf_dir, const PluginFolders& pl
   node.subnet_file = subnet_file;
   reader.look([&] { node.flannel_masquerades = config::read_flannel_masquerades(subnet_file); });
   read_lists(conf_dir, reader, not_looked, node);
-  read_bin_folders(plugins, reader, node);
+  read_bin_folders(plugins, reader, not_looked, node);
   read_docker(reader, not_looked, node);
   read_processes(reader, node);
   for (const auto* const folder : cni::cache_folders) {

@@ -16,6 +16,9 @@ Surroundings read_surroundings(const std::filesystem::path& conf_dir, const Plug
                                const std::filesystem::path& subnet_file,
                                std::vector<std::string>& not_looked);
 
+/// Reads the lists of each folder.
+void read_own_lists(std::vector<OwnLists>& all, std::vector<std::string>& not_looked);
+
 /// A counter of this network namespace by its name in /proc/net/netstat; 0 where the kernel has none. Throws
 /// Error.
 std::uint64_t kernel_counter(const std::string& name);

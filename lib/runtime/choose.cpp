@@ -10,6 +10,7 @@
 #include "runtime/crio.hpp"
 #include "runtime/kubelet.hpp"
 #include "runtime/podman.hpp"
+#include "runtime/rancher.hpp"
 
 namespace ipmasq::runtime {
 
@@ -18,28 +19,20 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto containerd_file = "/etc/containerd/config.toml";
-constexpr auto rke2_file = "/var/lib/rancher/rke2/agent/etc/containerd/config.toml";
 constexpr auto microk8s_file = "/var/snap/microk8s/current/args/containerd-template.toml";
 constexpr auto machine_config =
     "/etc/machine-config-daemon";  // of OpenShift's operator, on each of its nodes
-constexpr auto k3s_file = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
-constexpr auto k3s_settings = "/etc/rancher/k3s/config.yaml";
-constexpr auto k3s_more_settings = "/etc/rancher/k3s/config.yaml.d";
-constexpr auto k3s_networks = "/var/lib/rancher/k3s/agent/etc/cni/net.d";
-constexpr auto k3s_plugins = "/var/lib/rancher/k3s/data/cni";
-constexpr auto k3s_version = "/var/lib/rancher/k3s/data/current";
-constexpr auto k3s_older_plugins = "/var/lib/rancher/k3s/data/current/bin";
 
 constexpr auto explicit_folders = "--conf-dir DIR --bin-dir DIR";
 
 // ---- what each flavour's files say; nullopt where they are not there
 
-// Before k3s had k3s_plugins, each version had a folder of its own: the name that leads to it holds for the
-// next version as well.
-void follow_version(const NodeFiles& files, Folders& folders) {
-  const auto version = files.target_of(k3s_version);
+// Before k3s had a folder of plugins for all of its versions, each had one of its own: the name that leads to
+// it holds for the next version as well.
+void follow_version(const NodeFiles& files, const K3s& k3s, Folders& folders) {
+  const auto version = files.target_of(k3s.version);
   for (auto& folder : folders.plugins) {
-    if (!version.empty() && folder == (version / "bin").lexically_normal()) folder = k3s_older_plugins;
+    if (!version.empty() && folder == (version / "bin").lexically_normal()) folder = k3s.older_plugins;
   }
 }
 
@@ -51,12 +44,8 @@ std::optional<Folders> read_plain_containerd(const NodeFiles& files, const fs::p
 
 // Of a runtime that is not k3s' own: container-runtime-endpoint in its configuration.
 std::optional<std::string> external_endpoint_of_k3s(const NodeFiles& files) {
-  std::vector<fs::path> paths{k3s_settings};
-  for (const auto& name : files.names_in(k3s_more_settings)) {
-    if (name.ends_with(".yaml")) paths.push_back(fs::path(k3s_more_settings) / name);
-  }
   std::optional<std::string> endpoint;
-  for (const auto& path : paths) {
+  for (const auto& path : rancher_settings("k3s", files)) {
     const auto text = files.text_of(path);
     if (auto found = text ? endpoint_in(*text) : std::nullopt) endpoint = std::move(found);
   }
@@ -67,26 +56,27 @@ std::optional<std::string> external_endpoint_of_k3s(const NodeFiles& files) {
 }
 
 // Folders alone are what is left of one.
-bool has_files_of_k3s(const NodeFiles& files) {
-  return std::ranges::any_of(std::array{k3s_networks, k3s_plugins, k3s_older_plugins},
-                             [&files](const char* folder) { return !files.names_in(folder).empty(); });
+bool has_files_of(const K3s& k3s, const NodeFiles& files) {
+  return std::ranges::any_of(std::array{k3s.networks, k3s.plugins, k3s.older_plugins},
+                             [&files](const fs::path& folder) { return !files.names_in(folder).empty(); });
 }
 
 // Where its own containerd has left no file it is not known whether it has one.
-std::optional<Folders> guess_k3s(const NodeFiles& files) {
-  if (!has_files_of_k3s(files)) return std::nullopt;
-  const auto built = std::string("as k3s is built, there is no ") + k3s_file;
-  return Folders{k3s_networks, {files.is_there(k3s_plugins) ? k3s_plugins : k3s_older_plugins}, built, built};
+std::optional<Folders> guess_k3s(const K3s& k3s, const NodeFiles& files) {
+  if (!has_files_of(k3s, files)) return std::nullopt;
+  const auto built = "as k3s is built, there is no " + k3s.containerd_file.string();
+  return Folders{k3s.networks, {files.is_there(k3s.plugins) ? k3s.plugins : k3s.older_plugins}, built, built};
 }
 
 std::optional<Folders> read_k3s(const NodeFiles& files) {
+  const auto k3s = find_k3s(files);
   if (external_endpoint_of_k3s(files)) {
     if (auto found = read_plain_containerd(files, containerd_file)) return found;
-  } else if (auto found = read_containerd(files, k3s_file)) {
-    follow_version(files, found->folders);
+  } else if (auto found = read_containerd(files, k3s.containerd_file)) {
+    follow_version(files, k3s, found->folders);
     return found->folders;
   }
-  return guess_k3s(files);
+  return guess_k3s(k3s, files);
 }
 
 std::optional<Folders> read_microk8s(const NodeFiles& files) {
@@ -130,7 +120,7 @@ std::optional<Folders> read(Flavour flavour, const NodeFiles& files) {
     case Flavour::k3s:
       return read_k3s(files);
     case Flavour::rke2:
-      return read_plain_containerd(files, rke2_file);
+      return read_plain_containerd(files, containerd_file_of_rke2(files));
     case Flavour::microk8s:
       return read_microk8s(files);
     case Flavour::openshift:
@@ -148,8 +138,10 @@ std::optional<Folders> read(Flavour flavour, const NodeFiles& files) {
 Folders usual(Flavour flavour, const NodeFiles& files) {
   const auto built = "as " + to_text(flavour) + " is built, nothing of it is found";
   switch (flavour) {
-    case Flavour::k3s:
-      return {k3s_networks, {k3s_plugins}, built, built};
+    case Flavour::k3s: {
+      const auto k3s = find_k3s(files);
+      return {k3s.networks, {k3s.plugins}, built, built};
+    }
     case Flavour::microk8s:
       return {"/var/snap/microk8s/current/args/cni-network",
               {"/var/snap/microk8s/current/opt/cni/bin"},
@@ -230,6 +222,10 @@ Choice choose_of(const std::vector<Candidate>& candidates, const NodeFiles& file
     choice.reason += (choice.reason.empty() ? "" : "; ") + each.to_text();
   }
   choice.plugin = place_of_plugin(choice.plugins, files);
+  const auto of_pods =
+      std::ranges::find_if(candidates, [](const Candidate& each) { return each.flavour != Flavour::podman; });
+  choice.is_podmans = of_pods == candidates.end();
+  if (!choice.is_podmans) choice.of_pods = of_pods->folders;
   return choice;
 }
 
@@ -255,7 +251,7 @@ std::vector<Candidate> find_candidates(const NodeFiles& files) {
     if (auto folders = read(flavour, files)) found.push_back({flavour, std::move(*folders)});
   }
   const bool is_guess = found.size() == 1 && found.front().flavour == Flavour::k3s &&
-                        !files.is_there(k3s_file) && !external_endpoint_of_k3s(files);
+                        !files.is_there(find_k3s(files).containerd_file) && !external_endpoint_of_k3s(files);
   if (is_guess || (found.empty() && !read_kubelet(files))) {
     if (auto folders = read_plain_containerd(files, containerd_file))
       found.push_back({Flavour::kubeadm, std::move(*folders)});

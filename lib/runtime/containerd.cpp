@@ -115,8 +115,20 @@ class Reader {
     const auto plugin = cri_plugin_of(version);
     if (plugins.contains(plugin)) replaced_by_import_ = {};
     const auto& cni = inner(inner(plugins, plugin), "cni");
+    take_own_networks(inner(inner(inner(plugins, plugin), "containerd"), "runtimes"), path);
     take(cni, path, merged_);
     take(cni, path, replaced_by_import_);
+  }
+
+  void take_own_networks(const cni::Json& runtimes, const std::string& path) {
+    auto& all = merged_.own_networks;
+    for (const auto& [name, runtime] : runtimes.items()) {
+      if (!runtime.is_object()) continue;
+      if (auto folder = folder_in(runtime, "cni_conf_dir", path)) {
+        std::erase_if(all, [&name = name](const OwnNetworks& each) { return each.runtime == name; });
+        all.push_back({name, std::move(*folder), "cni_conf_dir in " + path});
+      }
+    }
   }
 
   static void take(const cni::Json& cni, const std::string& path, Folders& folders) {

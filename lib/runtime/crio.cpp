@@ -41,6 +41,11 @@ void take(const cni::Json& file, const std::string& path, Found& found) {
     folders.networks = std::move(*folder);
     folders.networks_said_by = "network_dir in " + path;
   }
+  const auto name = network.find("cni_default_network");
+  if (name != network.end() && name->is_string()) {
+    folders.network = name->get<std::string>();
+    folders.network_said_by = "cni_default_network in " + path;
+  }
   if (auto several = folders_in(network, "plugin_dirs", path); !several.empty()) {
     folders.plugins = std::move(several);
     folders.plugins_said_by = "plugin_dirs in " + path;

@@ -10,12 +10,23 @@
 
 namespace ipmasq::runtime {
 
+/// Networks for the pods of one of containerd's runtimes alone, which RuntimeClasses lead to.
+struct OwnNetworks {
+  std::string runtime;  ///< "kata"
+  std::filesystem::path networks;
+  std::string said_by;  ///< "cni_conf_dir in /etc/containerd/config.toml"
+};
+
 struct Folders {
   std::filesystem::path networks;
   std::vector<std::filesystem::path> plugins;  ///< in the order of the search, at least one
   /// Of each, who says so: "conf_dir in /etc/containerd/config.toml", "as containerd is built, ...".
   std::string networks_said_by = {};
   std::string plugins_said_by = {};
+  /// The name of the network that pods get, where that is said; else it is the first.
+  std::string network = {};
+  std::string network_said_by = {};
+  std::vector<OwnNetworks> own_networks = {};
 
   /// "networks in /etc/cni/net.d (...), plugins in /usr/lib/cni or /opt/cni/bin (...)"
   std::string to_text() const;

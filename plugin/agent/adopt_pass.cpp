@@ -127,6 +127,7 @@ class Pass {
     cache_ = cni::read_caches(filter);
     pass_.is_told = cache_.is_listed;
     pass_.warnings = cache_.problems;
+    pass_.not_seen = cache_.not_seen;
     for (const auto& network : cache_.unread) {
       if (candidates_[network])
         pass_.problems.push_back("network " + network + ": a file of the runtime's cache could not be read");

@@ -23,6 +23,7 @@ struct AdoptPass {
   std::vector<UnadoptedNetwork> networks = {};  ///< that were adopted, or are to be
   std::vector<std::string> changes = {};        ///< of the kernel, a line each
   std::vector<std::string> warnings = {};       ///< pods that nobody can tell of, a line each
+  std::vector<std::string> not_seen = {};       ///< pods that may live where this process does not see it
   std::vector<std::string> problems = {};       ///< what could not be done, a line each
   std::vector<std::string> unread_lists =
       {};                                     ///< that may have our entry, and could not be read, a line each

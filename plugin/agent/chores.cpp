@@ -115,7 +115,7 @@ void Chores::Shared::adopt(ChoresDone& result) {
     }
     result.changes.insert(result.changes.end(), pass.changes.begin(), pass.changes.end());
     result.kernel_changes = pass.changes.size();
-    for (const auto* const lines : {&pass.warnings, &pass.passed_over}) {
+    for (const auto* const lines : {&pass.warnings, &pass.not_seen, &pass.passed_over}) {
       for (const auto& line : *lines) result.warnings.insert("warning: not adopted: " + line);
     }
     for (const auto& line : pass.unread_lists) result.troubles.insert("cannot adopt: " + line);

@@ -55,8 +55,8 @@ cni::Json to_json(const AdoptPass& pass) {
 
 std::string what_is_left(const AdoptPass& pass) {
   std::string left;
-  for (const auto* const lines :
-       {&pass.problems, &pass.warnings, &pass.unread_lists, &pass.passed_over, &pass.elsewhere}) {
+  for (const auto* const lines : {&pass.problems, &pass.warnings, &pass.not_seen, &pass.unread_lists,
+                                  &pass.passed_over, &pass.elsewhere}) {
     for (const auto& line : *lines) left += (left.empty() ? "" : "; ") + line;
   }
   return left;

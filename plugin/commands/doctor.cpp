@@ -10,6 +10,7 @@
 #include "config/in_force.hpp"
 #include "config/netconf.hpp"
 #include "doctor/findings.hpp"
+#include "doctor/program_findings.hpp"
 #include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
 #include "nat/explain.hpp"
@@ -136,6 +137,7 @@ class OurSide {
           std::ranges::copy(texts_of(network), std::back_inserter(ours_.not_adopted));
       }
       ours_.not_told = found.warnings;
+      std::ranges::copy(found.not_seen, std::back_inserter(facts_.not_looked));
       std::ranges::copy_if(found.problems, std::back_inserter(ours_.not_told),
                            [this](const std::string& problem) { return !is_told(problem); });
     } catch (const Error& error) {
@@ -290,6 +292,17 @@ void count_ports(doctor::Facts& facts) {
   }
 }
 
+// Nothing of it is to be taken for a node on which nothing is wrong.
+void tell_what_was_not_found(const DoctorFolders& folders, doctor::Facts& facts) {
+  if (folders.is_guessed && facts.node.lists.empty()) {
+    facts.not_looked.push_back(
+        "for the list that pods get: no runtime's configuration is found, and there is none in " +
+        folders.conf_dir.string() + "; --conf-dir DIR or --flavour say where it is");
+  }
+  if (auto why = doctor::why_programs_are_not_told(facts); !why.empty())
+    facts.not_looked.push_back(std::move(why));
+}
+
 doctor::Facts look_at(const DoctorTarget& target) {
   const state::Store store(target.state_dir);
   doctor::Facts facts;
@@ -305,6 +318,10 @@ doctor::Facts look_at(const DoctorTarget& target) {
   facts.node = doctor::read_surroundings(target.folders.conf_dir, target.folders.plugins,
                                          subnet_file_of(recorded), facts.not_looked);
   facts.node.elsewhere = target.folders.elsewhere;
+  facts.node.taking = target.folders.taking;
+  facts.node.own_lists = target.folders.own_lists;
+  doctor::read_own_lists(facts.node.own_lists, facts.not_looked);
+  tell_what_was_not_found(target.folders, facts);
   OurSide(store, std::move(read), facts).look_around();
   ask_for_the_rest(recorded, facts);
   count_ports(facts);

@@ -54,19 +54,24 @@ CommandFolders named_folders(const FolderOptions& options, const runtime::NodeFi
 }
 
 // Of what the operator named, what the runtime does not use.
-std::vector<std::string> elsewhere(const FolderOptions& options) {
+std::vector<std::string> elsewhere(const FolderOptions& options, const runtime::Choice& choice) {
   std::vector<std::string> lines;
-  try {
-    const auto choice = ask_the_node(options);
-    if (!choice.is_found) return {};
-    if (options.conf_dir && !is_same(*options.conf_dir, choice.networks))
-      lines.push_back("--conf-dir is " + options.conf_dir->string() + "; " + choice.reason);
-    if (options.bin_dir && !is_one_of(*options.bin_dir, choice.plugins))
-      lines.push_back("--bin-dir is " + options.bin_dir->string() + "; " + choice.reason);
-  } catch (const Error&) {
-    return {};  // whoever names folders has said which are meant
-  }
+  if (options.conf_dir && !is_same(*options.conf_dir, choice.networks))
+    lines.push_back("--conf-dir is " + options.conf_dir->string() + "; " + choice.reason);
+  if (options.bin_dir && !is_one_of(*options.bin_dir, choice.plugins))
+    lines.push_back("--bin-dir is " + options.bin_dir->string() + "; " + choice.reason);
   return lines;
+}
+
+// What the runtime's files say of the lists of its folder.
+void take_choice(const FolderOptions& options, const runtime::Choice& choice, DoctorFolders& folders) {
+  if (!choice.is_found) return;
+  folders.elsewhere = elsewhere(options, choice);
+  if (!is_same(folders.conf_dir, choice.networks)) return;
+  const auto& of_pods = choice.of_pods;
+  folders.taking = {choice.is_podmans, of_pods.network, of_pods.network_said_by};
+  for (const auto& [runtime, networks, said_by] : of_pods.own_networks)
+    folders.own_lists.push_back({runtime, networks, said_by});
 }
 
 }  // namespace
@@ -120,16 +125,16 @@ bool is_of_this_node(const fs::path& conf_dir) {
 
 DoctorFolders folders_for_doctor(const FolderOptions& options) {
   DoctorFolders folders{.conf_dir = usual_folders(options).conf_dir, .plugins = {.named = options.bin_dir}};
-  if (!options.asks_the_node()) {
-    folders.elsewhere = elsewhere(options);
-    return folders;
-  }
   try {
     const auto choice = ask_the_node(options);
-    folders.conf_dir = options.conf_dir.value_or(choice.networks);
-    if (choice.is_found) folders.plugins.searched = choice.plugins;
-    folders.elsewhere = elsewhere(options);
+    if (options.asks_the_node()) {
+      folders.conf_dir = options.conf_dir.value_or(choice.networks);
+      if (choice.is_found) folders.plugins.searched = choice.plugins;
+      folders.is_guessed = !choice.is_found && !options.conf_dir;
+    }
+    take_choice(options, choice, folders);
   } catch (const Error& error) {
+    if (!options.asks_the_node()) return folders;  // whoever names folders has said which are meant
     folders.not_looked.push_back("in the runtime's folders, but in " + folders.conf_dir.string() + ": " +
                                  whole_text(error));
   }

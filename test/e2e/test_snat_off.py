@@ -313,6 +313,73 @@ def test_a_daemonset_manifest(host, args, edited):
     assert path.read_text() == "spec:\n" + args
 
 
+CONF = """\
+          "type": "flannel",
+          "delegate": {
+            "hairpinMode": true%s
+          }
+"""
+AS_LINES = """\
+kind: ConfigMap
+data:
+  # cni-conf.json: | is what flannel's pods copy
+  cni-conf.json: |%s
+    {
+      "name": "cbr0",
+      "plugins": [
+        {
+%s        }
+      ]
+    }
+
+  net-conf.json: |
+    {"Network": "10.244.0.0/16"}
+---
+kind: DaemonSet
+spec:
+  - command: [cp, -f, /etc/kube-flannel/cni-conf.json, /etc/cni/net.d/10-flannel.conflist]
+  - args:
+    - --kube-subnet-mgr
+"""
+LIST = '{"name": "cbr0", "plugins": [{"type": "flannel", "delegate": {"isDefaultGateway": true%s}}]}'
+OFF = ', "ipMasq": false'
+
+
+@pytest.mark.parametrize("text, edited", [
+    *((AS_LINES % (sign, CONF % "") + flag, AS_LINES % (sign, CONF % ',\n            "ipMasq": false'))
+      for sign, flag in (("", "    - --ip-masq\n"), ("-", ""), ("2 # the list", ""))),
+    (AS_LINES % ("", CONF % ',\n            "ipMasq": true'), AS_LINES % ("", CONF % ',\n            "ipMasq": false')),
+    *((json.dumps({"kind": "ConfigMap", "data": {"cni-conf.json": LIST % before}}, indent=indent),
+       json.dumps({"kind": "ConfigMap", "data": {"cni-conf.json": LIST % OFF}}, indent=indent)) for before in ("", OFF) for indent in (None, 4)),
+    ('data: {"cni-conf.json": "%s"}\n' % (LIST % "").replace('"', '\\"'), 'data: {"cni-conf.json": "%s"}\n' % (LIST % OFF).replace('"', '\\"')),
+    (f"data:\n  'cni-conf.json': |\n   {LIST % ''}", f"data:\n  'cni-conf.json': |\n   {LIST % OFF}"),
+])
+def test_the_conflist_in_a_manifest(host, text, edited):
+    """flannel's pods copy it over the node's own: without "ipMasq": false in it, pods would be hidden even from other nodes."""
+    path = host.folder / "kube-flannel.yml"
+    path.write_text(text)
+    snat_off(host, "flannel", "--manifest", path)
+    assert path.read_text() == edited
+    assert snat_off(host, "flannel", "--manifest", path) == "flannel: no file to change\n"
+    snat_off(host, "flannel", "--manifest", path, "--undo")
+    assert path.read_text() == text
+
+
+def test_a_manifest_whose_conflist_is_elsewhere_or_cannot_be_edited(host):
+    path = host.folder / "kube-flannel.yml"
+    path.write_text("        - --ip-masq\n        - --kube-subnet-mgr\n")
+    assert (f"{path} has no cni-conf.json, which flannel's pods copy over the node's conflist when they start: before it is applied, run this "
+            'with the file that has it, or write "ipMasq": false into the "delegate" there: kubectl -n kube-flannel edit configmap '
+            "kube-flannel-cfg\n") in snat_off(host, "flannel", "--manifest", path)
+    for text, reason in (("  cni-conf.json: |\n    {,\n", f"{path}, cni-conf.json at line 2 is not JSON: "),
+                         ("  cni-conf.json: |\n    []\n", f"{path}, cni-conf.json at line 2 holds no JSON object; mend it first, nothing was changed"),
+                         ("  cni-conf.json: '{}'\n", f"{path}, line 1: cni-conf.json is not written as | and lines, or as a string: "),
+                         ("  cni-conf.json: \"{ \\\n    }\"\n", f"{path}, line 1: cni-conf.json is not written as | and lines, or as a string: ")):
+        path.write_text(text + "        - --ip-masq\n")
+        assert refused(host, "flannel", "--manifest", path).startswith(reason)
+        assert path.read_text() == text + "        - --ip-masq\n"
+
+
 def test_what_cannot_be_done_changes_nothing(host):
     host.use_conflist("10-flannel-ip-masq.conflist")
     host.write("/etc/docker/daemon.json", '{"bip": ')

@@ -12,6 +12,10 @@ SUBNET_ENV = "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANN
 EXEMPT, ELSEWHERE = "10.9.9.9", "203.0.113.9"  # outside hosts; the first is in a listed network
 PLAIN = {"cniVersion": "1.0.0", "name": "plain", "plugins": [{"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-local"}}]}
 
+EMPTY = ("for the list that pods get: no runtime's configuration is found, and there is none in /etc/cni/net.d; "
+         "--conf-dir DIR or --flavour say where it is")
+LOOPBACK = {"cniVersion": "1.0.0", "name": "loopback", "plugins": [{"type": "loopback"}]}
+
 
 def finding_names():
     """All that doctor can find, as its source has them, by name."""

@@ -215,7 +215,9 @@ TEST_CASE("flannel in k3s cannot be switched off, and is not said to be") {
 
 namespace {
 
-const std::vector<BinFolder> with_plugins{{.path = "/opt/cni/bin", .programs = {"flannel", "ip-masq"}}};
+const std::vector<BinFolder> with_plugins{
+    {.path = "/opt/cni/bin",
+     .programs = {{"flannel", ""}, {"bridge", ""}, {"host-local", ""}, {"ip-masq", ""}}}};
 
 }  // namespace
 
@@ -228,14 +230,15 @@ TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
   facts.node.lists = conflist::read_networks(
       {{.name = "10-flannel.json", .text = R"({"name": "cbr0", "type": "flannel"})"}});
   CHECK(text(facts) ==
+        "entry-missing\n"
+        "  found: /etc/cni/net.d/10-flannel.json is what the runtime loads, and has no entry of ip-masq\n"
+        "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
+        "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n"
         "flannel-turns-bridge-masquerade-on\n"
         "  found: /etc/cni/net.d/10-flannel.json: the flannel plugin's delegate does not say ipMasq\n"
         "  found: FLANNEL_IPMASQ=false in /run/flannel/subnet.env\n"
         "  fix: # scripts/snat-off flannel (or \"ipMasq\": false in its \"delegate\" in "
-        "/etc/cni/net.d/10-flannel.json)\n"
-        "entry-missing\n"
-        "  found: /etc/cni/net.d/10-flannel.json is what the runtime loads, and has no entry of ip-masq\n"
-        "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n");
+        "/etc/cni/net.d/10-flannel.json)\n");
 }
 
 namespace {
@@ -271,9 +274,12 @@ TEST_CASE("the way to an entry leads into the folder that has the list's plugins
     }
     return std::vector<std::string>{};
   };
-  const BinFolder usual{.path = "/opt/cni/bin", .programs = {"bridge"}};
-  const BinFolder right{.path = "/usr/libexec/cni", .programs = {"bridge", "flannel"}};
-  const BinFolder other{.path = "/usr/lib/cni", .programs = {"flannel"}};
+  const BinFolder usual{.path = "/opt/cni/bin", .programs = {{"bridge", ""}, {"host-local", ""}}};
+  auto right = usual;
+  right.path = "/usr/libexec/cni";
+  right.programs["flannel"] = "";
+  auto other = right;
+  other.path = "/usr/lib/cni";
   const std::vector<std::string> found{
       "ip-masq install --conf-dir /etc/cni/net.d --bin-dir /usr/libexec/cni"};
   const std::vector<std::string> none{
@@ -296,6 +302,7 @@ TEST_CASE("multus hands pods on to a list of the folder") {
           "entry-missing\n"
           "  found: /etc/cni/net.d/10-flannel.conflist is what multus takes for pods, as "
           "/etc/cni/net.d/00-multus.conf says, and has no entry of ip-masq\n"
+          "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
           "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n");
   }
 }
@@ -315,7 +322,10 @@ TEST_CASE("multus keeps a copy of a list") {
   CHECK(text(behind_multus(copy(without_entry), with_entry)) ==
         found + "  found: /etc/cni/net.d/10-flannel.conflist has one\n" + restart);
   CHECK(text(behind_multus(copy(without_entry), without_entry)) ==
-        found + "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n" + restart);
+        found +
+            "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
+            "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n" +
+            restart);
   CHECK(text(behind_multus(copy(R"({"type":"macvlan"})"), without_entry)).empty());
 }
 

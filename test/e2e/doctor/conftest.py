@@ -1,5 +1,7 @@
+import json
+
 import pytest
-from harness.doctor import ELSEWHERE, EXEMPT
+from harness.doctor import ELSEWHERE, EXEMPT, LOOPBACK
 from harness.network import Outside, ask
 from harness.node import Namespace
 
@@ -13,8 +15,9 @@ def pod():
 
 @pytest.fixture
 def host(host):
-    """As a node that is to have pods."""
+    """As a node that is to have pods, with the list that CRI-O brings, which comes after all others."""
     host.sysctl(net__ipv4__ip_forward=1)
+    host.write("/etc/cni/net.d/200-loopback.conflist", json.dumps(LOOPBACK))
     return host
 
 

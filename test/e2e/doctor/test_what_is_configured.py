@@ -5,7 +5,6 @@ import json
 import pytest
 from harness.doctor import PLAIN, SUBNET_ENV, carry_out, configure, conflist, doctor, findings, weights
 from harness.host import ROOT
-from harness.node import BINARY
 
 
 # ---- what the runtime loads
@@ -31,19 +30,7 @@ def test_a_list_in_a_conf_is_not_loaded(host):
     assert "entry-missing" not in findings(host)
 
 
-def test_flannels_list_without_our_entry(host):
-    conf = json.loads((ROOT / "conf/10-flannel-ip-masq.conflist").read_text())
-    conf["plugins"] = [plugin for plugin in conf["plugins"] if plugin["type"] != "ip-masq"]
-    host.use_conflist(conf)
-    found = findings(host)
-    assert {name: each["weight"] for name, each in found.items()} == {"entry-missing": "note"}
-    carry_out(host, found["entry-missing"])
-    assert findings(host) == {}
-
-
-def test_lists_that_others_than_the_runtime_of_pods_read(site):
-    site.write("/etc/cni/net.d/01-podman.conflist", json.dumps({**PLAIN, "name": "podman"}))
-    assert findings(site) == {}
+def test_lists_that_multus_hands_pods_on_to(site):
     for keys in [{"type": "multus", "delegates": [conflist()]},
                  {"type": "multus-shim", "clusterNetwork": "/host/etc/cni/net.d/10-test.conflist"}]:
         site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus-cni-network", **keys}))
@@ -89,29 +76,6 @@ def test_a_file_that_is_no_network_comes_first(host):
     host.use_conflist(conflist())
     host.write("/etc/cni/net.d/01-odd.conf", "{")
     assert weights(host) == {"file-in-the-way": "note"}
-
-
-def test_the_program_is_missing(host):
-    host.use_conflist(conflist())
-    host.run("rm", "/opt/cni/bin/ip-masq")
-    status, said = json.loads(host.run("sh", "-c", f"{BINARY} doctor -o json; echo", check=False)), None
-    found = {each["name"]: each for each in status["findings"]}
-    assert list(found) == ["program-missing"]
-    host.run("sh", "-ec", found["program-missing"]["fix"][0].replace("ip-masq", str(BINARY), 1))
-    assert findings(host) == {}
-    assert list(findings(host, "--bin-dir", "/nowhere")) == []
-
-
-def test_folders_of_plugins_that_others_use(host):
-    """The runtime of k3s looks in a folder of its own; Debian's has plugins of the same names."""
-    host.use_conflist(conflist())
-    other, program = "/usr/lib/cni", "/usr/lib/cni/ip-masq"
-    host.run("sh", "-ec", f"cp /opt/cni/bin/bridge {other}")
-    found = findings(host)
-    assert {name: each["weight"] for name, each in found.items()} == {"program-missing": "note"}
-    assert found["program-missing"]["where"] == [f"no program {program}, which /etc/cni/net.d/10-test.conflist asks for"]
-    host.run("sh", "-ec", "rm /opt/cni/bin/bridge")  # ours alone is there
-    assert weights(host) == {"program-missing": "hurts"}
 
 
 def test_a_folder_of_conflists_that_is_not_there(site):

@@ -1,0 +1,94 @@
+#include "doctor/install_fix.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "conflist/typed_keys.hpp"
+#include "doctor/list_programs.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Lists = std::vector<conflist::Network>;
+
+// A copy that multus keeps of a list goes by the name of multus' file.
+bool is_one_of(const Lists& lists, const conflist::Network& list) {
+  return std::ranges::any_of(lists, [&list](const auto& each) {
+    return each.is_loaded() && each.file.name == list.file.name && each.plugins == list.plugins;
+  });
+}
+
+// The plugin that install is to look for: it takes the first list that has one. nullopt where that is another
+// list for all of them.
+std::optional<std::string> plugin_to_look_for(const Lists& lists, const conflist::Network& list) {
+  std::vector<std::string> types;
+  if (list.holds(conflist::flannel_type)) types.emplace_back(conflist::flannel_type);
+  for (const auto& plugin : list.plugins) types.push_back(conflist::type_of(plugin));
+  if (!is_one_of(lists, list)) return types.front();
+  const auto found = std::ranges::find_if(types, [&](const std::string& type) {
+    return conflist::first_with(lists, type)->file.name == list.file.name;
+  });
+  return found == types.end() ? std::nullopt : std::optional(*found);
+}
+
+std::string install_command(const fs::path& conf_dir, const Lists& lists, const conflist::Network& list) {
+  const auto type = plugin_to_look_for(lists, list);
+  if (!type) {
+    return "# put {\"type\": \"ip-masq\"} behind the other plugins of " +
+           (conf_dir / list.file.name).string() +
+           " by hand: each of them stands in a list before it, which ip-masq install takes";
+  }
+  return "ip-masq install --conf-dir " + nat::shell_word(conf_dir.string()) +
+         (*type == conflist::flannel_type ? "" : " --after " + nat::shell_word(*type));
+}
+
+std::string with_folder(const std::string& command, const BinFolder& folder) {
+  if (command.starts_with('#')) return command;
+  return command + " --bin-dir " + nat::shell_word(folder.path.string());
+}
+
+// Of the folders that the runtime searches: the one that has our program, or else, since its owner puts
+// plugins there, the first that has any.
+const BinFolder& folder_of_program(const std::vector<BinFolder>& searched) {
+  auto found = std::ranges::find_if(
+      searched, [](const auto& each) { return each.programs.contains(std::string(conflist::our_type)); });
+  if (found == searched.end())
+    found = std::ranges::find_if(searched, [](const auto& each) { return !each.programs.empty(); });
+  return found == searched.end() ? searched.front() : *found;
+}
+
+// Not where no other program of the list is.
+std::string into_search(const std::string& command, const std::vector<BinFolder>& searched,
+                        const conflist::Network& list) {
+  const auto& folder = folder_of_program(searched);
+  const auto others = others_of(list);
+  const auto is_there = [&folder](const std::string& each) { return folder.programs.contains(each); };
+  if (others.empty() || std::ranges::any_of(others, is_there)) return with_folder(command, folder);
+  return "# see first where the runtime looks for plugins: none of the list's others is in " +
+         folder.path.string();
+}
+
+}  // namespace
+
+std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
+  return with_folder(install_command(facts.node.conf_dir, facts.node.lists, list), folder);
+}
+
+std::string install_fix_in(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
+                           const conflist::Network& list) {
+  auto command = install_command(conf_dir, lists, list);
+  if (facts.node.is_search_known) return into_search(command, facts.node.bin_folders, list);
+  const auto folders = folders_with_all(facts.node.bin_folders, others_of(list));
+  if (folders.size() == 1) return with_folder(command, *folders.front());
+  if (command.starts_with('#')) return command;
+  return "# " + command +
+         " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here";
+}
+
+std::string install_fix(const Facts& facts, const conflist::Network& list) {
+  return install_fix_in(facts, facts.node.conf_dir, facts.node.lists, list);
+}
+
+}  // namespace ipmasq::doctor

@@ -1,0 +1,28 @@
+// Which list of a folder of network configurations pods get.
+#pragma once
+
+#include <string>
+
+#include "conflist/conflist.hpp"
+#include "doctor/facts.hpp"
+
+namespace ipmasq::doctor {
+
+struct ListOfPods {
+  const conflist::Network* file = nullptr;  ///< that it stands in; nullptr where there is none
+  conflist::Network network = {};           ///< the same, or a copy that multus keeps in it
+  std::string told = {};  ///< "/etc/cni/net.d/10-flannel.conflist is what the runtime loads"
+  bool is_copy = false;
+  std::string elsewhere = {};  ///< what multus hands pods on to, where that is not in the folder
+};
+
+ListOfPods list_of_pods(const Facts& facts);
+
+/// The list with our entry that matters: what pods get, or else the first that is loaded; nullptr where none
+/// has one.
+const conflist::Network* list_of_ours(const Facts& facts);
+
+/// "/etc/cni/net.d/10-flannel.conflist"
+std::string path_of(const Facts& facts, const conflist::Network& list);
+
+}  // namespace ipmasq::doctor

@@ -1,0 +1,189 @@
+#include "doctor/program_findings.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "doctor/install_fix.hpp"
+#include "doctor/list_of_pods.hpp"
+#include "doctor/list_programs.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+using Programs = std::set<std::string>;
+using Folders = std::vector<const BinFolder*>;
+
+const std::string our_program(conflist::our_type);
+
+std::size_t count_in(const BinFolder& folder, const Programs& programs) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      programs, [&folder](const auto& each) { return folder.programs.contains(each); }));
+}
+
+bool has(const BinFolder& folder, const std::string& program) {
+  return folder.programs.contains(program);
+}
+
+bool is_in_any(const auto& folders, const std::string& program) {
+  return std::ranges::any_of(folders, [&program](const auto* each) { return has(*each, program); });
+}
+
+Folders all_of(const std::vector<BinFolder>& folders) {
+  Folders all;
+  std::ranges::transform(folders, std::back_inserter(all), [](const auto& each) { return &each; });
+  return all;
+}
+
+Folders usual_folders_for(const Facts& facts, const Programs& others) {
+  const auto& all = facts.node.bin_folders;
+  if (auto complete = folders_with_all(all, others); !complete.empty()) return complete;
+  const auto worth = [&others](const BinFolder& each) {
+    return std::pair(count_in(each, others), has(each, our_program));
+  };
+  const auto best = std::ranges::max_element(all, {}, worth);
+  if (best == all.end() || worth(*best) == std::pair(std::size_t{0}, false)) return {};
+  return {&*best};
+}
+
+std::string path_in(const Folders& folders, const std::string& program) {
+  std::string text;
+  for (const auto* const each : folders)
+    text += (text.empty() ? "" : " or ") + (each->path / program).string();
+  return text;
+}
+
+std::string lacks(const Facts& facts, const conflist::Network& list, const Folders& folders,
+                  const std::string& program) {
+  return "no program " + path_in(folders, program) + ", which " + path_of(facts, list) + " asks for";
+}
+
+// ---- ours
+
+void find_missing_in_search(const Facts& facts, const conflist::Network& ours, Finding finding,
+                            Findings& findings) {
+  const auto folders = all_of(facts.node.bin_folders);
+  if (is_in_any(folders, our_program)) return;
+  for (const auto* const folder : folders) finding.where.push_back(lacks(facts, ours, {folder}, our_program));
+  finding.fix.push_back(install_fix(facts, ours));
+  findings.push_back(std::move(finding));
+}
+
+void find_missing_program(const Facts& facts, const conflist::Network& ours, Findings& findings) {
+  Finding finding{"program-missing", {}, "an ADD fails: no pod starts, and none can be ended", {}};
+  if (facts.node.is_search_known) return find_missing_in_search(facts, ours, std::move(finding), findings);
+  const auto folders = folders_for(facts, ours);
+  for (const auto* const folder : folders) {
+    if (has(*folder, our_program)) continue;
+    finding.where.push_back(lacks(facts, ours, {folder}, our_program));
+    finding.fix.push_back(install_into(facts, ours, *folder));
+  }
+  if (finding.where.empty()) return;
+  if (is_in_any(folders, our_program)) {
+    finding.does = "an ADD fails where this is the folder that the runtime looks for plugins in";
+    finding.weight = Weight::note;
+  }
+  findings.push_back(std::move(finding));
+}
+
+// ---- others
+
+void find_missing_plugins(const Facts& facts, const conflist::Network& ours, Findings& findings) {
+  Finding finding{"plugin-missing",
+                  {},
+                  "an ADD fails: no pod starts",
+                  {"# have their owners put them there: flannel's own pod brings flannel, the package or the "
+                   "release of containernetworking's plugins brings bridge, host-local and portmap"}};
+  const auto folders = folders_for(facts, ours);
+  for (const auto& program : others_of(ours)) {
+    if (folders.empty() || is_in_any(folders, program)) continue;
+    finding.where.push_back(lacks(facts, ours, folders, program));
+  }
+  if (finding.where.empty()) return;
+  if (!facts.node.is_search_known) {
+    finding.does += ", unless the runtime looks for plugins in another folder";
+    finding.fix.emplace_back("# where it does, say in which: ip-masq doctor --bin-dir DIR");
+  }
+  findings.push_back(std::move(finding));
+}
+
+// ---- those that are there
+
+// The first of the search that has it is the one that is run.
+Folders where_it_is_run(const Facts& facts, const Folders& folders, const std::string& program) {
+  Folders having;
+  std::ranges::copy_if(folders, std::back_inserter(having),
+                       [&program](const auto* each) { return has(*each, program); });
+  if (facts.node.is_search_known && having.size() > 1) having.resize(1);
+  return having;
+}
+
+std::string fix_of(const Facts& facts, const conflist::Network& ours, const BinFolder& folder,
+                   const std::string& program) {
+  const auto path = (folder.path / program).string();
+  if (folder.programs.at(program).ends_with("noexec"))
+    return "# mount the file system of " + folder.path.string() +
+           " so that programs run there (remount,exec)";
+  if (program == our_program) return install_into(facts, ours, folder);
+  return "# have its owner put it there anew: " + path;
+}
+
+// Whether there is one where all of the programs that are there may be run.
+bool is_any_in_order(const Folders& folders, const Programs& programs) {
+  return std::ranges::any_of(folders, [&programs](const auto* folder) {
+    return std::ranges::all_of(programs, [folder](const auto& each) {
+      return !has(*folder, each) || folder->programs.at(each).empty();
+    });
+  });
+}
+
+void find_what_cannot_run(const Facts& facts, const conflist::Network& ours, Findings& findings) {
+  Finding finding{"program-cannot-run", {}, "an ADD fails: no pod starts, and none can be ended", {}};
+  auto programs = others_of(ours);
+  programs.insert(our_program);
+  const auto folders = folders_for(facts, ours);
+  for (const auto& program : programs) {
+    for (const auto* const folder : where_it_is_run(facts, folders, program)) {
+      const auto& trouble = folder->programs.at(program);
+      if (trouble.empty()) continue;
+      finding.where.push_back((folder->path / program).string() + " " + trouble + ", and " +
+                              path_of(facts, ours) + " asks for it");
+      auto fix = fix_of(facts, ours, *folder, program);
+      if (std::ranges::find(finding.fix, fix) == finding.fix.end()) finding.fix.push_back(std::move(fix));
+    }
+  }
+  if (finding.where.empty()) return;
+  if (!facts.node.is_search_known && is_any_in_order(folders, programs)) {
+    finding.does = "an ADD fails where this is the folder that the runtime looks for plugins in";
+    finding.weight = Weight::note;
+  }
+  findings.push_back(std::move(finding));
+}
+
+}  // namespace
+
+Folders folders_for(const Facts& facts, const conflist::Network& list) {
+  return facts.node.is_search_known ? all_of(facts.node.bin_folders)
+                                    : usual_folders_for(facts, others_of(list));
+}
+
+std::string why_programs_are_not_told(const Facts& facts) {
+  const auto* const ours = list_of_ours(facts);
+  if (ours == nullptr || !folders_for(facts, *ours).empty()) return {};
+  return "for the programs that " + path_of(facts, *ours) +
+         " asks for: it is not known where the runtime looks for plugins, and none of the usual folders has "
+         "any of them; --bin-dir DIR says where";
+}
+
+void find_program_findings(const Facts& facts, Findings& findings) {
+  const auto* const ours = list_of_ours(facts);
+  if (ours == nullptr) return;
+  find_missing_program(facts, *ours, findings);
+  find_missing_plugins(facts, *ours, findings);
+  find_what_cannot_run(facts, *ours, findings);
+}
+
+}  // namespace ipmasq::doctor

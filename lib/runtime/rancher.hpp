@@ -1,0 +1,32 @@
+// Where k3s and RKE2 keep what is theirs: in the folder that "data-dir" names in their own configuration
+// (docs.k3s.io/installation/configuration, docs.rke2.io/install/configuration), or the one that they are
+// built with.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "runtime/node_files.hpp"
+
+namespace ipmasq::runtime {
+
+struct K3s {
+  std::filesystem::path containerd_file;
+  std::filesystem::path networks;
+  std::filesystem::path plugins;        ///< of all its versions
+  std::filesystem::path version;        ///< a link to the folder of the one that runs
+  std::filesystem::path older_plugins;  ///< of that version, where there is none of all
+};
+
+/// Throws Error.
+K3s find_k3s(const NodeFiles& files);
+
+/// The files of the configuration of "k3s" or "rke2": config.yaml, and those of config.yaml.d, of which the
+/// last wins; that each is there is not said. Throws Error.
+std::vector<std::filesystem::path> rancher_settings(const std::string& of, const NodeFiles& files);
+
+/// The configuration that RKE2 writes for its containerd. Throws Error.
+std::filesystem::path containerd_file_of_rke2(const NodeFiles& files);
+
+}  // namespace ipmasq::runtime

@@ -1,0 +1,153 @@
+"""What runtimes' own files say of the lists that pods get, as doctor reads them."""
+
+import json
+
+import pytest
+from harness.node import BINARY
+from test_flavours import FLANNEL, RUNTIMES, Runtime, site  # noqa: F401 (a fixture)
+
+KUBEADM = RUNTIMES[0]
+K3S, RKE2, CRIO, PODMAN = ({each.flavour: each for each in RUNTIMES}[flavour] for flavour in ("k3s", "rke2", "crio", "podman"))
+
+
+def doctor(site, *options):
+    """({name: finding}, what could not be looked at)"""
+    site.sysctl(net__ipv4__ip_forward=1)
+    said = json.loads(site.tool("doctor", "-o", "json", *options, check=False))
+    return {each["name"]: each for each in said["findings"]}, said["notLooked"]
+
+
+MYNET = {"cniVersion": "0.4.0", "name": "mynet", "plugins": [{"type": "bridge", "bridge": "cni-podman0", "ipam": {"type": "host-local"}}]}
+
+
+def set_up_crio(site, network):
+    runtime = CRIO
+    site.set_up(runtime)
+    site.put("/etc/crio/crio.conf.d/20-mine.conf", f'[crio.network]\ncni_default_network = "{network}"\n')
+    return runtime
+
+
+def test_crio_names_the_network_of_pods(site):
+    """Not the first, which has an entry, but the one that it is told."""
+    set_up_crio(site, "mynet")
+    site.call("install")
+    waits = doctor(site)
+    assert waits[1] == [] and {name: (each["weight"], each["where"]) for name, each in waits[0].items()} == {"network-not-there": (
+        "hurts", ['no list in /etc/cni/net.d has the name "mynet", as cni_default_network in /etc/crio/crio.conf.d/20-mine.conf says'])}
+    site.put("/etc/cni/net.d/87-podman-bridge.conflist", json.dumps(MYNET))
+    found, not_looked = doctor(site)
+    assert not_looked == [] and found == {"entry-missing": {
+        "name": "entry-missing", "weight": "hurts", "does": "new pods of this node have no rules of ours: others' decide",
+        "where": ["/etc/cni/net.d/87-podman-bridge.conflist is what the runtime loads, as cni_default_network in "
+                  "/etc/crio/crio.conf.d/20-mine.conf says, and has no entry of ip-masq",
+                  "/etc/cni/net.d/10-flannel.conflist has one"],
+        "fix": ["# let CRI-O name the list that pods are to use, cni_default_network in /etc/crio/crio.conf.d/20-mine.conf; or:",
+                "ip-masq install --conf-dir /etc/cni/net.d --after bridge --bin-dir /opt/cni/bin"]}}
+    for line in found["entry-missing"]["fix"]:
+        site.run("sh", "-ec", line.replace("ip-masq", str(BINARY), 1))
+    assert doctor(site) == ({}, [])
+
+
+def test_crio_names_a_network_that_comes_later(site):
+    """As MicroShift does: CRI-O's own list, which comes first, is nobody's."""
+    set_up_crio(site, "cbr0")
+    site.put("/etc/cni/net.d/0-crio-bridge.conflist", json.dumps({**MYNET, "name": "crio"}))
+    site.call("install")
+    assert doctor(site) == ({}, [])
+
+
+def test_a_list_by_name_where_each_plugin_stands_in_another(site):
+    """install takes the first list that has a plugin: what it would not reach is put by hand."""
+    set_up_crio(site, "mynet")
+    site.put("/etc/cni/net.d/05-other.conflist", json.dumps({**MYNET, "name": "other", "plugins": [*MYNET["plugins"], {"type": "ip-masq"}]}))
+    site.put("/etc/cni/net.d/87-podman-bridge.conflist", json.dumps(MYNET))
+    site.run("cp", BINARY, "/opt/cni/bin")
+    assert doctor(site)[0]["entry-missing"]["fix"][1:] == [
+        '# put {"type": "ip-masq"} behind the other plugins of /etc/cni/net.d/87-podman-bridge.conflist by hand: each of them stands in a '
+        "list before it, which ip-masq install takes"]
+
+
+@pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])
+def test_a_list_called_podman_comes_first(site, runtime):
+    """podman's own is no other than any other list for whoever runs pods."""
+    site.set_up(runtime)
+    site.call("install")
+    assert doctor(site) == ({}, [])
+    site.put(f"{runtime.networks}/05-podman.conflist", json.dumps({**MYNET, "name": "podman"}))
+    found, not_looked = doctor(site)
+    assert not_looked == [] and {name: each["weight"] for name, each in found.items()} == {"entry-missing": "hurts"}
+    assert found["entry-missing"]["where"][0] == f"{runtime.networks}/05-podman.conflist is what the runtime loads, and has no entry of ip-masq"
+
+
+def test_podman_alone_takes_each_list_by_its_name(site):
+    site.set_up(PODMAN)
+    site.call("install")
+    site.put("/etc/cni/net.d/05-podman.conflist", json.dumps({**MYNET, "name": "podman"}))
+    assert doctor(site) == ({}, [])
+
+
+def test_k3s_writes_its_list_anew_and_no_record_is_left(site):
+    """As after a reboot."""
+    runtime = K3S
+    site.set_up(runtime)
+    conflist = f"{runtime.networks}/10-flannel.conflist"
+    loads = f"{conflist} is what the runtime loads, and has no entry of ip-masq"
+
+    def missing():
+        ((name, each),) = doctor(site)[0].items()
+        return name, each["weight"], each["where"]
+
+    assert missing() == ("entry-missing", "note", [loads])
+    site.call("install")
+    assert doctor(site) == ({}, [])
+    site.put(conflist, json.dumps({**FLANNEL, "cniVersion": "1.0.0"}))
+    backup = f"{conflist}.before-ip-masq is of ip-masq install: the file was written anew since"
+    program = f"{runtime.plugins}/ip-masq is there, and no list asks for it"
+    assert missing() == ("entry-missing", "hurts", [loads, backup, program])
+    site.run("rm", f"{conflist}.before-ip-masq")
+    assert missing() == ("entry-missing", "hurts", [loads, program])
+    site.run("rm", f"{runtime.plugins}/ip-masq")
+    assert missing() == ("entry-missing", "note", [loads])
+
+
+@pytest.mark.parametrize("file, text", [
+    ("config.yaml", "write-kubeconfig-mode: '0644'\ndata-dir: /mnt/data  # the large disk\n"),
+    ("config.yaml.d/10.yaml", 'data-dir: "/mnt/data/"\n'),
+])
+@pytest.mark.parametrize("runtime", [K3S, RKE2], ids=["k3s", "rke2"])
+def test_rancher_keeps_its_data_elsewhere(site, runtime, file, text):
+    data = f"/var/lib/rancher/{runtime.flavour}"
+    site.run("mount", "-t", "tmpfs", "private", "/mnt")
+    moved = Runtime(runtime.flavour, {path.replace(data, "/mnt/data"): each.replace(data, "/mnt/data") for path, each in runtime.files.items()},
+                    *(each.replace(data, "/mnt/data") for each in (runtime.networks, runtime.plugins, runtime.networks_by, runtime.plugins_by)))
+    site.set_up(moved)
+    site.put(f"/etc/rancher/{runtime.flavour}/{file}", text)
+    assert [each["weight"] for each in doctor(site)[0].values()] == ["note"]
+    assert site.call("install") == (
+        0, f"put {moved.plugins}/ip-masq\nput the entry into {moved.networks}/10-flannel.conflist\n", f"ip-masq: note: {moved.reason}\n")
+    assert doctor(site) == ({}, [])
+
+
+def test_a_runtime_of_containerd_has_lists_of_its_own(site):
+    """Pods of a RuntimeClass get networks from there."""
+    runtime = KUBEADM
+    site.set_up(runtime)
+    site.put("/etc/containerd/config.toml", runtime.files["/etc/containerd/config.toml"] + """
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
+  runtime_type = "io.containerd.kata.v2"
+  cni_conf_dir = "/etc/cni/kata.d"
+""")
+    site.put("/etc/cni/kata.d/10-flannel.conflist", json.dumps(FLANNEL))
+    assert "runtime-without-entry" not in doctor(site)[0]  # nobody asks for us yet
+    site.call("install")
+    found, not_looked = doctor(site)
+    assert not_looked == [] and found == {"runtime-without-entry": {
+        "name": "runtime-without-entry", "weight": "hurts",
+        "does": "new pods of that runtime are not recorded: others' rules decide, where no pod that is recorded has its pod subnet",
+        "where": ['/etc/cni/kata.d/10-flannel.conflist is what pods of the runtime "kata" get, as cni_conf_dir in /etc/containerd/config.toml '
+                  "says, and has no entry of ip-masq"],
+        "fix": [f"ip-masq install --conf-dir /etc/cni/kata.d --bin-dir {runtime.plugins}"]}}
+    site.run("sh", "-ec", found["runtime-without-entry"]["fix"][0].replace("ip-masq", str(BINARY), 1))
+    assert doctor(site) == ({}, [])
+    site.put("/etc/cni/kata.d/10-flannel.conflist", json.dumps(MYNET))
+    assert {name: each["weight"] for name, each in doctor(site)[0].items()} == {"runtime-without-entry": "note"}

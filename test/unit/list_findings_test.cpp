@@ -1,0 +1,240 @@
+#include <doctest/doctest.h>
+
+#include "doctor/findings.hpp"
+#include "texts.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+// Weights and names, with what was found and the fixes indented below.
+std::string text(const Facts& facts) {
+  std::string all;
+  for (const auto& finding : examine(facts)) {
+    all += to_text(finding.weight) + " " + finding.name + "\n";
+    for (const auto& place : finding.where) all += "  found: " + place + "\n";
+    for (const auto& fix : finding.fix) all += "  fix: " + fix + "\n";
+  }
+  return all;
+}
+
+std::string list(const std::string& name, const std::string& type, bool has_entry) {
+  return R"({"cniVersion":"1.0.0","name":")" + name + R"(","plugins":[{"type":")" + type + "\"}" +
+         (has_entry ? R"(,{"type":"ip-masq"})" : "") + "]}";
+}
+
+Facts facts_with(std::vector<conflist::File> files) {
+  Facts facts;
+  facts.node.conf_dir = "/n";
+  facts.node.lists = conflist::read_networks(std::move(files));
+  return facts;
+}
+
+// A folder that has what is named, "-" before what cannot be run.
+BinFolder folder(const std::string& path, const std::vector<std::string>& programs) {
+  BinFolder made{.path = path, .programs = {}};
+  for (const auto& each : programs)
+    each.starts_with('-') ? made.programs[each.substr(1)] = "is empty" : made.programs[each] = "";
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("where no list is loaded") {
+  const std::string fix =
+      "  fix: # mend the file where it says so; ip-masq install --dry-run tells whether a pod could start "
+      "then\n";
+  auto facts = facts_with({{.name = "10.conflist", .text = "{"}, {.name = "20.conf", .text = "7"}});
+  facts.node.backups = {"10.conflist", "other.conflist"};
+  CHECK(text(facts) ==
+        "hurts no-list-loads\n"
+        "  found: /n/10.conflist: it is not JSON: it goes wrong at byte 2\n"
+        "  found: /n/20.conf: it is 7: expected an object\n" +
+            fix +
+            "  fix: # what it was before ip-masq install stands in "
+            "/n/10.conflist.before-ip-masq\n");
+  CHECK(text(facts_with({})).empty());
+  CHECK(text(facts_with({{.name = "10.conflist", .text = "{"},
+                         {.name = "20.conflist", .trouble = "it is larger than 1 MiB"}}))
+            .empty());
+  CHECK(text(facts_with({{.name = "10.conflist", .is_folder = true}})).empty());
+}
+
+TEST_CASE("records of ended pods, beside a list that may be ours") {
+  const auto found = [](const std::string& text_of_list) {
+    auto facts = facts_with({{.name = "10.conflist", .text = text_of_list}});
+    facts.node.has_cache = true;
+    facts.ours.networks = {
+        {.name = "cbr0", .backend = "nftables", .pod_subnets = {}, .attachments = {{"web", "cbr0-c-eth0"}}}};
+    return text(facts).find("records-of-ended-pods") != std::string::npos;
+  };
+  const auto whole = list("cbr0", "flannel", true);
+  CHECK(found(list("cbr0", "flannel", false)));
+  CHECK_FALSE(found(whole));
+  CHECK_FALSE(found(whole.substr(0, whole.size() - 4)));
+}
+
+TEST_CASE("which list pods get, by what runtimes say") {
+  const std::vector<conflist::File> files{{.name = "05.conflist", .text = list("podman", "bridge", false)},
+                                          {.name = "10.conflist", .text = list("cbr0", "flannel", true)},
+                                          {.name = "20.conflist", .text = list("mynet", "bridge", false)}};
+  const std::string missing = "hurts entry-missing\n  found: ";
+  auto facts = facts_with(files);
+  CHECK(text(facts) == missing +
+                           "/n/05.conflist is what the runtime loads, and has no entry of ip-masq\n"
+                           "  found: /n/10.conflist has one, and comes later\n"
+                           "  fix: # of the two files, let the one that pods are to use come first by its "
+                           "name; or:\n"
+                           "  fix: # ip-masq install --conf-dir /n --after bridge --bin-dir DIR: DIR is "
+                           "where the runtime looks for plugins, which is not known here\n");
+  facts.node.taking.is_podmans = true;
+  CHECK(text(facts).empty());
+  facts.node.taking = {.network = "cbr0", .network_said_by = "a file"};
+  CHECK(text(facts).empty());
+  facts.node.taking.network = "mynet";
+  CHECK(
+      text(facts) ==
+      missing +
+          "/n/20.conflist is what the runtime loads, as a file says, and has no entry of ip-masq\n"
+          "  found: /n/10.conflist has one\n"
+          "  fix: # let CRI-O name the list that pods are to use, a file; or:\n"
+          "  fix: # put {\"type\": \"ip-masq\"} behind the other plugins of /n/20.conflist by hand: each of "
+          "them stands in a list before it, which ip-masq install takes\n");
+  facts.node.taking.network = "nobody's\n";
+  CHECK(text(facts) ==
+        "hurts network-not-there\n"
+        "  found: no list in /n has the name \"nobody's\\n\", as a file says\n"
+        "  fix: # have its owner bring the list, or mend the name\n");
+}
+
+TEST_CASE("a list without our entry, and what shows that it is to have one") {
+  auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", false)}});
+  const std::string found =
+      " entry-missing\n  found: /n/10.conflist is what the runtime loads, and has no entry of ip-masq\n";
+  const auto unknown = [](const std::string& command) {
+    return "  fix: # " + command +
+           " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here\n";
+  };
+  const std::string install = "ip-masq install --conf-dir /n";
+  CHECK(text(facts) == "note" + found + unknown(install));
+  facts.node.bin_folders = {folder("/b", {"flannel", "bridge", "host-local"})};
+  CHECK(text(facts) == "note" + found + "  fix: ip-masq install --conf-dir /n --bin-dir /b\n");
+  facts.node.bin_folders.push_back(folder("/c", {"ip-masq", "flannel", "bridge", "host-local"}));
+  CHECK(text(facts) ==
+        "hurts" + found + "  found: /c/ip-masq is there, and no list asks for it\n" + unknown(install));
+  facts.node.bin_folders = {folder("/empty", {})};
+  facts.node.is_search_known = true;
+  CHECK(
+      text(facts) ==
+      "note" + found +
+          "  fix: # see first where the runtime looks for plugins: none of the list's others is in /empty\n");
+  facts.node.is_search_known = false;
+  facts.node.bin_folders.clear();
+  facts.node.backups = {"10.conflist"};
+  const std::string backup =
+      "  found: /n/10.conflist.before-ip-masq is of ip-masq install: the file was written anew since\n";
+  CHECK(text(facts) == "hurts" + found + backup + unknown(install));
+  facts.node.lists = conflist::read_networks({{.name = "10.conflist", .text = list("net", "bridge", false)}});
+  CHECK(text(facts) == "hurts" + found + backup + unknown(install + " --after bridge"));
+  facts.node.backups = {"20.conflist"};
+  CHECK(text(facts).empty());
+}
+
+TEST_CASE("lists of one runtime alone") {
+  auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", true)}});
+  facts.node.bin_folders = {folder("/b", {"ip-masq", "flannel", "bridge", "host-local"})};
+  facts.node.is_search_known = true;
+  const auto own = [&facts](const std::string& text_of_list) {
+    facts.node.own_lists = {
+        {"kata", "/k", "a file", conflist::read_networks({{.name = "a.conflist", .text = text_of_list}})}};
+    return text(facts);
+  };
+  const auto found = [](const std::string& weight, const std::string& after) {
+    return weight +
+           " runtime-without-entry\n"
+           "  found: /k/a.conflist is what pods of the runtime \"kata\" get, as a file says, and has no "
+           "entry "
+           "of ip-masq\n"
+           "  fix: ip-masq install --conf-dir /k" +
+           after + " --bin-dir /b\n";
+  };
+  CHECK(own(list("cbr0", "flannel", true)).empty());
+  CHECK(own("{").empty());
+  CHECK(own(list("other", "flannel", false)) == found("hurts", ""));
+  CHECK(own(list("other", "bridge", false)) == found("note", " --after bridge"));
+}
+
+TEST_CASE("the programs that a list asks for") {
+  auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", true)}});
+  const auto in = [&facts](std::vector<BinFolder> folders, bool is_known) {
+    facts.node.bin_folders = std::move(folders);
+    facts.node.is_search_known = is_known;
+    return text(facts);
+  };
+  const std::vector<std::string> others{"bridge", "flannel", "host-local"};
+  const std::vector<std::string> all{"bridge", "flannel", "host-local", "ip-masq"};
+  const auto missing = [](const std::string& program) {
+    return "  found: no program " + program + ", which /n/10.conflist asks for\n";
+  };
+  const std::string install = "  fix: ip-masq install --conf-dir /n --bin-dir ";
+  const std::string owners =
+      "  fix: # have their owners put them there: flannel's own pod brings flannel, the package or the "
+      "release "
+      "of containernetworking's plugins brings bridge, host-local and portmap\n";
+  const std::string other_folder = "  fix: # where it does, say in which: ip-masq doctor --bin-dir DIR\n";
+
+  for (const bool is_known : {false, true}) {
+    CHECK(in({folder("/a", all)}, is_known).empty());
+    CHECK(in({folder("/a", others)}, is_known) ==
+          "hurts program-missing\n" + missing("/a/ip-masq") + install + "/a\n");
+    CHECK(in({folder("/a", {"bridge", "host-local", "ip-masq"})}, is_known) ==
+          "hurts plugin-missing\n" + missing("/a/flannel") + owners + (is_known ? "" : other_folder));
+    CHECK(in({folder("/a", {"bridge", "-flannel", "host-local", "-ip-masq"})}, is_known) ==
+          "hurts program-cannot-run\n"
+          "  found: /a/flannel is empty, and /n/10.conflist asks for it\n"
+          "  found: /a/ip-masq is empty, and /n/10.conflist asks for it\n"
+          "  fix: # have its owner put it there anew: /a/flannel\n" +
+              install + "/a\n");
+  }
+  CHECK(in({}, false).empty());  // could not look
+  CHECK(in({folder("/a", {"loopback"})}, false).empty());
+  CHECK(in({folder("/a", {"ip-masq"}), folder("/b", {"flannel"})}, false) ==
+        "hurts program-missing\n" + missing("/b/ip-masq") + install + "/b\n" + "hurts plugin-missing\n" +
+            missing("/b/bridge") + missing("/b/host-local") + owners + other_folder);
+  CHECK(in({folder("/a", all), folder("/b", others)}, false) ==
+        "note program-missing\n" + missing("/b/ip-masq") + install + "/b\n");
+  CHECK(in({folder("/a", all), folder("/b", {"-bridge", "flannel", "host-local", "ip-masq"})}, false)
+            .starts_with("note program-cannot-run\n  found: /b/bridge is empty"));
+  // All are searched, and the first that has a program is the one that is run.
+  CHECK(in({folder("/a", {"ip-masq"}), folder("/b", others)}, true).empty());
+  CHECK(in({folder("/a", all), folder("/b", {"-flannel"})}, true).empty());
+  CHECK(in({folder("/a", {"-flannel"}), folder("/b", all)}, true)
+            .starts_with("hurts program-cannot-run\n  found: /a/flannel is empty"));
+  CHECK(in({folder("/a", {})}, true) ==
+        "hurts program-missing\n" + missing("/a/ip-masq") +
+            "  fix: # see first where the runtime looks for plugins: none of the list's others is in /a\n"
+            "hurts plugin-missing\n" +
+            missing("/a/bridge") + missing("/a/flannel") + missing("/a/host-local") + owners);
+}
+
+TEST_CASE("programs that plugins call by themselves") {
+  const auto missing = [](const std::string& plugin) {
+    auto facts = facts_with(
+        {{.name = "10.conflist",
+          .text = R"({"cniVersion":"1.0.0","name":"n","plugins":[)" + plugin + R"(,{"type":"ip-masq"}]})"}});
+    facts.node.bin_folders = {folder("/a", {"ip-masq"})};
+    facts.node.is_search_known = true;
+    std::string programs;
+    for (const auto& finding : examine(facts)) {
+      for (const auto& line : finding.where) programs += line.substr(11, line.find(',') - 11) + " ";
+    }
+    return programs;
+  };
+  CHECK(missing(R"({"type":"bridge","ipam":{"type":"whereabouts"}})") == "/a/bridge /a/whereabouts ");
+  CHECK(missing(R"({"type":"bridge","ipam":{}})") == "/a/bridge ");
+  CHECK(missing(R"({"type":"flannel"})") == "/a/bridge /a/flannel /a/host-local ");
+  CHECK(missing(R"({"type":"flannel","delegate":{"type":"ptp","ipam":{"type":"static"}}})") ==
+        "/a/flannel /a/ptp /a/static ");
+}
+
+}  // namespace ipmasq::doctor
