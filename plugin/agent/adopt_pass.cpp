@@ -152,7 +152,8 @@ class Pass {
     auto& plan = task.plan;
     if (before) plan.pod_subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
 
-    auto unadopted = find_unadopted(store_, name, plan.configuration.netconf, cache_);
+    const auto others = subnets_of_others(store_, name);
+    auto unadopted = find_unadopted(store_, name, plan.configuration.netconf, cache_, others);
     pass_.warnings.insert(pass_.warnings.end(),
                           unadopted.problems.begin() + static_cast<std::ptrdiff_t>(cache_.problems.size()),
                           unadopted.problems.end());
@@ -160,6 +161,7 @@ class Pass {
     adopt(std::move(unadopted), plan);
     if (!before && !cache_.is_listed && candidate.is_flannels && !store_.has_pods(name)) {
       plan.without_pods = own_subnets_of_flannel(plan.configuration.netconf);
+      for (const auto& subnet : others) plan.without_pods.erase(subnet);
       task.network.without_pods = plan.without_pods;
     }
     const bool lacks_record = !before && store_.has_pods(name);
@@ -200,8 +202,6 @@ std::vector<std::pair<std::string, cni::AttachmentId>> ended(const state::Store&
 }
 
 void carry_out(const Node& node, Task& task, AdoptPass& pass) {
-  for (auto& problem : lead_others_by_own_address(node, task.plan.network, task.plan.pod_subnets))
-    pass.warnings.push_back(std::move(problem));
   Transaction transaction(node);
   transaction.run([&] { transaction.settle(task.plan, task.before); });
   std::ranges::copy(transaction.changes(), std::back_inserter(pass.changes));
