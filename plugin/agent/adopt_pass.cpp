@@ -86,8 +86,9 @@ struct Task {
 
 class Pass {
  public:
-  Pass(const state::Store& store, const fs::path& conf_dir)
-      : store_(store), candidates_(lists_in(conf_dir, pass_)) {
+  // `node`: where rules are to follow, so that those of other networks count as well.
+  Pass(const state::Store& store, const fs::path& conf_dir, const Node* node)
+      : store_(store), node_(node), candidates_(lists_in(conf_dir, pass_)) {
     read_cache();
   }
 
@@ -152,7 +153,7 @@ class Pass {
     auto& plan = task.plan;
     if (before) plan.pod_subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
 
-    const auto others = subnets_of_others(store_, name);
+    const auto others = node_ != nullptr ? subnets_of_others(*node_, name) : subnets_of_others(store_, name);
     auto unadopted = find_unadopted(store_, name, plan.configuration.netconf, cache_, others);
     pass_.warnings.insert(pass_.warnings.end(),
                           unadopted.problems.begin() + static_cast<std::ptrdiff_t>(cache_.problems.size()),
@@ -185,6 +186,7 @@ class Pass {
   }
 
   const state::Store& store_;
+  const Node* node_;
   AdoptPass pass_;
   Candidates candidates_;
   cni::Cache cache_;
@@ -211,7 +213,7 @@ void carry_out(const Node& node, Task& task, AdoptPass& pass) {
 }  // namespace
 
 AdoptPass look_for_unadopted(const state::Store& store, const fs::path& conf_dir) {
-  Pass pass(store, conf_dir);
+  Pass pass(store, conf_dir, nullptr);
   pass.for_each_task([&pass](Task& task) {
     const bool is_seen = !task.network.attachments.empty() || !task.network.without_pods.empty();
     if (is_seen) pass.result().networks.push_back(std::move(task.network));
@@ -222,7 +224,7 @@ AdoptPass look_for_unadopted(const state::Store& store, const fs::path& conf_dir
 AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel, const fs::path& conf_dir,
                      std::chrono::nanoseconds lock_timeout) {
   bool has_tasks = false;
-  Pass look(store, conf_dir);
+  Pass look(store, conf_dir, nullptr);
   look.for_each_task([&has_tasks](const Task&) { has_tasks = true; });
   if (!has_tasks && ended(store).empty()) return std::move(look.result());
 
@@ -231,7 +233,7 @@ AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel, const
   const Node node{kernel, store, lock_timeout};
   for (const auto& [network, id] : ended(store)) forget_attachment(node, network, id);
   for (const auto& network : store.networks()) store.put_in_order(network);
-  Pass pass(store, conf_dir);
+  Pass pass(store, conf_dir, &node);
   pass.for_each_task([&](Task& task) { carry_out(node, task, pass.result()); });
   return std::move(pass.result());
 }
