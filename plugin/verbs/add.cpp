@@ -140,10 +140,10 @@ class Adding {
   std::vector<std::pair<std::string, net::Prefix>> addresses_of_others() const {
     const auto any = [](const cni::AttachmentId&) { return true; };
     std::vector<std::pair<std::string, net::Prefix>> found;
-    for (const auto& other : store_.networks()) {
+    for (const auto& other : others_) {
       for (const auto& pod : attachment_.addresses) {
         const auto host = net::network_of(pod.address, net::bits(pod.address.family));
-        if (other != network_ && store_.is_used(other, host, any)) found.emplace_back(other, host);
+        if (store_.is_used(other, host, any)) found.emplace_back(other, host);
       }
     }
     return found;
@@ -177,6 +177,7 @@ class Adding {
   }
 
   void leave_to(const std::set<net::Prefix>& others, const std::optional<state::NetworkRecord>& before) {
+    if (others.empty()) return;
     auto own = store_.subnets(network_);
     if (before) own.insert(before->unrecorded.begin(), before->unrecorded.end());
     shared_.merge(leave_to_others(attachment_, own, others));
@@ -185,12 +186,13 @@ class Adding {
   // The common case, beside other calls of its kind: nothing to change but the record.
   bool under_shared_lock() {
     const auto lock = store_.lock_shared(node_.lock_timeout);
+    others_ = other_networks(store_, network_);
     const auto before = store_.undamaged_record(network_);
     if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before) ||
         !addresses_of_others().empty() || !new_lans().empty())
       return false;
     const auto same = store_.attachment(network_, attachment_.id);
-    leave_to(subnets_of_others(store_, network_), before);
+    if (!others_.empty()) leave_to(subnets_of_others(store_, network_), before);
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
     const bool is_settled =
@@ -207,6 +209,7 @@ class Adding {
 
   void under_exclusive_lock() {
     const auto lock = store_.lock_exclusive(node_.lock_timeout);
+    others_ = other_networks(store_, network_);
     store_.put_in_order(network_);
     const auto before = store_.undamaged_record(network_);
     leave_to(subnets_of_others(store_, network_), before);
@@ -224,6 +227,7 @@ class Adding {
   // Pod subnets of ours that turned out to be a LAN that the node itself is on, whose other hosts are no
   // pods.
   std::set<net::Prefix> new_lans() const {
+    if (lans_.empty()) return {};
     auto known = store_.subnets(network_);
     std::erase_if(known, [this](const auto& each) { return !lans_.contains(each); });
     return known;
@@ -291,8 +295,9 @@ class Adding {
   Node node_;
   std::string network_;
   state::Attachment attachment_;
-  std::set<net::Prefix> lans_;    // that the pod stands in
-  std::set<net::Prefix> shared_;  // pod subnets of other networks that the pod stands in
+  std::vector<std::string> others_;  // networks
+  std::set<net::Prefix> lans_;       // that the pod stands in
+  std::set<net::Prefix> shared_;     // pod subnets of other networks that the pod stands in
   std::vector<std::string> problems_;
 };
 

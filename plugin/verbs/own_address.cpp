@@ -60,19 +60,22 @@ std::set<net::Prefix> leave_to_others(state::Attachment& attachment, const std::
   return left;
 }
 
+std::vector<std::string> other_networks(const state::Store& store, const std::string& network) {
+  auto names = store.networks();
+  std::erase(names, network);
+  return names;
+}
+
 std::set<net::Prefix> subnets_of_others(const state::Store& store, const std::string& network) {
   std::set<net::Prefix> subnets;
-  for (const auto& other : store.networks()) {
-    if (other != network) subnets.merge(store.subnets(other));
-  }
+  for (const auto& other : other_networks(store, network)) subnets.merge(store.subnets(other));
   return subnets;
 }
 
 std::set<net::Prefix> subnets_of_others(const Node& node, const std::string& network) {
   auto subnets = subnets_of_others(node.store, network);
-  for (const auto& other : node.store.networks()) {
-    if (other != network) subnets.merge(unrecorded_of(node.store, other));
-  }
+  for (const auto& other : other_networks(node.store, network))
+    subnets.merge(unrecorded_of(node.store, other));
   for (const auto backend : config::all_backends) {
     const auto opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;

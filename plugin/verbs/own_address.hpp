@@ -19,6 +19,9 @@ namespace ipmasq::plugin {
 std::set<net::Prefix> leave_to_others(state::Attachment& attachment, const std::set<net::Prefix>& own,
                                       const std::set<net::Prefix>& others);
 
+/// Networks that something is recorded of, but for `network`.
+std::vector<std::string> other_networks(const state::Store& store, const std::string& network);
+
 /// Pod subnets of other networks than `network`, by their markers.
 std::set<net::Prefix> subnets_of_others(const state::Store& store, const std::string& network);
 /// The same, with those of pods that may live though nothing is recorded of them, and what stands in the
