@@ -189,7 +189,7 @@ class Adding {
     others_ = other_networks(store_, network_);
     const auto before = store_.undamaged_record(network_);
     if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before) ||
-        !addresses_of_others().empty() || !new_lans().empty())
+        !addresses_of_others().empty() || !new_lans().empty() || !contested().empty())
       return false;
     const auto same = store_.attachment(network_, attachment_.id);
     if (!others_.empty()) leave_to(subnets_of_others(store_, network_), before);
@@ -214,11 +214,13 @@ class Adding {
     const auto before = store_.undamaged_record(network_);
     leave_to(subnets_of_others(store_, network_), before);
     // To ask the kernel costs what all have in it.
-    const auto lans = new_lans();
     if (is_new()) leave_to(subnets_of_others(node_, network_), before);
+    auto left = contested();
+    shared_.insert(left.begin(), left.end());
+    left.merge(new_lans());
     auto plan = plan_beside(before);
     leave_earlier_subnets(before, plan);
-    if (!lans.empty()) leave_lans(lans, before, plan);
+    if (!left.empty()) leave_subnets(left, before, plan);
     if (!is_the_first(before) || !settle_with_others(plan, before)) settle(plan, before);
     std::ranges::move(settle_others(node_, network_), std::back_inserter(problems_));
     tell_what_is_met_first(plan);
@@ -233,20 +235,31 @@ class Adding {
     return known;
   }
 
-  void leave_lans(const std::set<net::Prefix>& lans, const std::optional<state::NetworkRecord>& before,
-                  Plan& plan) const {
+  // Those that pods of another network lead by as well: each came to them without knowing of the other.
+  std::set<net::Prefix> contested() const {
+    if (others_.empty()) return {};
+    auto both = store_.subnets(network_);
+    const auto others = subnets_of_others(store_, network_);
+    std::erase_if(both, [&others](const auto& each) { return !others.contains(each); });
+    return both;
+  }
+
+  // The network's pods lead by their own addresses from now on.
+  void leave_subnets(const std::set<net::Prefix>& left, const std::optional<state::NetworkRecord>& before,
+                     Plan& plan) const {
+    const auto own = store_.subnets(network_);
     const auto stored = store_.load(network_);
     for (auto attachment : stored.attachments) {
       const bool was_there =
-          attachment.id != attachment_.id && !leave_to_others(attachment, {}, lans).empty();
+          attachment.id != attachment_.id && !leave_to_others(attachment, own, left).empty();
       if (!was_there) continue;
       plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
       plan.attachments.push_back(std::move(attachment));
     }
-    for (const auto& lan : lans) {
-      if (!stored.damaged_ids.empty() || (before && before->unrecorded.contains(lan))) continue;
-      plan.pod_subnets.erase(lan);
-      plan.gone.insert(lan);
+    for (const auto& subnet : left) {
+      if (!stored.damaged_ids.empty() || (before && before->unrecorded.contains(subnet))) continue;
+      plan.pod_subnets.erase(subnet);
+      plan.gone.insert(subnet);
     }
   }
 

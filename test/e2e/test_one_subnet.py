@@ -122,6 +122,30 @@ def test_what_is_lost_of_the_first_network_costs_its_pods_nothing(site):
     assert (site.follows(5), site.follows(6)) == ("old", "new")
 
 
+@pytest.mark.parametrize("mender", ["sync", "ADD of the one", "ADD of the other"])
+def test_two_that_did_not_know_of_each_other(site, mender):
+    """Records of one come back after the other came: the next call puts them apart."""
+    node = site.node
+    assert site.add("old", 5) == (0, "")
+    (node.state / "old").rename(node.folder / "lost")
+    if node.backend == "nftables":
+        node.nft("flush", "ruleset")
+    else:
+        node.restore("*nat\nCOMMIT\n")
+    assert site.add("new", 6) == (0, "")
+    (node.folder / "lost").rename(node.state / "old")
+    assert site.check("old", 5)[0] == 102
+    if mender == "sync":
+        assert node.tool_status("sync", "--state-dir", node.state)[0] == 0
+    elif mender == "ADD of the one":
+        assert site.add("old", 7) == (0, "")
+    else:
+        assert site.add("new", 7)[0] == site.add("old", 8)[0] == 0
+    assert (site.follows(5), site.follows(6)) == ("old", "new")
+    assert site.check("old", 5) is site.check("new", 6) is None
+    assert site.is_well()
+
+
 def points(site, environment, conf, call):
     """How often a call of the plugin makes this system call."""
     log = site.node.folder / "trace"
