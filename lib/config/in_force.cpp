@@ -120,8 +120,8 @@ Reading read_configuration(const cni::Json& netconf) {
   return reading;
 }
 
-Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
-                       const HasPods& has_pods) {
+SharedConfiguration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
+                             const HasPods& has_pods) {
   if (!reading.problems.empty() && !last_good) throw Error(Kind::wrong_config, joined(reading.problems));
   auto slips = slips_that_lose(reading, last_good);
   auto configuration = reading.with_file && slips.empty()
@@ -133,11 +133,12 @@ Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last
                 : *reading.cluster_networks;
   configuration.problems.insert(configuration.problems.end(), reading.problems.begin(),
                                 reading.problems.end());
-  return configuration;
+  return std::make_shared<const Configuration>(std::move(configuration));
 }
 
-Configuration as_made(const MadeOf& made_of) {
-  return {parse_netconf(made_of.netconf, pointer_to(made_of.file)), made_of};
+SharedConfiguration as_made(const MadeOf& made_of) {
+  return std::make_shared<const Configuration>(
+      Configuration{parse_netconf(made_of.netconf, pointer_to(made_of.file)), made_of});
 }
 
 }  // namespace ipmasq::config

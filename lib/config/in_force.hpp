@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,17 +37,24 @@ struct Configuration {
   std::vector<std::string> problems = {};  ///< of files that are wrong now, and so not in force
 };
 
+/// A list may have 10,000 networks: whoever needs it refers to it.
+using SharedConfiguration = std::shared_ptr<const Configuration>;
+
+inline std::shared_ptr<const Netconf> netconf_of(const SharedConfiguration& configuration) {
+  return {configuration, &configuration->netconf};
+}
+
 /// Whether the network has pods of a family; asked only where something depends on it.
 using HasPods = std::function<bool(net::Family)>;
 
 /// `last_good`: of the network's record; it also stays where the file says something else by a slip, and
 /// where subnet.env names no network any more of a family that pods have. Throws Error{wrong_config} with all
 /// problems where something is wrong and nothing good is known instead.
-Configuration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
-                       const HasPods& has_pods);
+SharedConfiguration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
+                             const HasPods& has_pods);
 
 /// What rules were made of, whatever the files say now. Throws Error{wrong_config} for a record that nobody
 /// of this version wrote.
-Configuration as_made(const MadeOf& made_of);
+SharedConfiguration as_made(const MadeOf& made_of);
 
 }  // namespace ipmasq::config

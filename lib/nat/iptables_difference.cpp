@@ -112,7 +112,7 @@ std::vector<std::string> to_text(const std::vector<Edit>& edits) {
     auto text = is_of_chain ? "-N " + std::string(chain) : to_text(std::string(chain), *rule);
     (is_missing ? missing : unwanted).push_back(std::move(text));
   }
-  return difference_lines(missing, unwanted);
+  return difference_lines(std::move(missing), std::move(unwanted));
 }
 
 }  // namespace ipmasq::nat::iptables

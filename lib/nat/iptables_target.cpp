@@ -172,17 +172,17 @@ State target(const ObservedTable& observed, const Ruleset& ruleset, net::Family 
   return Targeting(observed, ruleset, family).state();
 }
 
-State as_it_was(const ObservedTable& before, const State& after) {
+State as_it_was(ObservedTable before, const State& after) {
   State state;
-  for (const auto& [name, rules] : before.chains) {
+  for (auto& [name, rules] : before.chains) {
     const auto now = after.chains.find(name);
     const auto stands = [&](const Rule& rule) {
       return now != after.chains.end() && std::ranges::find(now->second, rule) != now->second.end();
     };
     auto& chain = state.chains[name];
     chain.reserve(rules.size());
-    for (const auto& [rule, packets, bytes] : rules) {
-      if (can_be_written(rule, before) || stands(rule)) chain.push_back(rule);
+    for (auto& [rule, packets, bytes] : rules) {
+      if (can_be_written(rule, before) || stands(rule)) chain.push_back(std::move(rule));
     }
   }
   if (!before.hooks.empty()) state.hook_at = before.hooks.front().index;

@@ -21,6 +21,6 @@ State target(const ObservedTable& observed, const Ruleset& ruleset, net::Family 
 
 /// `before`, as a call that then made `after` of it found it. Of doubled hooks the first one; rules that
 /// ip-masq never writes only where `after` has them as well: they cannot be written again.
-State as_it_was(const ObservedTable& before, const State& after);
+State as_it_was(ObservedTable before, const State& after);
 
 }  // namespace ipmasq::nat::iptables

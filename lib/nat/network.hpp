@@ -1,6 +1,7 @@
 // The node's networks, and what they want of its NAT: config x attachments -> ruleset.
 #pragma once
 
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ namespace ipmasq::nat {
 /// A network of the node: the configuration in force, and the pod subnets that need its rules.
 struct Network {
   std::string name;
-  config::Netconf netconf = {};
+  std::shared_ptr<const config::Netconf> netconf;
   std::vector<net::Prefix> cluster_networks = {};  ///< from flannel's subnet.env
   std::set<net::Prefix> pod_subnets = {};          ///< none: the network needs no rules
   bool has_more = false;                           ///< pod subnets that are not named here lead to its chains

@@ -163,9 +163,9 @@ class Lines {
   void operator()(const InsertRule& edit) { missing_.push_back(subject_of(edit)); }
   void operator()(const DeleteRule& edit) { unwanted_.push_back(subject_of(edit)); }
 
-  std::vector<std::string> all() const {
+  std::vector<std::string> all() && {
     if (!damaged_.empty()) return damaged_;  // all of the table is made anew
-    return difference_lines(missing_, unwanted_);
+    return difference_lines(std::move(missing_), std::move(unwanted_));
   }
 
  private:
@@ -197,7 +197,7 @@ std::vector<Edit> difference(const ObservedTable& observed, const Table& target)
 std::vector<std::string> to_text(const std::vector<Edit>& edits) {
   Lines lines;
   for (const auto& edit : edits) std::visit(lines, edit);
-  return lines.all();
+  return std::move(lines).all();
 }
 
 std::string subject_of(const Edit& edit) {

@@ -113,22 +113,28 @@ std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::stri
   for (const auto& each : observed.chains.at(name).rules) {
     if (const auto source = hairpin_of(each.rule)) subnets.insert(*source);
   }
-  std::set<Prefix> sources;
+  std::set<Prefix> hosts;
+  bool may_be_more = false;
   if (const auto* const selves = set_of(observed, self_set(name))) {
+    may_be_more = selves->has_more;
     for (const auto& element : selves->set.elements)
-      sources.insert({element.range.first, net::bits(selves->set.family)});
+      hosts.insert({element.range.first, net::bits(selves->set.family)});
   }
   // Another network's, of which single addresses lead here, has hairpin rules as well.
-  const auto hosts = sources;
+  auto sources = hosts;
   for (const auto& subnet : subnets) {
     const auto holds = [&subnet](const auto& host) { return subnet.contains(host); };
-    if (by_maps.leads_subnet(subnet, name, subnets) || std::ranges::none_of(hosts, holds))
-      sources.insert(subnet);
+    const bool may_be_shared = may_be_more || std::ranges::any_of(hosts, holds);
+    if (!may_be_shared || by_maps.leads_subnet(subnet, name, subnets)) sources.insert(subnet);
   }
   return sources;
 }
 
 }  // namespace
+
+bool stands_in(const net::Address& address) {
+  return address.is_unspecified();
+}
 
 std::vector<Rule> rules_of(const ObservedChain& chain) {
   std::vector<Rule> rules;

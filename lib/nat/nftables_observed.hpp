@@ -28,7 +28,11 @@ struct ObservedChain {
 struct ObservedSet {
   Set set;
   std::string trouble = {};
+  bool has_more = false;  ///< elements that were not read
 };
+
+/// Whether it is the address that no pod has, and that stands in for all elements that were not read.
+bool stands_in(const net::Address& address);
 
 /// Our table in the kernel.
 struct ObservedTable {

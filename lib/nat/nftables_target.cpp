@@ -119,7 +119,8 @@ bool is_of_another(const Rule& rule, const std::set<net::Prefix>& sources) {
   const bool is_hairpin = (rule.redirected || rule.not_sent_to) && rule.destination;
   return is_hairpin && std::ranges::none_of(sources, [&rule](const auto& each) {
            return each == *rule.destination ||
-                  (each.length == net::bits(each.family()) && rule.destination->contains(each));
+                  (each.length == net::bits(each.family()) &&
+                   (rule.destination->contains(each) || stands_in(each.address)));
          });
 }
 

@@ -63,15 +63,15 @@ class Destinations {
 Destinations node_wide_destinations(const Network& network, Family family) {
   Destinations destinations(family);
   for (const auto& cluster : network.cluster_networks) {
-    destinations.add(cluster, Verdict::keep, "flannel's network, " + network.netconf.subnet_file.string());
+    destinations.add(cluster, Verdict::keep, "flannel's network, " + network.netconf->subnet_file.string());
   }
-  destinations.add(network.netconf.masquerade, Verdict::masquerade);
-  destinations.add(network.netconf.non_masquerade, Verdict::keep);
+  destinations.add(network.netconf->masquerade, Verdict::masquerade);
+  destinations.add(network.netconf->non_masquerade, Verdict::keep);
 
   const auto link_local = [](bool masquerade) { return masquerade ? Verdict::masquerade : Verdict::keep; };
-  destinations.add(constant_prefix("169.254.0.0/16"), link_local(network.netconf.masquerade_link_local),
+  destinations.add(constant_prefix("169.254.0.0/16"), link_local(network.netconf->masquerade_link_local),
                    "masqLinkLocal");
-  destinations.add(constant_prefix("fe80::/10"), link_local(network.netconf.masquerade_link_local_ipv6),
+  destinations.add(constant_prefix("fe80::/10"), link_local(network.netconf->masquerade_link_local_ipv6),
                    "masqLinkLocalIPv6");
   // No answer to a multicast goes through NAT.
   destinations.add(constant_prefix("224.0.0.0/4"), Verdict::keep, "multicast, always");
@@ -97,7 +97,7 @@ NetworkChain chain_of(const Network& network, Family family) {
   std::ranges::copy_if(network.shared_subnets, std::back_inserter(shared), [&](const auto& each) {
     return each.family() == family && !network.pod_subnets.contains(each);
   });
-  const auto& netconf = network.netconf;
+  const auto& netconf = *network.netconf;
   return {.network = network.name,
           .family = family,
           .destinations = destinations.longest_first(),
@@ -119,7 +119,7 @@ void add_network(const Network& network, Ruleset& ruleset) {
     if (is_needed) ruleset.chains.push_back(chain_of(network, family));
   }
   if (network.pod_subnets.empty() && !network.has_more) return;
-  for (const auto& mark : network.netconf.yield_marks) {
+  for (const auto& mark : network.netconf->yield_marks) {
     if (std::ranges::find(ruleset.yield_marks, mark) == ruleset.yield_marks.end())
       ruleset.yield_marks.push_back(mark);
   }

@@ -32,11 +32,12 @@ ObservedTable look() {
 template <typename Tables>
 std::vector<std::string> describe(const ObservedTable& before, const State& after) {
   auto lines = nat::iptables::to_text(nat::iptables::difference(before, after));
-  for (auto& line : lines) line = std::string(Tables::program) + ": " + line;
+  for (auto& line : lines) line.insert(0, std::string(Tables::program) + ": ");
   return lines;
 }
 
 void append(std::vector<std::string>& lines, std::vector<std::string> more) {
+  if (lines.empty()) return lines.swap(more);
   std::ranges::move(more, std::back_inserter(lines));
 }
 
@@ -80,14 +81,15 @@ class StepsBack {
 // From a fresh read under the lock: the table may have changed since somebody looked.
 template <typename Tables>
 void change(const nat::Ruleset& wanted, std::vector<std::string>& lines, StepsBack& back) {
-  const auto changed = change_nat_table<Tables>([&wanted](const ObservedTable& observed) {
+  auto changed = change_nat_table<Tables>([&wanted](const ObservedTable& observed) {
     return nat::iptables::target(observed, wanted, Tables::family);
   });
   if (!changed) return;
-  back.add([was = nat::iptables::as_it_was(changed->before, changed->after)] {
+  auto told = describe<Tables>(changed->before, changed->after);
+  back.add([was = nat::iptables::as_it_was(std::move(changed->before), changed->after)] {
     change_nat_table<Tables>([&was](const ObservedTable& /*observed*/) { return was; });
   });
-  append(lines, describe<Tables>(changed->before, changed->after));
+  append(lines, std::move(told));
 }
 
 // Of the exception that is being handled.

@@ -54,7 +54,9 @@ nat::iptables::ObservedTable observe(xtc_handle* handle) {
       observer.see(chain, *rule, Tables::target(rule, handle));
     }
   }
-  return std::move(observer.table());
+  auto& table = observer.table();
+  for (auto& [name, rules] : table.chains) rules.shrink_to_fit();  // beside what libiptc is about to need
+  return std::move(table);
 }
 
 // Whether libiptc took the edit; errno says why not.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "nat/nftables_difference.hpp"
+#include "nat/nftables_stand_in.hpp"
 #include "nat/nftables_standing.hpp"
 #include "nat/nftables_target.hpp"
 #include "netfilter/nftables_table.hpp"
@@ -27,13 +28,30 @@ bool NftablesBackend::may_hold_rules() {
 }
 
 std::vector<std::string> NftablesBackend::differences(const nat::Ruleset& wanted) {
-  const auto table = read_nftables_table();
-  return describe(nat::nftables::difference(table, nat::nftables::target(table, wanted)));
+  const auto edits_of = [&wanted](const ObservedTable& table) {
+    return nat::nftables::difference(table, nat::nftables::target(table, wanted));
+  };
+  if (nat::nftables::leaves_others_alone(wanted)) {
+    const auto addresses = nat::nftables::addresses_of(wanted);
+    const auto edits = edits_of(read_nftables_table(addresses));
+    if (are_about(edits, addresses)) return describe(edits);
+  }
+  return describe(edits_of(read_nftables_table()));
 }
 
 Change NftablesBackend::apply(const nat::Ruleset& wanted) {
-  const auto change = change_nftables_table(
-      [&wanted](const ObservedTable& observed) { return nat::nftables::target(observed, wanted); });
+  const auto target_for = [&wanted](const ObservedTable& observed) {
+    return nat::nftables::target(observed, wanted);
+  };
+  if (nat::nftables::leaves_others_alone(wanted)) {
+    if (const auto change = change_nftables_elements(nat::nftables::addresses_of(wanted), target_for)) {
+      const auto undo = [edits = change->edits] {
+        change_nftables_table([&edits](const ObservedTable& now) { return taken_back(now, edits); });
+      };
+      return {describe(change->edits), undo};
+    }
+  }
+  const auto change = change_nftables_table(target_for);
   if (change.edits.empty()) return {};
   const auto undo = [before = nat::nftables::as_table(change.before)] {
     change_nftables_table([&before](const ObservedTable&) { return before; });

@@ -7,12 +7,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "error/error.hpp"
+#include "nat/nftables_stand_in.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
 #include "netfilter/nftables_refusal.hpp"
@@ -154,8 +156,7 @@ class BatchWriter {
 
   static void put_key(const Message& message, SetKind kind, const net::Address& address, std::uint32_t flags,
                       const std::string& chain) {
-    Bytes key(address.bytes.data(), bytes_of(address.family));
-    if (kind == SetKind::selves) key += Bytes(key);
+    const auto key = key_of(address, kind);
     put_nest(message, NFTA_LIST_ELEM, [&] {
       put_nest(message, NFTA_SET_ELEM_KEY,
                [&] { nla_put(message.get(), NFTA_DATA_VALUE, static_cast<int>(key.size()), key.data()); });
@@ -201,9 +202,9 @@ class Unanswered {
     if (!first_) first_ = std::move(change);
   }
 
-  NftablesSnapshot read() const {
+  NftablesSnapshot read(const std::set<net::Address>* only) const {
     try {
-      return read_nftables_snapshot();
+      return only == nullptr ? read_nftables_snapshot() : read_nftables_snapshot(*only);
     } catch (const Error& error) {
       if (!first_) throw;
       throw Error(Kind::failed, std::string(text) + ": " + error.what(), error.details());
@@ -224,26 +225,38 @@ class Unanswered {
   std::optional<NftablesChange> first_;
 };
 
-}  // namespace
-
-NftablesChange change_nftables_table(const NftablesTargetFor& target_for) {
+// Of a table of which `only` these addresses were read nothing but their elements is changed.
+std::optional<NftablesChange> change(const NftablesTargetFor& target_for,
+                                     const std::set<net::Address>* only) {
   const Tries tries;
   Unanswered unanswered;
   for (;;) {
-    auto [generation, table] = unanswered.read();
+    auto [generation, table] = unanswered.read(only);
     auto edits = nat::nftables::difference(table, target_for(table));
     if (edits.empty()) return unanswered.or_nothing(std::move(table));
+    if (only != nullptr && !are_about(edits, *only)) return std::nullopt;
     const BatchWriter batch(std::string(nat::nftables::table_name), edits);
     const auto answer = NetfilterSocket().send_batch(batch.messages(), generation, Commit::yes);
     if (answer.lost != 0) {
       unanswered.add({std::move(table), std::move(edits)}, answer.lost);
     } else if (answer.number == 0) {
-      return {std::move(table), std::move(edits)};
+      return NftablesChange{std::move(table), std::move(edits)};
     } else if (!is_outrun(answer)) {
       throw_refusal(answer, batch);
     }
     tries.again("changed");
   }
+}
+
+}  // namespace
+
+NftablesChange change_nftables_table(const NftablesTargetFor& target_for) {
+  return change(target_for, nullptr).value();
+}
+
+std::optional<NftablesChange> change_nftables_elements(const std::set<net::Address>& addresses,
+                                                       const NftablesTargetFor& target_for) {
+  return change(target_for, &addresses);
 }
 
 void check_nftables_table(const Table& table) {

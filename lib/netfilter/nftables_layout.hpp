@@ -60,6 +60,13 @@ constexpr std::uint32_t key_length(net::Family family, nat::nftables::SetKind ki
 
 using Bytes = std::basic_string<std::uint8_t>;
 
+/// Of an element.
+inline Bytes key_of(const net::Address& address, nat::nftables::SetKind kind) {
+  Bytes key(address.bytes.data(), bytes_of(address.family));
+  if (kind == nat::nftables::SetKind::selves) key += Bytes(key);
+  return key;
+}
+
 /// Of an NFTA_*_DATA.
 inline Bytes value_in(const nlattr* data) {
   const auto value = Attributes(data).bytes(NFTA_DATA_VALUE);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "error/error.hpp"
+#include "nat/nftables_stand_in.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
 #include "netfilter/nftables_rule.hpp"
@@ -43,6 +44,9 @@ struct End {
 
 class TableReader {
  public:
+  /// `only`: of single addresses these alone; null: all.
+  explicit TableReader(const std::set<net::Address>* only) : only_(only) {}
+
   NftablesSnapshot read() {
     const auto generation = read_generation();
     return {generation, read_table()};
@@ -148,8 +152,10 @@ class TableReader {
     };
     socket_.ask(request.get(), visit, [this] { table_.sets.clear(); });
     for (auto& [name, set] : table_.sets) {
-      if (set.trouble.empty()) read_elements(name, set);
+      if (!set.trouble.empty()) continue;
+      only_ == nullptr || has_ranges(set.set.kind) ? read_elements(name, set) : read_some(name, set);
     }
+    if (only_ != nullptr) add_stand_ins(table_);
   }
 
   // By what nftables_commit.cpp writes; nft, restoring a listing, marks pairs as a concatenation as well.
@@ -171,18 +177,26 @@ class TableReader {
     return observed;
   }
 
+  static Message about_elements(int flags, const std::string& set) {
+    auto message = about_our_table(NFT_MSG_GETSETELEM, flags, NFTA_SET_ELEM_LIST_TABLE);
+    nla_put_string(message.get(), NFTA_SET_ELEM_LIST_SET, set.c_str());
+    return message;
+  }
+
+  static void read_ends(const nlmsghdr& answer, ObservedSet& observed, std::vector<End>& ends) {
+    for_each(Attributes(answer)[NFTA_SET_ELEM_LIST_ELEMENTS], [&](const nlattr* item) {
+      const auto end = end_of(Attributes(item), observed.set);
+      end ? ends.push_back(*end) : void(observed.trouble = "has elements of another kind");
+    });
+  }
+
   void read_elements(const std::string& name, ObservedSet& observed) {
     std::vector<End> ends;
-    const auto request = about_our_table(NFT_MSG_GETSETELEM, NLM_F_DUMP, NFTA_SET_ELEM_LIST_TABLE);
-    nla_put_string(request.get(), NFTA_SET_ELEM_LIST_SET, name.c_str());
     const auto visit = [&](const nlmsghdr& answer) {
-      for_each(Attributes(answer)[NFTA_SET_ELEM_LIST_ELEMENTS], [&](const nlattr* item) {
-        const auto end = end_of(Attributes(item), observed.set);
-        end ? ends.push_back(*end) : void(observed.trouble = "has elements of another kind");
-      });
+      read_ends(answer, observed, ends);
       return true;
     };
-    socket_.ask(request.get(), visit, [&] {
+    socket_.ask(about_elements(NLM_F_DUMP, name).get(), visit, [&] {
       ends.clear();
       observed.trouble.clear();
     });
@@ -190,9 +204,51 @@ class TableReader {
     if (has_ranges(observed.set.kind)) {
       join(ends, observed.set);
     } else {
-      for (auto& end : ends)
-        observed.set.elements.push_back({{end.address, end.address}, std::move(end.value)});
+      put_in(std::move(ends), observed.set);
     }
+  }
+
+  static void put_in(std::vector<End> ends, nat::nftables::Set& set) {
+    for (auto& end : ends) set.elements.push_back({{end.address, end.address}, std::move(end.value)});
+  }
+
+  void read_some(const std::string& name, ObservedSet& observed) {
+    std::vector<End> ends;
+    for (const auto& address : *only_) {
+      if (address.family == observed.set.family) read_element(name, address, observed, ends);
+    }
+    put_in(std::move(ends), observed.set);
+    observed.has_more = has_others(name, observed.set);
+  }
+
+  void read_element(const std::string& name, const net::Address& address, ObservedSet& observed,
+                    std::vector<End>& ends) {
+    const auto request = about_elements(0, name);
+    const auto key = key_of(address, observed.set.kind);
+    auto* const list = nla_nest_start(request.get(), NFTA_SET_ELEM_LIST_ELEMENTS);
+    auto* const element = nla_nest_start(request.get(), NFTA_LIST_ELEM);
+    auto* const value = nla_nest_start(request.get(), NFTA_SET_ELEM_KEY);
+    nla_put(request.get(), NFTA_DATA_VALUE, static_cast<int>(key.size()), key.data());
+    for (auto* const nest : {value, element, list}) nla_nest_end(request.get(), nest);
+    socket_.ask(request.get(), [&](const nlmsghdr& answer) {
+      read_ends(answer, observed, ends);
+      return true;
+    });
+  }
+
+  // By the first that the kernel tells of: a socket of its own, since the rest is not heard.
+  bool has_others(const std::string& name, nat::nftables::Set set) const {
+    bool has_others = false;
+    const auto visit = [&](const nlmsghdr& answer) {
+      ObservedSet some{.set = set};
+      std::vector<End> ends;
+      read_ends(answer, some, ends);
+      has_others =
+          std::ranges::any_of(ends, [this](const End& end) { return !only_->contains(end.address); });
+      return !has_others;
+    };
+    NetfilterSocket().ask(about_elements(NLM_F_DUMP, name).get(), visit);
+    return has_others;
   }
 
   static std::optional<End> end_of(const Attributes& element, const nat::nftables::Set& set) {
@@ -225,6 +281,7 @@ class TableReader {
     }
   }
 
+  const std::set<net::Address>* only_;
   NetfilterSocket socket_;
   ObservedTable table_;
 };
@@ -239,22 +296,38 @@ Answer or_none_without_nftables(Read read) {
   }
 }
 
-}  // namespace
-
-NftablesSnapshot read_nftables_snapshot() {
-  return or_none_without_nftables<NftablesSnapshot>([] { return TableReader().read(); });
+NftablesSnapshot read_snapshot(const std::set<net::Address>* only) {
+  return or_none_without_nftables<NftablesSnapshot>([only] { return TableReader(only).read(); });
 }
 
-ObservedTable read_nftables_table() {
-  return or_none_without_nftables<ObservedTable>([] {
+ObservedTable read_table(const std::set<net::Address>* only) {
+  return or_none_without_nftables<ObservedTable>([only] {
     const Tries tries;
-    TableReader reader;
+    TableReader reader(only);
     for (;;) {
       auto snapshot = reader.read();
       if (reader.read_generation() == snapshot.generation) return std::move(snapshot.table);
       tries.again("read");
     }
   });
+}
+
+}  // namespace
+
+NftablesSnapshot read_nftables_snapshot() {
+  return read_snapshot(nullptr);
+}
+
+NftablesSnapshot read_nftables_snapshot(const std::set<net::Address>& addresses) {
+  return read_snapshot(&addresses);
+}
+
+ObservedTable read_nftables_table() {
+  return read_table(nullptr);
+}
+
+ObservedTable read_nftables_table(const std::set<net::Address>& addresses) {
+  return read_table(&addresses);
 }
 
 bool has_nftables_table() {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "nat/nftables_difference.hpp"
@@ -15,6 +17,10 @@ namespace ipmasq::netfilter {
 /// Error: absent, forbidden, failed, and busy where others commit all the time.
 nat::nftables::ObservedTable read_nftables_table();
 
+/// The same, but of maps and sets of single addresses what they have for `addresses` alone; what they have
+/// beyond is stood in for, see nat::nftables::add_stand_ins.
+nat::nftables::ObservedTable read_nftables_table(const std::set<net::Address>& addresses);
+
 /// The same, and the generation of nftables that it was read in: what was read may be of several moments, but
 /// a commit with that generation is refused then.
 struct NftablesSnapshot {
@@ -22,6 +28,7 @@ struct NftablesSnapshot {
   nat::nftables::ObservedTable table;
 };
 NftablesSnapshot read_nftables_snapshot();
+NftablesSnapshot read_nftables_snapshot(const std::set<net::Address>& addresses);
 
 /// Whether our table is there. Throws Error: forbidden, busy, failed.
 bool has_nftables_table();
@@ -38,6 +45,11 @@ using NftablesTargetFor = std::function<nat::nftables::Table(const nat::nftables
 /// where the kernel lacks what a rule needs, refused, forbidden, busy, failed; the table is then as it was,
 /// or the message says that this is not known.
 NftablesChange change_nftables_table(const NftablesTargetFor& target_for);
+
+/// The same with a table of which only `addresses` were read; nullopt, and nothing changed, where more than
+/// their elements has to change.
+std::optional<NftablesChange> change_nftables_elements(const std::set<net::Address>& addresses,
+                                                       const NftablesTargetFor& target_for);
 
 /// Has the kernel check everything that `table` has, and changes nothing. Throws Error as
 /// change_nftables_table.

@@ -154,14 +154,14 @@ class Pass {
     if (before) plan.pod_subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
 
     const auto others = node_ != nullptr ? subnets_of_others(*node_, name) : subnets_of_others(store_, name);
-    auto unadopted = find_unadopted(store_, name, plan.configuration.netconf, cache_, others);
+    auto unadopted = find_unadopted(store_, name, plan.configuration->netconf, cache_, others);
     pass_.warnings.insert(pass_.warnings.end(),
                           unadopted.problems.begin() + static_cast<std::ptrdiff_t>(cache_.problems.size()),
                           unadopted.problems.end());
     task.network.attachments = unadopted.attachments;
     adopt(std::move(unadopted), plan);
     if (!before && !cache_.is_listed && candidate.is_flannels && !store_.has_pods(name)) {
-      plan.without_pods = own_subnets_of_flannel(plan.configuration.netconf);
+      plan.without_pods = own_subnets_of_flannel(plan.configuration->netconf);
       for (const auto& subnet : others) plan.without_pods.erase(subnet);
       task.network.without_pods = plan.without_pods;
     }

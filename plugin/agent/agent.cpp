@@ -18,14 +18,14 @@
 #include "conflist/conflist.hpp"
 #include "error/error.hpp"
 #include "error/first_lines.hpp"
-#include "http/server.hpp"
-#include "netfilter/iptables_size.hpp"
-#include "netfilter/nftables_events.hpp"
 #include "os/file_lock.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "plugin/agent/agent_report.hpp"
 #include "plugin/agent/chores.hpp"
+#include "plugin/agent/cpu_time.hpp"
+#include "plugin/agent/drift_watch.hpp"
+#include "plugin/agent/listener.hpp"
 #include "plugin/agent/log.hpp"
 #include "plugin/agent/sync_pass.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -42,18 +42,11 @@ constexpr auto shortest_retry = 1s;
 constexpr auto longest_retry = 60s;
 // Somebody who holds a lock for longer is told of, and asked again: meanwhile the loop comes round.
 constexpr auto lock_patience = 5s;
-constexpr auto listen_retry = 5s;
 constexpr auto at_start = "start";
 constexpr auto at_resync = "resync";
 constexpr auto file_changed = "a file changed";
-constexpr auto nftables_changed = "nftables changed";
-constexpr auto iptables_changed = "iptables changed";
 // Between two passes, however many changes there are.
 constexpr auto shortest_rest = 20ms;
-// Where nothing tells of changes they are looked for. A look at a table costs what the table is long, hence
-// 0.5% of a core.
-constexpr auto shortest_look = 1s;
-constexpr int look_share = 200;
 // Who writes a file again and again that says the same makes passes that cost 5% of a core, and the next
 // change is seen this late at most.
 constexpr int file_share = 20;
@@ -63,13 +56,6 @@ constexpr auto longest_wait = 10s;
 
 bool is_drift(const std::string& reason) {
   return reason == nftables_changed || reason == iptables_changed;
-}
-
-// Of this thread.
-std::chrono::nanoseconds cpu_time() {
-  timespec used{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
 // A folder that somebody else has a hand in is refused; its mode is its owner's business.
@@ -83,40 +69,6 @@ os::FileLock lock_out_others(const state::Store& store) {
   }
 }
 
-http::Page page_of(const Health& health) {
-  return {.status = health.is_well ? 200 : 503, .body = health.text};
-}
-
-// As of the last pass; what is cheap to ask is asked now.
-AgentReport report_of_now(const ReportBoard& board, const Chores& chores, const state::Store& store) {
-  auto report = board.get();
-  report.chore = chores.under_way();
-  try {
-    std::map<std::string, std::size_t> attachments;
-    for (const auto& network : store.networks()) {
-      auto& count = attachments[network];
-      store.has_pod(network, [&count](const auto&) {
-        ++count;
-        return false;
-      });
-    }
-    report.attachments = std::move(attachments);
-  } catch (const Error& error) {
-    report.troubles.insert(error.what());
-  }
-  return report;
-}
-
-http::Pages pages_of(const ReportBoard& board, const Chores& chores, const state::Store& store) {
-  const auto report = [&] { return report_of_now(board, chores, store); };
-  return {{"/healthz", [report] { return page_of(health(report(), Clock::now())); }},
-          {"/livez", [&board] { return page_of(liveness(board.get(), Clock::now())); }},
-          {"/metrics", [report] {
-             return http::Page{.type = "text/plain; version=0.0.4; charset=utf-8",
-                               .body = metrics(report(), IP_MASQ_VERSION)};
-           }}};
-}
-
 std::string text_of(const KernelChange& change) {
   const std::string what = change.cause == Cause::drift ? "mended: " : "configured: ";
   return what + (change.network.empty() ? "" : "network " + change.network + ": ") + change.line;
@@ -128,19 +80,20 @@ class Agent {
       : store_(std::move(state_dir)),
         duties_(std::move(duties)),
         log_(log),
-        chores_(store_, duties_.chores, lock_patience) {
+        chores_(store_, duties_.chores, lock_patience),
+        listener_(duties_.listen, board_, chores_, store_, log_) {
     report_.state_dir = store_.folder();
   }
 
   void run() {
     lock_.emplace(lock_out_others(store_));
-    listen();
+    listener_.try_to_listen();
     pass(at_start);
     os::tell_service_manager("READY=1");
     for (;;) {
       const auto reason = wait();
       if (!reason) break;
-      listen();
+      listener_.try_to_listen();
       if (!reason->empty()) pass(*reason);
     }
     os::tell_service_manager("STOPPING=1");
@@ -164,7 +117,6 @@ class Agent {
     bool did_nothing = true;
     for (int passes = 0; passes < most_passes; ++passes) {
       const auto known = files_;
-      table_sizes_ = table_sizes();
       const bool has_changed = pass_once(reason);
       did_nothing = did_nothing && !has_changed;
       if (!has_changed && files_ == known) break;
@@ -181,10 +133,7 @@ class Agent {
     publish();
     Findings findings;
     watch(findings);
-    const auto cpu_before = cpu_time();
     const bool has_changed = sync(findings);
-    // What cannot be mended now would be found by each look.
-    if (!is_right_) rest_from_looking(cpu_time() - cpu_before);
     follow_more_files();
     report_.pass_began.reset();
     pass_said_ = std::move(findings);
@@ -197,13 +146,7 @@ class Agent {
   void watch(Findings& findings) {
     if (file_watch_.watch(files_, endings_to_watch())) has_file_changed_ = true;
     if (!file_watch_.problem().empty()) findings.warnings.insert("warning: " + file_watch_.problem());
-    if (events_) return;
-    try {
-      events_.emplace();
-    } catch (const Error& error) {
-      if (error.kind() != Kind::absent)
-        findings.warnings.insert(std::string("warning: ") + error.what() + ": its rules are looked at");
-    }
+    drift_.before_pass(findings.warnings);
   }
 
   // Conflists with the plugins in folders beside them, and the folders of networks that are recorded.
@@ -216,6 +159,7 @@ class Agent {
 
   // Whether it changed anything.
   bool sync(Findings& findings) {
+    const auto cpu_before = cpu_time();
     try {
       if (!store_.exists()) {
         throw Error(Kind::failed, store_.folder().string() +
@@ -223,18 +167,19 @@ class Agent {
                                       "stay as they are, and nobody looks after them");
       }
       if (!os::is_there(store_.folder() / ".agent")) lock_.emplace(lock_out_others(store_));
-      const auto done = sync_pass(store_, kernel_, lock_patience);
+      auto done = sync_pass(store_, kernel_, lock_patience);
       for (const auto& change : done.changes) findings.changes.push_back(text_of(change));
       for (const auto& warning : done.warnings) findings.warnings.insert("warning: " + warning);
       findings.troubles.insert(done.problems.begin(), done.problems.end());
-      const bool used_iptables = uses_iptables();
+      const bool used_iptables = drift_.uses_iptables();
       find_lost(done, findings);
       take(done);
-      return !done.changes.empty() || uses_iptables() != used_iptables;
+      drift_.after_pass(std::move(done.wanted), done.is_right, cpu_time() - cpu_before);
+      return !done.changes.empty() || drift_.uses_iptables() != used_iptables;
     } catch (const Error& error) {
       findings.troubles.insert(std::string("cannot sync: ") + error.what());
       ++report_.failed_passes;
-      is_right_ = false;
+      drift_.after_failed_pass(cpu_time() - cpu_before);
       // Who holds a lock gives it back at any time.
       try_again(error.kind() == Kind::busy ? shortest_retry : retry_);
       return false;
@@ -270,10 +215,8 @@ class Agent {
     report_.has_wrong_config = done.has_wrong_config;
     report_.resync_interval = done.resync_interval.value_or(60s);
     files_ = done.files;
-    wanted_ = done.wanted;
     next_resync_ = Clock::now() + report_.resync_interval;
-    is_right_ = done.is_right;
-    if (is_right_) {
+    if (done.is_right) {
       report_.last_right_at = report_.last_pass_at;
       retry_ = shortest_retry;
     } else {
@@ -353,25 +296,6 @@ class Agent {
     board_.put(report_);
   }
 
-  // A port that somebody else has is no reason to leave the rules alone.
-  void listen() {
-    if (!wants_to_listen() || Clock::now() < next_listen_) return;
-    const auto& [address, port] = *duties_.listen;
-    try {
-      server_.emplace(address, port, pages_of(board_, chores_, store_));
-      if (could_not_listen_)
-        log_.say("listens at " + net::to_text(address) + " port " + std::to_string(port));
-    } catch (const Error& error) {
-      if (!could_not_listen_)
-        log_.say(std::string(error.what()) + "; tried again each " + std::to_string(listen_retry.count()) +
-                 " s, and the rules are looked after all the same");
-      could_not_listen_ = true;
-      next_listen_ = Clock::now() + listen_retry;
-    }
-  }
-
-  bool wants_to_listen() const { return duties_.listen && !server_; }
-
   // The loop has come round: whoever would start it anew if it did not is told.
   void come_round() {
     board_.come_round();
@@ -387,7 +311,7 @@ class Agent {
     const bool is_file_due = Clock::now() >= next_file_pass_;
     std::array<pollfd, 4> waited{{{signals_.descriptor(), POLLIN, 0},
                                   {is_file_due ? file_watch_.descriptor() : -1, POLLIN, 0},
-                                  {events_ ? events_->descriptor() : -1, POLLIN, 0},
+                                  {drift_.descriptor(), POLLIN, 0},
                                   {chores_.descriptor(), POLLIN, 0}}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next_due() - Clock::now()).count();
     ::poll(waited.data(), waited.size(), static_cast<int>(std::max<long>(left, 0)));
@@ -403,77 +327,27 @@ class Agent {
       static_cast<void>(file_watch_.has_changed());
       return file_changed;
     }
-    if (waited[2].revents != 0 && events_->drain()) {
+    if (waited[2].revents != 0 && drift_.has_told()) {
       rest();
-      events_->drain();
+      static_cast<void>(drift_.has_told());
       return nftables_changed;
     }
-    if (Clock::now() >= next_resync_) return at_resync;
-    if (do_rules_differ()) return uses_iptables() ? iptables_changed : nftables_changed;
-    return "";
+    return Clock::now() >= next_resync_ ? at_resync : drift_.look();
   }
 
   Clock::time_point next_due() const {
     auto due = std::min<Clock::time_point>(next_resync_, Clock::now() + longest_wait);
     if (beat_) due = std::min(due, next_beat_);
-    if (wants_to_listen()) due = std::min(due, next_listen_);
+    due = std::min(due, listener_.next_try().value_or(due));
     if (file_watch_.descriptor() < 0) due = std::min(due, next_file_look_);
     if (Clock::now() < next_file_pass_) due = std::min(due, next_file_pass_);
-    if (uses_iptables()) due = std::min<Clock::time_point>(due, Clock::now() + shortest_look);
-    if (must_look()) due = std::min(due, next_look_);
-    return due;
+    return std::min(due, drift_.next_look().value_or(due));
   }
 
   bool do_files_differ() {
     if (Clock::now() < next_file_look_) return false;
     next_file_look_ = Clock::now() + std::chrono::milliseconds(watch::FileWatch::look_interval);
     return file_watch_.has_changed();
-  }
-
-  // The size of a table is cheap to ask for; where it changed, the look does not wait for its turn.
-  bool do_rules_differ() {
-    if (!must_look()) return false;
-    const auto sizes = table_sizes();
-    if (std::exchange(table_sizes_, sizes) == sizes && Clock::now() < next_look_) return false;
-    const auto before = cpu_time();
-    const bool differ = std::ranges::any_of(wanted_, [this](const auto& wanted) {
-      return !tells(wanted.first) && differs(wanted.first, wanted.second);
-    });
-    rest_from_looking(cpu_time() - before);
-    return differ;
-  }
-
-  // Where it cannot be known a pass tells why.
-  bool differs(config::Backend backend, const nat::Ruleset& wanted) {
-    try {
-      return !kernel_.open(backend, 0s)->differences(wanted).empty();
-    } catch (const Error&) {
-      return true;
-    }
-  }
-
-  // Whether somebody says so when its rules change.
-  bool tells(config::Backend backend) const {
-    return backend == config::Backend::nftables && events_.has_value();
-  }
-
-  bool must_look() const {
-    return std::ranges::any_of(wanted_, [this](const auto& wanted) { return !tells(wanted.first); });
-  }
-
-  void rest_from_looking(std::chrono::nanoseconds used) {
-    next_look_ = Clock::now() + std::max<Clock::duration>(shortest_look, used * look_share);
-  }
-
-  bool uses_iptables() const { return wanted_.contains(config::Backend::iptables); }
-
-  // Empty where they do not matter, or cannot be asked for: a pass then tells why.
-  std::string table_sizes() const {
-    try {
-      return uses_iptables() ? netfilter::nat_table_sizes() : "";
-    } catch (const Error&) {
-      return "";
-    }
   }
 
   static void rest() {
@@ -488,29 +362,23 @@ class Agent {
   std::optional<os::FileLock> lock_;  ///< that no other agent runs
   watch::FileWatch file_watch_;
   bool has_file_changed_ = false;  ///< while a pass came about for another reason
-  std::optional<netfilter::NftablesEvents> events_;
+  DriftWatch drift_{kernel_};
   std::set<std::filesystem::path> files_;
   std::set<std::string> told_;
-  Findings pass_said_;                              ///< the last one
-  Findings chores_said_;                            ///< the last time
-  int chore_rounds_ = 0;                            ///< that changed something, one after the other
-  std::set<std::string> lost_;                      ///< networks, see find_lost
-  std::map<config::Backend, nat::Ruleset> wanted_;  ///< by the last pass
-  bool is_right_ = true;                            ///< after the last pass
-  std::string table_sizes_;
+  Findings pass_said_;          ///< the last one
+  Findings chores_said_;        ///< the last time
+  int chore_rounds_ = 0;        ///< that changed something, one after the other
+  std::set<std::string> lost_;  ///< networks, see find_lost
   Clock::duration retry_ = shortest_retry;
   Clock::time_point next_resync_;
-  Clock::time_point next_look_;
   Clock::time_point next_file_look_;
   Clock::time_point next_file_pass_;
-  Clock::time_point next_listen_;
   std::optional<std::chrono::microseconds> beat_ = os::watchdog_interval();
   Clock::time_point next_beat_;
-  bool could_not_listen_ = false;
   AgentReport report_;
   ReportBoard board_;
   Chores chores_;
-  std::optional<http::Server> server_;
+  Listener listener_;
 };
 
 }  // namespace

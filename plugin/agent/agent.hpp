@@ -1,19 +1,13 @@
 // The plugin as a daemon: the rules of running pods follow what operators change, and mend what others broke.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 
-#include "net/address.hpp"
 #include "plugin/agent/chores.hpp"
+#include "plugin/agent/listener.hpp"
 
 namespace ipmasq::plugin {
-
-struct ListenAddress {
-  net::Address address;
-  std::uint16_t port = 0;
-};
 
 struct AgentDuties {
   ChoreDuties chores = {};

@@ -77,7 +77,7 @@ class Adding {
                                  [family](const auto& each) { return each.address.family == family; }) ||
              recorded_pods(store_, network_)(family);
     });
-    problems_ = configuration.problems;
+    problems_ = configuration->problems;
     auto subnets = store_.subnets(network_);
     subnets.insert(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
     if (before) subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
@@ -127,7 +127,7 @@ class Adding {
       if (!record) return;
       const auto on = record->placement.on;
       const bool may_be =
-          !shared_.empty() || !addresses_of_others().empty() || is_overtaken(on, plan.configuration.netconf);
+          !shared_.empty() || !addresses_of_others().empty() || is_overtaken(on, plan.configuration->netconf);
       const auto other = may_be ? met_first(node_, plan, on, attachment_) : std::nullopt;
       if (other) problems_.push_back(other->what() + ": " + other->help(on));
     } catch (const Error& error) {
@@ -197,10 +197,10 @@ class Adding {
     const auto plan = plan_beside(before);
     const bool is_settled =
         std::ranges::includes(before->shared_subnets, shared_) &&
-        before->made_of == plan.configuration.made_of &&
+        before->made_of == plan.configuration->made_of &&
         choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
         node_.open(before->placement.on)->differences(ruleset_of(plan)).empty() &&
-        !is_overtaken(before->placement.on, plan.configuration.netconf);
+        !is_overtaken(before->placement.on, plan.configuration->netconf);
     if (!is_settled) return false;
     Transaction transaction(node_);
     transaction.run([&] { transaction.save(network_, attachment_); });
@@ -289,7 +289,7 @@ class Adding {
   bool settle_with_others(Plan plan, const std::optional<state::NetworkRecord>& before) {
     const auto cache = cni::read_caches(
         {.networks = {network_}, .known = {{cni::cache_name(network_, attachment_.id), network_}}});
-    auto unadopted = find_unadopted(store_, network_, plan.configuration.netconf, cache,
+    auto unadopted = find_unadopted(store_, network_, plan.configuration->netconf, cache,
                                     subnets_of_others(node_, network_));
     for (auto& problem : unadopted.problems) problems_.push_back(could_not_adopt + problem);
     adopt(std::move(unadopted), plan);

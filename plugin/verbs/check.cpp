@@ -53,8 +53,8 @@ void check_that_they_hold(const Node& node, const Plan& plan, const state::Netwo
   const auto now = choose_backend(node, plan, record, netfilter::Tables::stay);
   if (now == record.placement.on) return;
   const nat::OurPlace place{record.placement.on == config::Backend::nftables,
-                            plan.configuration.netconf.yield_marks,
-                            plan.configuration.netconf.exemption == config::Exemption::hold};
+                            plan.configuration->netconf.yield_marks,
+                            plan.configuration->netconf.exemption == config::Exemption::hold};
   const auto foreign = netfilter::foreign_rules();
   for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
     nat::Flow flow;
@@ -93,7 +93,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
   plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   plan.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
   plan.shared_subnets = recorded_shared_subnets(store, request.network, record);
-  for (const auto& problem : plan.configuration.problems)
+  for (const auto& problem : plan.configuration->problems)
     warnings << "ip-masq: " << nat::printable(problem) << '\n';
 
   const auto differences =

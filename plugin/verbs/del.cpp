@@ -152,7 +152,7 @@ class Deleting {
         const auto record = node_.store.record(name);
         if (!record) return std::nullopt;
         others.push_back(
-            {.name = name, .netconf = config::as_made(record->made_of).netconf, .has_more = true});
+            {.name = name, .netconf = netconf_of(config::as_made(record->made_of)), .has_more = true});
       }
     } catch (const Error&) {
       return std::nullopt;

@@ -35,7 +35,7 @@ void check_that_kernel_takes(netfilter::NatBackend& backend, const Plan& plan) {
 }
 
 void check_first_pod(netfilter::Kernel& kernel) {
-  const Plan plan{"first", {config::parse_netconf(cni::Json::object()), {cni::Json::object()}}, {}};
+  const Plan plan{"first", config::as_made({cni::Json::object()}), {}};
   with_first_pod(plan, [&kernel](const nat::Ruleset& wanted) {
     const auto backend = kernel.preferred(wanted, netfilter::Tables::stay);
     kernel.open(backend, std::chrono::nanoseconds{0})->check(wanted);

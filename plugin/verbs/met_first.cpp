@@ -43,7 +43,7 @@ bool has_a_say(config::Backend other, config::Backend on, const config::Netconf&
 std::optional<MetFirst> met_first(const Node& node, const Plan& plan, config::Backend on,
                                   const state::Attachment& attachment) {
   for (const auto backend : config::all_backends) {
-    if (backend != on && !has_a_say(backend, on, plan.configuration.netconf)) continue;
+    if (backend != on && !has_a_say(backend, on, plan.configuration->netconf)) continue;
     const auto sources = sources_in(node, backend);
     for (const auto& pod : attachment.addresses) {
       const auto host = net::network_of(pod.address, net::bits(pod.address.family));

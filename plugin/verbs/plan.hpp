@@ -21,7 +21,7 @@ inline constexpr auto undone_by_nftables =
 
 struct Plan {
   std::string network;
-  config::Configuration configuration;
+  config::SharedConfiguration configuration;
   std::set<net::Prefix> pod_subnets;                ///< that need rules
   bool has_all_subnets = true;                      ///< false: the network may have more, which stay
   std::set<net::Prefix> gone = {};                  ///< that need none any more

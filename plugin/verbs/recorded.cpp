@@ -14,7 +14,7 @@ namespace ipmasq::plugin {
 namespace {
 
 RecordedNetwork with_configuration(state::Network stored) {
-  RecordedNetwork network{.stored = std::move(stored), .configuration = {}};
+  RecordedNetwork network{.stored = std::move(stored), .configuration = nullptr};
   for (const auto& [path, reason] : network.stored.damaged) {
     network.problems.push_back(path.string() + " is damaged: " + reason);
   }
@@ -129,7 +129,7 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
     knows_all = knows_all && plan && plan->has_all_subnets;
     if (!plan) continue;
     const bool is_here = !backend || network.stored.record->placement.on == *backend;
-    networks.push_back({name, plan->configuration.netconf, plan->configuration.made_of.cluster_networks,
+    networks.push_back({name, netconf_of(plan->configuration), plan->configuration->made_of.cluster_networks,
                         is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{},
                         is_here && !plan->has_all_subnets, std::move(plan->shared_subnets)});
   }
@@ -142,7 +142,7 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
 
 std::optional<Plan> RecordedNetwork::plan() const {
   if (!configuration) return std::nullopt;
-  Plan plan{stored.name, *configuration, stored.wanted_subnets(), stored.is_complete};
+  Plan plan{stored.name, configuration, stored.wanted_subnets(), stored.is_complete};
   plan.attachments = led_anew;
   for (const auto& attachment : led_anew)
     plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());

@@ -15,7 +15,7 @@ namespace ipmasq::plugin {
 
 struct RecordedNetwork {
   state::Network stored;
-  std::optional<config::Configuration> configuration;  ///< none where nothing good is known of it
+  config::SharedConfiguration configuration;  ///< null where nothing good is known of it
   /// Of its attachments those that lead by their own addresses from now on, to be recorded so.
   std::vector<state::Attachment> led_anew = {};
   std::set<net::Prefix> shared_anew = {};  ///< pod subnets that they leave to other networks by that

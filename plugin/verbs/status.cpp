@@ -12,7 +12,7 @@ namespace {
 
 using netfilter::Tables;
 
-Plan plan_of(const state::Store& store, const std::string& network, config::Configuration configuration,
+Plan plan_of(const state::Store& store, const std::string& network, config::SharedConfiguration configuration,
              const std::optional<state::NetworkRecord>& record) {
   Plan plan{network, std::move(configuration), store.subnets(network)};
   for (const auto& host : store.hosts(network)) plan.pod_subnets.insert(host);
@@ -44,8 +44,8 @@ class Asking {
     const auto record = store_.undamaged_record(request_.network);
     auto configuration = config::in_force(reading, record ? std::optional(record->made_of) : std::nullopt,
                                           recorded_pods(store_, request_.network));
-    for (const auto& warning : configuration.netconf.warnings) warn(warning);
-    for (const auto& problem : configuration.problems) warn(problem);
+    for (const auto& warning : configuration->netconf.warnings) warn(warning);
+    for (const auto& problem : configuration->problems) warn(problem);
 
     const auto plan = plan_of(store_, request_.network, std::move(configuration), record);
     const Node node{kernel_, store_, reading.netconf.lock_timeout};
@@ -54,7 +54,7 @@ class Asking {
     std::optional<os::FileLock> lock;
     if (store_.exists()) lock.emplace(store_.lock_shared(reading.netconf.lock_timeout));
     store_.check_writable();
-    const bool is_undone = backend == config::Backend::iptables && plan.configuration.netconf.backend &&
+    const bool is_undone = backend == config::Backend::iptables && plan.configuration->netconf.backend &&
                            kernel_.preferred(ruleset_of(plan), Tables::stay) == config::Backend::nftables;
     if (is_undone) warn(undone_by_nftables);
   }

@@ -38,8 +38,9 @@ void read_call(const std::string& text) {
   const auto netconf = config::parse_netconf(config::known_keys(request.netconf));
   const auto subnets =
       config::pod_subnets_of(netconf, cni::addresses(cni::prev_result(request.netconf), "eth0"));
-  static_cast<void>(nat::wanted_ruleset(
-      {{.name = request.network, .netconf = netconf, .pod_subnets = {subnets.begin(), subnets.end()}}}));
+  static_cast<void>(nat::wanted_ruleset({{.name = request.network,
+                                          .netconf = std::make_shared<const config::Netconf>(netconf),
+                                          .pod_subnets = {subnets.begin(), subnets.end()}}}));
   static_cast<void>(cni::valid_attachments(request.netconf));
 }
 

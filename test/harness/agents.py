@@ -1,25 +1,34 @@
 """The agent of a node, and what happens to it."""
 
+import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 
 from harness.daemons import PATIENCE, wait_until
 from harness.node import BINARY
 
+NUMBERS = itertools.count()
+
 
 class Agent:
-    """Runs on a node until ended; `lines`: what it has logged."""
+    """Runs on a node until ended; `lines`: what it has logged, `notify`: a socket at which it tells what systemd would hear."""
 
     def __init__(self, node, *flags, through=(), **variables):
         """`through`: a program that runs it, and is replaced by it."""
         self.node = node
         self.path = node.folder / "agent.log"
         self.log = open(self.path, "w")
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.settimeout(PATIENCE)
+        path = node.folder / f"notify{next(NUMBERS)}"
+        self.notify.bind(str(path))
         self.process = subprocess.Popen(node.inside(*through, BINARY, "agent", "--state-dir", node.state, *flags), stdout=self.log,
                                         stderr=subprocess.STDOUT,
-                                        env={**os.environ, **node.env, "ASAN_OPTIONS": "quarantine_size_mb=1", **variables})
+                                        env={**os.environ, **node.env, "NOTIFY_SOCKET": str(path),
+                                             "ASAN_OPTIONS": "quarantine_size_mb=1", **variables})
 
     @property
     def lines(self):
@@ -32,6 +41,10 @@ class Agent:
     def until(self, condition, pause=0.05):
         wait_until(condition, self.process, "the agent", pause)
 
+    def until_it_runs(self):
+        """Its first pass is over: what is changed from now on is seen by a later one."""
+        assert self.notify.recv(100) == b"READY=1"
+
     def until_it_says(self, text):
         self.until(lambda: any(text in line for line in self.lines))
 
@@ -39,6 +52,7 @@ class Agent:
         self.process.send_signal(number)
         status = self.process.wait(PATIENCE)
         self.log.close()
+        self.notify.close()
         return status
 
 

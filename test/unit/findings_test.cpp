@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "nat/network.hpp"
+#include "networks.hpp"
 #include "texts.hpp"
 
 namespace ipmasq::doctor {
@@ -347,9 +347,8 @@ TEST_CASE("settings matter to the families that pods have") {
 TEST_CASE("two networks that hand out addresses of one subnet, in two back ends") {
   Facts facts;
   facts.ours.networks = {{"cbr0", "nftables", {}}, {"other", "nftables", {}}};
-  facts.ours.wanted =
-      nat::wanted_ruleset({{.name = "cbr0", .pod_subnets = {test::prefix("10.244.1.0/24")}},
-                           {.name = "other", .pod_subnets = {test::prefix("10.244.1.0/25")}}});
+  facts.ours.wanted = nat::wanted_ruleset(
+      {test::network("cbr0", "", {"10.244.1.0/24"}), test::network("other", "", {"10.244.1.0/25"})});
   CHECK(text(facts).empty());
   facts.ours.networks.back().backend = "iptables";
   CHECK(text(facts) ==
@@ -363,10 +362,8 @@ TEST_CASE("two networks that hand out addresses of one subnet, in two back ends"
 TEST_CASE("networks that OSPF tells the way to are exempt, as a whole") {
   Facts facts;
   facts.ours.wanted = nat::wanted_ruleset(
-      {{.name = "cbr0",
-        .netconf = config::parse_netconf(cni::Json::parse(
-            R"({"nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"]})")),
-        .pod_subnets = {test::prefix("10.244.1.0/24")}}});
+      {test::network("cbr0", R"("nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.1.2.0/24"])",
+                     {"10.244.1.0/24"})});
   facts.node.ospf_routes = {test::prefix("0.0.0.0/0"), test::prefix("10.9.0.0/16"),
                             test::prefix("fd00:9::/32")};
   CHECK(text(facts).empty());

@@ -7,100 +7,13 @@
 
 #include "nat/nftables_target.hpp"
 #include "networks.hpp"
+#include "nftables_memory_table.hpp"
 
 namespace ipmasq::nat::nftables {
 
 namespace {
 
-// Our table as the kernel would hold it: carries edits out, and refuses what the kernel refuses.
-class Kernel {
- public:
-  void apply(const Ruleset& ruleset) { carry_out(difference(table, target(table, ruleset))); }
-
-  void carry_out(const std::vector<Edit>& edits) {
-    for (const auto& edit : edits) std::visit([this](const auto& each) { carry_out(each); }, edit);
-  }
-
-  std::string text() const {
-    std::string all;
-    for (const auto& [name, chain] : table.chains) {
-      all += "chain " + name + (chain.is_base ? " (base)\n" : "\n");
-      for (const auto& each : chain.rules) all += "  " + to_text(each.rule) + "\n";
-    }
-    for (const auto& [name, observed] : table.sets) {
-      all += "set " + name + "\n";
-      for (const auto& element : observed.set.elements)
-        all += "  " + to_text(element, observed.set.kind) + "\n";
-    }
-    return all;
-  }
-
-  ObservedTable table;
-
- private:
-  void carry_out(const AddTable& /*edit*/) {
-    REQUIRE_FALSE(table.exists);
-    table.exists = true;
-  }
-  void carry_out(const DeleteTable& /*edit*/) {
-    REQUIRE(table.exists);
-    table = {};
-  }
-  void carry_out(const AddChain& edit) {
-    REQUIRE(table.chains.try_emplace(edit.chain, ObservedChain{edit.is_base}).second);
-  }
-  void carry_out(const DeleteChain& edit) {
-    REQUIRE(table.chains.at(edit.chain).rules.empty());
-    for (const auto& [name, observed] : table.sets) {
-      for (const auto& element : observed.set.elements) REQUIRE(element.value != edit.chain);
-    }
-    table.chains.erase(edit.chain);
-  }
-  void carry_out(const AddSet& edit) {
-    REQUIRE(table.sets.try_emplace(edit.set, ObservedSet{{edit.family, edit.kind}}).second);
-  }
-  void carry_out(const DeleteSet& edit) {
-    for (const auto& [name, chain] : table.chains) {
-      for (const auto& each : chain.rules) {
-        for (const auto& set : sets_of(each.rule)) REQUIRE(set != edit.set);
-      }
-    }
-    REQUIRE(table.sets.erase(edit.set) == 1);
-  }
-  void carry_out(const AddElements& edit) {
-    auto& elements = table.sets.at(edit.set).set.elements;
-    REQUIRE(table.sets.at(edit.set).set.kind == edit.kind);
-    for (const auto& element : edit.elements) {
-      for (const auto& other : elements) {
-        REQUIRE((element.range.last < other.range.first || other.range.last < element.range.first));
-      }
-      REQUIRE((element.value.empty() || table.chains.contains(element.value)));
-      elements.push_back(element);
-    }
-    std::ranges::sort(elements, {}, &Interval<std::string>::range);
-  }
-  void carry_out(const DeleteElements& edit) {
-    for (const auto& element : edit.elements)
-      REQUIRE(std::erase(table.sets.at(edit.set).set.elements, element) == 1);
-  }
-  void carry_out(const InsertRule& edit) {
-    auto& rules = table.chains.at(edit.chain).rules;
-    const auto place =
-        edit.before ? std::ranges::find(rules, *edit.before, &ObservedRule::handle) : rules.end();
-    REQUIRE((place != rules.end() || !edit.before));
-    REQUIRE(edit.rule.other.empty());
-    for (const auto& set : sets_of(edit.rule)) REQUIRE(table.sets.contains(set));
-    rules.insert(place, {edit.rule, ++handles_});
-  }
-  void carry_out(const DeleteRule& edit) {
-    const auto gone = [&edit](const ObservedRule& each) {
-      return each.handle == edit.handle && each.rule == edit.rule;
-    };
-    REQUIRE(std::erase_if(table.chains.at(edit.chain).rules, gone) == 1);
-  }
-
-  std::uint64_t handles_ = 0;
-};
+using Kernel = test::NftablesTable;
 
 Network network_a(const std::string& hole = "10.1.2.0/24") {
   return test::network("a", R"("masqueradeCIDRs": [")" + hole + R"("])",
@@ -455,13 +368,15 @@ TEST_CASE("an edit says what it is about") {
 
 TEST_CASE("long lists cost no more than they are long") {
   const auto network = [](unsigned offset) {
-    auto large = test::network("a", R"("nonMasqueradeCIDRs": [])", {"10.244.1.0/24", "fd00::/64"});
+    auto large = test::network("a", "", {"10.244.1.0/24", "fd00::/64"});
+    config::Netconf netconf;
     for (unsigned number = 0; number < 10000; ++number) {
       net::Address address{net::Family::ipv4, {}};
       address.bytes = {11, static_cast<std::uint8_t>(number >> 8U), static_cast<std::uint8_t>(number),
                        static_cast<std::uint8_t>(offset)};
-      large.netconf.non_masquerade.push_back({{address, 32}, "test"});
+      netconf.non_masquerade.push_back({{address, 32}, "test"});
     }
+    large.netconf = std::make_shared<const config::Netconf>(std::move(netconf));
     return large;
   };
   ObservedTable observed{.exists = true};

@@ -1,0 +1,96 @@
+#include "nat/nftables_stand_in.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+namespace ipmasq::nat::nftables {
+
+namespace {
+
+using Element = Interval<std::string>;
+
+Element stand_in(net::Family family, std::string chain) {
+  const net::Address no_pods{family, {}};
+  return {{no_pods, no_pods}, std::move(chain)};
+}
+
+template <typename Elements>
+bool are_about(const Elements& edit, const std::set<net::Address>& addresses) {
+  return !has_ranges(edit.kind) && std::ranges::all_of(edit.elements, [&addresses](const Element& element) {
+    return addresses.contains(element.range.first);
+  });
+}
+
+void erase(const std::vector<Element>& elements, std::vector<Element>& from) {
+  std::erase_if(
+      from, [&elements](const Element& each) { return std::ranges::find(elements, each) != elements.end(); });
+}
+
+}  // namespace
+
+std::set<net::Address> addresses_of(const Ruleset& ruleset) {
+  std::set<net::Address> addresses;
+  const auto add = [&addresses](const Source& source) {
+    if (source.prefix.length == net::bits(source.prefix.family())) addresses.insert(source.prefix.address);
+  };
+  std::ranges::for_each(ruleset.sources, add);
+  std::ranges::for_each(ruleset.gone, add);
+  return addresses;
+}
+
+bool leaves_others_alone(const Ruleset& ruleset) {
+  return !ruleset.has_all_sources && !ruleset.has_all_marks;
+}
+
+void add_stand_ins(ObservedTable& observed) {
+  // Of networks with the same source the first one decides.
+  std::map<net::Family, std::pair<std::string, std::string>> first;  // network, chain
+  for (const auto& [name, chain] : observed.chains) {
+    const auto network = network_of_chain(name);
+    const auto selves = observed.sets.find(self_set(name));
+    if (!network || selves == observed.sets.end() || !selves->second.has_more) continue;
+    auto& set = selves->second.set;
+    set.elements.insert(set.elements.begin(), stand_in(set.family, ""));
+    const auto& decides = first.try_emplace(set.family, *network, name).first->second;
+    if (*network < decides.first) first[set.family] = {*network, name};
+  }
+  for (auto& [name, each] : observed.sets) {
+    if (!is_map(each.set.kind) || !each.has_more) continue;
+    const auto lead = first.find(each.set.family);
+    if (lead == first.end()) continue;
+    each.set.elements.insert(each.set.elements.begin(), stand_in(each.set.family, lead->second.second));
+  }
+}
+
+bool are_about(const std::vector<Edit>& edits, const std::set<net::Address>& addresses) {
+  return std::ranges::all_of(edits, [&addresses](const Edit& edit) {
+    if (const auto* const added = std::get_if<AddElements>(&edit)) return are_about(*added, addresses);
+    if (const auto* const deleted = std::get_if<DeleteElements>(&edit)) return are_about(*deleted, addresses);
+    return false;
+  });
+}
+
+Table taken_back(const ObservedTable& now, const std::vector<Edit>& edits) {
+  auto table = as_table(now);
+  for (const auto& edit : edits) {
+    if (const auto* const added = std::get_if<AddElements>(&edit)) {
+      const auto set = table.sets.find(added->set);
+      if (set != table.sets.end()) erase(added->elements, set->second.elements);
+    }
+  }
+  for (const auto& edit : edits) {
+    const auto* const deleted = std::get_if<DeleteElements>(&edit);
+    const auto set = deleted == nullptr ? table.sets.end() : table.sets.find(deleted->set);
+    if (set == table.sets.end()) continue;
+    for (const auto& element : deleted->elements) {
+      if (element.value.empty() || table.chains.contains(element.value))
+        set->second.elements.push_back(element);
+    }
+    std::ranges::sort(set->second.elements);
+  }
+  return table;
+}
+
+}  // namespace ipmasq::nat::nftables
