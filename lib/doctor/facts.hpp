@@ -86,19 +86,24 @@ struct UsedPorts {
 /// A pod, and the interface that its packets come by.
 struct PodAt {
   net::Address address;
-  std::string interface;
+  std::string interface;  ///< empty: not known
 
   bool operator==(const PodAt&) const = default;
 };
 
-/// What this node leads nowhere of what pods send.
+/// What this node leads nowhere of what pods send, or of the answers to it.
 struct NoWay {
   std::vector<net::Prefix> pods;
   std::optional<net::Prefix> to = {};  ///< none: wherever no route of its own leads
   std::string by = {};                 ///< the rule of policy routing or the route; empty: there is no route
-  std::string removal = {};            ///< the command that takes it away
+  std::string fix = {};                ///< a command; empty where only its owner can
   bool is_missed = false;              ///< for certain: the node itself gets there, or a list keeps pods'
                                        ///< addresses there; else it may be meant
+  bool are_answers = false;            ///< to these pods
+  std::string uplink = {};             ///< that answers come by; empty: any
+  bool is_certain = true;              ///< else some packets alone
+
+  bool operator==(const NoWay&) const = default;
 };
 
 /// A way of some pods' packets through this node, and of the answers back.
@@ -110,7 +115,7 @@ struct PodWay {
   std::set<std::string> uplink_devices = {};  ///< it, and what it stands on
   std::optional<net::Address> destination = {};  ///< none: any
   std::optional<nat::Fate> fate = {};            ///< of what they send, by our rules; none: any
-  std::optional<PodAt> one = {};                 ///< of them; none: not known
+  std::vector<PodAt> attached = {};              ///< of them, those that are recorded
 
   bool operator==(const PodWay&) const = default;
 };

@@ -99,27 +99,31 @@ void find_forward_drops(const Facts& facts, Findings& findings) {
   }
 }
 
+std::string text_of(const NoWay& way) {
+  std::string pods;
+  for (const auto& subnet : way.pods) pods += (pods.empty() ? "" : ", ") + net::to_text(subnet);
+  const auto to = way.to ? net::to_text(*way.to) : std::string("where no route of its own leads");
+  const auto by = way.by.empty() ? std::string("no route leads there") : way.by;
+  const auto packets = way.are_answers ? "answers" + (way.to ? " from " + to : "") + " to " + pods +
+                                             (way.uplink.empty() ? "" : " by " + way.uplink)
+                                       : "from " + pods + " to " + to;
+  return packets + ": " + (way.is_certain ? "" : "some of them: ") + by;
+}
+
 void find_no_way(const Facts& facts, Findings& findings) {
   Finding missed{
       "pods-have-no-way",
       {},
-      "this node forwards nothing that pods send there",
+      "this node does not forward what pods send there, or the answers to it",
       {"# nothing is wrong where that is meant; else have its owner let pods through, or give this "
        "node a route:"}};
   auto maybe = missed;
   maybe.weight = Weight::note;
   for (const auto& each : facts.node.no_ways) {
     auto& finding = each.is_missed ? missed : maybe;
-    std::string pods;
-    for (const auto& subnet : each.pods) pods += (pods.empty() ? "" : ", ") + net::to_text(subnet);
-    const auto to = each.to ? net::to_text(*each.to) : std::string("where no route of its own leads");
-    finding.where.push_back("from " + pods + " to " + to + ": " +
-                            (each.by.empty() ? "no route leads there" : each.by));
-    const bool is_ipv4 = each.pods.front().family() == Family::ipv4;
-    const auto route = std::string(is_ipv4 ? "# ip route add " : "# ip -6 route add ") +
-                       (each.to ? net::to_text(*each.to) : "default") + " via ROUTER";
-    const auto fix = each.by.empty() ? route : "# " + each.removal;
-    if (std::ranges::find(finding.fix, fix) == finding.fix.end()) finding.fix.push_back(fix);
+    finding.where.push_back(text_of(each));
+    const bool is_new = std::ranges::find(finding.fix, "# " + each.fix) == finding.fix.end();
+    if (!each.fix.empty() && is_new) finding.fix.push_back("# " + each.fix);
   }
   for (auto* const finding : {&missed, &maybe}) {
     if (!finding->where.empty()) findings.push_back(std::move(*finding));

@@ -6,19 +6,36 @@ namespace ipmasq::nat {
 
 namespace {
 
+// A connection that is in a zone for its answers alone stands in zone 0 as well: answers that are not found
+// again make a new one there, which clashes with it (__nf_conntrack_confirm).
+bool is_zoned_for_answers(const Walk& sent) {
+  return sent.zoned() && sent.zoned()->rule->zone->of == Zone::Of::answers;
+}
+
 // What the world has another address for is found again by its tracking alone: where the answers are not
 // tracked, or in another zone, nobody gets them.
 void add_lost_answers(const Foreign& foreign, const Flow& flow, const Walk& sent, std::vector<Drop>& drops) {
-  if (flow.translated.empty() || flow.state != connection_state::fresh || sent.untracked()) return;
+  if (flow.state != connection_state::fresh || sent.untracked()) return;
+  const bool is_translated = !flow.translated.empty();
+  if (!is_translated && !is_zoned_for_answers(sent)) return;
   const OurPlace nowhere;
   const auto answer = answer_to(flow);
   Walk walk(foreign, nowhere, answer);
   walk.run();
-  const auto add = [&drops](const Walk::Tracking& by) { drops.push_back({by.base, *by.rule, true}); };
-  if (const auto& untracked = walk.untracked()) return add(*untracked);
-  const auto& by = sent.zoned() ? sent.zoned() : walk.zoned();
-  const bool are_apart = sent.zone() && walk.zone() && *sent.zone() != *walk.zone();
-  if (by && are_apart) add(*by);
+  const auto add = [&drops](const Walk::Tracking& by, bool is_certain) {
+    drops.push_back({by.base, *by.rule, is_certain});
+  };
+  if (is_translated) {
+    for (const auto& each : walk.may_be_untracked()) add(each, false);
+  }
+  if (const auto& untracked = walk.untracked()) {
+    if (is_translated) add(*untracked, true);
+    return;
+  }
+  const bool are_known = sent.zone() && walk.zone();
+  if (are_known && *sent.zone() == *walk.zone()) return;
+  const auto& by = sent.zone() == std::uint16_t{0} ? walk.zoned() : sent.zoned();
+  if (by) add(*by, are_known);
 }
 
 }  // namespace

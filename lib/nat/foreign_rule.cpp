@@ -89,6 +89,18 @@ std::string target_text(const ForeignRule& rule) {
   return (rule.is_goto ? " -g " : " -j ") + (rule.is_jump ? shell_word(rule.target) : rule.target);
 }
 
+std::string zone_text(Zone::Of direction, bool is_of_iptables) {
+  switch (direction) {
+    case Zone::Of::both:
+      break;
+    case Zone::Of::sent:
+      return is_of_iptables ? " --zone-orig" : " original zone set";
+    case Zone::Of::answers:
+      return is_of_iptables ? " --zone-reply" : " reply zone set";
+  }
+  return is_of_iptables ? " --zone" : " zone set";
+}
+
 std::string effects_text(const ForeignRule& rule) {
   // Targets whose name says what they rewrite.
   constexpr std::array<std::string_view, 5> rewriting{"SNPT", "DNPT", "RAWSNAT", "RAWDNAT", "dnat"};
@@ -98,7 +110,7 @@ std::string effects_text(const ForeignRule& rule) {
   if (rule.redirection && rule.redirection->to)
     text += " --to-destination " + net::to_text(*rule.redirection->to);
   if (rule.zone) {
-    text += rule.target == "CT" ? " --zone" : " zone set";
+    text += zone_text(rule.zone->of, rule.target == "CT");
     if (rule.zone->number) text += " " + std::to_string(*rule.zone->number);
   }
   if (rule.untracks && rule.target != "NOTRACK") text += rule.target == "CT" ? " --notrack" : " notrack";

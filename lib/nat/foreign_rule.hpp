@@ -82,7 +82,10 @@ struct Redirection {
 
 /// A zone of connection tracking: a connection is known in its own alone.
 struct Zone {
-  std::optional<std::uint16_t> number = {};  ///< none: of one direction, or not to be read
+  enum class Of { both, sent, answers };  ///< directions; in the other one it is zone 0, as without a rule
+
+  std::optional<std::uint16_t> number = {};  ///< none: not to be read
+  Of of = Of::both;
 
   bool operator==(const Zone&) const = default;
 };

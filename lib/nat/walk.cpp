@@ -39,6 +39,17 @@ std::vector<Contradiction> Walk::run() {
   return told_.all();
 }
 
+PacketMark Walk::mark_at_routing() {
+  auto bases = foreign_.chains;
+  std::ranges::stable_sort(bases, {}, position_of);
+  for (const auto& base : bases) {
+    const bool is_before = base.hook <= Hook::prerouting && is_of_family(base.program, base.family);
+    if (is_before) enter(base);
+  }
+  if (doubt_ != Answer::yes) mark_.unknown = ~std::uint32_t{0};
+  return mark_;
+}
+
 std::string Walk::place(const std::string& program, const std::string& family, const std::string& table,
                         const std::string& name) {
   return program + '\0' + family + '\0' + table + '\0' + name;

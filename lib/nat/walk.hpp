@@ -26,7 +26,9 @@ class Walk {
 
   /// Once. What contradicts our rules, in the order in which it is met.
   std::vector<Contradiction> run();
-  /// And after that: what drops it.
+  /// Instead of that: the mark that the packet has when its way is chosen.
+  PacketMark mark_at_routing();
+  /// And after run(): what drops it.
   const std::vector<Drop>& drops() const { return drops_; }
 
   /// What becomes of the connection's tracking, and by which rule of which base chain.
@@ -34,10 +36,12 @@ class Walk {
     ForeignChain base;
     const ForeignRule* rule = nullptr;
   };
-  /// What keeps it out for certain; else its zone, as the first rule that may put it into one says.
+  /// What keeps it out for certain; what may, before that; else its zone, as the first rule that may put it
+  /// into one says.
   const std::optional<Tracking>& untracked() const { return untracked_by_; }
+  const std::vector<Tracking>& may_be_untracked() const { return may_be_untracked_by_; }
   const std::optional<Tracking>& zoned() const { return zoned_by_; }
-  /// none: not known for certain.
+  /// In which answers are looked for; none: not known for certain.
   std::optional<std::uint16_t> zone() const { return zone_; }
 
  private:
@@ -125,6 +129,7 @@ class Walk {
   ToldContradictions told_;
   std::vector<Drop> drops_;
   std::optional<Tracking> untracked_by_;
+  std::vector<Tracking> may_be_untracked_by_;
   std::optional<Tracking> zoned_by_;
   std::optional<std::uint16_t> zone_ = 0;
 };

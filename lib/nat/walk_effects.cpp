@@ -70,7 +70,8 @@ Answer Walk::is_before_tracking() const {
   return base_->priority == conntrack_priority ? Answer::may : Answer::yes;
 }
 
-// The first one counts.
+// The first one counts. Answers are looked for in their own direction's zone (nf_conntrack_core.c:
+// resolve_normal_ct, nf_ct_key_equal), whatever the other one's.
 void Walk::put_into_zone(const ForeignRule& rule, const Step& step) {
   const auto certainty = both(step.certainty, is_before_tracking());
   if (certainty == Answer::no || untracked_ == Answer::yes) return;
@@ -78,7 +79,8 @@ void Walk::put_into_zone(const ForeignRule& rule, const Step& step) {
   if (is_settled) return;
   if (!zoned_by_) zoned_by_ = Tracking{*base_, &rule};
   const bool is_known = certainty == Answer::yes && zoned_by_->rule == &rule;
-  zone_ = is_known ? rule.zone->number : std::nullopt;
+  const auto number = rule.zone->of == Zone::Of::sent ? std::optional(std::uint16_t{0}) : rule.zone->number;
+  zone_ = is_known ? number : std::nullopt;
 }
 
 void Walk::untrack(const ForeignRule& rule, const Step& step) {
@@ -89,7 +91,9 @@ void Walk::untrack(const ForeignRule& rule, const Step& step) {
                             flow_.in_devices.size() > 1 &&
                             std::ranges::count(base_->devices, *flow_.in_interface) > 0;
   const auto certainty = is_at_bridge ? Answer::may : both(step.certainty, is_early);
-  if (certainty == Answer::yes && !untracked_by_) untracked_by_ = Tracking{*base_, &rule};
+  const bool is_told = certainty == Answer::no || untracked_by_;
+  if (!is_told && certainty == Answer::yes) untracked_by_ = Tracking{*base_, &rule};
+  if (!is_told && certainty == Answer::may) may_be_untracked_by_.push_back({*base_, &rule});
   // Of many connections some are tracked, whatever one rule says of them all.
   untracked_ = std::max(untracked_, flow_.destination ? certainty : both(certainty, Answer::may));
   if (fate_ == Fate::kept || fate_ == Fate::left_alone) return;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nf_tables_compat.h>
@@ -197,11 +198,15 @@ class ForeignRuleReader {
 
   // "ct original zone set" and "ct reply zone set" are of one direction each.
   static nat::Zone zone_in(const Register& value, const Attributes& attributes) {
-    const bool is_of_both = attributes[NFTA_CT_DIRECTION] == nullptr;
+    nat::Zone zone;
+    const auto direction = attributes.bytes(NFTA_CT_DIRECTION);
+    if (!direction.empty())
+      zone.of = direction.front() == IP_CT_DIR_ORIGINAL ? nat::Zone::Of::sent : nat::Zone::Of::answers;
     std::uint16_t number = 0;
-    if (!is_of_both || value.holds != Holds::constant || value.bytes.size() != sizeof number) return {};
+    if (value.holds != Holds::constant || value.bytes.size() != sizeof number) return zone;
     std::memcpy(&number, value.bytes.data(), sizeof number);
-    return {number};
+    zone.number = number;
+    return zone;
   }
 
   bool conntrack(const Attributes& attributes) {

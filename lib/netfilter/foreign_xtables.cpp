@@ -222,11 +222,13 @@ std::optional<nat::Zone> zone_of(const XtablesPart& target) {
     std::uint16_t zone;
   };
   const auto begin = info_of<Begin>(target);
-  constexpr auto of_one_direction = XT_CT_ZONE_DIR_ORIG | XT_CT_ZONE_DIR_REPL | XT_CT_ZONE_MARK;
-  const bool is_told = begin && (begin->flags & of_one_direction) == 0;
+  const bool is_told = begin && (begin->flags & XT_CT_ZONE_MARK) == 0;
   if (!begin || (begin->flags & XT_CT_NOTRACK) != 0 || (is_told && begin->zone == 0)) return std::nullopt;
   std::optional<nat::Zone> zone(std::in_place);
   if (is_told) zone->number = begin->zone;
+  const auto direction = begin->flags & (XT_CT_ZONE_DIR_ORIG | XT_CT_ZONE_DIR_REPL);
+  if (direction == XT_CT_ZONE_DIR_ORIG) zone->of = nat::Zone::Of::sent;
+  if (direction == XT_CT_ZONE_DIR_REPL) zone->of = nat::Zone::Of::answers;
   return zone;
 }
 

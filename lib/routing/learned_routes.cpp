@@ -12,18 +12,26 @@ namespace ipmasq::routing {
 
 namespace {
 
+net::Prefix prefix_in(const nlmsghdr& message, int type, unsigned length, net::Family family) {
+  net::Address address{family, {}};
+  // A default route has no RTA_DST.
+  const auto bytes = bytes_in(message, sizeof(rtmsg), type);
+  std::copy_n(bytes.begin(), std::min(bytes.size(), address.bytes.size()), address.bytes.begin());
+  return net::network_of(address, length);
+}
+
 KernelRoute route_in(const nlmsghdr& message, net::Family family) {
   const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
   const auto in = [&message](int type) { return bytes_in(message, sizeof(rtmsg), type); };
   const auto has = [&in](int type) { return !in(type).empty(); };
-  net::Address address{family, {}};
-  // A default route has no RTA_DST.
-  const auto destination = in(RTA_DST);
-  std::copy_n(destination.begin(), std::min(destination.size(), address.bytes.size()), address.bytes.begin());
-  return {.destination = net::network_of(address, route->rtm_dst_len),
+  return {.destination = prefix_in(message, RTA_DST, route->rtm_dst_len, family),
           .type = route->rtm_type,
           .table = has(RTA_TABLE) ? number_in(in(RTA_TABLE)) : route->rtm_table,
           .interface = number_in(in(RTA_OIF)),
+          .metric = number_in(in(RTA_PRIORITY)),
+          .tos = route->rtm_tos,
+          .source = prefix_in(message, RTA_SRC, route->rtm_src_len, family),
+          .is_dead = (route->rtm_flags & RTNH_F_DEAD) != 0,
           .has_gateway = has(RTA_GATEWAY) || has(RTA_VIA) || has(RTA_MULTIPATH) || has(RTA_NH_ID),
           .is_of_ospf = route->rtm_protocol == RTPROT_OSPF,
           .is_the_kernels = route->rtm_protocol == RTPROT_KERNEL};

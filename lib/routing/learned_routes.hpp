@@ -13,6 +13,10 @@ struct KernelRoute {
   unsigned char type = 0;       ///< RTN_* of linux/rtnetlink.h
   std::uint32_t table = 0;      ///< RT_TABLE_*
   std::uint32_t interface = 0;  ///< by its number; 0: none, or several
+  std::uint32_t metric = 0;     ///< the smaller comes first
+  std::uint8_t tos = 0;         ///< of packets; 0: any
+  net::Prefix source = {};      ///< of packets; of no length: any
+  bool is_dead = false;         ///< what it leads by is down
   bool has_gateway = false;     ///< or several
   bool is_of_ospf = false;      ///< protocol RTPROT_OSPF
   bool is_the_kernels = false;  ///< protocol RTPROT_KERNEL: nobody made it

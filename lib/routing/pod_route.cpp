@@ -11,44 +11,21 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "error/error.hpp"
 #include "routing/node_addresses.hpp"
-#include "routing/policy_rules.hpp"
+#include "routing/route_question.hpp"
 #include "routing/rtnetlink.hpp"
 
 namespace ipmasq::routing {
 
 namespace {
 
-struct Route {
-  int interface = 0;
-  unsigned length = 0;  // of its destination
-  bool is_on_link = false;
-};
-
-// The route that packets to an address take; nullopt where none does, or the address is this node's own.
-std::optional<Route> route_to(const net::Address& address, const std::vector<Attribute>& of_packet = {}) {
-  const auto bits = net::bits(address.family);
-  rtmsg question{};
-  question.rtm_family = address.family == net::Family::ipv4 ? AF_INET : AF_INET6;
-  question.rtm_dst_len = static_cast<unsigned char>(bits);
-  question.rtm_src_len = of_packet.empty() ? 0 : question.rtm_dst_len;
-  question.rtm_flags = RTM_F_FIB_MATCH;
-  std::vector<Attribute> attributes{{RTA_DST, std::span(address.bytes).first(bits / 8)}};
-  attributes.insert(attributes.end(), of_packet.begin(), of_packet.end());
-  std::optional<Route> found;
-  ask(RTM_GETROUTE, 0, std::as_bytes(std::span(&question, 1)), attributes, [&found](const nlmsghdr& message) {
-    const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
-    if (message.nlmsg_type != RTM_NEWROUTE || route->rtm_type != RTN_UNICAST) return;
-    const bool has_gateway = !bytes_in(message, sizeof *route, RTA_GATEWAY).empty() ||
-                             !bytes_in(message, sizeof *route, RTA_VIA).empty() ||
-                             !bytes_in(message, sizeof *route, RTA_MULTIPATH).empty();
-    const auto interface = number_in(bytes_in(message, sizeof *route, RTA_OIF));
-    found = {static_cast<int>(interface), route->rtm_dst_len, !has_gateway};
-  });
-  return found;
+// The answer for packets that this node sends; nullopt where no way leads there, or the address is its own.
+std::optional<RouteAnswer> route_to(const net::Address& address) {
+  auto answer = ask_for_route({.source = {address.family, {}}, .destination = address});
+  return answer.number == 0 && answer.type == RTN_UNICAST ? std::optional(answer) : std::nullopt;
 }
 
 struct Link {
@@ -81,9 +58,9 @@ Link link_in(const nlmsghdr& message) {
           is_elsewhere ? 0 : number(IFLA_LINK)};
 }
 
-Link link_of(int interface) {
+Link link_of(unsigned interface) {
   ifinfomsg question{};
-  question.ifi_index = interface;
+  question.ifi_index = static_cast<int>(interface);
   Link link;
   ask(RTM_GETLINK, 0, std::as_bytes(std::span(&question, 1)), {},
       [&link](const nlmsghdr& message) { link = link_in(message); });
@@ -114,22 +91,14 @@ bool leads_out(const Link& link) {
   return std::ranges::find(leading_out, link.kind) != leading_out.end();
 }
 
-bool has_port_that_leads_out(int bridge) {
-  return std::ranges::any_of(links_of(static_cast<std::uint32_t>(bridge)), [bridge](const auto& each) {
-    return each.second.master == bridge && leads_out(each.second);
+bool has_port_that_leads_out(unsigned bridge) {
+  return std::ranges::any_of(links_of(bridge), [bridge](const auto& each) {
+    return each.second.master == static_cast<int>(bridge) && leads_out(each.second);
   });
 }
 
-std::optional<std::string> name_of(const std::optional<Route>& route) {
-  std::array<char, IF_NAMESIZE> name{};
-  if (!route || route->interface == 0 ||
-      ::if_indextoname(static_cast<unsigned>(route->interface), name.data()) == nullptr)
-    return std::nullopt;
-  return name.data();
-}
-
 // An address that nobody has (RFC 5737, RFC 3849) goes where all goes that is not known better.
-bool is_way_out(int interface, net::Family family) {
+bool is_way_out(unsigned interface, net::Family family) {
   const auto elsewhere = net::parse_address(family == net::Family::ipv4 ? "192.0.2.1" : "2001:db8::1");
   const auto route = elsewhere ? route_to(*elsewhere) : std::nullopt;
   return route && route->interface == interface;
@@ -154,24 +123,23 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, 
 }
 
 std::optional<std::string> interface_towards(const net::Address& address) {
-  return name_of(route_to(address));
+  auto name = interface_of(ask_for_route({.source = {address.family, {}}, .destination = address}));
+  return name.empty() ? std::nullopt : std::optional(std::move(name));
 }
 
-std::optional<std::string> interface_towards(const net::Address& address, const net::Address& source,
-                                             const std::string& in_interface) {
-  const auto index = ::if_nametoindex(in_interface.c_str());
-  std::array<std::uint8_t, sizeof index> index_bytes{};
-  std::memcpy(index_bytes.data(), &index, sizeof index);
-  try {
-    const auto asks_for_more = [](const PolicyRule& rule) { return rule.asks_for_more; };
-    if (index == 0 ||
-        std::ranges::any_of(rules_that_may_be_for(address, source, in_interface), asks_for_more))
-      return std::nullopt;
-    const auto source_bytes = std::span(source.bytes).first(net::bits(source.family) / 8);
-    return name_of(route_to(address, {{RTA_SRC, source_bytes}, {RTA_IIF, index_bytes}}));
-  } catch (const Error&) {  // as where rp_filter would drop them
-    return std::nullopt;
+std::optional<std::string> interface_of_pod(const net::Address& pod) {
+  const auto route = route_to(pod);
+  const auto own = route ? interface_of(*route) : "";
+  const bool leads_to_it =
+      !own.empty() && !leads_out(link_of(route->interface)) && !is_way_out(route->interface, pod.family);
+  if (leads_to_it) return own;
+  std::pair<std::string, net::Prefix> nearest{own, {}};
+  for (auto& each : networks_by_interface()) {
+    const bool is_nearer = each.second.length < net::bits(pod.family) &&
+                           (nearest.first.empty() || nearest.second.length < each.second.length);
+    if (each.second.contains(pod) && is_nearer) nearest = std::move(each);
   }
+  return nearest.first.empty() ? std::nullopt : std::optional(std::move(nearest.first));
 }
 
 std::set<std::string> devices_of(const std::string& interface) {

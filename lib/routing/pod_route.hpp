@@ -27,11 +27,10 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, 
 /// Throws Error{failed}.
 std::optional<std::string> interface_towards(const net::Address& address);
 
-/// The same of packets of `source` that came in by an interface and are forwarded, also where routes are
-/// chosen by that; nullopt as well where the kernel does not say, or where a rule chooses by what is not
-/// known of them here: a mark, a protocol, ports.
-std::optional<std::string> interface_towards(const net::Address& address, const net::Address& source,
-                                             const std::string& in_interface);
+/// The name of the interface that a pod's packets come by: the node's own way to it; where that is refused,
+/// or leads out by an uplink, the one whose network holds it; nullopt where there is none. Throws
+/// Error{failed}.
+std::optional<std::string> interface_of_pod(const net::Address& pod);
 
 /// An interface and those below it, by which its packets come and leave: a bridge's ports, what a bond or
 /// VLAN stands on. Throws Error{failed}.

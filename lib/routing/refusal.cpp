@@ -2,18 +2,16 @@
 
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
-#include <span>
+#include <iterator>
+#include <utility>
 
-#include "error/error.hpp"
 #include "routing/learned_routes.hpp"
-#include "routing/policy_rules.hpp"
-#include "routing/rtnetlink.hpp"
+#include "routing/route_question.hpp"
 
 namespace ipmasq::routing {
 
@@ -32,100 +30,238 @@ constexpr std::array<Refusing, 3> all_refusing{
      {"unreachable", RTN_UNREACHABLE, FR_ACT_UNREACHABLE, {EHOSTUNREACH, ENETUNREACH}},
      {"prohibit", RTN_PROHIBIT, FR_ACT_PROHIBIT, {EACCES, EACCES}}}};
 
-// What the kernel says of a route.
-struct Answer {
-  int number = 0;                   // of an error
-  unsigned char type = RTN_UNSPEC;  // of the route that it found
-};
-
-Answer ask_for_route(const net::Address& destination, const std::vector<Attribute>& of_packet) {
-  const auto bits = net::bits(destination.family);
-  rtmsg question{};
-  question.rtm_family = destination.family == net::Family::ipv4 ? AF_INET : AF_INET6;
-  question.rtm_dst_len = static_cast<unsigned char>(bits);
-  question.rtm_src_len = of_packet.empty() ? 0 : question.rtm_dst_len;
-  std::vector<Attribute> attributes{{RTA_DST, std::span(destination.bytes).first(bits / 8)}};
-  attributes.insert(attributes.end(), of_packet.begin(), of_packet.end());
-  Answer answer;
-  answer.number = ask_or_errno(RTM_GETROUTE, 0, std::as_bytes(std::span(&question, 1)), attributes,
-                               [&answer](const nlmsghdr& message) {
-                                 answer.type = static_cast<const rtmsg*>(nlmsg_data(&message))->rtm_type;
-                               });
-  return answer;
-}
-
-const Refusing* refusing_in(const Answer& answer) {
-  const auto is_it = [&answer](const Refusing& each) {
-    return answer.number == 0 ? answer.type == each.route
-                              : std::ranges::find(each.numbers, answer.number) != each.numbers.end();
-  };
-  const auto* const found = std::ranges::find_if(all_refusing, is_it);
+const Refusing* refusing_route(unsigned char type) {
+  const auto* const found = std::ranges::find(all_refusing, type, &Refusing::route);
   return found == all_refusing.end() ? nullptr : found;
 }
 
-std::string text_of(const PolicyRule& rule, const char* type) {
-  return (rule.is_inverted ? "not from " : "from ") + (rule.source ? net::to_text(*rule.source) : "all") +
-         (rule.destination ? " to " + net::to_text(*rule.destination) : "") +
-         (rule.in_interface.empty() ? "" : " iif " + rule.in_interface) + " " + type;
+const Refusing* refusing_in(const Decision& decision) {
+  if (decision.rule == nullptr) return nullptr;
+  if (decision.route != nullptr) return refusing_route(decision.route->type);
+  const auto* const found = std::ranges::find(all_refusing, decision.rule->action, &Refusing::rule);
+  return found == all_refusing.end() ? nullptr : found;
 }
 
-Refusal refusal_by(const PolicyRule& rule, const char* type, net::Family family) {
-  const auto priority = std::to_string(rule.priority);
-  const std::string program = family == net::Family::ipv4 ? "ip" : "ip -6";
-  return {program + " rule " + priority + ": " + text_of(rule, type),
-          program + " rule del priority " + priority + " " + text_of(rule, type)};
+bool is_answer_of(const Refusing& refusing, const RouteAnswer& answer) {
+  return answer.number == 0 ? answer.type == refusing.route
+                            : std::ranges::find(refusing.numbers, answer.number) != refusing.numbers.end();
 }
 
-Refusal refusal_by(const RefusingRoute& route) {
-  const std::string program = route.destination.family() == net::Family::ipv4 ? "ip" : "ip -6";
-  const auto text = route.type + " " + net::to_text(route.destination) +
-                    (route.table == RT_TABLE_MAIN ? "" : " table " + std::to_string(route.table));
-  return {program + " route: " + text, program + " route del " + text, route};
+std::string program(net::Family family) {
+  return family == net::Family::ipv4 ? "ip" : "ip -6";
 }
 
-std::optional<Refusal> by_route(const net::Address& destination, const char* type) {
-  std::optional<RefusingRoute> longest;
-  for (const auto& each : refusing_routes(destination.family)) {
-    if (each.type == type && each.destination.contains(destination) &&
-        (!longest || longest->destination.length < each.destination.length))
-      longest = each;
+// Names of interfaces can be anything but words of a shell.
+bool is_plain(const std::string& name) {
+  constexpr auto plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:@";
+  return name.find_first_not_of(plain) == std::string::npos;
+}
+
+std::string table_text(std::uint32_t table) {
+  return table == RT_TABLE_MAIN ? "main" : table == RT_TABLE_DEFAULT ? "default" : std::to_string(table);
+}
+
+std::string text_of(const PolicyRule& rule, const std::string& action, net::Family family) {
+  return program(family) + " rule " + std::to_string(rule.priority) + ": " + to_text(rule) + " " + action;
+}
+
+std::string leading_text(const PolicyRule& rule, net::Family family) {
+  return text_of(rule, "lookup " + table_text(rule.table), family);
+}
+
+std::vector<net::Prefix> addresses_of(const PolicyRule& rule) {
+  std::vector<net::Prefix> found;
+  for (const auto& each : {rule.source, rule.destination}) {
+    if (each && each->length > 0) found.push_back(*each);
   }
-  return longest ? std::optional(refusal_by(*longest)) : std::nullopt;
+  return found;
+}
+
+Refusal refusal_by(const PolicyRule& rule, const std::string& type, net::Family family) {
+  const auto removal = program(family) + " rule del priority " + std::to_string(rule.priority) + " " +
+                       to_text(rule) + " " + type;
+  return {text_of(rule, type, family), is_plain(rule.in_interface) ? removal : "", addresses_of(rule)};
+}
+
+Refusal refusal_by(const PolicyRule& rule, const RefusingRoute& route) {
+  const auto family = route.destination.family();
+  const auto text = route.type + " " + net::to_text(route.destination) +
+                    (route.table == RT_TABLE_MAIN ? "" : " table " + table_text(route.table));
+  return {program(family) + " route: " + text +
+              (rule.asks_for_kind() ? " (" + leading_text(rule, family) + ")" : ""),
+          program(family) + " route del " + text,
+          {route.destination},
+          route};
+}
+
+Lead lead_by(const PolicyRule& rule, const KernelRoute& route, std::string interface) {
+  const auto family = route.destination.family();
+  const bool is_main = route.table == RT_TABLE_MAIN;
+  const auto text = net::to_text(route.destination) + " dev " + interface +
+                    (is_main ? "" : " table " + table_text(route.table));
+  const auto removal = is_plain(interface) ? program(family) + " route del " + text : "";
+  return {std::move(interface),
+          program(family) + " route: " + text + (is_main ? "" : " (" + leading_text(rule, family) + ")"),
+          removal, route.table, route.destination};
+}
+
+// Since Linux 6.13 it is told as EINVAL.
+bool is_by_reverse_path(const Packet& packet, int number, const Decision& decision) {
+  if (number == EXDEV) return true;
+  return number == EINVAL && decision.route != nullptr && decision.route->type == RTN_UNICAST &&
+         !packet.in_interface.empty() && packet.destination.family == net::Family::ipv4 &&
+         filters_by_reverse_path(packet.in_interface);
+}
+
+// The kernel's own word, where nothing is found that explains it.
+Refusal not_explained(const Packet& packet) {
+  auto question = program(packet.destination.family) + " route get " + net::to_text(packet.destination);
+  if (!packet.source.is_unspecified()) question += " from " + net::to_text(packet.source);
+  if (!packet.in_interface.empty()) question += " iif " + packet.in_interface;
+  return {.by = "what the kernel answers to " + question, .is_certain = false};
+}
+
+Refusal by_reverse_path(const Packet& packet) {
+  return {"rp_filter of " + packet.in_interface + ": it is not the interface that this node's own way to " +
+              net::to_text(packet.source) + " is by",
+          "sysctl -w net.ipv4.conf.all.rp_filter=2"};
+}
+
+bool is_same(const Refusal& left, const Refusal& right) {
+  return left.route ? left.route == right.route : left.by == right.by;
+}
+
+// TCP and UDP by the same thing: whatever the protocol.
+void add(Refusal refusal, std::vector<Refusal>& found) {
+  const auto known =
+      std::ranges::find_if(found, [&refusal](const Refusal& each) { return is_same(each, refusal); });
+  if (known == found.end()) {
+    found.push_back(std::move(refusal));
+  } else if (known->is_certain && refusal.is_certain && known->protocol != refusal.protocol) {
+    known->protocol.clear();
+  } else if (!known->is_certain && refusal.is_certain) {
+    *known = std::move(refusal);
+  }
+}
+
+std::string name_of(std::uint8_t protocol) {
+  return protocol == 0 ? "" : protocol == IPPROTO_TCP ? "TCP" : "UDP";
 }
 
 }  // namespace
 
-std::optional<Refusal> refusal_of(const net::Address& destination, const net::Address& source,
-                                  const std::string& in_interface) {
-  const auto index = ::if_nametoindex(in_interface.c_str());
-  std::array<std::uint8_t, sizeof index> index_bytes{};
-  std::memcpy(index_bytes.data(), &index, sizeof index);
-  try {
-    const auto rules = rules_that_may_be_for(destination, source, in_interface);
-    if (index == 0 || std::ranges::any_of(rules, &PolicyRule::asks_for_more)) return std::nullopt;
-    const auto source_bytes = std::span(source.bytes).first(net::bits(source.family) / 8);
-    const auto answer = ask_for_route(destination, {{RTA_SRC, source_bytes}, {RTA_IIF, index_bytes}});
-    const auto* const refusing = refusing_in(answer);
-    if (refusing == nullptr) return std::nullopt;
-    const auto rule = std::ranges::find(rules, refusing->rule, &PolicyRule::action);
-    if (rule != rules.end()) return refusal_by(*rule, refusing->type, destination.family);
-    if (answer.number == ENETUNREACH) return Refusal{};  // a route that is unreachable is EHOSTUNREACH
-    return by_route(destination, refusing->type);
-  } catch (const Error&) {  // as where rp_filter would drop them
-    return std::nullopt;
+std::string to_text(const Refusal& refusal) {
+  return (refusal.by.empty() ? "no route leads there" : refusal.by) +
+         (refusal.protocol.empty() ? "" : " (" + refusal.protocol + " alone)");
+}
+
+PolicyRouting::PolicyRouting(net::Family family) : family_(family), rules_(policy_rules(family)) {}
+
+bool PolicyRouting::asks_for_marks() const {
+  return std::ranges::any_of(rules_, [](const PolicyRule& rule) { return rule.mark_mask != 0; });
+}
+
+const Tables& PolicyRouting::tables() const {
+  if (!tables_) {
+    Tables read;
+    for (const auto& route : routes(family_)) {
+      // The kernel's own entry for what no route leads to.
+      const bool is_none = route.is_the_kernels && refusing_route(route.type) != nullptr;
+      if (!is_none) read[route.table].push_back(route);
+    }
+    tables_ = std::move(read);
   }
+  return *tables_;
+}
+
+std::optional<Refusal> PolicyRouting::refusal_of(const Packet& packet) const {
+  const auto answer = ask_for_route(packet);
+  if (answer.leads_on()) return std::nullopt;
+  const auto decision = decide(rules_, tables(), packet);
+  if (is_by_reverse_path(packet, answer.number, decision)) return by_reverse_path(packet);
+  const auto* const refusing = refusing_in(decision);
+  // These numbers say nothing of rules and routes: of such protocols the kernel takes no question, and such
+  // an interface takes nothing to forward.
+  const bool is_taken = answer.number != EOPNOTSUPP && answer.number != ENODEV;
+  const bool is_forwarded = answer.number != EHOSTUNREACH || packet.in_interface.empty() ||
+                            takes_to_forward(packet.in_interface, family_);
+  const bool says_nothing = !is_taken || !is_forwarded;
+  if (refusing != nullptr && (says_nothing || is_answer_of(*refusing, answer))) {
+    if (decision.route == nullptr) return refusal_by(*decision.rule, refusing->type, family_);
+    const auto& route = *decision.route;
+    return refusal_by(*decision.rule, {route.destination, refusing->type, route.table});
+  }
+  const bool is_none = decision.rule == nullptr && (says_nothing || answer.number == ENETUNREACH);
+  if (is_none) return Refusal{};
+  return says_nothing ? std::nullopt : std::optional(not_explained(packet));
+}
+
+std::vector<Refusal> PolicyRouting::refusals_of(const Asked& asked) const {
+  const auto kinds = kinds_of(rules_, asked);
+  std::vector<Refusal> found;
+  for (const auto& packets : kinds.ordinary) {
+    std::vector<Refusal> refusals;
+    for (const auto& packet : packets) {
+      if (auto refusal = refusal_of(packet)) refusals.push_back(std::move(*refusal));
+    }
+    const bool are_all = refusals.size() == packets.size();
+    for (auto& refusal : refusals) {
+      if (kinds.ordinary.size() > 1) refusal.protocol = name_of(packets.front().protocol);
+      refusal.is_certain = refusal.is_certain && are_all;
+      add(std::move(refusal), found);
+    }
+  }
+  for (const auto& packet : kinds.special) {
+    auto refusal = refusal_of(packet);
+    if (!refusal) continue;
+    refusal->is_certain = false;
+    add(std::move(*refusal), found);
+  }
+  return found;
+}
+
+std::vector<net::Prefix> PolicyRouting::refused_by_rules() const {
+  std::vector<net::Prefix> found;
+  for (const auto& rule : rules_) {
+    if (std::ranges::find(all_refusing, rule.action, &Refusing::rule) == all_refusing.end()) continue;
+    std::ranges::copy(addresses_of(rule), std::back_inserter(found));
+  }
+  return found;
+}
+
+bool PolicyRouting::tells_more_apart(const Asked& asked) const {
+  return !kinds_of(rules_, asked).are_all;
+}
+
+std::optional<std::string> PolicyRouting::interface_of(const Asked& asked) const {
+  std::optional<std::string> found;
+  for (const auto& packets : kinds_of(rules_, asked).ordinary) {
+    for (const auto& packet : packets) {
+      const auto name = routing::interface_of(ask_for_route(packet));
+      if (name.empty() || (found && *found != name)) return std::nullopt;
+      found = name;
+    }
+  }
+  return found;
+}
+
+std::optional<Lead> PolicyRouting::lead_of(const Asked& asked) const {
+  const auto interface = interface_of(asked);
+  if (!interface) return std::nullopt;
+  const auto decision = decide(rules_, tables(), kinds_of(rules_, asked).ordinary.front().front());
+  if (decision.route == nullptr) return Lead{*interface, "", "", 0, {}};
+  return lead_by(*decision.rule, *decision.route, *interface);
 }
 
 bool has_way_to(const net::Address& destination) {
-  const auto answer = ask_for_route(destination, {});
-  return answer.number == 0 && refusing_in(answer) == nullptr;
+  return ask_for_route({.source = {destination.family, {}}, .destination = destination}).leads_on();
 }
 
 std::vector<RefusingRoute> refusing_routes(net::Family family) {
   std::vector<RefusingRoute> found;
   for (const auto& route : routes(family)) {
-    const auto* const refusing = std::ranges::find(all_refusing, route.type, &Refusing::route);
-    if (refusing != all_refusing.end() && !route.is_the_kernels)
+    const auto* const refusing = refusing_route(route.type);
+    if (refusing != nullptr && !route.is_the_kernels)
       found.push_back({route.destination, refusing->type, route.table});
   }
   return found;

@@ -27,10 +27,10 @@ using Message = std::unique_ptr<nl_msg, decltype(&nlmsg_free)>;
 // Something changed while a dump was read: it is asked for anew.
 constexpr int most_tries = 20;
 
-// No route (also one that leads nowhere: unreachable, prohibit, blackhole), no such link, and a kernel that
-// has none of what is asked for.
+// No route (also one that leads nowhere: unreachable, prohibit, blackhole; or whose way back is by another
+// interface), no such link, and a kernel that has none of what is asked for.
 bool is_none(int number) {
-  constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, ESRCH,  ENOENT,
+  constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, EXDEV,  ESRCH,     ENOENT,
                                      ENODEV,      EACCES,       EINVAL, EOPNOTSUPP};
   return std::ranges::find(nothing_there, number) != nothing_there.end();
 }

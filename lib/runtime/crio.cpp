@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "error/error.hpp"
 #include "runtime/toml.hpp"
 
 namespace ipmasq::runtime {
@@ -23,10 +24,18 @@ struct Found {
   std::string older_key_in = {};
 };
 
+// Empty where there is none.
+cni::Json table_in(const cni::Json& table, const char* key, const std::string& path) {
+  const auto found = table.find(key);
+  if (found == table.end()) return cni::Json::object();
+  if (!found->is_object())
+    throw Error(Kind::wrong_config, path + ": " + key + " is " + found->dump() + ": expected a table");
+  return *found;
+}
+
 void take(const cni::Json& file, const std::string& path, Found& found) {
   auto& folders = found.folders;
-  const auto network = file.value(cni::Json::json_pointer("/crio/network"), cni::Json::object());
-  if (!network.is_object()) return;
+  const auto network = table_in(table_in(file, "crio", path), "network", path);
   if (auto folder = folder_in(network, "network_dir", path)) {
     folders.networks = std::move(*folder);
     folders.networks_said_by = "network_dir in " + path;

@@ -37,6 +37,18 @@ bool is_beyond_ascii_alone_in_comments(std::string_view line) {
                                   before.find_first_of("\"'") == std::string_view::npos);
 }
 
+// Without its comment. In a string of several lines the mark begins none: such a line ends the string by
+// three quotes alone.
+std::string_view before_comment(std::string_view line) {
+  const auto mark = line.find('#');
+  if (mark == std::string_view::npos) return line;
+  const auto comment = line.substr(mark);
+  const bool may_be_of_a_string = line.substr(0, mark).find_first_of("\"'") != std::string_view::npos ||
+                                  comment.find(R"(""")") != std::string_view::npos ||
+                                  comment.find("'''") != std::string_view::npos;
+  return may_be_of_a_string ? line : line.substr(0, mark);
+}
+
 void check_lines(const std::string& text, const std::string& path) {
   std::istringstream lines(text);
   std::size_t number = 1;
@@ -44,7 +56,8 @@ void check_lines(const std::string& text, const std::string& path) {
     const auto refuse = [&](const char* why) {
       throw Error(Kind::wrong_text, path + ", line " + std::to_string(number) + ": " + why);
     };
-    if (std::ranges::count(line, '.') > most_dots) refuse("more than 128 dots, too deep to be read");
+    if (std::ranges::count(before_comment(line), '.') > most_dots)
+      refuse("more than 128 dots, too deep to be read");
     if (!is_beyond_ascii_alone_in_comments(line))
       refuse("a letter that is not ASCII, outside of a comment, cannot be read here");
   }

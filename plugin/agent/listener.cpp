@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <map>
-#include <utility>
 
 #include "error/error.hpp"
 
@@ -20,9 +19,9 @@ http::Page page_of(const Health& health) {
 
 }  // namespace
 
-Listener::Listener(std::optional<ListenAddress> address, const ReportBoard& board, const Chores& chores,
-                   const state::Store& store, Log& log)
-    : address_(std::move(address)), board_(board), chores_(chores), store_(store), log_(log) {}
+Listener::Listener(const std::optional<ListenAddress>& address, const ReportBoard& board,
+                   const Chores& chores, const state::Store& store, Log& log)
+    : address_(address), board_(board), chores_(chores), store_(store), log_(log) {}
 
 void Listener::try_to_listen() {
   const auto due = next_try();

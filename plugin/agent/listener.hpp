@@ -27,7 +27,7 @@ class Listener {
   using Clock = std::chrono::steady_clock;
 
   /// `address`: none: it answers nobody. The rest must outlive it.
-  Listener(std::optional<ListenAddress> address, const ReportBoard& board, const Chores& chores,
+  Listener(const std::optional<ListenAddress>& address, const ReportBoard& board, const Chores& chores,
            const state::Store& store, Log& log);
 
   /// Where it does not listen yet and it is time to try.

@@ -18,6 +18,7 @@
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
+#include "plugin/commands/no_ways.hpp"
 #include "plugin/commands/pod_ways.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -270,12 +271,12 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
     for (const auto& each : routing::networks_by_interface()) node.networks.insert(each);
   });
   look(not_looked, [&] {
-    node.ways = pod_ways(recorded);
+    node.ways = pod_ways(recorded, node.foreign);
     for (const auto& way : node.ways) {
       node.pod_devices.insert(way.pod_devices.begin(), way.pod_devices.end());
     }
   });
-  look(not_looked, [&] { node.no_ways = no_ways(recorded, node.ways); });
+  look(not_looked, [&] { node.no_ways = no_ways(recorded, node.ways, node.foreign, not_looked); });
   look(not_looked, [&] { node.ospf_routes = routing::ospf_routes(); });
   look(not_looked, [&] { node.way_out = ways_out(); });
 }

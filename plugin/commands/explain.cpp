@@ -11,6 +11,7 @@
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
+#include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/standing.hpp"
 #include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/recorded.hpp"
@@ -144,34 +145,38 @@ nat::Fate fate_under(const std::vector<nat::Contradiction>& contradictions, nat:
   return fate;
 }
 
-// By what the kernel says of routes.
-doctor::PodWay way_of(const net::Address& source, const net::Address& destination) {
+// Where its packets, and the answers, are led, by what the kernel says of routes.
+struct Ways {
+  doctor::PodWay way;
+  routing::Asked sent;
+  std::optional<routing::Asked> answer;  // none: its uplink is not known
+};
+
+Ways ways_of(const net::Address& source, const net::Address& destination,
+             const routing::PolicyRouting& routing, const nat::Foreign& foreign) {
   doctor::PodWay way{.pods = {net::network_of(source, net::bits(source.family))},
-                     .pod_interface = routing::interface_towards(source),
+                     .pod_interface = routing::interface_of_pod(source),
                      .destination = destination};
-  if (way.pod_interface) {
-    way.pod_devices = routing::devices_of(*way.pod_interface);
-    way.uplink = routing::interface_towards(destination, source, *way.pod_interface);
-  }
-  if (way.uplink) way.uplink_devices = routing::devices_of(*way.uplink);
-  return way;
+  if (!way.pod_interface) return {std::move(way), {}, {}};
+  way.pod_devices = routing::devices_of(*way.pod_interface);
+  routing::Asked sent{source, destination, *way.pod_interface, marks_of(flow_on(way), routing, foreign)};
+  way.uplink = routing.interface_of(sent);
+  if (!way.uplink) return {std::move(way), std::move(sent), {}};
+  way.uplink_devices = routing::devices_of(*way.uplink);
+  const auto marks = marks_of(nat::answer_to(flow_on(way)), routing, foreign);
+  routing::Asked answer{destination, source, *way.uplink, marks};
+  return {std::move(way), std::move(sent), std::move(answer)};
 }
 
 nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const doctor::PodWay& way,
                   const Answer& answer) {
-  const auto here = routing::node_addresses();
-  return {
-      .sources = way.pods,
-      .destination = way.destination,
-      .fate = answer.fate,
-      .snat_to = answer.lists.chain ? answer.lists.chain->translation.snat_to : std::nullopt,
-      .fate_towards =
-          [&ruleset, source](const net::Address& other) { return nat::explain(ruleset, source, other).fate; },
-      .in_interface = way.pod_interface,
-      .out_interface = way.uplink,
-      .in_devices = way.pod_devices,
-      .out_devices = way.uplink_devices,
-      .node_addresses = {here.begin(), here.end()}};
+  auto flow = flow_on(way);
+  flow.fate = answer.fate;
+  flow.snat_to = answer.lists.chain ? answer.lists.chain->translation.snat_to : std::nullopt;
+  flow.fate_towards = [&ruleset, source](const net::Address& other) {
+    return nat::explain(ruleset, source, other).fate;
+  };
+  return flow;
 }
 
 // What somebody else's rules do to it that ours do not say.
@@ -219,15 +224,34 @@ void look_for_drops(const doctor::PodWay& way, const nat::Foreign& foreign, Answ
   }
 }
 
-// Where the node leads it nowhere.
-void look_for_refusal(const doctor::PodWay& way, const net::Address& source, Answer& answer) {
-  if (!way.pod_interface || !way.destination) return;
-  const auto refusal = routing::refusal_of(*way.destination, source, *way.pod_interface);
-  if (!refusal) return;
-  const auto to = net::to_text(*way.destination);
-  answer.warnings.push_back(refusal->by.empty()
-                                ? "this node has no way to " + to + ": no route leads there"
-                                : "this node does not forward it to " + to + ": " + refusal->by);
+// Each of two sentences that go on with what was found: what refuses it, and that no route leads there.
+void tell(const std::vector<routing::Refusal>& refusals, const std::string& refused,
+          const std::string& without_route, Answer& answer) {
+  for (const auto& each : refusals) {
+    answer.warnings.push_back((each.is_certain ? "" : "it may be that ") +
+                              (each.by.empty() ? without_route : refused) + ": " + routing::to_text(each));
+  }
+}
+
+// Where the node leads it, or the answer to it, nowhere.
+void look_for_refusals(const Ways& ways, const net::Address& source, const routing::PolicyRouting& routing,
+                       Answer& answer) {
+  const auto pod = net::to_text(source);
+  if (ways.way.pod_interface) {
+    const auto to = net::to_text(ways.sent.destination);
+    tell(routing.refusals_of(ways.sent), "this node does not forward it to " + to,
+         "this node has no way to " + to, answer);
+  }
+  // What the node itself sends to the pod goes as answers do, but for rules that ask where these came from.
+  const auto asked = ways.answer.value_or(routing::Asked{{source.family, {}}, source, "", {}});
+  const auto refusals = routing.refusals_of(asked);
+  tell(refusals, "this node does not forward answers to " + pod, "this node has no way to " + pod, answer);
+  const auto lead = ways.answer && refusals.empty() ? routing.lead_of(asked) : std::nullopt;
+  if (!lead || lead->interface == ways.way.pod_interface) return;
+  const bool is_certain = lead->interface == ways.way.uplink;
+  answer.warnings.push_back(
+      (is_certain ? "" : "it may be that ") + std::string("this node leads answers to ") + pod + " on to " +
+      lead->interface + ", not to " + *ways.way.pod_interface + (lead->by.empty() ? "" : ": " + lead->by));
 }
 
 Answer answer_of(const Recorded& recorded, const net::Address& source, const net::Address& destination) {
@@ -240,12 +264,14 @@ Answer answer_of(const Recorded& recorded, const net::Address& source, const net
   add_warnings(recorded, source, answer);
   const bool is_of_a_pod = rule || answer.lists.source;
   if (!is_of_a_pod) return answer;
-  auto way = way_of(source, destination);
   const auto foreign = netfilter::foreign_rules();
+  const routing::PolicyRouting routing(source.family);
+  const auto ways = ways_of(source, destination, routing, foreign);
+  auto way = ways.way;
   if (rule) look_at_others(ruleset, source, way, foreign, rule->backend, answer);
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
-  look_for_refusal(way, source, answer);
+  look_for_refusals(ways, source, routing, answer);
   way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
   look_for_drops(way, foreign, answer);
   return answer;

@@ -310,12 +310,18 @@ def test_check_where_auto_would_be_in_the_other_back_end_by_now(tmp_path):
 DROPPED = "it, or the answer to it, is dropped on this node: "
 UDP_OF_ALL = DROPPED + "iptables-legacy -t filter -A FORWARD -p 17 -j DROP (UDP alone)"
 RULE_OF_POLICY = "this node does not forward it to {}: ip rule 9: from 10.244.1.0/24 prohibit"
+NO_ANSWERS = f"this node does not forward answers to {POD}: "
+LED_BACK = (f"this node leads answers to {POD} on to uplink0, not to cni0: ip route: 0.0.0.0/0 dev uplink0 table 77 "
+            "(ip rule 9: from all iif uplink0 lookup 77)")
 
 
 @pytest.mark.parametrize("change, kept, masqueraded", [
     (["ip", "route", "add", "blackhole", KEPT], [f"this node does not forward it to {KEPT}: ip route: blackhole {KEPT}/32"], []),
     (["ip", "rule", "add", "from", "10.244.1.0/24", "priority", "9", "prohibit"], [RULE_OF_POLICY.format(KEPT)],
      [RULE_OF_POLICY.format(MASQUERADED)]),
+    (["ip", "rule", "add", "from", KEPT, "priority", "9", "prohibit"], [NO_ANSWERS + f"ip rule 9: from {KEPT}/32 prohibit"], []),
+    (["ip", "route", "add", "blackhole", POD], *2 * [[NO_ANSWERS + f"ip route: blackhole {POD}/32"]]),
+    (["sh", "-c", "ip rule add iif uplink0 priority 9 lookup 77 && ip route add default via 198.18.0.254 table 77"], *2 * [[LED_BACK]]),
     (["ip", "route", "del", "default"], [f"this node has no way to {KEPT}: no route leads there"],
      [f"this node has no way to {MASQUERADED}: no route leads there"]),
     (["nft", f"table inet theirs {{ chain base {{ type filter hook forward priority 0; ip daddr {KEPT} drop; }}; }}"],
@@ -325,12 +331,15 @@ RULE_OF_POLICY = "this node does not forward it to {}: ip rule 9: from 10.244.1.
     (["iptables-legacy", "-A", "FORWARD", "-p", "udp", "-j", "DROP"], [UDP_OF_ALL], [UDP_OF_ALL]),
     (["iptables-legacy", "-t", "raw", "-A", "PREROUTING", "-i", "uplink0", "-j", "CT", "--notrack"], [],
      [DROPPED + "iptables-legacy -t raw -A PREROUTING -i uplink0 -j CT --notrack"]),
+    (["iptables-legacy", "-t", "raw", "-A", "PREROUTING", "-i", "uplink0", "-j", "CT", "--zone-reply", "7"], [],
+     [DROPPED + "iptables-legacy -t raw -A PREROUTING -i uplink0 -j CT --zone-reply 7"]),
     (["nft", "table inet theirs { chain base { type filter hook prerouting priority raw; iifname cni0 ct zone set 7; }; }"], [],
      [DROPPED + "nft inet theirs base handle N: -i cni0 zone set 7"]),
 ])
 def test_explain_says_what_never_arrives(node, change, kept, masqueraded):
     site = Site(node)
     try:
+        node.run("ip", "rule", "add", "priority", "5", "fwmark", "0x80000/0xff0000", "lookup", "main")  # as many VPNs have
         told = {destination: node.tool("explain", POD, destination).splitlines() for destination in (KEPT, MASQUERADED)}
         node.run(*change)
         for destination, more in ((KEPT, kept), (MASQUERADED, masqueraded)):

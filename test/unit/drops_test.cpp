@@ -156,14 +156,36 @@ TEST_CASE("answers that are not found again are lost, where the world has anothe
   CHECK(dropped(raw, {untracked}, sent()).empty());
   CHECK(dropped(chain(Hook::prerouting, 0), {zone_of_pods, untracked}, masqueraded()).empty());
 
-  SUBCASE("of one direction, or where something else may have been before: nobody can tell") {
-    auto of_one_direction = zone_of_pods;
-    of_one_direction.zone = Zone{};
-    CHECK(dropped(raw, {of_one_direction}, masqueraded()).empty());
+  SUBCASE("of one direction: that of answers is where they are looked for") {
+    auto sent_only = zone_of_pods;
+    sent_only.zone = Zone{7, Zone::Of::sent};
+    CHECK(dropped(raw, {sent_only}, masqueraded()).empty());
+    CHECK(dropped(raw, {sent_only, zone_of_answers}, masqueraded()) == "-i eth0 zone set 7");
+    auto answers_only = zone_of_pods;
+    answers_only.zone = Zone{7, Zone::Of::answers};
+    CHECK(dropped(raw, {answers_only}, masqueraded()) == "-i cni0 reply zone set 7");
+    CHECK(dropped(raw, {answers_only}, sent()) == "-i cni0 reply zone set 7");
+    CHECK(dropped(raw, {answers_only, zone_of_answers}, masqueraded()).empty());
+    CHECK(dropped(raw, {answers_only, zone_of_answers}, sent()).empty());
+    auto of_answers = zone_of_answers;
+    of_answers.zone = Zone{5, Zone::Of::answers};
+    CHECK(dropped(raw, {of_answers}, masqueraded()) == "-i eth0 reply zone set 5");
+    of_answers.zone = Zone{5, Zone::Of::sent};
+    CHECK(dropped(raw, {of_answers}, masqueraded()).empty());
+  }
+  SUBCASE("may be, where something else may have been before, or cannot be told") {
+    auto not_read = zone_of_pods;
+    not_read.zone = Zone{};
+    CHECK(dropped(raw, {not_read}, masqueraded()) == "may: -i cni0 zone set");
     CHECK(dropped(raw,
                   {{.program = "", .chain = "", .other_matches = {"limit"}, .zone = Zone{8}}, zone_of_pods},
-                  masqueraded())
-              .empty());
+                  masqueraded()) == "may: -m limit ... zone set 8");
+    const auto one = Match<net::Prefix>{test::prefix("203.0.113.9/32")};
+    const ForeignRule of_one{.program = "", .chain = "", .source = one, .untracks = true};
+    CHECK(dropped(raw, {of_one}, masqueraded()) == "may: -s 203.0.113.9/32 notrack");
+    CHECK(dropped(raw, {of_one, untracked, of_one}, masqueraded()) ==
+          "may: -s 203.0.113.9/32 notrack; -i eth0 notrack");
+    CHECK(dropped(raw, {of_one}, sent()).empty());
   }
 }
 

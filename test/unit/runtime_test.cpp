@@ -394,6 +394,10 @@ TEST_CASE("what may be there and cannot be read is never taken for nothing") {
         path + ": conf_dir is \"net.d\": expected an absolute path" + hint);
   CHECK(of_k3s("[plugins.cri.cni]\nbin_dirs = '/b'\n") ==
         path + ": bin_dirs is \"/b\": expected a list of paths" + hint);
+  const auto of_crio = [](const std::string& text) { return choice({{crio, text}}); };
+  const std::string crio_path = std::string("refused: ") + crio;
+  CHECK(of_crio("crio = [1]\n") == crio_path + ": crio is [1]: expected a table" + hint);
+  CHECK(of_crio("[crio]\nnetwork = 5\n") == crio_path + ": network is 5: expected a table" + hint);
   CHECK(choice({{k3s, "!"}}, "rke2").starts_with("/etc/cni/net.d /opt/cni/bin\nrke2: "));
 }
 
@@ -402,6 +406,13 @@ TEST_CASE("TOML of somebody who wants to be in the way") {
   std::string header = "[a";
   for (int count = 0; count < 129; ++count) header += ".a";
   CHECK(error("\n" + header + "]\n") == "6: x, line 2: more than 128 dots, too deep to be read");
+  const std::string dots(200, '.');
+  CHECK(error("a = 1  # " + dots + "\n#" + dots + "\n").empty());
+  CHECK(error("a = '#" + dots + "'\n") == "6: x, line 1: more than 128 dots, too deep to be read");
+  CHECK(error("a = \"\"\"\n#\"\"\"\n" + header.substr(1) + " = 1\n") ==
+        "6: x, line 3: more than 128 dots, too deep to be read");
+  CHECK(error("a = {b = \"\"\"\n# \"\"\", " + header.substr(1) + " = 1}\n") ==
+        "6: x, line 2: more than 128 dots, too deep to be read");
   CHECK(error("a = " + std::string(100'000, '[')).starts_with("6: x, line 1: not TOML: "));
   const auto nested = [&header](int levels) {
     const auto key = header.substr(1, 255);  // of 127 dots, the most that a line has
