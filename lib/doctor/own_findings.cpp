@@ -138,8 +138,13 @@ const Network* network_named(const Ours& ours, const std::string& name) {
   return found == ours.networks.end() ? nullptr : &*found;
 }
 
-// In one back end each pod leads to its own network's chain by its own address; nftables is asked before
-// iptables.
+// nftables is asked before iptables, about every address that a pod subnet holds there; a pod's own address
+// is nobody else's.
+bool is_decided_by(const net::Prefix& in_nftables, const net::Prefix& in_iptables) {
+  const bool is_single = in_nftables.length == net::bits(in_nftables.family());
+  return in_nftables.contains(in_iptables) || (!is_single && in_iptables.contains(in_nftables));
+}
+
 void find_subnets_of_two(const Ours& ours, Findings& findings) {
   Finding finding{
       "pod-subnet-of-two-networks",
@@ -152,8 +157,7 @@ void find_subnets_of_two(const Ours& ours, Findings& findings) {
     if (decides == nullptr || decides->backend != "nftables") continue;
     for (const auto& source : ours.wanted.sources) {
       const auto* const other = network_named(ours, source.network);
-      const bool is_shared = first.prefix.contains(source.prefix) || source.prefix.contains(first.prefix);
-      if (is_shared && other != nullptr && other->backend == "iptables")
+      if (other != nullptr && other->backend == "iptables" && is_decided_by(first.prefix, source.prefix))
         finding.where.push_back(net::to_text(source.prefix) + " of network " + other->name +
                                 ", in iptables, and " + net::to_text(first.prefix) + " of " + decides->name +
                                 ", in nftables");

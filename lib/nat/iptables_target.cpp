@@ -109,11 +109,17 @@ class Targeting {
   // The pod subnet that a source is, or that it is an address of.
   net::Prefix subnet_of(const Source& source) const {
     if (!is_host(source)) return source.prefix;
-    const auto holds = [&source](const auto& each) {
-      return each.network == source.network && each.prefix.contains(source.prefix);
+    auto longest = source.prefix;
+    const auto take = [&](const net::Prefix& subnet) {
+      const bool is_longer = longest == source.prefix || longest.length < subnet.length;
+      if (subnet.contains(source.prefix) && is_longer) longest = subnet;
     };
-    const auto found = std::ranges::find_if(subnets_, holds);  // the longest
-    return found == subnets_.end() ? source.prefix : found->prefix;
+    for (const auto& each : subnets_) {
+      if (each.network == source.network) take(each.prefix);
+    }
+    if (const auto chain = wanted_.find(source.network); chain != wanted_.end())
+      std::ranges::for_each(chain->second->shared_subnets, take);
+    return longest;
   }
 
   // Hairpin rules belong to a prefix, whichever network has it.

@@ -26,18 +26,6 @@ std::optional<Prefix> hairpin_of(const Rule& rule) {
   return rule.destination;
 }
 
-std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::string& name) {
-  std::set<Prefix> sources;
-  for (const auto& each : observed.chains.at(name).rules) {
-    if (const auto source = hairpin_of(each.rule)) sources.insert(*source);
-  }
-  if (const auto* const selves = set_of(observed, self_set(name))) {
-    for (const auto& element : selves->set.elements)
-      sources.insert({element.range.first, net::bits(selves->set.family)});
-  }
-  return sources;
-}
-
 // What of `range` none of `covered` (disjoint, by rising address) holds.
 std::vector<Range> rest_of(Range range, const Elements& covered) {
   std::vector<Range> rest;
@@ -75,8 +63,28 @@ class MapLeads {
   explicit MapLeads(const ObservedTable& observed) {
     for (const auto& [name, observed_set] : observed.sets) {
       if (!observed_set.trouble.empty() || !is_map(observed_set.set.kind)) continue;
-      for (const auto& element : observed_set.set.elements) by_chain_[element.value].push_back(element.range);
+      const bool has_subnets = observed_set.set.kind == SetKind::chain_of_range;
+      for (const auto& element : observed_set.set.elements) {
+        by_chain_[element.value].push_back(element.range);
+        if (has_subnets) subnets_by_chain_[element.value].push_back(element.range);
+      }
     }
+  }
+
+  // Whether a part of the pod subnet does that none of `within` holds, single addresses aside.
+  bool leads_subnet(const Prefix& subnet, const std::string& chain, const std::set<Prefix>& within) const {
+    const auto found = subnets_by_chain_.find(chain);
+    if (found == subnets_by_chain_.end()) return false;
+    std::vector<std::pair<Prefix, std::string>> narrower;
+    for (const auto& each : within) {
+      if (each != subnet && subnet.contains(each)) narrower.emplace_back(each, "");
+    }
+    const auto covered = flatten(std::move(narrower));
+    const auto whole = net::range_of(subnet);
+    return std::ranges::any_of(found->second, [&](const Range& each) {
+      if (each.last < whole.first || whole.last < each.first) return false;
+      return !rest_of({std::max(each.first, whole.first), std::min(each.last, whole.last)}, covered).empty();
+    });
   }
 
   // Beyond its `sources`.
@@ -96,9 +104,37 @@ class MapLeads {
 
  private:
   std::map<std::string, std::vector<Range>> by_chain_;
+  std::map<std::string, std::vector<Range>> subnets_by_chain_;
 };
 
+std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::string& name,
+                                  const MapLeads& by_maps) {
+  std::set<Prefix> subnets;
+  for (const auto& each : observed.chains.at(name).rules) {
+    if (const auto source = hairpin_of(each.rule)) subnets.insert(*source);
+  }
+  std::set<Prefix> hosts;
+  bool may_be_more = false;
+  if (const auto* const selves = set_of(observed, self_set(name))) {
+    may_be_more = selves->has_more;
+    for (const auto& element : selves->set.elements)
+      hosts.insert({element.range.first, net::bits(selves->set.family)});
+  }
+  // Another network's, of which single addresses lead here, has hairpin rules as well.
+  auto sources = hosts;
+  for (const auto& subnet : subnets) {
+    const auto holds = [&subnet](const auto& host) { return subnet.contains(host); };
+    const bool may_be_shared = may_be_more || std::ranges::any_of(hosts, holds);
+    if (!may_be_shared || by_maps.leads_subnet(subnet, name, subnets)) sources.insert(subnet);
+  }
+  return sources;
+}
+
 }  // namespace
+
+bool stands_in(const net::Address& address) {
+  return address.is_unspecified();
+}
 
 std::vector<Rule> rules_of(const ObservedChain& chain) {
   std::vector<Rule> rules;
@@ -131,7 +167,7 @@ std::vector<Lead> leads_of(const ObservedTable& observed) {
   for (const auto& [name, chain] : observed.chains) {
     const auto network = network_of_chain(name);
     if (!network || chain.is_base) continue;
-    const auto sources = sources_in_chain(observed, name);
+    const auto sources = sources_in_chain(observed, name, by_maps);
     for (const auto& each : sources) leads.push_back({{each, *network}, name});
     for (const auto& each : by_maps.towards(name, sources)) leads.push_back({{each, *network}, name, true});
   }

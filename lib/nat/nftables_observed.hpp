@@ -31,6 +31,9 @@ struct ObservedSet {
   bool has_more = false;  ///< elements that were not read
 };
 
+/// Whether it is the address that no pod has, and that stands in for all elements that were not read.
+bool stands_in(const net::Address& address);
+
 /// Our table in the kernel.
 struct ObservedTable {
   bool exists = false;
@@ -48,7 +51,8 @@ Table as_table(const ObservedTable& observed);
 
 /// The sources that are in the table, with the chain of a network that each leads to, or would if no other
 /// network had the same source. A chain's own rules tell them; where some of those were lost, what the maps
-/// lead to the chain beyond them, cut into prefixes. By source, then chain; each source once for a network.
+/// lead to the chain beyond them, cut into prefixes. A subnet that no map leads there, single addresses of
+/// which do, is another network's. By source, then chain; each source once for a network.
 std::vector<Lead> leads_of(const ObservedTable& observed);
 
 }  // namespace ipmasq::nat::nftables

@@ -161,7 +161,11 @@ struct StatementText {
 
 void add_chain(const NetworkChain& chain, const std::vector<net::Prefix>& sources, Table& table) {
   const auto name = chain_name(chain.network, chain.family);
-  add_hairpins(name, sources, table);
+  auto subnets = sources;
+  for (const auto& each : chain.shared_subnets) {
+    if (std::ranges::find(sources, each) == sources.end()) subnets.push_back(each);
+  }
+  add_hairpins(name, subnets, table);
   auto& rules = table.chains[name].rules;
   if (const auto kept = add_destinations(kept_set(name), Verdict::keep, chain, table)) {
     const bool holds = chain.exemption == config::Exemption::hold;

@@ -113,10 +113,15 @@ class Leads {
   std::map<Source, std::string> by_source_;
 };
 
-// Whether a rule or element is about a source that is gone from the chain.
+// Whether a rule or element is about a source that is gone from the chain; a subnet that single addresses
+// stand in goes with the last of them.
 bool is_of_another(const Rule& rule, const std::set<net::Prefix>& sources) {
   const bool is_hairpin = (rule.redirected || rule.not_sent_to) && rule.destination;
-  return is_hairpin && !sources.contains(*rule.destination);
+  return is_hairpin && std::ranges::none_of(sources, [&rule](const auto& each) {
+           return each == *rule.destination ||
+                  (each.length == net::bits(each.family()) &&
+                   (rule.destination->contains(each) || stands_in(each.address)));
+         });
 }
 
 // Whether the set stays: not where nothing of it is left.

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
 #include "nat/network.hpp"
 
@@ -85,10 +87,16 @@ bool is_host(const Prefix& prefix) {
 // reaches nobody but itself.
 NetworkChain chain_of(const Network& network, Family family) {
   auto destinations = node_wide_destinations(network, family);
-  for (const auto& subnet : network.pod_subnets) {
+  auto subnets = network.pod_subnets;
+  subnets.insert(network.shared_subnets.begin(), network.shared_subnets.end());
+  for (const auto& subnet : subnets) {
     if (subnet.family() != family || is_host(subnet) || destinations.keeps(subnet)) continue;
     destinations.add(subnet, Verdict::keep, "the pod subnet itself, always");
   }
+  std::vector<Prefix> shared;
+  std::ranges::copy_if(network.shared_subnets, std::back_inserter(shared), [&](const auto& each) {
+    return each.family() == family && !network.pod_subnets.contains(each);
+  });
   const auto& netconf = *network.netconf;
   return {.network = network.name,
           .family = family,
@@ -96,7 +104,8 @@ NetworkChain chain_of(const Network& network, Family family) {
           .catch_all = netconf.catch_all,
           .exemption = netconf.exemption,
           .translation = {netconf.random_fully, netconf.to_ports,
-                          family == Family::ipv4 ? netconf.snat_to_ipv4 : netconf.snat_to_ipv6}};
+                          family == Family::ipv4 ? netconf.snat_to_ipv4 : netconf.snat_to_ipv6},
+          .shared_subnets = std::move(shared)};
 }
 
 void add_network(const Network& network, Ruleset& ruleset) {

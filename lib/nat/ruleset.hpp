@@ -43,6 +43,8 @@ struct NetworkChain {
   bool catch_all = true;                  ///< masquerade what no destination holds
   config::Exemption exemption = config::Exemption::hold;
   Translation translation;
+  /// Pod subnets of other networks, of which single addresses lead here.
+  std::vector<net::Prefix> shared_subnets = {};
 
   bool operator==(const NetworkChain&) const = default;
 };

@@ -106,7 +106,7 @@ bool is_way_out(unsigned interface, net::Family family) {
 
 }  // namespace
 
-bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface) {
+bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, Ports ports) {
   const auto bits = net::bits(pod.address.family);
   if (pod.length == bits) return false;
   const auto route = route_to(pod.address);
@@ -118,7 +118,7 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface) 
   const auto link = link_of(route->interface);
   const bool is_bridge = link.kind == "bridge";
   return (!has_host_interface && !is_bridge) || leads_out(link) ||
-         (is_bridge && has_port_that_leads_out(route->interface)) ||
+         (is_bridge && ports == Ports::asked && has_port_that_leads_out(route->interface)) ||
          is_way_out(route->interface, pod.address.family);
 }
 

@@ -10,15 +10,18 @@
 
 namespace ipmasq::routing {
 
+/// Whether a bridge's ports are asked for what they are: one question, whose answer is the longer the more
+/// pods are there.
+enum class Ports { asked, passed_over };
+
 /// Whether a pod's network is a LAN that the node itself is on: by macvlan, ipvlan, or with a device moved
 /// into the pod, pods get addresses there, and their packets do not pass the node. True where the node's
 /// route to the pod leads on link out by an uplink: a physical device, a VLAN, bond, team, macvlan or ipvlan,
 /// a bridge that has one of these as a port, whatever the default route leads out by, or, where the pod's
 /// result names no interface on this node
 /// (`has_host_interface` false), any that is no bridge; and where the address is this node's own. Two or
-/// three questions to the kernel, whatever number of routes there is; of a bridge its ports are asked for as
-/// well. Throws Error{failed}.
-bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface);
+/// three questions to the kernel, whatever number of routes there is, beside `ports`. Throws Error{failed}.
+bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, Ports ports);
 
 /// The name of the interface by which packets to an address leave the node; nullopt where no single one does.
 /// Throws Error{failed}.

@@ -1,5 +1,6 @@
 #include "state/records.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -73,11 +74,21 @@ NetworkRecord record_in(const Json& json) {
       .made_of = {json.at("netconf"), agent_file_in(json), prefixes_at(json, "clusterNetworks")},
       .placement = {*on, backend_at(json, "leaving")}};
   for (const auto& prefix : prefixes_at(json, "unrecorded")) record.unrecorded.insert(prefix);
+  for (const auto& prefix : prefixes_at(json, "sharedSubnets")) record.shared_subnets.insert(prefix);
   record.is_carried_over = written != format;
   return record;
 }
 
 }  // namespace
+
+std::set<net::Prefix> NetworkRecord::shared_by(const std::set<net::Prefix>& subnets) const {
+  auto shared = shared_subnets;
+  std::erase_if(shared, [&subnets](const auto& each) {
+    return std::ranges::none_of(
+        subnets, [&each](const auto& subnet) { return subnet != each && each.contains(subnet); });
+  });
+  return shared;
+}
 
 std::string to_text(const Attachment& attachment) {
   Json json{{"containerID", attachment.id.container_id},
@@ -99,6 +110,7 @@ std::string to_text(const NetworkRecord& record) {
   json["backend"] = config::to_text(record.placement.on);
   if (record.placement.leaving) json["leaving"] = config::to_text(*record.placement.leaving);
   if (!record.unrecorded.empty()) json["unrecorded"] = texts_of(record.unrecorded);
+  if (!record.shared_subnets.empty()) json["sharedSubnets"] = texts_of(record.shared_subnets);
   return cni::to_text(json) + "\n";
 }
 
@@ -112,7 +124,7 @@ Attachment parse_attachment(std::string_view text, const cni::AttachmentId& id) 
       .bypasses_node = json.value("bypassesNode", false),
       .adopted_from = json.value("adoptedFrom", "")};
   if (attachment.id != id) throw Error(Kind::wrong_text, "it is the record of another attachment");
-  if (attachment.pod_subnets.empty()) throw Error(Kind::wrong_text, "it names no pod subnet");
+  if (!json.contains("podSubnets")) throw Error(Kind::wrong_text, "it names no pod subnets");
   return attachment;
 }
 

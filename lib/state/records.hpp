@@ -44,7 +44,13 @@ struct NetworkRecord {
   /// Pod subnets whose rules stood in the kernel when nothing was recorded of the network: their pods may
   /// live.
   std::set<net::Prefix> unrecorded = {};
+  /// Pod subnets that another network had when pods of this one came to them: these lead by their own
+  /// addresses.
+  std::set<net::Prefix> shared_subnets = {};
   bool is_carried_over = false;  ///< read from a file of version 0.1.0
+
+  /// Of the shared ones, those that hold one of `subnets`: a pod's own address.
+  std::set<net::Prefix> shared_by(const std::set<net::Prefix>& subnets) const;
 
   bool operator==(const NetworkRecord&) const = default;
 };

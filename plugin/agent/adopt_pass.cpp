@@ -86,8 +86,9 @@ struct Task {
 
 class Pass {
  public:
-  Pass(const state::Store& store, const fs::path& conf_dir)
-      : store_(store), candidates_(lists_in(conf_dir, pass_)) {
+  // `node`: where rules are to follow, so that those of other networks count as well.
+  Pass(const state::Store& store, const fs::path& conf_dir, const Node* node)
+      : store_(store), node_(node), candidates_(lists_in(conf_dir, pass_)) {
     read_cache();
   }
 
@@ -153,7 +154,8 @@ class Pass {
     auto& plan = task.plan;
     if (before) plan.pod_subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
 
-    auto unadopted = find_unadopted(store_, name, plan.configuration->netconf, cache_);
+    const auto others = node_ != nullptr ? subnets_of_others(*node_, name) : subnets_of_others(store_, name);
+    auto unadopted = find_unadopted(store_, name, plan.configuration->netconf, cache_, others);
     pass_.warnings.insert(pass_.warnings.end(),
                           unadopted.problems.begin() + static_cast<std::ptrdiff_t>(cache_.problems.size()),
                           unadopted.problems.end());
@@ -161,6 +163,7 @@ class Pass {
     adopt(std::move(unadopted), plan);
     if (!before && !cache_.is_listed && candidate.is_flannels && !store_.has_pods(name)) {
       plan.without_pods = own_subnets_of_flannel(plan.configuration->netconf);
+      for (const auto& subnet : others) plan.without_pods.erase(subnet);
       task.network.without_pods = plan.without_pods;
     }
     const bool lacks_record = !before && store_.has_pods(name);
@@ -184,6 +187,7 @@ class Pass {
   }
 
   const state::Store& store_;
+  const Node* node_;
   AdoptPass pass_;
   Candidates candidates_;
   cni::Cache cache_;
@@ -201,8 +205,6 @@ std::vector<std::pair<std::string, cni::AttachmentId>> ended(const state::Store&
 }
 
 void carry_out(const Node& node, Task& task, AdoptPass& pass) {
-  for (auto& problem : lead_others_by_own_address(node, task.plan.network, task.plan.pod_subnets))
-    pass.warnings.push_back(std::move(problem));
   Transaction transaction(node);
   transaction.run([&] { transaction.settle(task.plan, task.before); });
   std::ranges::copy(transaction.changes(), std::back_inserter(pass.changes));
@@ -212,7 +214,7 @@ void carry_out(const Node& node, Task& task, AdoptPass& pass) {
 }  // namespace
 
 AdoptPass look_for_unadopted(const state::Store& store, const fs::path& conf_dir) {
-  Pass pass(store, conf_dir);
+  Pass pass(store, conf_dir, nullptr);
   pass.for_each_task([&pass](Task& task) {
     const bool is_seen = !task.network.attachments.empty() || !task.network.without_pods.empty();
     if (is_seen) pass.result().networks.push_back(std::move(task.network));
@@ -223,7 +225,7 @@ AdoptPass look_for_unadopted(const state::Store& store, const fs::path& conf_dir
 AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel, const fs::path& conf_dir,
                      std::chrono::nanoseconds lock_timeout) {
   bool has_tasks = false;
-  Pass look(store, conf_dir);
+  Pass look(store, conf_dir, nullptr);
   look.for_each_task([&has_tasks](const Task&) { has_tasks = true; });
   if (!has_tasks && ended(store).empty()) return std::move(look.result());
 
@@ -232,7 +234,7 @@ AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel, const
   const Node node{kernel, store, lock_timeout};
   for (const auto& [network, id] : ended(store)) forget_attachment(node, network, id);
   for (const auto& network : store.networks()) store.put_in_order(network);
-  Pass pass(store, conf_dir);
+  Pass pass(store, conf_dir, &node);
   pass.for_each_task([&](Task& task) { carry_out(node, task, pass.result()); });
   return std::move(pass.result());
 }

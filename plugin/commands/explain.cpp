@@ -13,6 +13,7 @@
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/standing.hpp"
+#include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
@@ -47,7 +48,21 @@ bool is_as_listed(const nat::Explanation& lists, nat::Fate standing) {
   return is_returned || lists.fate == standing;
 }
 
-void compare_with_kernel(const std::optional<StandingRule>& rule, Answer& answer) {
+// What brings the lists in force where `rule` decides instead.
+std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, const Recorded& recorded,
+                         const net::Address& source, const std::string& network) {
+  const auto backend = config::to_text(rule.backend);
+  const bool is_of_another = std::ranges::any_of(ruleset.sources, [&](const nat::Source& each) {
+    return each.network != network && each.prefix.contains(source) &&
+           recorded.at(each.network).backend() == backend;
+  });
+  return is_of_another && recorded.at(network).backend() != backend
+             ? "of another network, which is in " + backend + ": " + same_backend
+             : std::string("ip-masq sync brings it in force");
+}
+
+void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Ruleset& ruleset,
+                         const Recorded& recorded, const net::Address& source, Answer& answer) {
   if (rule && !rule->standing.is_certain) {
     answer.fate = answer.lists.fate;
     answer.warnings.push_back("it may be that packets meet another fate: somebody changed rules of ours, " +
@@ -66,11 +81,13 @@ void compare_with_kernel(const std::optional<StandingRule>& rule, Answer& answer
         "its record was lost, or another stateDir has it: an ADD, or GC, puts it right");
     return;
   }
+  const auto help = rule ? help_against(*rule, ruleset, recorded, source, answer.lists.source->network)
+                         : "ip-masq sync brings it in force";
   answer.warnings.push_back("not in force: the lists say " + nat::to_text(answer.lists.fate) + ", " +
                             (rule && !rule->standing.rule.empty()
                                  ? "the rule that stands is " + rule->standing.rule
                                  : "no rule of ours decides it") +
-                            ": ip-masq sync brings it in force");
+                            ": " + help);
 }
 
 const state::Attachment* attachment_with(const Recorded& recorded, const net::Address& address) {
@@ -243,7 +260,7 @@ Answer answer_of(const Recorded& recorded, const net::Address& source, const net
   Answer answer{.lists = nat::explain(ruleset, source, destination)};
   netfilter::RealKernel kernel;
   const auto rule = standing_rule(kernel, source, destination);
-  compare_with_kernel(rule, answer);
+  compare_with_kernel(rule, ruleset, recorded, source, answer);
   add_warnings(recorded, source, answer);
   const bool is_of_a_pod = rule || answer.lists.source;
   if (!is_of_a_pod) return answer;

@@ -10,15 +10,16 @@
 namespace ipmasq::plugin {
 
 Unadopted find_unadopted(const state::Store& store, const std::string& network,
-                         const config::Netconf& netconf, const cni::Cache& cache) {
+                         const config::Netconf& netconf, const cni::Cache& cache,
+                         const std::set<net::Prefix>& others) {
   Unadopted unadopted{.problems = cache.problems};
-  const auto others = shared_subnets(store, network);
+  const auto own = store.subnets(network);
   for (const auto& cached : cache.living) {
     if (cached.network != network || store.attachment(network, cached.id)) continue;
     try {
-      auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf, store.subnets(network));
+      auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf, own);
       attachment.adopted_from = cached.netns;
-      lead_by_own_address(attachment, others);
+      unadopted.shared_subnets.merge(leave_to_others(attachment, own, others));
       unadopted.attachments.push_back(std::move(attachment));
     } catch (const Error& error) {
       unadopted.problems.push_back("network " + network + ": " + cached.id.container_id + " (" +
@@ -45,6 +46,7 @@ void adopt(Unadopted unadopted, Plan& plan) {
     plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   std::ranges::move(unadopted.attachments, std::back_inserter(plan.attachments));
   plan.has_all_pods = unadopted.is_all;
+  plan.shared_subnets.merge(unadopted.shared_subnets);
 }
 
 }  // namespace ipmasq::plugin

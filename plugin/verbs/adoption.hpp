@@ -16,11 +16,14 @@ struct Unadopted {
   std::vector<state::Attachment> attachments = {};  ///< as they are to be recorded
   std::vector<std::string> problems = {};           ///< pods that cannot be, or not told, a line each
   bool is_all = false;                              ///< the cache tells of every pod that lives
+  std::set<net::Prefix> shared_subnets = {};        ///< of other networks, that they stand in
 };
 
-/// What of `cache` is in the network and has no record. Throws Error where the store cannot be read.
+/// What of `cache` is in the network and has no record. `others`: the pod subnets of other networks. Throws
+/// Error where the store cannot be read.
 Unadopted find_unadopted(const state::Store& store, const std::string& network,
-                         const config::Netconf& netconf, const cni::Cache& cache);
+                         const config::Netconf& netconf, const cni::Cache& cache,
+                         const std::set<net::Prefix>& others);
 
 /// Whether it was adopted, and its network namespace is gone since: no DEL may tell of that. False where
 /// nobody can tell.

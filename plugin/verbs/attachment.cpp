@@ -37,9 +37,9 @@ state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, c
   // Where a pod's network is a LAN that this node itself is on, the LAN's other hosts are no pods.
   for (const auto& pod : attachment.addresses) {
     const auto subnet = std::ranges::find(attachment.pod_subnets, pod.network());
-    if (subnet == attachment.pod_subnets.end() || known.contains(*subnet) ||
-        !routing::is_on_an_uplink(pod, cni::has_host_interface(result)))
-      continue;
+    if (subnet == attachment.pod_subnets.end()) continue;
+    const auto ports = known.contains(*subnet) ? routing::Ports::passed_over : routing::Ports::asked;
+    if (!routing::is_on_an_uplink(pod, cni::has_host_interface(result), ports)) continue;
     *subnet = net::network_of(pod.address, net::bits(pod.address.family));
     attachment.bypasses_node = attachment.bypasses_node || !passes_node(result, pod.address.family);
   }

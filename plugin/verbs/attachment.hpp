@@ -11,8 +11,8 @@
 namespace ipmasq::plugin {
 
 /// `args`: as in CNI_ARGS. `result`: of the plugin before, or of the whole chain. Asks the kernel for the way
-/// to the pod, unless `known`, the pod subnets that the network has already, say that it is no uplink's: to
-/// ask costs the more the more pods are there. Throws Error.
+/// to the pod; where `known`, the pod subnets that the network has already, hold it, less of a bridge's
+/// ports: to ask these costs the more the more pods are there. Throws Error.
 state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
                                 const config::Netconf& netconf, const std::set<net::Prefix>& known);
 

@@ -5,7 +5,7 @@
 #include "nat/contradictions.hpp"
 #include "nat/foreign_rule.hpp"
 #include "netfilter/foreign_rules.hpp"
-#include "plugin/verbs/own_address.hpp"
+#include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
 
@@ -83,8 +83,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
     throw Error(Kind::not_right, "nothing is recorded: there is no " + asked.state_dir.string(), add_again);
   }
   const auto lock = store.lock_shared(asked.lock_timeout);
-  auto attachment = recorded_attachment(store, request, addresses);
-  lead_by_own_address(attachment, shared_subnets(store, request.network));
+  const auto attachment = recorded_attachment(store, request, addresses);
   const auto record = recorded_network(store, request.network);
 
   Plan plan{request.network,
@@ -93,6 +92,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
             store.subnets(request.network), false};
   plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   plan.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
+  plan.shared_subnets = recorded_shared_subnets(store, request.network, record);
   for (const auto& problem : plan.configuration->problems)
     warnings << "ip-masq: " << nat::printable(problem) << '\n';
 
@@ -114,6 +114,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
                     config::to_text(record.placement.on),
                 mended_by);
   }
+  if (const auto other = met_first(node, plan, record.placement.on, attachment))
+    throw Error(Kind::not_right, other->what(), other->help(record.placement.on));
   for (const auto backend : config::all_backends) {
     if (backend == record.placement.on || standing_in(node, backend, request.network).empty()) continue;
     throw Error(Kind::not_right,

@@ -115,7 +115,15 @@ class Deleting {
     if (record) {
       staying.insert(record->unrecorded.begin(), record->unrecorded.end());
       try {
-        ruleset = ruleset_of({network_, config::as_made(record->made_of), staying, false, gone});
+        auto addresses = node_.store.hosts(network_);
+        for (const auto& subnet : gone) addresses.erase(subnet);
+        addresses.insert(record->unrecorded.begin(), record->unrecorded.end());
+        ruleset = ruleset_of({.network = network_,
+                              .configuration = config::as_made(record->made_of),
+                              .pod_subnets = staying,
+                              .has_all_subnets = false,
+                              .gone = gone,
+                              .shared_subnets = record->shared_by(addresses)});
       } catch (const Error&) {  // NOLINT(bugprone-empty-catch): a list that is broken by now
       }
     }

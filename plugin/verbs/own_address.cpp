@@ -1,91 +1,89 @@
 #include "plugin/verbs/own_address.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "error/error.hpp"
-#include "plugin/verbs/transaction.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
 
-bool overlap(const net::Prefix& left, const net::Prefix& right) {
-  return left.contains(right) || right.contains(left);
+bool is_host(const net::Prefix& prefix) {
+  return prefix.length == net::bits(prefix.family());
 }
 
-// Also of those that are recorded so: a call that was cut short may have come no further.
-void lead_pods_of(const Node& node, const std::string& network, const std::set<net::Prefix>& others) {
-  const auto stored = node.store.load(network);
-  if (!stored.record) throw Error(Kind::failed, "its configuration is not known");
-  Plan plan{network, config::as_made(stored.record->made_of), stored.wanted_subnets(), false};
-  for (auto attachment : stored.attachments) {
-    if (!lead_by_own_address(attachment, others)) continue;
-    plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
-    plan.attachments.push_back(std::move(attachment));
+// Its length.
+std::optional<unsigned> longest_that_holds(const net::Prefix& prefix, const std::set<net::Prefix>& subnets) {
+  std::optional<unsigned> longest;
+  for (const auto& each : subnets) {
+    if (each.contains(prefix)) longest = std::max(longest, std::optional<unsigned>(each.length));
   }
-  Transaction transaction(node);
-  transaction.run([&] { transaction.settle(plan, stored.record); });
+  return longest;
+}
+
+// Of a record that cannot be read the kernel knows more.
+std::set<net::Prefix> unrecorded_of(const state::Store& store, const std::string& network) {
+  std::set<net::Prefix> subnets;
+  try {
+    if (const auto record = store.undamaged_record(network)) subnets = record->unrecorded;
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): another network's trouble
+  }
+  std::erase_if(subnets, is_host);
+  return subnets;
 }
 
 }  // namespace
 
-bool lead_by_own_address(state::Attachment& attachment, const std::set<net::Prefix>& others) {
-  std::vector<net::Prefix> own;
+std::set<net::Prefix> leave_to_others(state::Attachment& attachment, const std::set<net::Prefix>& own,
+                                      const std::set<net::Prefix>& others) {
+  auto& subnets = attachment.pod_subnets;
+  const auto is_left = [&](const net::Prefix& subnet) {
+    return !is_host(subnet) && (others.contains(subnet) ||
+                                (!own.contains(subnet) && longest_that_holds(subnet, others).has_value()));
+  };
+  std::set<net::Prefix> left;
+  std::ranges::copy_if(subnets, std::inserter(left, left.end()), is_left);
+  std::set<net::Prefix> kept(subnets.begin(), subnets.end());
+  for (const auto& subnet : left) kept.erase(subnet);
+  std::vector<net::Prefix> alone;
   for (const auto& address : attachment.addresses) {
     const auto host = net::network_of(address.address, net::bits(address.address.family));
-    const auto holds = [&host](const auto& each) { return each.contains(host); };
-    if (std::ranges::find(attachment.pod_subnets, host) == attachment.pod_subnets.end() &&
-        std::ranges::any_of(attachment.pod_subnets, holds) && std::ranges::any_of(others, holds))
-      own.push_back(host);
+    const bool needs_rules =
+        std::ranges::any_of(subnets, [&host](const auto& each) { return each.contains(host); });
+    const auto theirs = longest_that_holds(host, others);
+    if (needs_rules && theirs && theirs >= longest_that_holds(host, kept)) alone.push_back(host);
   }
-  attachment.pod_subnets.insert(attachment.pod_subnets.end(), own.begin(), own.end());
-  return !own.empty();
+  std::erase_if(subnets, is_left);
+  subnets.insert(subnets.end(), alone.begin(), alone.end());
+  return left;
 }
 
-std::set<net::Prefix> shared_subnets(const state::Store& store, const std::string& network) {
-  std::set<net::Prefix> shared;
-  for (const auto& other : store.networks()) {
-    if (other != network) shared.merge(store.subnets(other));
-  }
-  const auto own = store.subnets(network);
-  if (own.empty()) return shared;
-  for (const auto& host : store.hosts(network)) {
-    for (const auto& subnet : own) {
-      if (subnet.contains(host)) shared.insert(subnet);
-    }
-  }
-  return shared;
+std::vector<std::string> other_networks(const state::Store& store, const std::string& network) {
+  auto names = store.networks();
+  std::erase(names, network);
+  return names;
 }
 
-std::set<net::Prefix> shared_subnets(const Node& node, const std::string& network) {
-  auto shared = shared_subnets(node.store, network);
+std::set<net::Prefix> subnets_of_others(const state::Store& store, const std::string& network) {
+  std::set<net::Prefix> subnets;
+  for (const auto& other : other_networks(store, network)) subnets.merge(store.subnets(other));
+  return subnets;
+}
+
+std::set<net::Prefix> subnets_of_others(const Node& node, const std::string& network) {
+  auto subnets = subnets_of_others(node.store, network);
+  for (const auto& other : other_networks(node.store, network))
+    subnets.merge(unrecorded_of(node.store, other));
   for (const auto backend : config::all_backends) {
     const auto opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     for (const auto& source : opened->sources()) {
-      const bool is_host = source.prefix.length == net::bits(source.prefix.family());
-      if (source.network != network && !is_host) shared.insert(source.prefix);
+      if (source.network != network && !is_host(source.prefix)) subnets.insert(source.prefix);
     }
   }
-  return shared;
-}
-
-std::vector<std::string> lead_others_by_own_address(const Node& node, const std::string& network,
-                                                    const std::set<net::Prefix>& subnets) {
-  std::vector<std::string> problems;
-  for (const auto& other : node.store.networks()) {
-    if (other == network) continue;
-    const auto is_shared = [&](const auto& theirs) {
-      return std::ranges::any_of(subnets, [&theirs](const auto& each) { return overlap(each, theirs); });
-    };
-    try {
-      if (std::ranges::any_of(node.store.subnets(other), is_shared)) lead_pods_of(node, other, subnets);
-    } catch (const std::exception& error) {
-      problems.push_back("network " + network + " has a pod subnet of network " + other +
-                         ", whose pods could not be given rules by their own addresses: " + error.what());
-    }
-  }
-  return problems;
+  return subnets;
 }
 
 }  // namespace ipmasq::plugin

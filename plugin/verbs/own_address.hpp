@@ -1,5 +1,6 @@
-// Pods whose pod subnet another network of the node has as well: each leads to its own network's chain by its
-// own address, which is a pod subnet of its record beside the one that it shares.
+// Pods whose pod subnet another network of the node had before: the subnet stays the other's, and each of
+// these pods leads to its own network's chain by its own address. So nobody who comes changes what others
+// have.
 #pragma once
 
 #include <set>
@@ -11,19 +12,20 @@
 
 namespace ipmasq::plugin {
 
-/// Adds to the pod subnets of `attachment` those of its addresses that `others`, the pod subnets of other
-/// networks, hold as well. Whether there were any that it lacked.
-bool lead_by_own_address(state::Attachment& attachment, const std::set<net::Prefix>& others);
+/// Leaves to other networks those of the pod subnets of `attachment` that these have, or that lie in theirs
+/// and are none of `own`, which its network has already. Where the pod's address leads to another network
+/// then, or would by a narrower one, it becomes a pod subnet itself. Returns those that were left: the
+/// network shares them.
+std::set<net::Prefix> leave_to_others(state::Attachment& attachment, const std::set<net::Prefix>& own,
+                                      const std::set<net::Prefix>& others);
 
-/// Pod subnets that `network` has to share: those of other networks, by their markers, and its own where a
-/// pod has rules by its own address already.
-std::set<net::Prefix> shared_subnets(const state::Store& store, const std::string& network);
-/// The same, with what stands in the kernel for other networks, whatever is recorded of them. Throws Error.
-std::set<net::Prefix> shared_subnets(const Node& node, const std::string& network);
+/// Networks that something is recorded of, but for `network`.
+std::vector<std::string> other_networks(const state::Store& store, const std::string& network);
 
-/// Before `network` comes to `subnets`: the pods of other networks that these hold get rules by their own
-/// address. Under the exclusive lock. What cannot be done is told, a line each, and left to `ip-masq sync`.
-std::vector<std::string> lead_others_by_own_address(const Node& node, const std::string& network,
-                                                    const std::set<net::Prefix>& subnets);
+/// Pod subnets of other networks than `network`, by their markers.
+std::set<net::Prefix> subnets_of_others(const state::Store& store, const std::string& network);
+/// The same, with those of pods that may live though nothing is recorded of them, and what stands in the
+/// kernel for other networks. Throws Error.
+std::set<net::Prefix> subnets_of_others(const Node& node, const std::string& network);
 
 }  // namespace ipmasq::plugin

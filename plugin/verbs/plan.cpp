@@ -27,7 +27,8 @@ nat::Ruleset ruleset_of(const Plan& plan) {
                                        .netconf = netconf_of(plan.configuration),
                                        .cluster_networks = plan.configuration->made_of.cluster_networks,
                                        .pod_subnets = plan.pod_subnets,
-                                       .has_more = !plan.has_all_subnets}});
+                                       .has_more = !plan.has_all_subnets,
+                                       .shared_subnets = plan.shared_subnets}});
   ruleset.has_all_sources = plan.has_all_subnets;
   for (const auto& subnet : plan.gone) ruleset.gone.insert({subnet, plan.network});
   return ruleset;
@@ -63,7 +64,10 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
   state::NetworkRecord record{.made_of = plan.configuration->made_of, .placement = {.on = on}};
   const bool was_there = before && (before->placement.on == other || before->placement.leaving == other);
   if (was_there || !standing_in(node, other, plan.network).empty()) record.placement.leaving = other;
-  if (before) record.unrecorded = before->unrecorded;
+  record.shared_subnets = plan.shared_subnets;
+  if (!before) return record;
+  record.unrecorded = before->unrecorded;
+  record.shared_subnets.insert(before->shared_subnets.begin(), before->shared_subnets.end());
   return record;
 }
 
@@ -77,6 +81,14 @@ config::HasPods recorded_pods(const state::Store& store, const std::string& netw
   return [&store, network](net::Family family) {
     return pods_among(store.subnets(network))(family) || pods_among(store.hosts(network))(family);
   };
+}
+
+std::set<net::Prefix> recorded_shared_subnets(const state::Store& store, const std::string& network,
+                                              const std::optional<state::NetworkRecord>& record) {
+  if (!record || record->shared_subnets.empty()) return {};
+  auto addresses = store.hosts(network);
+  addresses.insert(record->unrecorded.begin(), record->unrecorded.end());
+  return record->shared_by(addresses);
 }
 
 std::set<net::Prefix> subnets_with_pods(const state::Store& store, const Plan& plan) {

@@ -28,6 +28,8 @@ struct Plan {
   std::vector<state::Attachment> attachments = {};  ///< to be recorded
   std::set<net::Prefix> without_pods = {};          ///< whose pods may live, though nothing tells of them
   bool has_all_pods = false;                        ///< nobody lives but who is recorded, or to be recorded
+  std::set<net::Prefix> shared_subnets = {};        ///< another network's, in which pods lead by their own
+                                                    ///< addresses, among `pod_subnets` or recorded
 };
 
 /// What is wanted of the back end that carries the network.
@@ -48,6 +50,11 @@ config::Backend choose_backend(const Node& node, const Plan& plan,
 /// Of pods that stand in these subnets; of those whose markers tell of them, without reading a record of one.
 config::HasPods pods_among(std::set<net::Prefix> subnets);
 config::HasPods recorded_pods(const state::Store& store, const std::string& network);
+
+/// Of the pod subnets that a network shares, those that pods are in by what is recorded of their own
+/// addresses.
+std::set<net::Prefix> recorded_shared_subnets(const state::Store& store, const std::string& network,
+                                              const std::optional<state::NetworkRecord>& record);
 
 /// The pod subnets of attachments that are recorded, or to be recorded.
 std::set<net::Prefix> subnets_with_pods(const state::Store& store, const Plan& plan);

@@ -7,6 +7,7 @@
 #include "error/error.hpp"
 #include "nat/network.hpp"
 #include "plugin/verbs/own_address.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
@@ -60,18 +61,63 @@ void add_rest(const net::Prefix& prefix, const std::set<net::Prefix>& known, std
   add_rest(prefix, within, rest);
 }
 
-// Two networks may have a pod subnet in common.
-void lead_apart(Recorded& recorded) {
-  for (auto& [name, network] : recorded) {
-    std::set<net::Prefix> others;
-    for (const auto& [other, theirs] : recorded) {
-      if (other != name) others.merge(theirs.stored.wanted_subnets());
-    }
-    std::erase_if(others, [](const auto& each) { return each.length == net::bits(each.family()); });
-    for (auto attachment : network.stored.attachments) {
-      if (lead_by_own_address(attachment, others)) network.led_anew.push_back(std::move(attachment));
+// Those that `name` leaves to others: of two networks with the same one, the first by name keeps it, whose
+// rules are met first already.
+std::set<net::Prefix> subnets_of_others(const Recorded& recorded, const std::string& name) {
+  std::set<net::Prefix> others;
+  const auto own = recorded.at(name).stored.wanted_subnets();
+  for (const auto& [other, network] : recorded) {
+    for (const auto& subnet : network.stored.wanted_subnets()) {
+      const bool is_host = subnet.length == net::bits(subnet.family());
+      if (!is_host && (other < name || (other != name && !own.contains(subnet)))) others.insert(subnet);
     }
   }
+  return others;
+}
+
+// Where nothing tells of a pod, the pod subnet stays its network's.
+void forget_left_subnets(state::Network& stored, const std::set<net::Prefix>& left) {
+  if (!stored.damaged_ids.empty()) return;
+  for (const auto& subnet : left) stored.pod_subnets.erase(subnet);
+}
+
+// What of its pod subnets goes to others by that.
+std::set<net::Prefix> lead_apart(RecordedNetwork& network, const std::set<net::Prefix>& own,
+                                 const std::set<net::Prefix>& others) {
+  std::set<net::Prefix> left;
+  for (auto& attachment : network.stored.attachments) {
+    const auto before = attachment.pod_subnets;
+    left.merge(leave_to_others(attachment, own, others));
+    if (attachment.pod_subnets != before) network.led_anew.push_back(attachment);
+  }
+  forget_left_subnets(network.stored, left);
+  return left;
+}
+
+// Two networks may have come to have a pod subnet in common, each without knowing of the other.
+void lead_apart(Recorded& recorded) {
+  for (auto& [name, network] : recorded) {
+    const auto own = network.stored.wanted_subnets();
+    network.shared_anew = lead_apart(network, own, subnets_of_others(recorded, name));
+  }
+}
+
+// The pod subnets of a network that are a LAN of the node by now.
+std::set<net::Prefix> lans_of(const state::Network& stored) {
+  std::map<net::Prefix, bool> is_lan;
+  for (const auto& attachment : stored.attachments) {
+    for (const auto& pod : attachment.addresses) {
+      const auto subnet = pod.network();
+      const bool leads = std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end();
+      if (leads && !is_lan.contains(subnet))
+        is_lan[subnet] = routing::is_on_an_uplink(pod, true, routing::Ports::asked);
+    }
+  }
+  std::set<net::Prefix> lans;
+  for (const auto& [subnet, is_one] : is_lan) {
+    if (is_one) lans.insert(subnet);
+  }
+  return lans;
 }
 
 nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend> backend) {
@@ -85,7 +131,7 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
     const bool is_here = !backend || network.stored.record->placement.on == *backend;
     networks.push_back({name, netconf_of(plan->configuration), plan->configuration->made_of.cluster_networks,
                         is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{},
-                        is_here && !plan->has_all_subnets});
+                        is_here && !plan->has_all_subnets, std::move(plan->shared_subnets)});
   }
   auto ruleset = nat::wanted_ruleset(networks);
   ruleset.has_all_sources = knows_all;
@@ -100,6 +146,9 @@ std::optional<Plan> RecordedNetwork::plan() const {
   plan.attachments = led_anew;
   for (const auto& attachment : led_anew)
     plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+  auto record = *stored.record;
+  record.shared_subnets.insert(shared_anew.begin(), shared_anew.end());
+  plan.shared_subnets = record.shared_by(plan.pod_subnets);
   return plan;
 }
 
@@ -112,6 +161,11 @@ Recorded read_recorded(const state::Store& store) {
   for (auto& [name, stored] : store.load()) recorded.emplace(name, with_configuration(std::move(stored)));
   lead_apart(recorded);
   return recorded;
+}
+
+void leave_lans(RecordedNetwork& network) {
+  const auto lans = lans_of(network.stored);
+  if (!lans.empty()) lead_apart(network, {}, lans);
 }
 
 std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const std::string& network,

@@ -16,8 +16,9 @@ namespace ipmasq::plugin {
 struct RecordedNetwork {
   state::Network stored;
   config::SharedConfiguration configuration;  ///< null where nothing good is known of it
-  /// Those that have to be led by their own address from now on, as they are to be recorded.
+  /// Of its attachments those that lead by their own addresses from now on, to be recorded so.
   std::vector<state::Attachment> led_anew = {};
+  std::set<net::Prefix> shared_anew = {};  ///< pod subnets that they leave to other networks by that
   std::vector<std::string> problems = {};  ///< what is wrong with its records, a line each; what
                                            ///< of them could not be read is told in `stored`
 
@@ -31,6 +32,10 @@ using Recorded = std::map<std::string, RecordedNetwork>;
 
 /// Reads every record, and each network's files once. Throws Error where the store cannot be read.
 Recorded read_recorded(const state::Store& store);
+
+/// Leaves pod subnets that are a LAN of this node by now, whose other hosts are no pods, to these: pods lead
+/// by their own addresses from now on. Asks the kernel once for each. Throws Error.
+void leave_lans(RecordedNetwork& network);
 
 /// What is wanted of the node, whichever back ends carry it.
 nat::Ruleset ruleset_of(const Recorded& recorded);

@@ -17,6 +17,7 @@ Plan plan_of(const state::Store& store, const std::string& network, config::Shar
   Plan plan{network, std::move(configuration), store.subnets(network)};
   for (const auto& host : store.hosts(network)) plan.pod_subnets.insert(host);
   if (record) plan.pod_subnets.insert(record->unrecorded.begin(), record->unrecorded.end());
+  if (record) plan.shared_subnets = record->shared_by(plan.pod_subnets);
   return plan;
 }
 

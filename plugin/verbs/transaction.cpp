@@ -118,6 +118,14 @@ std::set<net::Prefix> Transaction::unrecorded_of(const Plan& plan, std::set<net:
   return unrecorded;
 }
 
+std::set<net::Prefix> Transaction::subnets_to_come(const Plan& plan) const {
+  auto subnets = plan.pod_subnets;
+  if (plan.has_all_subnets) return subnets;
+  subnets.merge(node_.store.hosts(plan.network));
+  for (const auto& subnet : plan.gone) subnets.erase(subnet);
+  return subnets;
+}
+
 void Transaction::leave_other_backend(const std::string& network, const state::NetworkRecord& on_its_way) {
   apply(*on_its_way.placement.leaving, nothing_of(network));
   auto arrived = on_its_way;
@@ -132,6 +140,10 @@ void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRec
   if (moves) take_all_along(before, record, wanted);
   record.unrecorded = unrecorded_of(plan, std::move(record.unrecorded));
   wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
+  if (!record.shared_subnets.empty()) {
+    record.shared_subnets = record.shared_by(subnets_to_come(wanted));
+    wanted.shared_subnets = record.shared_subnets;
+  }
 
   save(plan.network, record, before);
   for (const auto& attachment : plan.attachments) save(plan.network, attachment);

@@ -27,6 +27,7 @@ class Subnet:
     random_fully: bool = True
     ports: tuple = ()           # ("1024-1123", "2000-2299")
     to: str = None
+    shared: str = None          # of a single address: another network's pod subnet that it stands in
 
     @property
     def family(self):
@@ -117,6 +118,7 @@ def iptables_hairpin(subnet, subnets):
     """What leaves redirected connections into a subnet to who redirected them; of a single pod, that has none beside, one rule."""
     source = ipaddress.ip_network(subnet.prefix)
     own = [ipaddress.ip_network(each.prefix) for each in subnets if each.network == subnet.network]
+    own += [ipaddress.ip_network(subnet.shared)] if subnet.shared else []
     wider = [each for each in own if source.num_addresses == 1 < each.num_addresses and source.subnet_of(each)]
     within = max(wider, key=lambda each: each.prefixlen, default=source)
     start = f"-A IP-MASQ-PODS -s {source} -d {within} -m conntrack"
@@ -212,7 +214,8 @@ def nftables_blocks(subnets):
     ip = "ip" if subnet.family == 4 else "ip6"
     address = f"ipv{subnet.family}_addr"
     rules, blocks = [], []
-    for prefix in (each.prefix for each in subnets if not is_single(each)):
+    prefixes = [each.prefix for each in subnets if not is_single(each)]
+    for prefix in dict.fromkeys(prefixes + sorted(each.shared for each in subnets if each.shared)):
         rules.append(f"{ip} saddr {prefix} {ip} daddr {prefix} ct status dnat counter return")
         rules.append(f"{ip} saddr {prefix} {ip} daddr {prefix} ct original {ip} daddr != {prefix} counter return")
     selves = sorted(f"{address_of(each)} . {address_of(each)}" for each in subnets if is_single(each))

@@ -127,15 +127,23 @@ def test_what_is_saved_restores_to_the_same(node):
 
 
 def test_networks_with_overlapping_subnets(node):
-    """What two networks hold leads to its own by its own address."""
+    """A pod subnet stays with the network that has it; pods of others there lead to their own by their own addresses."""
     node.add("pod-1", name="b", ips=["10.244.1.5/24"])
     node.add("pod-2", name="a", ips=["10.244.1.6/24"])
     node.add("pod-3", name="c", ips=["10.244.7.7/16"])
-    a, b, c = Subnet("10.244.1.0/24", "a"), Subnet("10.244.1.0/24", "b"), Subnet("10.244.0.0/16", "c")
-    own_a, own_b = Subnet("10.244.1.6/32", "a"), Subnet("10.244.1.5/32", "b")
-    assert node.save() == node.expected(own_b, own_a, a, b, c)
-    node.delete("pod-2", name="a")
-    assert node.save() == node.expected(own_b, b, c)
+    b, c = Subnet("10.244.1.0/24", "b"), Subnet("10.244.0.0/16", "c")
+    own_a = Subnet("10.244.1.6/32", "a", shared="10.244.1.0/24")
+    assert node.save() == node.expected(own_a, b, c)
+    node.delete("pod-1", name="b")
+    assert node.save() == node.expected(own_a, c)
+    node.add("pod-4", name="c", ips=["10.244.1.7/16"])  # who comes later changes nothing of the others
+    assert node.save() == node.expected(own_a, c)
+    node.add("pod-5", name="b", ips=["10.244.1.8/24"])
+    own_b = Subnet("10.244.1.8/32", "b", shared="10.244.1.0/24")
+    assert node.save() == node.expected(own_a, own_b, c)
+    for pod, name in (("pod-5", "b"), ("pod-2", "a"), ("pod-3", "c"), ("pod-4", "c")):
+        node.delete(pod, name=name)
+    assert node.save() == node.expected()
 
 
 def test_pod_subnets_override_prev_result(node):

@@ -69,6 +69,25 @@ TEST_CASE("what is redirected into a pod's subnet is left to others, also where 
         "10.244.1.0/24 in 10.244.1.0/24\n");
 }
 
+TEST_CASE(
+    "what is redirected into another network's subnet is left to others where single addresses lead from "
+    "it") {
+  Table table;
+  table.bring_to(of_network("z", {"10.244.1.0/24"}));
+  auto late = test::network("late", "", {"10.244.1.6/32"});
+  late.shared_subnets = {test::prefix("10.244.1.0/24")};
+  table.bring_to(wanted_ruleset({late}));
+  const auto text = table.text();
+  const std::string start = "-A IP-MASQ-PODS -s 10.244.1.6/32 ";
+  const std::string hairpin = "-m comment --comment \"ip-masq: hairpin\" -j RETURN\n";
+  CHECK(text.find(start + "-d 10.244.1.0/24 -m conntrack --ctstate DNAT " + hairpin + start +
+                  "-d 10.244.1.0/24 -m conntrack ! --ctorigdst 10.244.1.0/24 " + hairpin + start +
+                  "-m comment --comment \"ip-masq: late\" -g " + chain_name("late") + "\n") !=
+        std::string::npos);
+  CHECK(table.bring_to(of_network("z", {"10.244.1.0/24"})).empty());
+  CHECK(table.text() == text);
+}
+
 TEST_CASE("sources that are not told go, unless more may be there") {
   auto table = table_of_two();
   auto ruleset = of_network("a", {"10.244.1.0/24"}, R"("catchAll": false)");

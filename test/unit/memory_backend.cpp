@@ -58,7 +58,12 @@ class MemoryBackend : public netfilter::NatBackend {
   }
 
   std::vector<netfilter::CountedRule> rules() override { return {}; }
-  std::vector<nat::Source> sources() override { return {table_.sources.begin(), table_.sources.end()}; }
+  std::vector<nat::Source> sources() override {
+    std::vector<nat::Source> sources(table_.sources.begin(), table_.sources.end());
+    std::ranges::sort(sources,
+                      [](const auto& left, const auto& right) { return nat::comes_first(left, right); });
+    return sources;
+  }
   std::optional<nat::Standing> standing(const net::Address& /*source*/,
                                         const net::Address& /*destination*/) override {
     return std::nullopt;

@@ -188,6 +188,34 @@ TEST_CASE("what belongs to networks that are not decided about stays") {
   }
 }
 
+TEST_CASE("a subnet that single addresses lead from another network is no source of theirs") {
+  auto late = test::network("late", "", {"10.1.1.6/32", "10.1.2.0/24"});
+  late.shared_subnets = {test::prefix("10.1.1.0/24"), test::prefix("10.0.0.0/8")};
+  const auto early = wanted_ruleset({test::network("z", "", {"10.1.1.0/24", "10.0.0.0/8"})});
+  auto kernel = kernel_with(early);
+  kernel.apply(wanted_ruleset({late}));
+  const auto chain = chain_name("late", net::Family::ipv4);
+  const auto of_z = chain_name("z", net::Family::ipv4);
+  const auto sources = "10.0.0.0/8 z " + of_z + "\n10.1.1.0/24 z " + of_z + "\n10.1.1.6/32 late " + chain +
+                       "\n10.1.2.0/24 late " + chain + "\n";
+  CHECK(sources_text(kernel.table) == sources);
+  const auto right = kernel.text();
+  CHECK(right.find("ip saddr 10.1.1.0/24 ip daddr 10.1.1.0/24 ct status dnat") !=
+        right.rfind("ip saddr 10.1.1.0/24 ip daddr 10.1.1.0/24 ct status dnat"));  // of both
+  SUBCASE("a call of the other leaves it as it is") {
+    kernel.apply(early);
+  }
+  SUBCASE("and puts its own part right") {
+    kernel.apply({.gone = {source("10.1.1.0/24", "z"), source("10.0.0.0/8", "z")}});
+    CHECK(sources_text(kernel.table) == "10.1.1.6/32 late " + chain + "\n10.1.2.0/24 late " + chain + "\n");
+    kernel.apply(early);
+  }
+  CHECK(kernel.text() == right);
+  CHECK(sources_text(kernel.table) == sources);
+  kernel.apply({.gone = {source("10.1.1.6/32", "late"), source("10.1.2.0/24", "late")}});
+  CHECK(kernel.text() == kernel_with(early).text());
+}
+
 TEST_CASE("sources of a decided network stay where not all of them are known, and lead to the wanted chain") {
   auto kernel = right_kernel();
   auto wanted = wanted_ruleset({test::network("a", "", {"10.244.3.0/24"})});

@@ -77,11 +77,8 @@ class Runtime {
   std::string in_kernel() { return in(kernel.prefers); }
   // "10.244.1.5 cbr0, 10.244.1.0 cbr0": in the order in which they are asked.
   std::string leading() {
-    auto sources = kernel.open(kernel.prefers, {})->sources();
-    std::ranges::sort(sources,
-                      [](const auto& left, const auto& right) { return nat::comes_first(left, right); });
     std::string text;
-    for (const auto& source : sources)
+    for (const auto& source : kernel.open(kernel.prefers, {})->sources())
       text += (text.empty() ? "" : ", ") + net::to_text(source.prefix.address) + " " + source.network;
     return text;
   }
@@ -236,38 +233,153 @@ TEST_CASE("what an ADD says is in force is so for pods with an address of their 
   CHECK(is_random() == "plain plain ");
 }
 
-TEST_CASE("pods of two networks that have a pod subnet in common lead to their own by their own addresses") {
+TEST_CASE(
+    "a pod subnet stays with the network that has it, and pods of others there lead by their own addresses") {
   Runtime runtime;
   CHECK(runtime.add("a", "10.244.1.5/24").empty());
   CHECK(runtime.add("b", "10.244.1.6/24", "another").empty());
-  CHECK(runtime.leading() == "10.244.1.5 cbr0, 10.244.1.6 another, 10.244.1.0 another, 10.244.1.0 cbr0");
+  CHECK(runtime.leading() == "10.244.1.6 another, 10.244.1.0 cbr0");
   CHECK(runtime.check("a", "10.244.1.5/24").empty());
+  CHECK(runtime.check("b", "10.244.1.6/24", "another").empty());
   CHECK(runtime.add("c", "10.244.1.200/25", "within").empty());
   CHECK(runtime.add("d", "10.244.1.7/24").empty());
-  const std::string all =
-      "10.244.1.5 cbr0, 10.244.1.6 another, 10.244.1.7 cbr0, 10.244.1.200 within, 10.244.1.128 within, "
-      "10.244.1.0 another, 10.244.1.0 cbr0";
-  CHECK(runtime.leading() == all);
+  CHECK(runtime.add("e", "10.244.7.7/16", "around").empty());
+  CHECK(runtime.add("f", "10.244.1.8/16", "around").empty());
+  CHECK(runtime.leading() ==
+        "10.244.1.6 another, 10.244.1.8 around, 10.244.1.200 within, 10.244.1.0 cbr0, 10.244.0.0 around");
+  CHECK(runtime.warnings.empty());
 
-  SUBCASE("also where the other network's rules could not be changed at once") {
-    runtime.kernel.tables.clear();
-    CHECK(runtime.check("a", "10.244.1.5/24") != "");
+  SUBCASE("also where nothing is recorded of it any more") {
+    std::filesystem::remove_all(runtime.folder.path() / "cbr0");
+    CHECK(runtime.add("g", "10.244.1.9/24", "zzz").empty());
+    CHECK(runtime.add("h", "10.244.1.10/24").empty());
+    CHECK(runtime.leading() ==
+          "10.244.1.6 another, 10.244.1.8 around, 10.244.1.9 zzz, 10.244.1.10 cbr0, 10.244.1.200 within, "
+          "10.244.1.0 cbr0, 10.244.0.0 around");
   }
-  SUBCASE("also where nothing is recorded of the other network any more") {
-    std::filesystem::remove_all(runtime.folder.path() / "another");
-    CHECK(runtime.add("e", "10.244.1.8/24").empty());
-    CHECK(runtime.add("f", "10.244.1.9/24", "zzz").empty());
-    CHECK(runtime.leading().starts_with(
-        "10.244.1.5 cbr0, 10.244.1.6 another, 10.244.1.7 cbr0, 10.244.1.8 cbr0, 10.244.1.9 zzz, "));
+  SUBCASE("also where a pod's record is damaged") {
+    std::ofstream(runtime.folder.path() / "cbr0/pods/a:eth0") << "no JSON";
+    CHECK(runtime.add("g", "10.244.1.9/24", "aaa").empty());
+    CHECK(runtime.leading() ==
+          "10.244.1.6 another, 10.244.1.8 around, 10.244.1.9 aaa, 10.244.1.200 within, 10.244.1.0 cbr0, "
+          "10.244.0.0 around");
+  }
+  SUBCASE("who comes after the last of its pods has it") {
+    CHECK(runtime.del("a").empty());
+    CHECK(runtime.del("d").empty());
+    CHECK(runtime.del("f", "around").empty());
+    CHECK(runtime.add("g", "10.244.7.9/24", "another").empty());
+    CHECK(runtime.del("e", "around").empty());
+    CHECK(runtime.add("h", "10.244.1.9/24", "another").empty());
+    CHECK(runtime.leading() ==
+          "10.244.1.6 another, 10.244.1.200 within, 10.244.7.9 another, 10.244.1.0 another");
+    CHECK(runtime.add("i", "10.244.1.10/24").empty());
+    CHECK(
+        runtime.leading() ==
+        "10.244.1.6 another, 10.244.1.10 cbr0, 10.244.1.200 within, 10.244.7.9 another, 10.244.1.0 another");
+    CHECK(runtime.check("i", "10.244.1.10/24").empty());
   }
   SUBCASE("and nothing of them stays") {
     CHECK(runtime.del("b", "another").empty());
     CHECK(runtime.del("c", "within").empty());
-    CHECK(runtime.leading() == "10.244.1.5 cbr0, 10.244.1.7 cbr0, 10.244.1.0 cbr0");
+    CHECK(runtime.del("f", "around").empty());
+    CHECK(runtime.leading() == "10.244.1.0 cbr0, 10.244.0.0 around");
     CHECK(runtime.del("a").empty());
     CHECK(runtime.del("d").empty());
+    CHECK(runtime.del("e", "around").empty());
     CHECK(runtime.leading().empty());
     CHECK(runtime.recorded().empty());
+  }
+}
+
+TEST_CASE("the chain of pods that lead by their own addresses keeps the subnet that they stand in") {
+  Runtime runtime;
+  const auto shared = [&runtime] {
+    std::string text;
+    for (const auto& chain : runtime.kernel.tables[Backend::iptables].chains["another"]) {
+      for (const auto& subnet : chain.shared_subnets) text += net::to_text(subnet) + " ";
+    }
+    return text;
+  };
+  CHECK(runtime.add("a", "10.244.1.5/24").empty());
+  CHECK(runtime.add("b", "10.244.1.6/24", "another").empty());
+  CHECK(runtime.add("c", "10.244.2.6/24", "another").empty());
+  CHECK(shared() == "10.244.1.0/24 ");
+  CHECK(runtime.del("a").empty());
+  CHECK(runtime.check("b", "10.244.1.6/24", "another").empty());
+  CHECK(shared() == "10.244.1.0/24 ");
+  CHECK(runtime.gc(R"([{"containerID":"b","ifname":"eth0"},{"containerID":"c","ifname":"eth0"}])", "another")
+            .empty());
+  CHECK(shared() == "10.244.1.0/24 ");
+  SUBCASE("until the last of them ends") {
+    CHECK(runtime.del("b", "another").empty());
+  }
+  SUBCASE("until a GC") {
+    CHECK(runtime.gc(R"([{"containerID":"c","ifname":"eth0"}])", "another").empty());
+  }
+  CHECK(shared().empty());
+  CHECK(runtime.check("c", "10.244.2.6/24", "another").empty());
+}
+
+TEST_CASE("an ADD that fails leaves other networks as they are") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.244.1.5/24").empty());
+  CHECK(runtime.add("b", "10.244.1.6/24", "another").empty());
+  const auto table = runtime.kernel.tables[Backend::iptables];
+  const auto recorded = runtime.recorded();
+  runtime.kernel.refuses.emplace(Backend::iptables, refused);
+  CHECK(runtime.add("c", "10.244.1.7/24", "third") == "101: the kernel says no");
+  CHECK(runtime.add("d", "10.244.1.6/24", "third") == "101: the kernel says no");  // an address of another
+  CHECK(runtime.kernel.tables[Backend::iptables] == table);
+  CHECK(runtime.recorded() == recorded);
+  runtime.kernel.refuses.clear();
+  CHECK(runtime.check("b", "10.244.1.6/24", "another").empty());
+}
+
+TEST_CASE("of two pods with one address the rules are those of the one that came last") {
+  Runtime runtime;
+  CHECK(runtime.add("old", "10.244.1.5/24").empty());
+  CHECK(runtime.add("new", "10.244.1.5/24", "another").empty());
+  CHECK(runtime.leading() == "10.244.1.5 another, 10.244.1.0 cbr0");
+  CHECK(runtime.check("old", "10.244.1.5/24") ==
+        "102: packets of 10.244.1.5 meet rules of network another first, 10.244.1.5/32 in iptables");
+  CHECK(runtime.add("newer", "10.244.1.5/24").empty());
+  CHECK(runtime.warnings ==
+        "ip-masq: 10.244.1.5 is recorded of new (eth0) in network another as well, which has ended or has an "
+        "address that is not its own: from now on it follows the rules of network cbr0\n");
+  CHECK(runtime.leading() == "10.244.1.0 cbr0");
+  CHECK(runtime.recorded() == "another on iptables: new; cbr0 on iptables: newer old");
+  CHECK(runtime.check("newer", "10.244.1.5/24").empty());
+  CHECK(runtime.check("new", "10.244.1.5/24", "another") ==
+        "102: packets of 10.244.1.5 meet rules of network cbr0 first, 10.244.1.0/24 in iptables");
+  CHECK(runtime.del("new", "another").empty());
+  CHECK(runtime.recorded() == "cbr0 on iptables: newer old");
+}
+
+TEST_CASE(
+    "a network in the other back end takes no pods of others along, and says where others take its own") {
+  Runtime runtime;
+  const std::string met = "packets of 10.244.1.6 meet rules of network cbr0 first, 10.244.1.0/24 in nftables";
+  const std::string help =
+      "the same \"backend\" for both networks, or neither: \"auto\" keeps all networks of a node together; "
+      "then "
+      "ip-masq sync";
+  SUBCASE("nftables comes to iptables") {
+    CHECK(runtime.add("a", "10.244.1.5/24", "cbr0", R"(,"backend":"iptables")").empty());
+    CHECK(runtime.add("b", "10.244.1.6/24", "another", R"(,"backend":"nftables")").empty());
+    CHECK(runtime.warnings.empty());
+    CHECK(runtime.check("a", "10.244.1.5/24").empty());
+    CHECK(runtime.check("b", "10.244.1.6/24", "another").empty());
+  }
+  SUBCASE("iptables comes to nftables") {
+    CHECK(runtime.add("a", "10.244.1.5/24", "cbr0", R"(,"backend":"nftables")").empty());
+    for (const auto* const again : {"the first time", "and again"}) {
+      CAPTURE(again);
+      CHECK(runtime.add("b", "10.244.1.6/24", "another", R"(,"backend":"iptables")").empty());
+      CHECK(runtime.warnings == "ip-masq: " + met + ": " + help + "\n");
+    }
+    CHECK(runtime.check("a", "10.244.1.5/24").empty());
+    CHECK(runtime.check("b", "10.244.1.6/24", "another") == "102: " + met);
   }
 }
 

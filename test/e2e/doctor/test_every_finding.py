@@ -17,20 +17,36 @@ def test_each_is_made():
 
 
 def test_a_subnet_of_two_networks_in_two_back_ends(site):
-    conf = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
-    conf["name"] = "second"
-    conf["plugins"][-1]["backend"] = "nftables"
-    site.write("/etc/cni/net.d/20-second.conflist", json.dumps(conf))
-    pod = Namespace("second")
+    """Whoever comes to nftables hurts nobody; who comes to iptables is decided by those in nftables."""
+    def write(name, backend, subnet, bridge):
+        conf = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text().replace("10.22.0.0/24", subnet))
+        conf["plugins"][0]["ipam"]["ranges"].pop()
+        conf["name"] = name
+        conf["plugins"][0]["bridge"] = bridge
+        conf["plugins"][-1]["backend"] = backend
+        site.write(f"/etc/cni/net.d/20-{name}.conflist", json.dumps(conf))
+
+    write("second", "nftables", "10.22.0.0/24", "cni0")
+    write("early", "nftables", "10.55.0.0/24", "cni5")
+    write("late", "iptables", "10.55.0.0/24", "cni5")
+    pods = {name: Namespace(name) for name in ("second", "early", "late")}
     try:
-        site.cnitool("add", "second", pod)
+        site.cnitool("add", "second", pods["second"])
+        assert findings(site) == {}
+        site.cnitool("add", "early", pods["early"])
+        assert "pod-subnet-of-two-networks" not in findings(site)
+        site.cnitool("add", "late", pods["late"])
         found = findings(site)
         assert found["pod-subnet-of-two-networks"]["weight"] == "hurts"
-        assert "10.22.0.0/24 of network bridge-net, in iptables, and 10.22.0.0/24 of second, in nftables" in found["pod-subnet-of-two-networks"]["where"]
-        site.cnitool("del", "second", pod)
+        where = found["pod-subnet-of-two-networks"]["where"]
+        assert len(where) == 1 and where[0].endswith("of network late, in iptables, and 10.55.0.0/24 of early, in nftables")
+        for name in pods:
+            site.cnitool("del", name, pods[name])
+        site.run("ip", "link", "delete", "cni5")
         assert findings(site) == {}
     finally:
-        pod.close()
+        for pod in pods.values():
+            pod.close()
 
 
 def test_pods_that_nobody_can_tell_of(site):
