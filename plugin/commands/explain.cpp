@@ -244,7 +244,10 @@ void look_for_refusals(const Ways& ways, const net::Address& source, const routi
   }
   // What the node itself sends to the pod goes as answers do, but for rules that ask where these came from.
   const auto asked = ways.answer.value_or(routing::Asked{{source.family, {}}, source, "", {}});
-  const auto refusals = routing.refusals_of(asked);
+  auto refusals = routing.refusals_of(asked);
+  // Of a pod that ended, its route ended as well.
+  if (!ways.way.pod_interface)
+    std::erase_if(refusals, [](const routing::Refusal& each) { return each.by.empty(); });
   tell(refusals, "this node does not forward answers to " + pod, "this node has no way to " + pod, answer);
   const auto lead = ways.answer && refusals.empty() ? routing.lead_of(asked) : std::nullopt;
   if (!lead || lead->interface == ways.way.pod_interface) return;

@@ -164,11 +164,11 @@ class NoWays {
   // The node itself sends to pods as well: where it cannot, no answer comes in time either.
   std::vector<Told> own_refusals(const PodAt& pod) {
     auto found = refusals_of({{family_, {}}, pod.address, "", {}});
+    // Of a pod that ended, its route ended as well: one that nothing leads to is told by its record.
+    if (pod.interface.empty()) std::erase_if(found, [](const Told& each) { return each.no_way.by.empty(); });
     for (auto& each : found) {
-      // Of a pod that ended, its route ended as well.
       const bool may_have_ended =
-          pod.interface.empty() &&
-          (each.no_way.by.empty() || (each.destination && *each.destination != alone(pod.address)));
+          pod.interface.empty() && each.destination && *each.destination != alone(pod.address);
       each.no_way.are_answers = true;
       each.no_way.is_missed = each.no_way.is_missed && !may_have_ended;
     }
