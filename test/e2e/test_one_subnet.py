@@ -52,8 +52,7 @@ class Site:
     def is_well(self):
         """That the tools say so."""
         assert self.node.tool_status("sync", "--state-dir", self.node.state) == (0, "all rules are as they should be\n", "")
-        assert self.node.tool_status("doctor", "--conf-dir", self.conf, "--state-dir", self.node.state)[:2] == (
-            0, "nothing found that hides pods or could undo an exemption\n")
+        assert self.node.doctor("--conf-dir", self.conf) == (0, "nothing found that hides pods or could undo an exemption\n")
         return True
 
     def explain(self, last, destination):
@@ -201,7 +200,7 @@ def test_in_two_back_ends(site, other):
         f"10.244.1.6 -> {KEPT_BY_OLD}: kept\n  catchAll\n  network new (iptables), pod subnet 10.244.1.6/32\n"
         f"  not in force: the lists say masqueraded, the rule that stands is {old_chain}: ip daddr @{old_chain}-kept counter snat ip "
         f"to ip saddr: of another network, which is in nftables: {SAME_BACKEND}\n")
-    status, text, _ = site.node.tool_status("doctor", "--conf-dir", site.conf, "--state-dir", site.node.state)
+    status, text = site.node.doctor("--conf-dir", site.conf)
     assert (status, "pod-subnet-of-two-networks" in text) == (1, True)
     # What is advised helps.
     assert site.add("new", 6) == (0, "")
