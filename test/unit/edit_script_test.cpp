@@ -84,7 +84,8 @@ TEST_CASE("long lists are no matter") {
   for (std::size_t number = 0; number < numbers.size(); ++number) numbers[number] = std::to_string(number);
   const Texts odd_first = [&numbers] {
     auto texts = numbers;
-    std::ranges::stable_partition(texts, [](const std::string& text) { return text.back() % 2 == 1; });
+    std::stable_partition(texts.begin(), texts.end(),
+                          [](const std::string& text) { return text.back() % 2 == 1; });
     return texts;
   }();
   const Texts reversed(numbers.rbegin(), numbers.rend());
