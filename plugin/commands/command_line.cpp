@@ -196,13 +196,13 @@ int run_adopt(const Call& call) {
 int run_agent(const Call& call) {
   const auto options = folder_options(call);
   AgentDuties duties{.chores = {.asked_for = options, .folders = folders_for_agent(options)}};
-  tell_reason(duties.chores.folders);
   if (call.has("keep-installed")) duties.chores.keep_installed = call.text("after");
   if (call.has("config-from")) {
     const auto from = call.options["config-from"].as<std::vector<std::string>>();
     duties.chores.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
   }
   if (call.has("listen")) duties.listen = parse_listen_address(call.text("listen"));
+  if (duties.chores.keep_installed) tell_reason(duties.chores.folders);
   run_agent(call.state_dir(), duties, STDOUT_FILENO);
   return EXIT_SUCCESS;
 }

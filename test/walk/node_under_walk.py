@@ -114,7 +114,8 @@ class NodeUnderWalk:
                 succeed(LIBC.mount(b"private", path.encode(), b"tmpfs", 0, None))
         for folder in (self.conf_dir, self.bin_dir):
             folder.mkdir()
-        (self.bin_dir / "bridge").touch(0o755)
+        for plugin in ("bridge", "host-local", "portmap", "tuning"):  # of the conflists that are written
+            (self.bin_dir / plugin).touch(0o755)
 
     def lay_links(self):
         node, ends = self.names
