@@ -1,11 +1,12 @@
 """Docker's networks in its own nftables tables (docker 29), and bridges that users named: doctor and scripts/snat-off know them, and touch
 nobody else's."""
 
+import json
 import subprocess
 
 import pytest
 from harness.daemons import Dockerd
-from harness.doctor import findings
+from harness.doctor import LOOPBACK, findings
 from harness.host import ROOT
 from harness.network import Outside, Pod, ask, make_bridge
 
@@ -46,6 +47,7 @@ def snat_off(host, *argv):
 @pytest.fixture
 def site(host):
     host.sysctl(net__ipv4__ip_forward=1)
+    host.write("/etc/cni/net.d/200-loopback.conflist", json.dumps(LOOPBACK))
     host.outside = Outside(host, [OUTSIDE], ["172.17.0.0/16", "10.5.0.0/16", "10.6.0.0/16"])
     yield host
     host.outside.close()
