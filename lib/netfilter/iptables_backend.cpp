@@ -180,6 +180,13 @@ std::vector<nat::Source> IptablesBackend::sources() {
   return all;
 }
 
+std::vector<nat::Source> IptablesBackend::met_by(const net::Address& pod) {
+  const auto table = pod.family == net::Family::ipv4 ? look<Ipv4Tables>() : look<Ipv6Tables>();
+  auto met = nat::iptables::sources(table, pod.family);
+  std::erase_if(met, [&pod](const nat::Source& each) { return !each.prefix.contains(pod); });
+  return met;
+}
+
 std::optional<nat::Standing> IptablesBackend::standing(const net::Address& source,
                                                        const net::Address& destination) {
   const auto table = source.family == net::Family::ipv4 ? look<Ipv4Tables>() : look<Ipv6Tables>();

@@ -19,6 +19,7 @@ class IptablesBackend : public NatBackend {
   Change apply(const nat::Ruleset& wanted) override;
   std::vector<CountedRule> rules() override;
   std::vector<nat::Source> sources() override;
+  std::vector<nat::Source> met_by(const net::Address& pod) override;
   std::optional<nat::Standing> standing(const net::Address& source, const net::Address& destination) override;
   void check(const nat::Ruleset& wanted) override;
 

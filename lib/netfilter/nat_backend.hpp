@@ -57,6 +57,11 @@ class NatBackend {
   /// Every source of ours that leads to a network's chain, in the order of nat::comes_first. Changes nothing.
   virtual std::vector<nat::Source> sources() = 0;
 
+  /// The sources of ours that packets from one address meet, whatever network each leads to, in that order:
+  /// the first decides. Its network is empty where somebody made it lead elsewhere. In nftables it costs the
+  /// same whatever number of single addresses stands there. Changes nothing.
+  virtual std::vector<nat::Source> met_by(const net::Address& pod) = 0;
+
   /// What the rules that stand here do to a new connection that carries no mark and that nobody redirected:
   /// nullopt where they are not asked about it (none is there, or none leads from that source).
   virtual std::optional<nat::Standing> standing(const net::Address& source,

@@ -84,6 +84,10 @@ std::vector<nat::Source> NftablesBackend::sources() {
   return sources;
 }
 
+std::vector<nat::Source> NftablesBackend::met_by(const net::Address& pod) {
+  return nat::nftables::met_by(read_nftables_table({pod}), pod);
+}
+
 std::optional<nat::Standing> NftablesBackend::standing(const net::Address& source,
                                                        const net::Address& destination) {
   return nat::nftables::standing(read_nftables_table(), source, destination);

@@ -64,6 +64,11 @@ class MemoryBackend : public netfilter::NatBackend {
                       [](const auto& left, const auto& right) { return nat::comes_first(left, right); });
     return sources;
   }
+  std::vector<nat::Source> met_by(const net::Address& pod) override {
+    auto met = sources();
+    std::erase_if(met, [&pod](const auto& each) { return !each.prefix.contains(pod); });
+    return met;
+  }
   std::optional<nat::Standing> standing(const net::Address& /*source*/,
                                         const net::Address& /*destination*/) override {
     return std::nullopt;
