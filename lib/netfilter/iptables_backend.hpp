@@ -13,7 +13,7 @@ class IptablesBackend : public NatBackend {
   explicit IptablesBackend(std::chrono::nanoseconds lock_timeout) : lock_timeout_(lock_timeout) {}
 
   bool may_hold_rules() override;
-  std::vector<std::string> differences(const nat::Ruleset& wanted) override;
+  Look look(const nat::Ruleset& wanted) override;
   /// Looks without the xtables lock, and changes what differs under it. Where the second family's commit
   /// fails, the first one's is undone.
   Change apply(const nat::Ruleset& wanted) override;

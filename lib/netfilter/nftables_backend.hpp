@@ -8,7 +8,7 @@ namespace ipmasq::netfilter {
 class NftablesBackend : public NatBackend {
  public:
   bool may_hold_rules() override;
-  std::vector<std::string> differences(const nat::Ruleset& wanted) override;
+  Look look(const nat::Ruleset& wanted) override;
   Change apply(const nat::Ruleset& wanted) override;
   std::vector<CountedRule> rules() override;
   std::vector<nat::Source> sources() override;

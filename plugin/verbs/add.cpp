@@ -109,13 +109,13 @@ class Adding {
     leave_to(neighbours.subnets(), before);
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
-    const bool is_settled =
-        std::ranges::includes(before->shared_subnets, shared_) &&
-        before->made_of == plan.configuration->made_of &&
-        choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
-        node_.open(before->placement.on)->differences(ruleset_of(plan)).empty() &&
-        !neighbours.decide(before->placement.on, plan.configuration->netconf);
-    if (!is_settled) return false;
+    const auto on = before->placement.on;
+    const bool is_planned = std::ranges::includes(before->shared_subnets, shared_) &&
+                            before->made_of == plan.configuration->made_of &&
+                            choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == on;
+    if (!is_planned) return false;
+    const auto look = node_.open(on)->look(ruleset_of(plan));
+    if (!look.differences.empty() || neighbours.decide(look, on, plan.configuration->netconf)) return false;
     Transaction transaction(node_);
     transaction.run([&] { transaction.save(network_, attachment_); });
     return true;

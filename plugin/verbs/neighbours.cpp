@@ -42,16 +42,19 @@ bool Neighbours::are_in_our_place() const {
   return !recorded_addresses().empty() || !contested().empty();
 }
 
-bool Neighbours::decide(config::Backend on, const config::Netconf& netconf) const {
-  for (const auto backend : config::all_backends) {
-    if (backend != on && !has_a_say(backend, on, netconf)) continue;
-    if (backend != on && !standing_in(node_, backend, network_).empty()) return true;
-    for (const auto& pod : pod_.addresses) {
-      const auto met = met_in(node_, backend, pod.address);
-      if (!met.empty() && (backend != on || met.front().network != network_)) return true;
-    }
-  }
-  return false;
+bool Neighbours::decide(const netfilter::Look& look, config::Backend on,
+                        const config::Netconf& netconf) const {
+  const auto is_others = [this](const auto& each) {
+    return !each.second.empty() && each.second.front().network != network_;
+  };
+  if (std::ranges::any_of(look.met, is_others)) return true;
+  return std::ranges::any_of(config::all_backends, [&](config::Backend backend) {
+    const auto meets = [&](const net::InterfaceAddress& pod) {
+      return !met_in(node_, backend, pod.address).empty();
+    };
+    return backend != on && has_a_say(backend, on, netconf) &&
+           (!standing_in(node_, backend, network_).empty() || std::ranges::any_of(pod_.addresses, meets));
+  });
 }
 
 void Neighbours::look(const std::optional<state::NetworkRecord>& before, const config::Netconf& netconf,
@@ -63,7 +66,9 @@ void Neighbours::look(const std::optional<state::NetworkRecord>& before, const c
     if (!is_asked) continue;
     for (const auto& pod : pod_.addresses) {
       for (const auto& met : met_in(node_, backend, pod.address)) {
-        if (met.network == network_ || met.network.empty()) continue;
+        if (met.network == network_) continue;
+        are_met_ = true;
+        if (met.network.empty()) continue;
         if (is_host(met.prefix))
           standing_addresses_.emplace(met.network, met.prefix);
         else
@@ -134,6 +139,7 @@ std::vector<std::string> Neighbours::take_over(Transaction& transaction, const A
 
 // What was done was done, whether that can be seen or not.
 std::optional<std::string> Neighbours::still_met_first(const Plan& plan) const {
+  if (!are_met_) return std::nullopt;
   try {
     const auto record = node_.store.undamaged_record(network_);
     if (!record) return std::nullopt;

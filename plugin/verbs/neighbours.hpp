@@ -22,9 +22,9 @@ class Neighbours {
   /// Whether another network has the pod's address, or a pod subnet of ours, by what is recorded.
   bool are_in_our_place() const;
   /// Whether others, or rules of ours that somebody restored elsewhere, decide over the packets of the pod
-  /// instead of the rules of its network, which is on `on`. To read iptables' table costs what all have in
-  /// it.
-  bool decide(config::Backend on, const config::Netconf& netconf) const;
+  /// instead of the rules of its network, which is on `on`, where `look` was taken. To read iptables' table
+  /// beside that costs what all have in it.
+  bool decide(const netfilter::Look& look, config::Backend on, const config::Netconf& netconf) const;
 
   /// Looks at what stands in the kernel as well: for the pod's address in the back ends that have a say over
   /// one on `before`'s; where the network is new to a pod subnet, at all that stands.
@@ -39,7 +39,7 @@ class Neighbours {
   /// lost it.
   std::vector<std::string> take_over(Transaction& transaction) const;
 
-  /// Where another network's rules decide all the same: what to tell. What cannot be seen is told as well.
+  /// Where rules of others that were met decide all the same: what to tell. What cannot be seen is told too.
   std::optional<std::string> still_met_first(const Plan& plan) const;
 
  private:
@@ -54,6 +54,7 @@ class Neighbours {
   std::vector<std::string> others_;  // networks that something is recorded of
   std::set<net::Prefix> subnets_;
   std::set<Address> standing_addresses_;
+  bool are_met_ = false;  // packets from the pod's address meet rules of others, or met them
 };
 
 }  // namespace ipmasq::plugin

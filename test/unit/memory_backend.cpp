@@ -34,10 +34,12 @@ class MemoryBackend : public netfilter::NatBackend {
 
   bool may_hold_rules() override { return table_ != MemoryTable{}; }
 
-  std::vector<std::string> differences(const nat::Ruleset& wanted) override {
+  netfilter::Look look(const nat::Ruleset& wanted) override {
     ++kernel_.reads;
-    return target(table_, wanted) == table_ ? std::vector<std::string>{}
-                                            : std::vector<std::string>{"it differs"};
+    netfilter::Look found;
+    if (target(table_, wanted) != table_) found.differences = {"it differs"};
+    for (const auto& pod : wanted.pods) found.met[pod] = met_by(pod);
+    return found;
   }
 
   netfilter::Change apply(const nat::Ruleset& wanted) override {
