@@ -45,7 +45,9 @@ struct Ours {
   std::vector<std::string> wrong_from_the_start = {};  ///< files of which nothing good is known
   std::vector<std::string> misspelt = {};              ///< keys
   std::vector<std::string> damaged_records = {};
-  std::vector<std::string> unrecorded = {};      ///< rules that no record needs
+  std::vector<std::string> unrecorded = {};  ///< rules that no record needs
+  std::vector<std::string> unrecorded_deciding =
+      {};                                        ///< those that decide over recorded pods of other networks
   std::vector<std::string> left_behind = {};     ///< rules of ours on a node where nothing needs any
   std::vector<std::string> unavailable = {};     ///< why the kernel's NAT cannot be used
   std::vector<std::string> unusable_state = {};  ///< why nothing can be recorded

@@ -21,6 +21,7 @@
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/no_ways.hpp"
 #include "plugin/commands/pod_ways.hpp"
+#include "plugin/commands/pods_decided_over.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "routing/learned_routes.hpp"
@@ -72,8 +73,7 @@ class OurSide {
     for (const auto& problem : network.problems) ours_.damaged_records.push_back(name + ": " + problem);
     for (const auto& attachment : network.stored.attachments) describe(name, attachment);
     if (network.stored.record) {
-      for (const auto& subnet : network.stored.record->unrecorded)
-        ours_.unrecorded.push_back(net::to_text(subnet) + ", network " + name);
+      for (const auto& subnet : network.stored.record->unrecorded) unrecorded_.push_back({subnet, name});
     }
     if (network.stored.record && network.stored.record->placement.leaving) {
       ours_.on_their_way.push_back(name + ": from " +
@@ -174,13 +174,22 @@ class OurSide {
   void ask_about_rules() {
     ask([this] {
       for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
-        ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
+        unrecorded_.push_back(source);
         const auto network = recorded_.find(source.network);
         if (network != recorded_.end() && network->second.stored.record)
           network->second.stored.record->unrecorded.insert(source.prefix);  // they stay
       }
     });
+    for (const auto& source : unrecorded_) tell_unrecorded(source);
     for (const auto backend : config::all_backends) ask([this, backend] { ask_of(backend); });
+  }
+
+  void tell_unrecorded(const nat::Source& source) {
+    const auto line = net::to_text(source.prefix) + ", network " + source.network;
+    Lines pods;
+    ask([&] { pods = pods_decided_over({kernel_, store_, {}}, recorded_, source); });
+    if (pods.empty()) ours_.unrecorded.push_back(line);
+    for (const auto& pod : pods) ours_.unrecorded_deciding.push_back(line + ": decides over " + pod);
   }
 
   void ask_of(config::Backend backend) {
@@ -203,6 +212,7 @@ class OurSide {
   const state::Store& store_;
   bool is_read_;
   Recorded recorded_;
+  std::vector<nat::Source> unrecorded_;
   netfilter::RealKernel kernel_;
   doctor::Facts& facts_;
   doctor::Ours& ours_;
