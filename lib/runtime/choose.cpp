@@ -178,7 +178,8 @@ void check_podman(const NodeFiles& files) {
 Candidate named(Flavour flavour, const NodeFiles& files) {
   if (flavour == Flavour::podman) check_podman(files);
   auto found = read_named(flavour, files);
-  return {flavour, found ? std::move(*found) : usual(flavour, files)};
+  if (found) return {flavour, std::move(*found)};
+  return {flavour, usual(flavour, files), true};
 }
 
 // ---- the choice
@@ -221,6 +222,7 @@ Choice choose_of(const std::vector<Candidate>& candidates, const NodeFiles& file
     if (each.folders.networks != choice.networks || choice.plugins.empty()) throw_disagreement(candidates);
     choice.reason += (choice.reason.empty() ? "" : "; ") + each.to_text();
   }
+  choice.is_assumed = std::ranges::any_of(candidates, &Candidate::is_assumed);
   choice.plugin = place_of_plugin(choice.plugins, files);
   const auto of_pods =
       std::ranges::find_if(candidates, [](const Candidate& each) { return each.flavour != Flavour::podman; });

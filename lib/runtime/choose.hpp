@@ -16,6 +16,7 @@ namespace ipmasq::runtime {
 struct Candidate {
   Flavour flavour = Flavour::kubeadm;
   Folders folders;
+  bool is_assumed = false;  ///< named by the operator, and no file of it is there: as it is built
 
   /// "k3s: networks in ... (...), plugins in ... (...)"
   std::string to_text() const;
@@ -34,6 +35,7 @@ struct Choice {
       plugin;               ///< of these: where ip-masq is, or else the first that is there, or the first
   std::string reason;       ///< a line for the operator
   bool is_found = false;    ///< false: nothing of the node tells, and these are the usual ones
+  bool is_assumed = false;  ///< see Candidate
   bool is_podmans = false;  ///< podman alone is found, which takes each network by its name
   Folders of_pods = {};     ///< of what runs pods: podman takes no part in that beside another
 };
