@@ -23,9 +23,10 @@ struct Candidate {
 };
 
 /// Those whose files are there: the configuration of k3s, RKE2, microk8s and CRI-O; of containerd, CRI-O or
-/// cri-dockerd beside a kubelet, which is told whose socket is meant; podman's, where it runs CNI plugins;
-/// and containerd's alone, where it starts pods and nothing else is found. Throws Error where one of them may
-/// be there and cannot be read.
+/// cri-dockerd beside a kubelet, which is told whose socket is meant; podman's, where it runs CNI plugins.
+/// CRI-O's alone counts no more where the kubelet is told another's socket, or where k3s, RKE2 or microk8s
+/// has its own containerd and CRI-O does not run; and containerd's alone, where it starts pods and nothing
+/// else is found. Throws Error where one of them may be there and cannot be read.
 std::vector<Candidate> find_candidates(const NodeFiles& files);
 
 struct Choice {
