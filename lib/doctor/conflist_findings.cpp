@@ -7,6 +7,7 @@
 #include "conflist/folder.hpp"
 #include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
+#include "doctor/multus_findings.hpp"
 #include "doctor/program_findings.hpp"
 
 namespace ipmasq::doctor {
@@ -152,6 +153,7 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   if (of_pods.file == nullptr || of_pods.network.our_place()) return;
   const auto ours = lists_of_ours(facts.node.lists);
   if (!of_pods.elsewhere.empty()) {
+    if (of_pods.is_missing) return;  // a finding of its own
     if (ours.loaded != nullptr || !facts.ours.networks.empty()) append_led_elsewhere(of_pods, findings);
     return;
   }
@@ -277,6 +279,7 @@ void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_program_findings(facts, findings);
   find_no_list(facts, findings);
   find_no_list_of_name(facts, findings);
+  find_missing_of_multus(facts, findings);
   find_refused_entries(facts, findings);
   find_files_in_the_way(facts, findings);
   find_missing_entry(facts, findings);

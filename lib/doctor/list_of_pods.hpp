@@ -14,7 +14,11 @@ struct ListOfPods {
   std::string told = {};  ///< "/etc/cni/net.d/10-flannel.conflist is what the runtime loads"
   bool is_copy = false;
   std::string elsewhere = {};  ///< what multus hands pods on to, where that is not in the folder
+  bool is_missing = false;     ///< that would be a file of the folder
 };
+
+/// The list that the runtime itself loads; nullptr where there is none.
+const conflist::Network* list_of_runtime(const Surroundings& node);
 
 ListOfPods list_of_pods(const Facts& facts);
 

@@ -32,10 +32,24 @@ CommandFolders usual_folders(const FolderOptions& options) {
   return with_named(options, {InstallTarget{}.conf_dir, InstallTarget{}.bin_dir});
 }
 
-// Where the runtime looks for plugins of these conflists.
-void add_search(const runtime::Choice& choice, CommandFolders& folders) {
-  const bool is_its_own = choice.is_found && is_same(folders.conf_dir, choice.networks);
-  if (is_its_own && is_one_of(folders.bin_dir, choice.plugins)) folders.searched = choice.plugins;
+// Whether the runtime reads conflists there, if only for pods of a RuntimeClass.
+bool reads(const runtime::Choice& choice, const fs::path& conf_dir) {
+  return choice.is_found && !choice.is_assumed &&
+         (is_same(conf_dir, choice.networks) ||
+          std::ranges::any_of(choice.of_pods.own_networks,
+                              [&conf_dir](const auto& own) { return is_same(conf_dir, own.networks); }));
+}
+
+// Where it looks for plugins of these conflists, or that it does not where the operator says.
+void add_search(const FolderOptions& options, const runtime::Choice& choice, CommandFolders& folders) {
+  if (!reads(choice, folders.conf_dir)) return;
+  for (const auto* const plugins : {&choice.plugins, &choice.of_pods.plugins}) {
+    if (!is_one_of(folders.bin_dir, *plugins)) continue;
+    folders.searched = *plugins;
+    return;
+  }
+  folders.contradiction = "--bin-dir is " + folders.bin_dir.string() + "; " + choice.reason;
+  folders.is_meant = options.conf_dir && options.bin_dir;
 }
 
 // The runtime's own folder of conflists goes with the runtime's folder of plugins.
@@ -43,11 +57,11 @@ CommandFolders named_folders(const FolderOptions& options, const runtime::NodeFi
   auto folders = usual_folders(options);
   try {
     const auto choice = ask_the_node(options, files);
-    if (!options.bin_dir && choice.is_found && is_same(folders.conf_dir, choice.networks)) {
+    if (!options.bin_dir && reads(choice, folders.conf_dir)) {
       folders.bin_dir = choice.plugin;
       folders.reason = choice.reason;
     }
-    add_search(choice, folders);
+    add_search(options, choice, folders);
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): whoever names folders has said which are meant
   }
   return folders;
@@ -88,7 +102,8 @@ std::string whole_text(const Error& error) {
 }
 
 InstallTarget target_in(const CommandFolders& folders, const std::string& after) {
-  return {folders.bin_dir, folders.conf_dir, after, folders.searched};
+  return {folders.bin_dir,  folders.conf_dir,      after,
+          folders.searched, folders.contradiction, folders.is_meant};
 }
 
 CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFiles& files) {
@@ -96,19 +111,18 @@ CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFile
   const auto choice = ask_the_node(options, files);
   auto folders = with_named(options, {choice.networks, choice.plugin, choice.reason, choice.is_found});
   if (options.conf_dir && options.bin_dir) folders.reason.clear();
-  add_search(choice, folders);
+  add_search(options, choice, folders);
   return folders;
 }
 
-CommandFolders folders_for_agent(const FolderOptions& options) {
+CommandFolders folders_for_agent(const FolderOptions& options, const runtime::NodeFiles& files) {
   try {
-    auto folders = folders_for(options);
+    auto folders = folders_for(options, files);
     if (!folders.is_found) folders.reason.clear();
     return folders;
   } catch (const Error& error) {
     auto folders = usual_folders(options);
-    folders.reason = "networks in " + folders.conf_dir.string() + ", plugins in " + folders.bin_dir.string() +
-                     ", until that is mended: " + whole_text(error);
+    folders.trouble = whole_text(error);
     return folders;
   }
 }

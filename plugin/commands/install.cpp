@@ -3,6 +3,7 @@
 #include <chrono>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -255,6 +256,12 @@ std::optional<Error> try_to_install(const InstallTarget& target, Doing doing, No
   });
   notes.insert(notes.end(), done.notes.begin(), done.notes.end());
   return is_there ? std::nullopt : std::optional(no_conflist(target));
+}
+
+std::set<fs::path> programs_asked_for(const InstallTarget& target) {
+  const auto lists = conflist::read_networks(conflist::read_folder(target.conf_dir.string()));
+  const auto* const list = conflist::first_with(lists, target.after);
+  return list == nullptr ? std::set<fs::path>() : programs_of(target, *list);
 }
 
 watch::FileWatch::Endings conflists_of(const fs::path& conf_dir) {

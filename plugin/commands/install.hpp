@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <iosfwd>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct InstallTarget {
   /// Where the runtime looks for plugins, as the node's files say, bin_dir among them; empty where they do
   /// not.
   std::vector<std::filesystem::path> searched = {};
+  std::string contradiction = {};  ///< what the node's files say against bin_dir, which the operator named
+  bool is_meant = false;           ///< all the same: both folders are named
 };
 
 /// `pretend`: tells what it would do, and does nothing.
@@ -40,6 +43,10 @@ std::optional<Error> try_to_install(const InstallTarget& target, Doing doing, No
 
 /// Why nothing can be done where no conflist has that plugin; without details.
 Error no_conflist(const InstallTarget& target);
+
+/// Each program that the conflist asks for, ours among them, in each folder where it may be: for who waits
+/// for them. Throws Error.
+std::set<std::filesystem::path> programs_asked_for(const InstallTarget& target);
 
 /// What of a folder of conflists install reads, for who waits for changes of it.
 watch::FileWatch::Endings conflists_of(const std::filesystem::path& conf_dir);
