@@ -1,12 +1,14 @@
 #include "doctor/conflist_findings.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "conflist/folder.hpp"
 #include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
+#include "doctor/no_network_findings.hpp"
 #include "doctor/program_findings.hpp"
 
 namespace ipmasq::doctor {
@@ -14,11 +16,6 @@ namespace ipmasq::doctor {
 namespace {
 
 using Lists = std::vector<conflist::Network>;
-
-const Network* record_of(const Facts& facts, const conflist::Network& list) {
-  const auto found = std::ranges::find(facts.ours.networks, list.name, &Network::name);
-  return found == facts.ours.networks.end() ? nullptr : &*found;
-}
 
 bool has_ended(const Facts& facts, const Attachment& attachment) {
   return std::ranges::find(facts.node.cached_results, attachment.cache_name) ==
@@ -98,6 +95,21 @@ void append_where_it_stands(const Facts& facts, const ListOfPods& of_pods, const
   }
 }
 
+// Those of lists that are gone, with the list that was made of a single plugin.
+std::vector<std::string> backups_of_lists_gone(const Facts& facts) {
+  if (!is_folder_of_pods(facts)) return {};
+  const auto is_there = [&facts](const auto& name) {
+    return std::ranges::any_of(facts.node.lists,
+                               [&name](const auto& list) { return list.file.name == name; });
+  };
+  std::vector<std::string> names;
+  std::ranges::copy_if(facts.node.backups, std::back_inserter(names), [&](const auto& name) {
+    return !facts.node.put_aside.contains(name) && !is_there(name) &&
+           std::ranges::none_of(conflist::list_names_of(name), is_there);
+  });
+  return names;
+}
+
 void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere, Finding& finding) {
   if (!of_pods.is_copy) {
     if (is_elsewhere) {
@@ -107,7 +119,16 @@ void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere
               : "# let CRI-O name the list that pods are to use, " + facts.node.taking.network_said_by +
                     "; or:");
     }
-    return finding.fix.push_back(install_fix(facts, of_pods.network));
+    const bool is_the_one_anew = of_pods.network.holds(conflist::flannel_type);
+    const auto gone =
+        is_elsewhere || is_the_one_anew ? std::vector<std::string>() : backups_of_lists_gone(facts);
+    for (const auto& name : gone) {
+      finding.fix.push_back("# have its owner bring " + (facts.node.conf_dir / name).string() +
+                            " anew, as flannel's pod does when it starts");
+    }
+    const auto install = install_fix(facts, of_pods.network);
+    const bool is_no_command = gone.empty() || install.starts_with('#');
+    return finding.fix.push_back(is_no_command ? install : "# or, where this list is meant: " + install);
   }
   if (!is_elsewhere) finding.fix.push_back(install_fix(facts, of_pods.network));
   finding.fix.emplace_back(
@@ -129,14 +150,18 @@ bool has_our_program(const BinFolder& folder) {
   return folder.programs.contains(std::string(conflist::our_type));
 }
 
-// What install left, by which it is known that somebody wanted the entry in this list. Our program alone says
-// so of flannel's.
+// What install left, by which it is known that somebody wanted the entry in this list, or in one that is
+// gone. Our program alone says so of flannel's.
 std::vector<std::string> signs_of_install(const Facts& facts, const ListOfPods& of_pods) {
   std::vector<std::string> signs;
   const auto& name = of_pods.file->file.name;
   if (facts.node.backups.contains(name)) {
     signs.push_back((facts.node.conf_dir / conflist::backup_of(name)).string() +
                     " is of ip-masq install: the file was written anew since");
+  }
+  for (const auto& gone : backups_of_lists_gone(facts)) {
+    signs.push_back((facts.node.conf_dir / conflist::backup_of(gone)).string() +
+                    " is of ip-masq install: its list is gone");
   }
   if (!of_pods.network.holds(conflist::flannel_type)) return signs;
   for (const auto* const folder : folders_for(facts, of_pods.network)) {
@@ -190,42 +215,6 @@ void find_refused_entries(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
-// A node without any network: libcni says no to what is there.
-void find_no_list(const Facts& facts, Findings& findings) {
-  const auto& lists = facts.node.lists;
-  const bool may_any_load = std::ranges::any_of(
-      lists, [](const auto& list) { return list.is_loaded() || list.loading == conflist::Loading::unknown; });
-  if (may_any_load) return;
-  Finding finding{
-      "no-list-loads",
-      {},
-      "the runtime has no network: no pod starts, and none can be ended",
-      {"# mend the file where it says so; ip-masq install --dry-run tells whether a pod could start then"}};
-  for (const auto& list : lists) {
-    if (list.loading != conflist::Loading::refused) continue;
-    finding.where.push_back(path_of(facts, list) + ": " + list.reason);
-    if (!facts.node.backups.contains(list.file.name)) continue;
-    finding.fix.push_back("# what it was before ip-masq install stands in " +
-                          (facts.node.conf_dir / conflist::backup_of(list.file.name)).string());
-  }
-  if (!finding.where.empty()) findings.push_back(std::move(finding));
-}
-
-// CRI-O waits for it, whatever else there is.
-void find_no_list_of_name(const Facts& facts, Findings& findings) {
-  const auto& lists = facts.node.lists;
-  const auto& taking = facts.node.taking;
-  if (taking.network.empty() || std::ranges::none_of(lists, &conflist::Network::is_loaded)) return;
-  if (std::ranges::any_of(
-          lists, [&taking](const auto& list) { return list.is_loaded() && list.name == taking.network; }))
-    return;
-  findings.push_back({"network-not-there",
-                      {"no list in " + facts.node.conf_dir.string() + " has the name " +
-                       cni::excerpt(cni::Json(taking.network)) + ", as " + taking.network_said_by + " says"},
-                      "the runtime waits for that network: no pod starts",
-                      {"# have its owner bring the list, or mend the name"}});
-}
-
 // What pods of a RuntimeClass get. It may be meant otherwise where it is no list of flannel's, nor of a
 // network of ours.
 void find_own_lists_without_entry(const Facts& facts, Findings& findings) {
@@ -275,8 +264,7 @@ void find_other_folders(const Facts& facts, Findings& findings) {
 void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_other_folders(facts, findings);
   find_program_findings(facts, findings);
-  find_no_list(facts, findings);
-  find_no_list_of_name(facts, findings);
+  find_no_network(facts, findings);
   find_refused_entries(facts, findings);
   find_files_in_the_way(facts, findings);
   find_missing_entry(facts, findings);

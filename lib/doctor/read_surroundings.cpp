@@ -89,16 +89,32 @@ std::vector<conflist::Network> lists_of(const fs::path& conf_dir, std::vector<co
   return lists;
 }
 
-void read_lists(const fs::path& conf_dir, Reader& reader, std::vector<std::string>& not_looked,
+// A folder that is not there has no lists for the runtime that reads it; who names one may have mistyped it.
+std::vector<conflist::File> files_of(const ListsFolder& folder) {
+  try {
+    return conflist::read_folder(folder.path);
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent || folder.said_by != SaidBy::runtime) throw;
+    return {};
+  }
+}
+
+void read_lists(const ListsFolder& folder, Reader& reader, std::vector<std::string>& not_looked,
                 Surroundings& node) {
-  node.conf_dir = conf_dir;
+  node.conf_dir = folder.path;
+  node.conf_dir_said_by = folder.said_by;
   reader.look([&] {
-    auto files = conflist::read_folder(conf_dir);
+    auto files = files_of(folder);
     for (const auto& file : files) {
       if (file.name.ends_with(conflist::backup_suffix))
         node.backups.insert(file.name.substr(0, file.name.size() - conflist::backup_suffix.size()));
+      for (const auto suffix : conflist::aside_suffixes) {
+        if (file.name.ends_with(suffix))
+          node.put_aside.insert(file.name.substr(0, file.name.size() - suffix.size()));
+      }
     }
-    node.lists = lists_of(conf_dir, std::move(files), not_looked);
+    node.lists = lists_of(folder.path, std::move(files), not_looked);
+    node.are_lists_read = true;
   });
 }
 
@@ -154,6 +170,7 @@ void read_bin_folders(const PluginFolders& plugins, Reader& reader, std::vector<
                       Surroundings& node) {
   std::vector<fs::path> folders(bin_folders.begin(), bin_folders.end());
   node.is_search_known = plugins.named || !plugins.searched.empty();
+  node.may_search_more = plugins.named.has_value();
   if (!plugins.searched.empty()) folders = plugins.searched;
   if (plugins.named) folders = {*plugins.named};
   for (const auto& folder : folders) {
@@ -246,13 +263,13 @@ std::uint64_t kernel_counter(const std::string& name) {
   return 0;
 }
 
-Surroundings read_surroundings(const fs::path& conf_dir, const PluginFolders& plugins,
+Surroundings read_surroundings(const ListsFolder& lists, const PluginFolders& plugins,
                                const fs::path& subnet_file, std::vector<std::string>& not_looked) {
   Surroundings node;
   Reader reader(not_looked);
   node.subnet_file = subnet_file;
   reader.look([&] { node.flannel_masquerades = config::read_flannel_masquerades(subnet_file); });
-  read_lists(conf_dir, reader, not_looked, node);
+  read_lists(lists, reader, not_looked, node);
   read_bin_folders(plugins, reader, not_looked, node);
   read_docker(reader, not_looked, node);
   read_processes(reader, node);

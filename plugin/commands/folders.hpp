@@ -56,12 +56,11 @@ bool is_of_this_node(const std::filesystem::path& conf_dir);
 
 /// What doctor looks at.
 struct DoctorFolders {
-  std::filesystem::path conf_dir;
+  doctor::ListsFolder lists;
   doctor::PluginFolders plugins = {};
   doctor::Taking taking = {};
   std::vector<doctor::OwnLists> own_lists = {};  ///< without the lists
   std::vector<std::string> elsewhere = {};       ///< see doctor::Surroundings
-  bool is_guessed = false;                       ///< nothing of the node tells which folder of lists is meant
   std::vector<std::string> not_looked = {};      ///< why the runtime's folders cannot be told
 };
 

@@ -25,6 +25,12 @@ def add(host, pod):
     return done.stdout + done.stderr
 
 
+def doctor_without_program(host, *argv):
+    done = subprocess.run(host.inside(BINARY, "doctor", "-o", "json", *argv), capture_output=True, text=True)
+    told = json.loads(done.stdout)
+    return done.returncode, told["findings"], told["notLooked"]
+
+
 @pytest.fixture
 def plain(host):
     host.use_conflist(conflist())
@@ -74,7 +80,11 @@ def test_no_list_and_no_runtime(host):
     host.run("rm", "/etc/cni/net.d/200-loopback.conflist")
     status, told = doctor(host)
     assert (status, told["findings"], told["notLooked"]) == (3, [], [EMPTY])
-    assert doctor(host, "--conf-dir", "/etc/cni/net.d")[0] == 0  # who names it knows it
+    named = ("--conf-dir", "/etc/cni/net.d")
+    assert said(host, *named) == {"no-list-loads": ("hurts", [
+        "no list is in /etc/cni/net.d", "/opt/cni/bin/ip-masq is there, and no list asks for it"])}
+    host.run("rm", "/opt/cni/bin/ip-masq")
+    assert doctor_without_program(host, *named) == (3, [], ["for the list that pods get: there is none in /etc/cni/net.d"])
 
 
 def test_podmans_list_comes_first(plain):
@@ -89,8 +99,9 @@ def test_podmans_list_comes_first(plain):
 
 def test_a_list_that_was_written_anew_before_any_pod(host):
     """As k3s does at each start; after a reboot there are no records."""
+    named = ("--conf-dir", "/etc/cni/net.d")
     host.use_conflist(PLAIN)
-    assert findings(host) == {}  # nobody said that it is to be there
+    assert findings(host, *named) == {}  # nobody said that it is to be there
     host.tool("install", "--after", "bridge")
     host.use_conflist(PLAIN)
     assert said(host) == {"entry-missing": ("hurts", [
@@ -100,7 +111,18 @@ def test_a_list_that_was_written_anew_before_any_pod(host):
     assert findings(host) == {}
     host.tool("uninstall")
     host.use_conflist(PLAIN)
-    assert findings(host) == {}
+    assert findings(host, *named) == {}
+
+
+def test_a_list_of_nobody_and_no_runtime(host):
+    """Where pods get theirs is not known: they may have another, without the entry."""
+    for conf in PLAIN, LOOPBACK:
+        host.use_conflist(conf)
+        status, told = doctor(host)
+        assert (status, told["findings"], told["notLooked"]) == (3, [], [
+            "for the list that pods get: no runtime's configuration is found, and of those in /etc/cni/net.d none is flannel's, or of a "
+            "network of ip-masq; --conf-dir DIR or --flavour say where it is"])
+        assert findings(host, "--conf-dir", "/etc/cni/net.d") == {}
 
 
 def test_flannels_list_without_our_entry(host):

@@ -1,0 +1,16 @@
+// What doctor finds of a folder of lists that has no network for pods.
+#pragma once
+
+#include <string>
+
+#include "doctor/facts.hpp"
+#include "doctor/findings.hpp"
+
+namespace ipmasq::doctor {
+
+void find_no_network(const Facts& facts, Findings& findings);
+
+/// Why it cannot be told what pods get, although the folder could be read; empty where it can.
+std::string why_lists_are_not_told(const Facts& facts);
+
+}  // namespace ipmasq::doctor
