@@ -151,24 +151,41 @@ bool has_our_program(const BinFolder& folder) {
 }
 
 // What install left, by which it is known that somebody wanted the entry in this list, or in one that is
-// gone. Our program alone says so of flannel's.
-std::vector<std::string> signs_of_install(const Facts& facts, const ListOfPods& of_pods) {
-  std::vector<std::string> signs;
+// gone.
+struct Signs {
+  std::vector<std::string> backups;   ///< as they are told
+  std::vector<std::string> programs;  ///< paths; they alone say so of flannel's list
+
+  bool are_there() const { return !backups.empty() || !programs.empty(); }
+};
+
+Signs signs_of_install(const Facts& facts, const ListOfPods& of_pods) {
+  Signs signs;
   const auto& name = of_pods.file->file.name;
   if (facts.node.backups.contains(name)) {
-    signs.push_back((facts.node.conf_dir / conflist::backup_of(name)).string() +
-                    " is of ip-masq install: the file was written anew since");
+    signs.backups.push_back((facts.node.conf_dir / conflist::backup_of(name)).string() +
+                            " is of ip-masq install: the file was written anew since");
   }
   for (const auto& gone : backups_of_lists_gone(facts)) {
-    signs.push_back((facts.node.conf_dir / conflist::backup_of(gone)).string() +
-                    " is of ip-masq install: its list is gone");
+    signs.backups.push_back((facts.node.conf_dir / conflist::backup_of(gone)).string() +
+                            " is of ip-masq install: its list is gone");
   }
   if (!of_pods.network.holds(conflist::flannel_type)) return signs;
   for (const auto* const folder : folders_for(facts, of_pods.network)) {
-    if (has_our_program(*folder))
-      signs.push_back((folder->path / conflist::our_type).string() + " is there, and no list asks for it");
+    if (has_our_program(*folder)) signs.programs.push_back((folder->path / conflist::our_type).string());
   }
   return signs;
+}
+
+// The program alone is also what uninstall leaves.
+void append_signs(const Signs& signs, Finding& finding) {
+  finding.where.insert(finding.where.end(), signs.backups.begin(), signs.backups.end());
+  for (const auto& program : signs.programs) {
+    finding.where.push_back(program + " is there, and no list asks for it");
+    if (!signs.backups.empty()) continue;
+    finding.fix.push_back("# or, where ip-masq is given up, once no pod needs it for its end: rm " +
+                          nat::shell_word(program));
+  }
 }
 
 // Nothing where no list is ours, nor was, nor is flannel's: nobody asks for us there.
@@ -183,8 +200,8 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   const auto* const recorded = record_of(facts, of_pods.network);
   const bool is_nowhere = ours.loaded == nullptr && ours.unloaded == nullptr;
   const bool is_said_by_nothing_else = is_nowhere && recorded == nullptr;
-  const auto signs = is_said_by_nothing_else ? signs_of_install(facts, of_pods) : std::vector<std::string>();
-  const bool is_asked_for = recorded != nullptr || !signs.empty();
+  const auto signs = is_said_by_nothing_else ? signs_of_install(facts, of_pods) : Signs();
+  const bool is_asked_for = recorded != nullptr || signs.are_there();
   if (is_nowhere && !is_asked_for && !of_pods.network.holds(conflist::flannel_type)) return;
   if (recorded != nullptr && is_without_entry(facts, of_pods) && have_all_ended(facts, *recorded)) return;
   Finding finding{
@@ -196,9 +213,9 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
             "recorded have them, then others' decide",
       {}};
   append_where_it_stands(facts, of_pods, ours, finding);
-  finding.where.insert(finding.where.end(), signs.begin(), signs.end());
   append_fix(facts, of_pods, ours.loaded != nullptr, finding);
-  if (is_nowhere && signs.empty() && facts.ours.networks.empty())
+  append_signs(signs, finding);
+  if (is_nowhere && !signs.are_there() && facts.ours.networks.empty())
     finding.weight = Weight::note;  // nobody said yet that it is to be there
   findings.push_back(std::move(finding));
 }

@@ -52,13 +52,15 @@ void find_refused_lists(const Facts& facts, Findings& findings) {
   findings.push_back(std::move(finding));
 }
 
-// By which it is known that there was a list with our entry.
+// By which it is known that there was a list with our entry: a backup in the folder itself; or, where the
+// runtime reads this one for certain, what is elsewhere.
 std::vector<std::string> signs_of_a_list(const Facts& facts) {
   std::vector<std::string> signs;
   for (const auto& name : facts.node.backups) {
     signs.push_back((facts.node.conf_dir / conflist::backup_of(name)).string() +
                     " is of ip-masq install: the list that it was made beside is gone");
   }
+  if (facts.node.conf_dir_said_by != SaidBy::runtime) return signs;
   for (const auto& network : facts.ours.networks)
     signs.push_back("the network " + cni::excerpt(cni::Json(network.name)) + " is recorded");
   for (const auto& folder : facts.node.bin_folders) {

@@ -296,4 +296,16 @@ Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output) 
   throw Error(Kind::failed, "an entry may be left: " + joined);
 }
 
+Notes what_stays(const fs::path& bin_dir) {
+  const auto path = bin_dir / conflist::our_type;
+  try {
+    if (leads_nowhere(path) || !os::is_there(path) || !program_version(path)) return {};
+  } catch (const Error& error) {
+    return {std::string("could not look whether the program stays: ") + error.what()};
+  }
+  return {path.string() +
+          " stays, since pods that run need it for their end, and doctor misses the entry as " +
+          "long as it is there: once none of these pods is left, rm " + nat::shell_word(path.string())};
+}
+
 }  // namespace ipmasq::plugin

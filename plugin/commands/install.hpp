@@ -53,6 +53,9 @@ Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output);
 /// when no pod needs ours any more. Throws Error.
 void put_program_back(const std::filesystem::path& bin_dir, Doing doing, Notes& notes, std::ostream& output);
 
+/// Of our program where it is still there after uninstall: what for, and how it goes.
+Notes what_stays(const std::filesystem::path& bin_dir);
+
 /// Takes away all rules of ours and all records. Throws Error.
 void remove_rules(const std::filesystem::path& state_dir, std::ostream& output);
 

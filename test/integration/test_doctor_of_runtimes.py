@@ -153,6 +153,28 @@ def test_a_runtime_of_containerd_has_lists_of_its_own(site):
     assert {name: each["weight"] for name, each in doctor(site)[0].items()} == {"runtime-without-entry": "note"}
 
 
+@pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])
+def test_ip_masq_is_given_up(site, runtime):
+    """The program stays for pods that run; who takes it away then is not told any more that the entry is missing."""
+    site.set_up(runtime)
+    site.call("install")
+    status, done, notes = site.call("uninstall")
+    program = f"{runtime.plugins}/ip-masq"
+    assert (status, done) == (0, f"put {runtime.networks}/10-flannel.conflist back\n")
+    assert notes.splitlines()[1:] == [f"ip-masq: note: {program} stays, since pods that run need it for their end, and doctor misses the entry "
+                                      f"as long as it is there: once none of these pods is left, rm {program}"]
+    found, not_looked = doctor(site)
+    assert not_looked == [] and found == {"entry-missing": {
+        "name": "entry-missing", "weight": "hurts", "does": "new pods of this node have no rules of ours: others' decide",
+        "where": [f"{runtime.networks}/10-flannel.conflist is what the runtime loads, and has no entry of ip-masq",
+                  f"{program} is there, and no list asks for it"],
+        "fix": [f"ip-masq install --conf-dir {runtime.networks} --bin-dir {runtime.plugins}",
+                f"# or, where ip-masq is given up, once no pod needs it for its end: rm {program}"]}}
+    site.run("sh", "-ec", found["entry-missing"]["fix"][1].split("end: ")[1])
+    assert {name: each["weight"] for name, each in doctor(site)[0].items()} == {"entry-missing": "note"}
+    assert len(site.call("uninstall")[2].splitlines()) == 1
+
+
 @pytest.mark.parametrize("remedy", ["rm {0}/10-flannel.conflist", "mv {0}/10-flannel.conflist {0}/10-flannel.conflist.bak", "rm -r {0}"],
                          ids=["deleted", "moved aside", "folder deleted"])
 @pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])

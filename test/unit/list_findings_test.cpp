@@ -79,6 +79,9 @@ TEST_CASE("where the lists are gone") {
   facts.node.bin_folders.clear();
   facts.ours.networks = {{.name = "cbr0", .backend = "nftables", .pod_subnets = {}}};
   CHECK(said() == gone + "  found: the network \"cbr0\" is recorded\n" + fix);
+  facts.node.conf_dir_said_by = SaidBy::its_user;  // who may have named another
+  CHECK(said() == not_told);
+  facts.node.conf_dir_said_by = SaidBy::runtime;
   facts.ours.networks.clear();
   facts.node.backups = {"10.conflist"};
   const auto of_backup =
@@ -239,7 +242,8 @@ TEST_CASE("a list without our entry, and what shows that it is to have one") {
   CHECK(text(facts) == "note" + found + "  fix: ip-masq install --conf-dir /n --bin-dir /b\n");
   facts.node.bin_folders.push_back(folder("/c", {"ip-masq", "flannel", "bridge", "host-local"}));
   CHECK(text(facts) ==
-        "hurts" + found + "  found: /c/ip-masq is there, and no list asks for it\n" + unknown(install));
+        "hurts" + found + "  found: /c/ip-masq is there, and no list asks for it\n" + unknown(install) +
+            "  fix: # or, where ip-masq is given up, once no pod needs it for its end: rm /c/ip-masq\n");
   facts.node.bin_folders = {folder("/empty", {})};
   facts.node.is_search_known = true;
   CHECK(

@@ -25,12 +25,6 @@ def add(host, pod):
     return done.stdout + done.stderr
 
 
-def doctor_without_program(host, *argv):
-    done = subprocess.run(host.inside(BINARY, "doctor", "-o", "json", *argv), capture_output=True, text=True)
-    told = json.loads(done.stdout)
-    return done.returncode, told["findings"], told["notLooked"]
-
-
 @pytest.fixture
 def plain(host):
     host.use_conflist(conflist())
@@ -78,13 +72,20 @@ def test_a_list_that_is_beyond_what_is_read(host):
 
 def test_no_list_and_no_runtime(host):
     host.run("rm", "/etc/cni/net.d/200-loopback.conflist")
-    status, told = doctor(host)
-    assert (status, told["findings"], told["notLooked"]) == (3, [], [EMPTY])
-    named = ("--conf-dir", "/etc/cni/net.d")
-    assert said(host, *named) == {"no-list-loads": ("hurts", [
-        "no list is in /etc/cni/net.d", "/opt/cni/bin/ip-masq is there, and no list asks for it"])}
-    host.run("rm", "/opt/cni/bin/ip-masq")
-    assert doctor_without_program(host, *named) == (3, [], ["for the list that pods get: there is none in /etc/cni/net.d"])
+    for argv, why in (("--flavour", "auto"), EMPTY), ((), "for the list that pods get: there is none in /etc/cni/net.d"):
+        status, told = doctor(host, *argv)
+        assert (status, told["findings"], told["notLooked"]) == (3, [], [why])
+
+
+def test_the_only_list_is_gone(plain, pod):
+    """What install left in the folder shows that it is the one."""
+    plain.tool("uninstall")
+    plain.use_conflist(PLAIN)
+    plain.tool("install", "--after", "bridge")
+    plain.run("rm", LIST, "/etc/cni/net.d/200-loopback.conflist")
+    assert said(plain) == {"no-list-loads": ("hurts", [
+        "no list is in /etc/cni/net.d", f"{LIST}.before-ip-masq is of ip-masq install: the list that it was made beside is gone"])}
+    assert add(plain, pod)
 
 
 def test_podmans_list_comes_first(plain):
@@ -99,9 +100,8 @@ def test_podmans_list_comes_first(plain):
 
 def test_a_list_that_was_written_anew_before_any_pod(host):
     """As k3s does at each start; after a reboot there are no records."""
-    named = ("--conf-dir", "/etc/cni/net.d")
     host.use_conflist(PLAIN)
-    assert findings(host, *named) == {}  # nobody said that it is to be there
+    assert findings(host) == {}  # nobody said that it is to be there
     host.tool("install", "--after", "bridge")
     host.use_conflist(PLAIN)
     assert said(host) == {"entry-missing": ("hurts", [
@@ -111,18 +111,18 @@ def test_a_list_that_was_written_anew_before_any_pod(host):
     assert findings(host) == {}
     host.tool("uninstall")
     host.use_conflist(PLAIN)
-    assert findings(host, *named) == {}
+    assert findings(host) == {}
 
 
 def test_a_list_of_nobody_and_no_runtime(host):
     """Where pods get theirs is not known: they may have another, without the entry."""
     for conf in PLAIN, LOOPBACK:
         host.use_conflist(conf)
-        status, told = doctor(host)
+        status, told = doctor(host, "--flavour", "auto")
         assert (status, told["findings"], told["notLooked"]) == (3, [], [
             "for the list that pods get: no runtime's configuration is found, and of those in /etc/cni/net.d none is flannel's, or of a "
             "network of ip-masq; --conf-dir DIR or --flavour say where it is"])
-        assert findings(host, "--conf-dir", "/etc/cni/net.d") == {}
+        assert findings(host) == {}
 
 
 def test_flannels_list_without_our_entry(host):
