@@ -8,8 +8,9 @@
 #include "conflist/folder.hpp"
 #include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
-#include "doctor/no_network_findings.hpp"
 #include "doctor/program_findings.hpp"
+#include "doctor/runtime_findings.hpp"
+#include "doctor/start_findings.hpp"
 
 namespace ipmasq::doctor {
 
@@ -220,52 +221,6 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   findings.push_back(std::move(finding));
 }
 
-void find_refused_entries(const Facts& facts, Findings& findings) {
-  Finding finding{"entry-refused", {}, "an ADD fails there: no pod starts", {}};
-  for (const auto& list : facts.node.lists) {
-    if (!list.is_loaded() || !list.our_place()) continue;
-    for (const auto& reason : conflist::why_add_would_fail(list))
-      finding.where.push_back(path_of(facts, list) + ": " + reason);
-  }
-  finding.fix = {
-      "# mend the file where it says so; ip-masq install --dry-run tells whether a pod could start then"};
-  if (!finding.where.empty()) findings.push_back(std::move(finding));
-}
-
-// What pods of a RuntimeClass get. It may be meant otherwise where it is no list of flannel's, nor of a
-// network of ours.
-void find_own_lists_without_entry(const Facts& facts, Findings& findings) {
-  const bool is_in_use = list_of_ours(facts) != nullptr || !facts.ours.networks.empty();
-  for (const auto& each : facts.node.own_lists) {
-    const auto* const loaded = conflist::first_loaded(each.lists);
-    if (loaded == nullptr || loaded->our_place() || !is_in_use) continue;
-    const bool is_wanted = loaded->holds(conflist::flannel_type) || record_of(facts, *loaded) != nullptr;
-    findings.push_back({"runtime-without-entry",
-                        {(each.conf_dir / loaded->file.name).string() + " is what pods of the runtime " +
-                         cni::excerpt(cni::Json(each.runtime)) + " get, as " + each.said_by +
-                         " says, and has no entry of ip-masq"},
-                        "new pods of that runtime are not recorded: others' rules decide, where no pod that "
-                        "is recorded has its pod subnet",
-                        {install_fix_in(facts, each.conf_dir, each.lists, *loaded)},
-                        is_wanted ? Weight::hurts : Weight::note});
-  }
-}
-
-void find_files_in_the_way(const Facts& facts, Findings& findings) {
-  const auto* const ours = list_of_ours(facts);
-  if (ours == nullptr) return;
-  Finding finding{
-      "file-in-the-way",
-      {},
-      "containerd loads no network at all where a file before ours is none; CRI-O and podman step "
-      "over it",
-      {"# mend the file, or have its owner take it away"},
-      facts.node.processes.contains("containerd") ? Weight::hurts : Weight::note};
-  for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours))
-    finding.where.push_back(path_of(facts, *each) + ": " + each->reason);
-  if (!finding.where.empty()) findings.push_back(std::move(finding));
-}
-
 void find_other_folders(const Facts& facts, Findings& findings) {
   if (facts.node.elsewhere.empty()) return;
   findings.push_back(
@@ -280,12 +235,9 @@ void find_other_folders(const Facts& facts, Findings& findings) {
 
 void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_other_folders(facts, findings);
-  find_program_findings(facts, findings);
-  find_no_network(facts, findings);
-  find_refused_entries(facts, findings);
-  find_files_in_the_way(facts, findings);
+  find_start_findings(facts, findings);
   find_missing_entry(facts, findings);
-  find_own_lists_without_entry(facts, findings);
+  find_runtime_findings(facts, findings);
   find_records_of_ended_pods(facts, findings);
 }
 

@@ -64,7 +64,12 @@ struct PluginFolders {
 };
 
 /// Who says that a folder of lists is the one that pods' runtime reads.
-enum class SaidBy { nobody, its_user, runtime };
+enum class SaidBy {
+  nobody,
+  its_user,
+  one_runtime,  ///< of containerd's, for its own pods alone
+  runtime,
+};
 
 /// The folder of lists that is looked at.
 struct ListsFolder {
@@ -90,7 +95,9 @@ struct OwnLists {
   std::string runtime;  ///< "kata"
   std::filesystem::path conf_dir;
   std::string said_by;
+  bool are_read = false;  ///< else the folder could not be read, and is told
   std::vector<conflist::Network> lists = {};
+  std::set<std::string> backups = {};  ///< as of Surroundings
 };
 
 /// What connection tracking has room for, and what it could not take.

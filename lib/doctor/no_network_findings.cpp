@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "conflist/folder.hpp"
+#include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
 
 namespace ipmasq::doctor {
@@ -23,13 +24,10 @@ bool is_any_refused(const Facts& facts) {
                              [](const auto& list) { return list.loading == conflist::Loading::refused; });
 }
 
-// Nothing there is a list, nor is it to be one.
-bool has_no_list(const Facts& facts) {
-  return facts.node.are_lists_read && !may_any_load(facts) && !is_any_refused(facts);
-}
-
 Finding no_list_loads() {
-  return {"no-list-loads", {}, "the runtime has no network: no pod starts, and none can be ended", {}};
+  Finding finding{
+      "no-list-loads", {}, "the runtime has no network: no pod starts, and none can be ended", {}};
+  return finding;
 }
 
 std::string told_of_backup(const Facts& facts, const std::string& name) {
@@ -41,8 +39,7 @@ std::string told_of_backup(const Facts& facts, const std::string& name) {
 void find_refused_lists(const Facts& facts, Findings& findings) {
   if (may_any_load(facts) || !is_any_refused(facts)) return;
   auto finding = no_list_loads();
-  finding.fix = {
-      "# mend the file where it says so; ip-masq install --dry-run tells whether a pod could start then"};
+  finding.fix = {mend_and_try(facts)};
   for (const auto& list : facts.node.lists) {
     if (list.loading != conflist::Loading::refused) continue;
     finding.where.push_back(path_of(facts, list) + ": " + list.reason);
@@ -112,6 +109,10 @@ bool has_list_that_concerns_us(const Facts& facts) {
 }
 
 }  // namespace
+
+bool has_no_list(const Facts& facts) {
+  return facts.node.are_lists_read && !may_any_load(facts) && !is_any_refused(facts);
+}
 
 void find_no_network(const Facts& facts, Findings& findings) {
   find_refused_lists(facts, findings);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <set>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -89,12 +91,21 @@ std::vector<conflist::Network> lists_of(const fs::path& conf_dir, std::vector<co
   return lists;
 }
 
+// Of files with that suffix, without it.
+std::set<std::string> names_before(std::string_view suffix, const std::vector<conflist::File>& files) {
+  std::set<std::string> names;
+  for (const auto& file : files) {
+    if (file.name.ends_with(suffix)) names.insert(file.name.substr(0, file.name.size() - suffix.size()));
+  }
+  return names;
+}
+
 // A folder that is not there has no lists for the runtime that reads it; who names one may have mistyped it.
 std::vector<conflist::File> files_of(const ListsFolder& folder) {
   try {
     return conflist::read_folder(folder.path);
   } catch (const Error& error) {
-    if (error.kind() != Kind::absent || folder.said_by != SaidBy::runtime) throw;
+    if (error.kind() != Kind::absent || folder.said_by < SaidBy::one_runtime) throw;
     return {};
   }
 }
@@ -105,14 +116,8 @@ void read_lists(const ListsFolder& folder, Reader& reader, std::vector<std::stri
   node.conf_dir_said_by = folder.said_by;
   reader.look([&] {
     auto files = files_of(folder);
-    for (const auto& file : files) {
-      if (file.name.ends_with(conflist::backup_suffix))
-        node.backups.insert(file.name.substr(0, file.name.size() - conflist::backup_suffix.size()));
-      for (const auto suffix : conflist::aside_suffixes) {
-        if (file.name.ends_with(suffix))
-          node.put_aside.insert(file.name.substr(0, file.name.size() - suffix.size()));
-      }
-    }
+    node.backups = names_before(conflist::backup_suffix, files);
+    for (const auto suffix : conflist::aside_suffixes) node.put_aside.merge(names_before(suffix, files));
     node.lists = lists_of(folder.path, std::move(files), not_looked);
     node.are_lists_read = true;
   });
@@ -240,8 +245,12 @@ void read_tracking(Reader& reader, Surroundings& node) {
 void read_own_lists(std::vector<OwnLists>& all, std::vector<std::string>& not_looked) {
   Reader reader(not_looked);
   for (auto& each : all) {
-    reader.look(
-        [&] { each.lists = lists_of(each.conf_dir, conflist::read_folder(each.conf_dir), not_looked); });
+    reader.look([&] {
+      auto files = files_of({each.conf_dir, SaidBy::one_runtime});
+      each.backups = names_before(conflist::backup_suffix, files);
+      each.lists = lists_of(each.conf_dir, std::move(files), not_looked);
+      each.are_read = true;
+    });
   }
 }
 

@@ -32,10 +32,14 @@ CommandFolders usual_folders(const FolderOptions& options) {
   return with_named(options, {InstallTarget{}.conf_dir, InstallTarget{}.bin_dir});
 }
 
-// Where the runtime looks for plugins of these conflists.
+// Where the runtime looks for plugins of these conflists, and its other folders of conflists.
 void add_search(const runtime::Choice& choice, CommandFolders& folders) {
   const bool is_its_own = choice.is_found && is_same(folders.conf_dir, choice.networks);
-  if (is_its_own && is_one_of(folders.bin_dir, choice.plugins)) folders.searched = choice.plugins;
+  if (!is_its_own) return;
+  if (is_one_of(folders.bin_dir, choice.plugins)) folders.searched = choice.plugins;
+  for (const auto& own : choice.of_pods.own_networks) {
+    if (!is_same(own.networks, folders.conf_dir)) folders.conf_dirs_of_runtimes.push_back(own.networks);
+  }
 }
 
 // The runtime's own folder of conflists goes with the runtime's folder of plugins.
@@ -95,7 +99,7 @@ std::string whole_text(const Error& error) {
 }
 
 InstallTarget target_in(const CommandFolders& folders, const std::string& after) {
-  return {folders.bin_dir, folders.conf_dir, after, folders.searched};
+  return {folders.bin_dir, folders.conf_dir, after, folders.searched, folders.conf_dirs_of_runtimes};
 }
 
 CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFiles& files) {

@@ -31,7 +31,8 @@ struct CommandFolders {
   std::filesystem::path bin_dir;
   std::string reason = {};  ///< why these: a line; empty where the operator named them
   bool is_found = false;    ///< by the node's files
-  std::vector<std::filesystem::path> searched = {};  ///< see InstallTarget
+  std::vector<std::filesystem::path> searched = {};               ///< see InstallTarget
+  std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};  ///< the same
 };
 
 /// Whether both lead to one folder, or would.

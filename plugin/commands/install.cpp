@@ -1,6 +1,8 @@
 #include "plugin/commands/install.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -287,12 +289,20 @@ void put_program_back(const fs::path& bin_dir, Doing doing, Notes& notes, std::o
 }
 
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output) {
-  const auto folder = target.conf_dir.string();
-  const auto look = [&] { return conflist::plan_uninstall(folder, conflist::read_folder(folder)); };
-  const auto plan = carry_out(look(), folder, doing, output, look);
-  if (plan.failures.empty()) return plan.notes;
+  auto folders = target.conf_dirs_of_runtimes;
+  std::erase_if(folders, [](const fs::path& folder) { return !os::is_there(folder); });
+  folders.insert(folders.begin(), target.conf_dir);
+  Plan done;
+  for (const auto& each : folders) {
+    const auto folder = each.string();
+    const auto look = [&] { return conflist::plan_uninstall(folder, conflist::read_folder(folder)); };
+    auto plan = carry_out(look(), folder, doing, output, look);
+    std::ranges::move(plan.notes, std::back_inserter(done.notes));
+    std::ranges::move(plan.failures, std::back_inserter(done.failures));
+  }
+  if (done.failures.empty()) return done.notes;
   std::string joined;
-  for (const auto& failure : plan.failures) joined += (joined.empty() ? "" : "; ") + failure;
+  for (const auto& failure : done.failures) joined += (joined.empty() ? "" : "; ") + failure;
   throw Error(Kind::failed, "an entry may be left: " + joined);
 }
 

@@ -19,6 +19,8 @@ struct InstallTarget {
   /// Where the runtime looks for plugins, as the node's files say, bin_dir among them; empty where they do
   /// not.
   std::vector<std::filesystem::path> searched = {};
+  /// Of lists for the pods of one runtime alone, as the node's files say.
+  std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
 };
 
 /// `pretend`: tells what it would do, and does nothing.
@@ -44,9 +46,9 @@ Error no_conflist(const InstallTarget& target);
 /// What of a folder of conflists install reads, for who waits for changes of it.
 watch::FileWatch::Endings conflists_of(const std::filesystem::path& conf_dir);
 
-/// Takes our entry, and all that install put in with it, out of every conflist, putting back what was there
-/// before where nothing else has changed since. The binary stays: pods that are there need it for their DEL.
-/// Throws Error, after doing what could be done.
+/// Takes our entry, and all that install put in with it, out of every conflist of all folders, putting back
+/// what was there before where nothing else has changed since. The binary stays: pods that are there need it
+/// for their DEL. Throws Error, after doing what could be done.
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output);
 
 /// Where install has kept somebody else's program of our name, that one takes our program's place again; for

@@ -153,6 +153,43 @@ def test_a_runtime_of_containerd_has_lists_of_its_own(site):
     assert {name: each["weight"] for name, each in doctor(site)[0].items()} == {"runtime-without-entry": "note"}
 
 
+def test_what_keeps_pods_of_one_runtime_from_starting(site):
+    """All that is found of the node's own lists is found of those; and uninstall takes the entry out of all of them."""
+    runtime = KUBEADM
+    site.set_up(runtime)
+    site.put("/etc/containerd/config.toml", runtime.files["/etc/containerd/config.toml"] + """
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
+  cni_conf_dir = "/etc/cni/kata.d"
+""")
+    site.call("install")
+    its = ('cni_conf_dir in /etc/containerd/config.toml says that pods of the runtime "kata" get the lists of /etc/cni/kata.d')
+    kata = "/etc/cni/kata.d/10-flannel.conflist"
+
+    def said():
+        found, not_looked = doctor(site)
+        assert not_looked == []
+        assert all(each["does"].startswith('of pods of the runtime "kata": ') and each["where"][-1] == its for each in found.values())
+        return {name: (each["weight"], each["where"][:-1]) for name, each in found.items()}
+
+    assert said() == {"no-list-loads": ("note", ["no list is in /etc/cni/kata.d"])}
+    site.put(kata, json.dumps(FLANNEL))
+    site.call("install", "--conf-dir", "/etc/cni/kata.d", "--bin-dir", runtime.plugins)
+    assert said() == {}
+    right = site.run("cat", kata)
+    site.put(kata, "{")
+    assert said() == {"no-list-loads": ("hurts", [f"{kata}: it is not JSON: it goes wrong at byte 2"])}
+    site.put(kata, json.dumps({**FLANNEL, "plugins": [{"type": "flannel"}, {"type": "nosuch"}, {"type": "ip-masq", "nonMasqueradeCIDRs": ["x"]}]}))
+    assert said() == {
+        "plugin-missing": ("hurts", [f"no program {runtime.plugins}/nosuch, which {kata} asks for"]),
+        "entry-refused": ("hurts", [f'{kata}: nonMasqueradeCIDRs is "x": expected a network such as 10.0.0.0/8 or fd00::/8'])}
+    site.put(kata, right)
+    assert said() == {}
+    status, told, _ = site.call("uninstall", "--dry-run")
+    assert (status, told.count("would have put /etc/cni/")) == (0, 2)
+    assert site.call("uninstall")[:2] == (0, f"put {runtime.networks}/10-flannel.conflist back\nput {kata} back\n")
+    assert json.loads(site.run("cat", kata)) == FLANNEL
+
+
 @pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])
 def test_ip_masq_is_given_up(site, runtime):
     """The program stays for pods that run; who takes it away then is not told any more that the entry is missing."""

@@ -268,7 +268,11 @@ TEST_CASE("lists of one runtime alone") {
   facts.node.is_search_known = true;
   const auto own = [&facts](const std::string& text_of_list) {
     facts.node.own_lists = {
-        {"kata", "/k", "a file", conflist::read_networks({{.name = "a.conflist", .text = text_of_list}})}};
+        {.runtime = "kata",
+         .conf_dir = "/k",
+         .said_by = "a file",
+         .are_read = true,
+         .lists = conflist::read_networks({{.name = "a.conflist", .text = text_of_list}})}};
     return text(facts);
   };
   const auto found = [](const std::string& weight, const std::string& after) {
@@ -281,7 +285,36 @@ TEST_CASE("lists of one runtime alone") {
            after + " --bin-dir /b\n";
   };
   CHECK(own(list("cbr0", "flannel", true)).empty());
-  CHECK(own("{").empty());
+  const std::string its = "  found: a file says that pods of the runtime \"kata\" get the lists of /k\n";
+  const std::string mend =
+      "  fix: # mend the file where it says so; ip-masq install --dry-run --conf-dir /k tells whether a pod "
+      "could start then\n";
+  CHECK(own("{") == "hurts no-list-loads\n  found: /k/a.conflist: it is not JSON: it goes wrong at byte 2\n" +
+                        its + mend);
+  CHECK(own(R"({"cniVersion":"9.9.9","name":"x","plugins":[{"type":"nosuch"},{"type":"ip-masq"}]})") ==
+        "hurts plugin-missing\n  found: no program /b/nosuch, which /k/a.conflist asks for\n" + its +
+            "  fix: # have their owners put them there: flannel's own pod brings flannel, the package or the "
+            "release of containernetworking's plugins brings bridge, host-local and portmap\n"
+            "hurts entry-refused\n"
+            "  found: /k/a.conflist: \"cniVersion\" is \"9.9.9\": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, "
+            "1.0.0, 1.1.0\n" +
+            its + mend);
+  facts.node.own_lists.front().lists.clear();
+  CHECK(text(facts) == "note no-list-loads\n  found: no list is in /k\n" + its +
+                           "  fix: # nothing is to be done where nobody uses that runtime; else have the "
+                           "owner of a list bring "
+                           "it there\n");
+  facts.node.own_lists.front().backups = {"a.conflist"};
+  CHECK(text(facts).starts_with(
+      "hurts no-list-loads\n  found: no list is in /k\n"
+      "  found: /k/a.conflist.before-ip-masq is of ip-masq install: the list that it was made beside is "
+      "gone\n" +
+      its));
+  facts.node.own_lists.front().are_read = false;  // which is told
+  CHECK(text(facts).empty());
+  facts.node.own_lists.front().are_read = true;
+  facts.node.own_lists.front().conf_dir = "/n";
+  CHECK(text(facts).empty());
   CHECK(own(list("other", "flannel", false)) == found("hurts", ""));
   CHECK(own(list("other", "bridge", false)) == found("note", " --after bridge"));
 }
