@@ -10,6 +10,7 @@
 #include "config/in_force.hpp"
 #include "config/netconf.hpp"
 #include "doctor/findings.hpp"
+#include "doctor/no_network_findings.hpp"
 #include "doctor/program_findings.hpp"
 #include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
@@ -304,13 +305,10 @@ void count_ports(doctor::Facts& facts) {
 
 // Nothing of it is to be taken for a node on which nothing is wrong.
 void tell_what_was_not_found(const DoctorFolders& folders, doctor::Facts& facts) {
-  if (folders.is_guessed && facts.node.lists.empty()) {
-    facts.not_looked.push_back(
-        "for the list that pods get: no runtime's configuration is found, and there is none in " +
-        folders.conf_dir.string() + "; --conf-dir DIR or --flavour say where it is");
-  }
-  if (auto why = doctor::why_programs_are_not_told(facts); !why.empty())
-    facts.not_looked.push_back(std::move(why));
+  auto whys = {doctor::why_programs_are_not_told(facts),
+               folders.not_looked.empty() ? doctor::why_lists_are_not_told(facts) : std::string()};
+  std::ranges::copy_if(whys, std::back_inserter(facts.not_looked),
+                       [](const std::string& why) { return !why.empty(); });
 }
 
 doctor::Facts look_at(const DoctorTarget& target) {
@@ -325,14 +323,14 @@ doctor::Facts look_at(const DoctorTarget& target) {
   }
   const auto recorded = read.value_or(Recorded());
   facts.not_looked = target.folders.not_looked;
-  facts.node = doctor::read_surroundings(target.folders.conf_dir, target.folders.plugins,
+  facts.node = doctor::read_surroundings(target.folders.lists, target.folders.plugins,
                                          subnet_file_of(recorded), facts.not_looked);
   facts.node.elsewhere = target.folders.elsewhere;
   facts.node.taking = target.folders.taking;
   facts.node.own_lists = target.folders.own_lists;
   doctor::read_own_lists(facts.node.own_lists, facts.not_looked);
-  tell_what_was_not_found(target.folders, facts);
   OurSide(store, std::move(read), facts).look_around();
+  tell_what_was_not_found(target.folders, facts);
   ask_for_the_rest(recorded, facts);
   count_ports(facts);
   return facts;

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+from harness.doctor import LOOPBACK
 from harness.network import Outside, Pod, Witness, ask, connect, give, make_bridge
 from harness.node import BINARY, Namespace
 
@@ -23,6 +24,7 @@ class Site:
         self.node = node
         self.conf = node.folder / "conf"
         self.conf.mkdir()
+        (self.conf / "200-loopback.conflist").write_text(json.dumps(LOOPBACK))
         make_bridge(node, f"{GATEWAY}/24")
         self.outside = Outside(node, [KEPT_BY_OLD, KEPT_BY_NEW], [SUBNET])
         self.pods = {last: Pod(node, f"pod-{last}", f"10.244.1.{last}/24") for last in (5, 6)}
