@@ -172,6 +172,8 @@ def test_one_address_in_two_lans_that_do_not_pass_the_node(site):
     assert site.add("old", 5, **lan)[0] == 0
     assert site.check("old", 5, **lan) is site.check("new", 5, **lan) is None
     assert site.is_well("192.168.7.5: new-5 (eth0) of network new, old-5 (eth0) of network old")
+    said = json.loads(site.node.doctor("-o", "json", "--conf-dir", site.conf)[1])
+    assert [(each["name"], each["weight"]) for each in said["findings"]] == [("pod-address-of-two-networks", "note")]
 
 
 def lose_records(site, network):
