@@ -173,6 +173,16 @@ void find_subnets_of_two(const Ours& ours, Findings& findings) {
   append(std::move(finding), findings);
 }
 
+void find_addresses_of_two(const Ours& ours, Findings& findings) {
+  append({"pod-address-of-two-networks",
+          ours.of_two_networks,
+          "the rules of one of the two networks decide over the address: of the pod that came last",
+          {"# where one of them has ended, its DEL, or a GC of its network, forgets it; nothing is wrong "
+           "where both live on LANs whose packets do not pass this node"},
+          Weight::note},
+         findings);
+}
+
 void find_pods_elsewhere(const Ours& ours, Findings& findings) {
   append(
       {"pod-bypasses-node",
@@ -199,6 +209,7 @@ void find_own_findings(const Facts& facts, Findings& findings) {
   find_jump_out_of_place(facts, findings);
   find_wrong_rules(ours, findings);
   find_subnets_of_two(ours, findings);
+  find_addresses_of_two(ours, findings);
   find_pods_elsewhere(ours, findings);
 }
 

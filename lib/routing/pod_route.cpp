@@ -122,6 +122,11 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, 
          is_way_out(route->interface(), pod.address.family);
 }
 
+bool has_own_way_to(const net::Address& address) {
+  const auto route = route_to(address);
+  return route && route->length != 0;
+}
+
 std::optional<std::string> interface_towards(const net::Address& address) {
   auto name = interface_of(ask_for_route({.source = {address.family, {}}, .destination = address}));
   return name.empty() ? std::nullopt : std::optional(std::move(name));

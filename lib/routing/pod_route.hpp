@@ -23,6 +23,10 @@ enum class Ports { asked, passed_over };
 /// three questions to the kernel, whatever number of routes there is, beside `ports`. Throws Error{failed}.
 bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, Ports ports);
 
+/// Whether this node's packets to an address follow a route that knows more of it than the default route.
+/// Throws Error{failed}.
+bool has_own_way_to(const net::Address& address);
+
 /// The name of the interface by which packets to an address leave the node; nullopt where no single one does.
 /// Throws Error{failed}.
 std::optional<std::string> interface_towards(const net::Address& address);

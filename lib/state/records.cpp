@@ -81,6 +81,10 @@ NetworkRecord record_in(const Json& json) {
 
 }  // namespace
 
+bool Attachment::has(const net::Address& address) const {
+  return std::ranges::find(addresses, address, &net::InterfaceAddress::address) != addresses.end();
+}
+
 std::set<net::Prefix> NetworkRecord::shared_by(const std::set<net::Prefix>& subnets) const {
   auto shared = shared_subnets;
   std::erase_if(shared, [&subnets](const auto& each) {

@@ -26,6 +26,8 @@ struct Attachment {
   std::string adopted_from =
       {};  ///< the network namespace of a pod that no ADD recorded, and that no DEL may tell of; else empty
 
+  bool has(const net::Address& address) const;
+
   bool operator==(const Attachment&) const = default;
 };
 

@@ -60,6 +60,7 @@ class OurSide {
     for (const auto& list : facts_.node.lists) {
       if (list.is_loaded() && list.our_place()) describe(list);
     }
+    ours_.of_two_networks = addresses_of_two_networks(recorded_);
     if (is_read_) find_unadopted();
     ours_.wanted = ruleset_of(recorded_);
     if (is_read_) ask_about_rules();

@@ -129,9 +129,7 @@ void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Rul
 const state::Attachment* attachment_with(const Recorded& recorded, const net::Address& address) {
   for (const auto& [name, network] : recorded) {
     for (const auto& attachment : network.stored.attachments) {
-      if (std::ranges::find(attachment.addresses, address, &net::InterfaceAddress::address) !=
-          attachment.addresses.end())
-        return &attachment;
+      if (attachment.has(address)) return &attachment;
     }
   }
   return nullptr;

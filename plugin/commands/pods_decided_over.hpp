@@ -1,4 +1,4 @@
-// What a source that stands in the kernel, though nothing is recorded of it, does to pods of other networks.
+// Pods that the rules of another network decide over.
 #pragma once
 
 #include <string>
@@ -10,9 +10,14 @@
 
 namespace ipmasq::plugin {
 
-/// The recorded pods of other networks whose packets meet it first: "10.244.1.5 of network cbr0", a line
-/// each. Asks the kernel once for each pod that it holds. Throws Error.
+/// Of a source that stands in the kernel, though nothing is recorded of it: the recorded pods of other
+/// networks whose packets meet it first, "10.244.1.5 of network cbr0", a line each. Asks the kernel once for
+/// each pod that it holds. Throws Error.
 std::vector<std::string> pods_decided_over(const Node& node, const Recorded& recorded,
                                            const nat::Source& source);
+
+/// Addresses that are recorded of pods of two networks: "10.244.1.5: c1 (eth0) of network a, c2 (eth0) of
+/// network b", a line each.
+std::vector<std::string> addresses_of_two_networks(const Recorded& recorded);
 
 }  // namespace ipmasq::plugin

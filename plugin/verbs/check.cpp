@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <ostream>
 
 #include "cni/result.hpp"
@@ -8,6 +9,7 @@
 #include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "plugin/verbs/verbs.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
@@ -73,6 +75,14 @@ void check_that_they_hold(const Node& node, const Plan& plan, const state::Netwo
   }
 }
 
+// Two networks may be LANs with the same addresses, none of whose packets pass this node: no rule of ours is
+// asked about either pod.
+bool passes_node(const state::Store& store, const MetFirst& met) {
+  if (!met.source || met.source->network.empty() || routing::has_own_way_to(met.address)) return true;
+  const auto theirs = store.load(met.source->network).attachments;
+  return std::ranges::none_of(theirs, [&met](const auto& each) { return each.has(met.address); });
+}
+
 }  // namespace
 
 void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream& warnings) {
@@ -117,7 +127,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
                     config::to_text(record.placement.on),
                 mended_by);
   }
-  if (const auto other = met_first(node, plan, record.placement.on, attachment))
+  const auto other = met_first(node, plan, record.placement.on, attachment);
+  if (other && passes_node(store, *other))
     throw Error(Kind::not_right, other->what(), other->help(record.placement.on));
   for (const auto backend : config::all_backends) {
     if (backend == record.placement.on || standing_in(node, backend, request.network).empty()) continue;

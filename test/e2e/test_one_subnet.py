@@ -6,64 +6,11 @@ import re
 import subprocess
 
 import pytest
-from harness.doctor import LOOPBACK
-from harness.network import Outside, Pod, Witness, ask, connect, give, make_bridge
-from harness.node import BINARY, Namespace
+from harness.network import Outside, Witness, ask
+from harness.node import BINARY
+from harness.one_subnet import GATEWAY, KEPT_BY_NEW, KEPT_BY_OLD, LISTS, REDIRECTED, SUBNET, Site, redirect_into_subnet
 
-KEPT_BY_OLD, KEPT_BY_NEW = "10.9.9.9", "203.0.113.9"
-REDIRECTED = "203.0.113.77"
-SUBNET, GATEWAY = "10.244.1.0/24", "10.244.1.1"
-LISTS = {"old": ["10.9.9.9/32"], "new": ["203.0.113.0/24"]}
 SAME_BACKEND = 'the same "backend" for both networks, or neither: "auto" keeps all networks of a node together; then ip-masq sync'
-
-
-class Site:
-    """A node with pods .5 and .6, and the world outside. Networks: old, and new, which by name comes first."""
-
-    def __init__(self, node):
-        self.node = node
-        self.conf = node.folder / "conf"
-        self.conf.mkdir()
-        (self.conf / "200-loopback.conflist").write_text(json.dumps(LOOPBACK))
-        make_bridge(node, f"{GATEWAY}/24")
-        self.outside = Outside(node, [KEPT_BY_OLD, KEPT_BY_NEW], [SUBNET])
-        self.pods = {last: Pod(node, f"pod-{last}", f"10.244.1.{last}/24") for last in (5, 6)}
-        for pod in self.pods.values():
-            pod.route_through(GATEWAY)
-
-    def keys(self, network, last, **keys):
-        return {"name": network, "ips": (f"10.244.1.{last}/24",), "nonMasqueradeCIDRs": LISTS[network], "version": "1.1.0", **keys}
-
-    def add(self, network, last, container=None, **keys):
-        """(status, what it says)"""
-        reply = self.node.call("ADD", container or f"{network}-{last}", self.node.netconf(**self.keys(network, last, **keys)))
-        return reply.status, reply.errors
-
-    def delete(self, network, last):
-        self.node.delete(f"{network}-{last}", **self.keys(network, last))
-
-    def check(self, network, last, **keys):
-        return self.node.check(f"{network}-{last}", **self.keys(network, last, **keys))
-
-    def follows(self, last):
-        """The network whose lists decide over the packets of a pod, by what hosts outside see."""
-        seen = ask(self.pods[last].namespace, f"tcp:{KEPT_BY_OLD}", f"tcp:{KEPT_BY_NEW}")
-        own, node = f"10.244.1.{last}", Outside.NODE[4]
-        return {(own, node): "old", (node, own): "new"}.get(tuple(seen.values()), seen)
-
-    def is_well(self):
-        """That the tools say so."""
-        assert self.node.tool_status("sync", "--state-dir", self.node.state) == (0, "all rules are as they should be\n", "")
-        assert self.node.doctor("--conf-dir", self.conf) == (0, "nothing found that hides pods or could undo an exemption\n")
-        return True
-
-    def explain(self, last, destination):
-        return self.node.tool("explain", f"10.244.1.{last}", destination)
-
-    def close(self):
-        for pod in self.pods.values():
-            pod.close()
-        self.outside.close()
 
 
 @pytest.fixture
@@ -90,18 +37,6 @@ def test_each_pod_follows_its_own_network(site, first, second):
     site.delete(second, 6)
     site.delete(first, 5)
     assert site.node.save() == site.node.expected()
-
-
-def redirect_into_subnet(node, pod):
-    """As portmap does it."""
-    if node.backend == "nftables":
-        node.nft("-f", "-", input=f"""table ip theirs {{
-            chain pre {{ type nat hook prerouting priority dstnat; ip daddr {REDIRECTED} dnat to {pod}; }}
-            chain post {{ type nat hook postrouting priority srcnat; ip saddr {SUBNET} ip daddr {SUBNET} ct status dnat masquerade; }}
-        }}""")
-    else:
-        node.iptables("-A", "PREROUTING", "-d", REDIRECTED, "-j", "DNAT", "--to-destination", pod)
-        node.iptables("-A", "POSTROUTING", "-s", SUBNET, "-d", SUBNET, "-m", "conntrack", "--ctstate", "DNAT", "-j", "MASQUERADE")
 
 
 def test_redirections_into_the_subnet_are_left_to_others(site):
@@ -220,11 +155,25 @@ def test_who_comes_last_has_the_address(site):
                                      "has an address that is not its own: from now on it follows the rules of network old\n")
     assert (site.follows(5), site.follows(6)) == ("old", "old")
     assert site.check("old", 5) is None
-    assert site.is_well()
+    assert site.check("new", 5, "ended") == (
+        102, f"packets of 10.244.1.5 meet rules of network old first, 10.244.1.0/24 in {site.node.backend}")
+    assert site.is_well("10.244.1.5: ended (eth0) of network new, old-5 (eth0) of network old")
     assert site.add("new", 5) == (0, "")
     assert (site.follows(5), site.follows(6)) == ("new", "old")
     assert site.check("old", 5) == (102, f"packets of 10.244.1.5 meet rules of network new first, 10.244.1.5/32 in {site.node.backend}")
-    assert site.is_well()
+    assert site.is_well("10.244.1.5: ended (eth0) of network new, new-5 (eth0) of network new, old-5 (eth0) of network old")
+
+
+def test_one_address_in_two_lans_that_do_not_pass_the_node(site):
+    """Both pods live, whoever was added last; no rule is asked about either."""
+    lan = {"ips": ("192.168.7.5/24",)}
+    assert site.add("old", 5, **lan) == site.add("new", 5, **lan) == (0, "")
+    assert site.check("old", 5, **lan) is site.check("new", 5, **lan) is None
+    assert site.add("old", 5, **lan)[0] == 0
+    assert site.check("old", 5, **lan) is site.check("new", 5, **lan) is None
+    assert site.is_well("192.168.7.5: new-5 (eth0) of network new, old-5 (eth0) of network old")
+    said = json.loads(site.node.doctor("-o", "json", "--conf-dir", site.conf)[1])
+    assert [(each["name"], each["weight"]) for each in said["findings"]] == [("pod-address-of-two-networks", "note")]
 
 
 def lose_records(site, network):
@@ -319,92 +268,3 @@ def test_nobody_elses_lists_are_told_of_a_pod_whose_networks_record_is_damaged(s
                     f"  {problem.replace('RECORD', str(record))}\n  an ADD of one of its pods records it anew\n")
     assert site.add("new", 5) == (0, "")
     assert f"{KEPT_BY_OLD}: masqueraded\n  catchAll\n" in site.explain(5, KEPT_BY_OLD)
-
-
-class Lan:
-    """A host on the pods' bridge that is no pod, behind this node."""
-
-    def __init__(self, node):
-        self.node = node
-        self.namespace = Namespace("lan")
-        connect(node, "eth9", self.namespace, "eth0")
-        give(self.namespace, "eth0", "10.244.1.77/24")
-        self.namespace.run("ip", "route", "add", "default", "via", GATEWAY)
-
-    def seen(self):
-        return ask(self.namespace, f"tcp:{KEPT_BY_OLD}")[f"tcp:{KEPT_BY_OLD}"]
-
-
-@pytest.fixture
-def lan(site):
-    made = Lan(site.node)
-    yield made
-    made.namespace.close()
-
-
-def add_on_bridge(node, last):
-    conf = node.netconf(ips=(f"10.244.1.{last}/24",), nonMasqueradeCIDRs=[], version="1.0.0")
-    conf["prevResult"]["interfaces"] = [{"name": "cni0"}, {"name": "eth0", "sandbox": "/var/run/netns/pod"}]
-    conf["prevResult"]["ips"][0]["interface"] = 1
-    node.do("ADD", f"pod-{last}", conf)
-
-
-def is_lan_left_alone(site, lan, *pods):
-    """Its hosts are no pods any more, and pods are as they were."""
-    node = site.node
-    assert lan.seen() == "10.244.1.77"
-    assert ask(site.pods[5].namespace, f"tcp:{KEPT_BY_OLD}") == {f"tcp:{KEPT_BY_OLD}": Outside.NODE[4]}
-    shown = json.loads(node.tool("show", "-o", "json"))["networks"][0]
-    assert shown["podSubnets"] == [f"10.244.1.{last}/32" for last in pods]
-    assert node.tool_status("sync", "--state-dir", node.state) == (0, "all rules are as they should be\n", "")
-    return True
-
-
-def test_a_bridge_that_becomes_the_way_out(site, lan):
-    """The next ADD sees it."""
-    node = site.node
-    add_on_bridge(node, 5)
-    node.run("ip", "link", "set", "eth9", "master", "cni0")
-    assert lan.seen() == Outside.NODE[4]
-    for address in (KEPT_BY_OLD, KEPT_BY_NEW):
-        node.run("ip", "route", "add", f"{address}/32", "via", "198.18.0.254")
-    node.run("ip", "route", "replace", "default", "via", "10.244.1.77", "dev", "cni0")
-    add_on_bridge(node, 6)
-    assert is_lan_left_alone(site, lan, 5, 6)
-
-
-def test_a_bridge_that_gets_an_uplink_as_a_port(site, lan):
-    """What an ADD does not ask about pods that it knows, sync does."""
-    node = site.node
-    add_on_bridge(node, 5)
-    node.run("ip", "link", "add", "up0", "link", "eth9", "type", "macvlan", "mode", "passthru")
-    node.run("ip", "link", "set", "up0", "master", "cni0")
-    node.run("ip", "link", "set", "up0", "up")
-    assert lan.seen() == Outside.NODE[4]
-    status, output, errors = node.tool_status("sync", "--state-dir", node.state)
-    assert (status, errors) == (0, ""), output
-    assert is_lan_left_alone(site, lan, 5)
-
-
-@pytest.mark.parametrize("seen_by", ["sync", "ADD"])
-def test_redirections_on_a_bridge_that_leads_out_are_left_to_others(site, lan, seen_by):
-    """Pods there lead by their own addresses, and see one another as before."""
-    node = site.node
-    redirect_into_subnet(node, "10.244.1.5")
-    if seen_by == "sync":
-        add_on_bridge(node, 5)
-        add_on_bridge(node, 6)
-    node.run("ip", "link", "add", "up0", "link", "eth9", "type", "macvlan", "mode", "passthru")
-    node.run("ip", "link", "set", "up0", "master", "cni0")
-    node.run("ip", "link", "set", "up0", "up")
-    if seen_by == "sync":
-        assert node.tool_status("sync", "--state-dir", node.state)[0] == 0
-    else:
-        add_on_bridge(node, 5)
-        add_on_bridge(node, 6)
-    assert is_lan_left_alone(site, lan, 5, 6)
-    question = f"tcp:{REDIRECTED}"
-    witness = Witness(site.pods[5].namespace, ["10.244.1.5"])
-    assert ask(site.pods[6].namespace, question) == {question: GATEWAY}
-    witness.close()
-    assert "  the pod subnet itself, always: 10.244.1.0/24\n" in site.explain(6, "10.244.1.5")

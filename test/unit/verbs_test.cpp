@@ -342,8 +342,6 @@ TEST_CASE("of two pods with one address the rules are those of the one that came
   CHECK(runtime.add("old", "10.244.1.5/24").empty());
   CHECK(runtime.add("new", "10.244.1.5/24", "another").empty());
   CHECK(runtime.leading() == "10.244.1.5 another, 10.244.1.0 cbr0");
-  CHECK(runtime.check("old", "10.244.1.5/24") ==
-        "102: packets of 10.244.1.5 meet rules of network another first, 10.244.1.5/32 in iptables");
   CHECK(runtime.add("newer", "10.244.1.5/24").empty());
   CHECK(runtime.warnings ==
         "ip-masq: 10.244.1.5 is recorded of new (eth0) in network another as well, which has ended or has an "
@@ -351,8 +349,6 @@ TEST_CASE("of two pods with one address the rules are those of the one that came
   CHECK(runtime.leading() == "10.244.1.0 cbr0");
   CHECK(runtime.recorded() == "another on iptables: new; cbr0 on iptables: newer old");
   CHECK(runtime.check("newer", "10.244.1.5/24").empty());
-  CHECK(runtime.check("new", "10.244.1.5/24", "another") ==
-        "102: packets of 10.244.1.5 meet rules of network cbr0 first, 10.244.1.0/24 in iptables");
   CHECK(runtime.del("new", "another").empty());
   CHECK(runtime.recorded() == "cbr0 on iptables: newer old");
 }

@@ -32,7 +32,7 @@ def test_a_subnet_of_two_networks_in_two_back_ends(site):
     pods = {name: Namespace(name) for name in ("second", "early", "late")}
     try:
         site.cnitool("add", "second", pods["second"])
-        assert findings(site) == {}
+        assert set(findings(site)) == {"pod-address-of-two-networks"}  # host-local counts for each network by itself
         site.cnitool("add", "early", pods["early"])
         assert "pod-subnet-of-two-networks" not in findings(site)
         site.cnitool("add", "late", pods["late"])
