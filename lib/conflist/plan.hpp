@@ -43,8 +43,8 @@ struct Plan {
 
 /// `path` of the folder: for the words. nullopt where no network that is loaded has a plugin of the type
 /// `after`. Throws Error{wrong_config} where every ADD would fail with our entry in it, where the list has a
-/// hard link, which would not follow, or a file of ours is in the way, and Error{failed} where a file could
-/// not be read that decides.
+/// hard link, which would not follow, multus takes a file by its path that would be renamed, or a file of
+/// ours is in the way, and Error{failed} where a file could not be read that decides.
 std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
                                  std::string_view after);
 

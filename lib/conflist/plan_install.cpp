@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <utility>
 
@@ -13,6 +14,8 @@
 namespace ipmasq::conflist {
 
 namespace {
+
+namespace fs = std::filesystem;
 
 // The network with another text in its file.
 Network with_text(const Network& network, std::string text) {
@@ -82,7 +85,7 @@ void note_masquerade_beside(const Folder& folder, const Network& network, Plan& 
   }
 }
 
-void install_into_list(const Folder& folder, const Network& network, Plan& plan) {
+std::string install_into_list(const Folder& folder, const Network& network, Plan& plan) {
   const auto& name = network.file.name;
   const auto& text = network.file.text;
   check_that_an_entry_can_be_last(folder, network);
@@ -103,6 +106,7 @@ void install_into_list(const Folder& folder, const Network& network, Plan& plan)
         {.name = name, .other = name, .text = wanted, .told = "put the entry into " + folder.in(name)});
   }
   if (entry) keep_entry(folder, name, *entry, plan);
+  return name;
 }
 
 // Whether a list that may be written is under the name, or none.
@@ -129,9 +133,29 @@ std::string list_name_for(const Folder& folder, const Network& single) {
                                       folder.in(list_names_of(single.file.name).back()));
 }
 
-void install_into_single(const Folder& folder, const Network& network, Plan& plan) {
+// Who takes the file by its path would find none.
+void check_that_it_may_be_renamed(const Folder& folder, const std::string& name, const std::string& list_name,
+                                  const std::vector<Network>& networks) {
+  const auto all = who_names(name, networks, folder.path());
+  if (all.empty()) return;
+  std::string told;
+  std::string fix;
+  for (const auto& each : all) {
+    told += (told.empty() ? "" : " and ") + ("\"" + each.key) + "\" in " + folder.in(each.by);
+    fix += told_to_name(each, list_name, folder.path()) + "; ";
+  }
+  throw Error(Kind::wrong_config,
+              folder.in(name) + " would become " + list_name + ", and multus takes it by its path, " + told +
+                  ": no pod would start; nothing was changed in it",
+              fix + "then install at once: no pod starts in between");
+}
+
+// Both give the name of the file that has the entry then.
+std::string install_into_single(const Folder& folder, const std::vector<Network>& networks,
+                                const Network& network, Plan& plan) {
   const auto& name = network.file.name;
-  const auto list_name = list_name_for(folder, network);
+  auto list_name = list_name_for(folder, network);
+  check_that_it_may_be_renamed(folder, name, list_name, networks);
   const auto list = folder.text(list_name);
   const auto entry = wanted_entry(folder, list_name, list);
   const auto wanted = made_of(network.file.text, entry);
@@ -143,10 +167,12 @@ void install_into_single(const Folder& folder, const Network& network, Plan& pla
                         .told = "put the entry into " + folder.in(list_name) + ", which stands instead of " +
                                 folder.in(name)});
   keep_entry(folder, list_name, entry, plan);
+  return list_name;
 }
 
+// `written`: the file that has the target's entry.
 void note_what_comes_before(const Folder& folder, const std::vector<Network>& networks, const Network& target,
-                            Plan& plan) {
+                            const std::string& written, Plan& plan) {
   for (const auto* const other : in_the_way(networks, target)) {
     plan.notes.push_back(told_of(folder, *other) +
                          "; containerd loads no network at all while it is there, CRI-O "
@@ -158,7 +184,8 @@ void note_what_comes_before(const Folder& folder, const std::vector<Network>& ne
   const auto* const first = first_loaded(networks);
   if (first == &target) return;
   const auto led = led_by_multus(*first, networks, folder.path());
-  if (led && led->list == &target) return;
+  if (led && led->list != nullptr && (led->list == &target || led->list->file.name == written)) return;
+  if (led && led->is_missing && fs::path(led->elsewhere).filename() == written) return;
   const auto does =
       led && led->embedded
           ? std::string(
@@ -190,8 +217,9 @@ std::optional<Plan> plan_install(const std::string& path, const std::vector<File
   check_that_all_was_read(folder, networks, target);
   if (target == nullptr) return std::nullopt;
   Plan plan;
-  target->is_single ? install_into_single(folder, *target, plan) : install_into_list(folder, *target, plan);
-  note_what_comes_before(folder, networks, *target, plan);
+  const auto written = target->is_single ? install_into_single(folder, networks, *target, plan)
+                                         : install_into_list(folder, *target, plan);
+  note_what_comes_before(folder, networks, *target, written, plan);
   folder.tell_what_was_read(plan);
   return plan;
 }

@@ -5,6 +5,7 @@
 
 #include "conflist/entry.hpp"
 #include "conflist/folder.hpp"
+#include "conflist/multus.hpp"
 #include "conflist/plan.hpp"
 #include "error/error.hpp"
 
@@ -30,9 +31,12 @@ void forget_entry(const Folder& folder, const std::string& name, Plan& plan) {
   if (folder.has(beside)) plan.steps.push_back({.kind = Step::Kind::remove, .name = beside});
 }
 
-// A list that is just what install made of a single plugin: that one comes back. Whether it was so.
-bool put_single_back(const Folder& folder, const Network& network, Plan& plan) {
+// A list that is just what install made of a single plugin: that one comes back, unless multus takes the list
+// by its path. Whether it was so.
+bool put_single_back(const Folder& folder, const std::vector<Network>& networks, const Network& network,
+                     Plan& plan) {
   const auto& list = network.file.name;
+  if (!who_names(list, networks, folder.path()).empty()) return false;
   for (const auto& name : single_names_of(list)) {
     if (name == list || !is_considered(name)) continue;
     const auto backup = folder.text(backup_of(name));
@@ -146,7 +150,8 @@ Plan plan_uninstall(const std::string& path, const std::vector<File>& files) {
     } else if (network.loading == Loading::unknown || network.loading == Loading::passed) {
       plan.notes.push_back(told_of(folder, network) + ": passed over");
     } else {
-      if (!network.is_single && network.has_our_entry_inlined() && !put_single_back(folder, network, plan))
+      if (!network.is_single && network.has_our_entry_inlined() &&
+          !put_single_back(folder, networks, network, plan))
         take_out_of_list(folder, network, plan);
       remove_entries_beside(folder, network, plan);
     }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "conflist/folder.hpp"
+#include "conflist/multus.hpp"
 #include "conflist/typed_keys.hpp"
 #include "doctor/list_programs.hpp"
 
@@ -70,14 +72,20 @@ std::string into_search(const std::string& command, const std::vector<BinFolder>
          folder.path.string();
 }
 
-}  // namespace
-
-std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
-  return with_folder(install_command(facts.node.conf_dir, facts.node.lists, list), folder);
+// What multus takes by its path is not to be renamed before multus takes the other name.
+std::string behind_multus(const fs::path& conf_dir, const Lists& lists, const conflist::Network& list,
+                          std::string command) {
+  if (!list.is_single || !is_one_of(lists, list) || command.starts_with('#')) return command;
+  std::string before;
+  for (const auto& named : conflist::who_names(list.file.name, lists, conf_dir))
+    before += (before.empty() ? "# " : "; ") +
+              conflist::told_to_name(named, conflist::list_names_of(list.file.name).front(), conf_dir);
+  if (before.empty()) return command;
+  return before + "; then at once, since no pod starts in between: " + command;
 }
 
-std::string install_fix_in(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
-                           const conflist::Network& list) {
+std::string install_where_it_is_known(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
+                                      const conflist::Network& list) {
   auto command = install_command(conf_dir, lists, list);
   if (facts.node.is_search_known) return into_search(command, facts.node.bin_folders, list);
   const auto folders = folders_with_all(facts.node.bin_folders, others_of(list));
@@ -85,6 +93,26 @@ std::string install_fix_in(const Facts& facts, const fs::path& conf_dir, const L
   if (command.starts_with('#')) return command;
   return "# " + command +
          " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here";
+}
+
+}  // namespace
+
+std::string mend_and_try(const Facts& facts) {
+  const bool is_the_nodes = facts.node.conf_dir_said_by != SaidBy::one_runtime;
+  return "# mend the file where it says so; ip-masq install --dry-run" +
+         (is_the_nodes ? "" : " --conf-dir " + nat::shell_word(facts.node.conf_dir.string())) +
+         " tells whether a pod could start then";
+}
+
+std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
+  const auto& conf_dir = facts.node.conf_dir;
+  const auto& lists = facts.node.lists;
+  return behind_multus(conf_dir, lists, list, with_folder(install_command(conf_dir, lists, list), folder));
+}
+
+std::string install_fix_in(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
+                           const conflist::Network& list) {
+  return behind_multus(conf_dir, lists, list, install_where_it_is_known(facts, conf_dir, lists, list));
 }
 
 std::string install_fix(const Facts& facts, const conflist::Network& list) {

@@ -24,6 +24,8 @@ const conflist::Network* list_of_podman(const Lists& lists) {
   return first_loaded_where(lists, [](const auto& each) { return each.name != "podman"; });
 }
 
+}  // namespace
+
 const conflist::Network* list_of_runtime(const Surroundings& node) {
   if (node.taking.is_podmans) return list_of_podman(node.lists);
   if (node.taking.network.empty()) return conflist::first_loaded(node.lists);
@@ -31,10 +33,18 @@ const conflist::Network* list_of_runtime(const Surroundings& node) {
                             [&node](const auto& each) { return each.name == node.taking.network; });
 }
 
-}  // namespace
-
 std::string path_of(const Facts& facts, const conflist::Network& list) {
   return (facts.node.conf_dir / list.file.name).string();
+}
+
+bool is_folder_of_pods(const Facts& facts) {
+  const auto& node = facts.node;
+  return node.conf_dir_said_by != SaidBy::nobody && node.elsewhere.empty() && !node.taking.is_podmans;
+}
+
+const Network* record_of(const Facts& facts, const conflist::Network& list) {
+  const auto found = std::ranges::find(facts.ours.networks, list.name, &Network::name);
+  return found == facts.ours.networks.end() ? nullptr : &*found;
 }
 
 ListOfPods list_of_pods(const Facts& facts) {
@@ -52,7 +62,8 @@ ListOfPods list_of_pods(const Facts& facts) {
             .network = *led->list,
             .told = path_of(facts, *led->list) + " is what multus takes for pods, as " + path + " says"};
   }
-  if (!led->embedded) return {.file = loaded, .told = path, .elsewhere = led->elsewhere};
+  if (!led->embedded)
+    return {.file = loaded, .told = path, .elsewhere = led->elsewhere, .is_missing = led->is_missing};
   auto told = "the list " + cni::excerpt(cni::Json(led->embedded->name)) + " that multus keeps in " + path +
               " is what pods get";
   return {.file = loaded, .network = std::move(*led->embedded), .told = std::move(told), .is_copy = true};

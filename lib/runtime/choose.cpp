@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto containerd_file = "/etc/containerd/config.toml";
+constexpr auto crio_socket = "/run/crio/crio.sock";  // as CRI-O is built
 constexpr auto microk8s_file = "/var/snap/microk8s/current/args/containerd-template.toml";
 constexpr auto machine_config =
     "/etc/machine-config-daemon";  // of OpenShift's operator, on each of its nodes
@@ -42,17 +43,21 @@ std::optional<Folders> read_plain_containerd(const NodeFiles& files, const fs::p
   return found && found->runs_pods ? std::optional(found->folders) : std::nullopt;
 }
 
-// Of a runtime that is not k3s' own: container-runtime-endpoint in its configuration.
-std::optional<std::string> external_endpoint_of_k3s(const NodeFiles& files) {
-  std::optional<std::string> endpoint;
+bool names(const std::string& endpoint, std::string_view socket) {
+  return endpoint.find(socket) != std::string::npos;
+}
+
+// Of a runtime that is not k3s' own: container-runtime-endpoint in its configuration. Empty where there is
+// none that is known.
+std::string external_endpoint_of_k3s(const NodeFiles& files) {
+  std::string endpoint;
   for (const auto& path : rancher_settings("k3s", files)) {
     const auto text = files.text_of(path);
-    if (auto found = text ? endpoint_in(*text) : std::nullopt) endpoint = std::move(found);
+    if (auto found = text ? endpoint_in(*text) : std::nullopt) endpoint = std::move(*found);
   }
-  return endpoint && endpoint->find("containerd") != std::string::npos &&
-                 endpoint->find("k3s/containerd") == std::string::npos
-             ? endpoint
-             : std::nullopt;
+  const bool is_known =
+      names(endpoint, "crio") || (names(endpoint, "containerd") && !names(endpoint, "k3s/containerd"));
+  return is_known ? endpoint : std::string();
 }
 
 // Folders alone are what is left of one.
@@ -70,8 +75,9 @@ std::optional<Folders> guess_k3s(const K3s& k3s, const NodeFiles& files) {
 
 std::optional<Folders> read_k3s(const NodeFiles& files) {
   const auto k3s = find_k3s(files);
-  if (external_endpoint_of_k3s(files)) {
-    if (auto found = read_plain_containerd(files, containerd_file)) return found;
+  if (const auto endpoint = external_endpoint_of_k3s(files); !endpoint.empty()) {
+    auto found = names(endpoint, "crio") ? read_crio(files) : read_plain_containerd(files, containerd_file);
+    if (found) return found;
   } else if (auto found = read_containerd(files, k3s.containerd_file)) {
     follow_version(files, k3s, found->folders);
     return found->folders;
@@ -87,8 +93,17 @@ std::optional<Folders> read_openshift(const NodeFiles& files) {
   return files.is_there(machine_config) ? read_crio(files) : std::nullopt;
 }
 
+// The kubelet's word on whose socket is meant.
+bool is_told_another(const Kubelet& kubelet) {
+  return std::ranges::any_of(std::array{"containerd.sock", "cri-dockerd.sock", "dockershim.sock"},
+                             [&kubelet](const char* socket) { return names(kubelet.endpoint, socket); });
+}
+
+// Its files may be what a package left that is gone.
 std::optional<Folders> read_crio_alone(const NodeFiles& files) {
-  return files.is_there(machine_config) ? std::nullopt : read_crio(files);
+  if (files.is_there(machine_config)) return std::nullopt;
+  const auto kubelet = read_kubelet(files);
+  return kubelet && is_told_another(*kubelet) ? std::nullopt : read_crio(files);
 }
 
 // Docker's, whose containerd starts no pods.
@@ -100,11 +115,9 @@ Folders read_cri_dockerd(const Kubelet& kubelet) {
 std::optional<Folders> read_kubeadm(const NodeFiles& files) {
   const auto kubelet = read_kubelet(files);
   if (!kubelet) return std::nullopt;
-  const auto names = [&kubelet](const char* socket) {
-    return kubelet->endpoint.find(socket) != std::string::npos;
-  };
-  if (names("crio.sock")) return read_crio(files);
-  if (names("cri-dockerd.sock") || names("dockershim.sock")) return read_cri_dockerd(*kubelet);
+  if (names(kubelet->endpoint, "crio.sock")) return read_crio(files);
+  if (names(kubelet->endpoint, "cri-dockerd.sock") || names(kubelet->endpoint, "dockershim.sock"))
+    return read_cri_dockerd(*kubelet);
   return read_plain_containerd(files, containerd_file);
 }
 
@@ -178,7 +191,8 @@ void check_podman(const NodeFiles& files) {
 Candidate named(Flavour flavour, const NodeFiles& files) {
   if (flavour == Flavour::podman) check_podman(files);
   auto found = read_named(flavour, files);
-  return {flavour, found ? std::move(*found) : usual(flavour, files)};
+  if (found) return {flavour, std::move(*found)};
+  return {flavour, usual(flavour, files), true};
 }
 
 // ---- the choice
@@ -221,6 +235,7 @@ Choice choose_of(const std::vector<Candidate>& candidates, const NodeFiles& file
     if (each.folders.networks != choice.networks || choice.plugins.empty()) throw_disagreement(candidates);
     choice.reason += (choice.reason.empty() ? "" : "; ") + each.to_text();
   }
+  choice.is_assumed = std::ranges::any_of(candidates, &Candidate::is_assumed);
   choice.plugin = place_of_plugin(choice.plugins, files);
   const auto of_pods =
       std::ranges::find_if(candidates, [](const Candidate& each) { return each.flavour != Flavour::podman; });
@@ -239,6 +254,17 @@ std::vector<Candidate> candidates_of(std::optional<Flavour> flavour, const NodeF
   }
 }
 
+// Beside a containerd that starts pods itself, and whose configuration is written at each start.
+bool is_crio_left_over(const std::vector<Candidate>& found, const NodeFiles& files) {
+  const auto has = [&found](Flavour flavour) {
+    return std::ranges::find(found, flavour, &Candidate::flavour) != found.end();
+  };
+  const bool has_own_containerd = (has(Flavour::k3s) && files.is_there(find_k3s(files).containerd_file) &&
+                                   external_endpoint_of_k3s(files).empty()) ||
+                                  has(Flavour::rke2) || has(Flavour::microk8s);
+  return has(Flavour::crio) && has_own_containerd && !files.is_there(crio_socket);
+}
+
 }  // namespace
 
 std::string Candidate::to_text() const {
@@ -250,8 +276,11 @@ std::vector<Candidate> find_candidates(const NodeFiles& files) {
   for (const auto flavour : all_flavours) {
     if (auto folders = read(flavour, files)) found.push_back({flavour, std::move(*folders)});
   }
+  if (is_crio_left_over(found, files))
+    std::erase_if(found, [](const Candidate& each) { return each.flavour == Flavour::crio; });
   const bool is_guess = found.size() == 1 && found.front().flavour == Flavour::k3s &&
-                        !files.is_there(find_k3s(files).containerd_file) && !external_endpoint_of_k3s(files);
+                        !files.is_there(find_k3s(files).containerd_file) &&
+                        external_endpoint_of_k3s(files).empty();
   if (is_guess || (found.empty() && !read_kubelet(files))) {
     if (auto folders = read_plain_containerd(files, containerd_file))
       found.push_back({Flavour::kubeadm, std::move(*folders)});

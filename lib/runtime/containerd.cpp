@@ -6,6 +6,7 @@
 #include <array>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "error/error.hpp"
@@ -48,17 +49,59 @@ std::string cri_plugin_of(std::int64_t version) {
                         1);
 }
 
-Folders completed(Folders folders, const fs::path& path) {
-  const auto built = "as containerd is built, " + path.string() + " names none";
-  if (folders.networks.empty()) {
-    folders.networks = containerd_networks;
-    folders.networks_said_by = built;
+// A key, as the last of the files says it.
+template <typename Value>
+struct Said {
+  Value value = {};  ///< empty where none says it
+  std::string by = {};
+
+  void take(Value said, const char* key, const std::string& path) {
+    if (said.empty()) return;
+    value = std::move(said);
+    by = std::string(key) + " in " + path;
   }
-  if (folders.plugins.empty()) {
-    folders.plugins = {containerd_plugins};
-    folders.plugins_said_by = built;
+};
+
+struct Table {
+  Said<fs::path> networks;
+  Said<fs::path> plugins;                ///< bin_dir
+  Said<std::vector<fs::path>> searched;  ///< bin_dirs, since containerd 2.1
+};
+
+// Its own list beside a folder that somebody wrote does not count (containerd's issue 11311).
+bool is_built_in(const std::vector<fs::path>& searched) {
+  return searched == std::vector<fs::path>{containerd_plugins};
+}
+
+// With another list it does not start.
+bool is_refused_by_containerd_2(const Table& table) {
+  const auto& one = table.plugins.value;
+  const auto& several = table.searched.value;
+  return !one.empty() && !several.empty() && !is_built_in(several) && several != std::vector{one};
+}
+
+enum class Major { one, two };
+
+Folders completed(const Table& table, Major containerd, const fs::path& path) {
+  const auto built = "as containerd is built, " + path.string() + " names none";
+  Folders folders{containerd_networks, {containerd_plugins}, built, built};
+  if (!table.networks.value.empty()) {
+    folders.networks = table.networks.value;
+    folders.networks_said_by = table.networks.by;
+  }
+  const bool is_one = !table.plugins.value.empty();
+  if (is_one) {
+    folders.plugins = {table.plugins.value};
+    folders.plugins_said_by = table.plugins.by;
+  } else if (containerd == Major::two && !table.searched.value.empty()) {
+    folders.plugins = table.searched.value;
+    folders.plugins_said_by = table.searched.by;
   }
   return folders;
+}
+
+bool are_same(const Folders& left, const Folders& right) {
+  return left.networks == right.networks && left.plugins == right.plugins;
 }
 
 class Reader {
@@ -79,25 +122,48 @@ class Reader {
     return true;
   }
 
-  // Throws Error where it depends on containerd's version what the files say.
+  // Throws Error where it depends on containerd's version what the files say, or where none could run by
+  // them.
   Containerd found(const fs::path& path) const {
-    const auto merged = completed(merged_, path);
-    const auto replaced = completed(replaced_by_import_, path);
-    const bool is_same = merged.networks == replaced.networks && merged.plugins == replaced.plugins;
-    if (!is_of_containerd_2_ && !is_same) {
+    if (!runs_pods_) return {false, completed(merged_, Major::two, path)};
+    const bool can_be_2 = !is_refused_by_containerd_2(merged_);
+    if (is_of_containerd_2_ && !can_be_2) throw_two_keys();
+    auto of_2 = completed(merged_, Major::two, path);
+    auto of_1 = completed(replaced_by_import_, Major::one, path);
+    if (!is_of_containerd_2_ && can_be_2 && !are_same(of_1, of_2))
+      throw_difference(path, of_1, of_2, are_same(completed(merged_, Major::one, path), of_2));
+    auto& folders = can_be_2 ? of_2 : of_1;
+    folders.own_networks = own_networks_;
+    return {true, std::move(folders)};
+  }
+
+ private:
+  [[noreturn]] void throw_two_keys() const {
+    throw Error(Kind::wrong_config,
+                merged_.plugins.by + " is " + merged_.plugins.value.string() + ", and there is " +
+                    merged_.searched.by + " as well: containerd 2 does not start with both",
+                "take one of the two out, or say which is meant: --conf-dir DIR --bin-dir DIR");
+  }
+
+  [[noreturn]] static void throw_difference(const fs::path& path, const Folders& of_1, const Folders& of_2,
+                                            bool is_by_imports) {
+    const std::string which = of_1.to_text() + "; 2: " + of_2.to_text();
+    if (is_by_imports) {
       throw Error(
           Kind::wrong_config,
           "containerd 1 and 2 do not read the same in what " + path.string() +
               " imports: where an imported file has the table of the CRI plugin, containerd 1 forgets "
               "what others say of that plugin. 1: " +
-              replaced.to_text() + "; 2: " + merged.to_text(),
+              which,
           "write conf_dir and bin_dir into the file that is imported last, or say which are meant: "
           "--conf-dir DIR --bin-dir DIR");
     }
-    return {runs_pods_, merged};
+    throw Error(Kind::wrong_config,
+                "containerd 1 and 2 do not read the same in " + path.string() +
+                    ": containerd 1 knows no bin_dirs. 1: " + which,
+                "write bin_dir, which both know, or say which are meant: --conf-dir DIR --bin-dir DIR");
   }
 
- private:
   void replace(std::string& text) const {
     const auto& [from, to] = replaced_;
     if (from.empty()) return;
@@ -121,7 +187,7 @@ class Reader {
   }
 
   void take_own_networks(const cni::Json& runtimes, const std::string& path) {
-    auto& all = merged_.own_networks;
+    auto& all = own_networks_;
     for (const auto& [name, runtime] : runtimes.items()) {
       if (!runtime.is_object()) continue;
       if (auto folder = folder_in(runtime, "cni_conf_dir", path)) {
@@ -131,23 +197,10 @@ class Reader {
     }
   }
 
-  static void take(const cni::Json& cni, const std::string& path, Folders& folders) {
-    if (auto folder = folder_in(cni, "conf_dir", path)) {
-      folders.networks = std::move(*folder);
-      folders.networks_said_by = "conf_dir in " + path;
-    }
-    const auto one = folder_in(cni, "bin_dir", path);
-    if (one) {
-      folders.plugins = {*one};
-      folders.plugins_said_by = "bin_dir in " + path;
-    }
-    // Its own list beside a folder that somebody wrote does not count.
-    const std::vector<fs::path> default_list{"/opt/cni/bin"};
-    auto several = folders_in(cni, "bin_dirs", path);
-    if (!several.empty() && !(one && several == default_list)) {
-      folders.plugins = std::move(several);
-      folders.plugins_said_by = "bin_dirs in " + path;
-    }
+  static void take(const cni::Json& cni, const std::string& path, Table& table) {
+    table.networks.take(folder_in(cni, "conf_dir", path).value_or(fs::path()), "conf_dir", path);
+    table.plugins.take(folder_in(cni, "bin_dir", path).value_or(fs::path()), "bin_dir", path);
+    table.searched.take(folders_in(cni, "bin_dirs", path), "bin_dirs", path);
   }
 
   // A path with a star is a pattern, in each of its parts; filepath.Glob.
@@ -178,8 +231,9 @@ class Reader {
   const Replaced& replaced_;
   bool runs_pods_ = true;
   bool is_of_containerd_2_ = false;  // no other reads version 3 of the file
-  Folders merged_;              // as containerd 2 does with what is imported (containerd's pull request 9982)
-  Folders replaced_by_import_;  // as containerd 1 does
+  std::vector<OwnNetworks> own_networks_;
+  Table merged_;              // as containerd 2 does with what is imported (containerd's pull request 9982)
+  Table replaced_by_import_;  // as containerd 1 does
   std::set<fs::path> read_;
 };
 

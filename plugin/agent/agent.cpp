@@ -250,9 +250,11 @@ class Agent {
     report_.changes += done->kernel_changes;
     report_.has_wrong_copy = done->has_wrong_copy;
     duties_.chores.folders = std::move(done->folders);
+    const bool is_watched = watched_for_entry_ == done->watched;
+    watched_for_entry_ = std::move(done->watched);
     chores_said_.warnings = std::move(done->warnings);
     chores_said_.troubles = std::move(done->troubles);
-    const bool has_changed = !done->changes.empty();
+    const bool has_changed = !done->changes.empty() || (duties_.chores.keep_installed && !is_watched);
     chores_said_.changes = std::move(done->changes);
     tell(chores_said_, done->reason);
     chore_rounds_ = has_changed ? chore_rounds_ + 1 : 0;
@@ -266,7 +268,10 @@ class Agent {
       files_.merge(store_.record_files());
     } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the pass has told of it
     }
-    if (duties_.chores.keep_installed) files_.insert(duties_.chores.folders.bin_dir / conflist::our_type);
+    if (duties_.chores.keep_installed) {
+      files_.insert(duties_.chores.folders.bin_dir / conflist::our_type);
+      files_.insert(watched_for_entry_.begin(), watched_for_entry_.end());
+    }
     if (!duties_.chores.config_copy) return;
     files_.insert(duties_.chores.config_copy->from.begin(), duties_.chores.config_copy->from.end());
     files_.insert(duties_.chores.config_copy->to);
@@ -365,6 +370,7 @@ class Agent {
   bool has_file_changed_ = false;  ///< while a pass came about for another reason
   DriftWatch drift_{kernel_};
   std::set<std::filesystem::path> files_;
+  std::set<std::filesystem::path> watched_for_entry_;  ///< as the chores said last
   std::set<std::string> told_;
   Findings pass_said_;          ///< the last one
   Findings chores_said_;        ///< the last time

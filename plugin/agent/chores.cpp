@@ -39,6 +39,7 @@ struct Chores::Shared {
   ChoresDone run(const Wish& asked);
   void ask_for_folders(ChoresDone& result);
   void keep_installed(ChoresDone& result);
+  void watch_programs(ChoresDone& result);
   void adopt(ChoresDone& result);
   void copy_config(bool is_routine, ChoresDone& result);
   void begin(const std::string& what);
@@ -72,21 +73,27 @@ ChoresDone Chores::Shared::run(const Wish& asked) {
   return result;
 }
 
-// What was found stays where nothing is to be found now: somebody is writing the files.
+// What was found stays where nothing is to be found now: somebody is writing the files. Where nothing was,
+// they are not known.
 void Chores::Shared::ask_for_folders(ChoresDone& result) {
   begin("to look where the runtime's folders are");
   const auto where = [this] {
     return "networks in " + folders.conf_dir.string() + ", plugins in " + folders.bin_dir.string();
   };
-  try {
-    auto now = folders_for(duties.asked_for);
-    if (now.is_found || !folders.is_found) {
-      const bool is_same = now.conf_dir == folders.conf_dir && now.bin_dir == folders.bin_dir;
-      folders = std::move(now);
-      if (!is_same) result.changes.push_back(folders.reason.empty() ? where() : folders.reason);
-    }
-  } catch (const Error& error) {
-    result.warnings.insert("warning: " + where() + ", until that is mended: " + whole_text(error));
+  const runtime::AskedNodeFiles files;
+  auto now = folders_for_agent(duties.asked_for, files);
+  result.watched = files.asked();
+  if (folders.is_found && !now.is_found) {
+    if (!now.trouble.empty())
+      result.warnings.insert("warning: " + where() + ", until that is mended: " + now.trouble);
+  } else {
+    const bool is_same =
+        now.conf_dir == folders.conf_dir && now.bin_dir == folders.bin_dir && now.reason == folders.reason;
+    folders = std::move(now);
+    if (folders.trouble.empty() && !is_same)
+      result.changes.push_back(folders.reason.empty() ? where() : folders.reason);
+    if (!folders.trouble.empty() && !duties.keep_installed)
+      result.warnings.insert("warning: " + where() + ", until that is mended: " + folders.trouble);
   }
   result.folders = folders;
 }
@@ -96,6 +103,7 @@ void Chores::Shared::keep_installed(ChoresDone& result) {
         folders.bin_dir.string());
   std::ostringstream text;
   try {
+    if (!folders.trouble.empty()) throw Error(Kind::wrong_config, folders.trouble);
     for (const auto& note : install(target_in(folders, *duties.keep_installed), Doing::act, text))
       result.warnings.insert("warning: " + note);
   } catch (const std::exception& error) {
@@ -103,6 +111,17 @@ void Chores::Shared::keep_installed(ChoresDone& result) {
   }
   std::istringstream lines(text.str());
   for (std::string line; std::getline(lines, line);) result.changes.push_back(line);
+  watch_programs(result);
+}
+
+// Of the folders of plugins the list's own programs alone.
+void Chores::Shared::watch_programs(ChoresDone& result) {
+  const auto target = target_in(folders, *duties.keep_installed);
+  for (const auto& folder : target.searched) result.watched.erase(folder);
+  try {
+    result.watched.merge(programs_asked_for(target));
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): install has told of it
+  }
 }
 
 // Pods that were there before, or whose record was lost.

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <set>
@@ -28,8 +29,9 @@ struct ChoreDuties {
 
 /// What came of them, a line each.
 struct ChoresDone {
-  std::string reason;           ///< they were asked for
-  CommandFolders folders = {};  ///< that they were about
+  std::string reason;                            ///< they were asked for
+  CommandFolders folders = {};                   ///< that they were about
+  std::set<std::filesystem::path> watched = {};  ///< what the entry and the folders hang on, there or not
   std::vector<std::string> changes = {};
   std::set<std::string> warnings = {};
   std::set<std::string> troubles = {};

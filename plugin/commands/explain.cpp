@@ -51,6 +51,29 @@ bool is_as_listed(const nat::Explanation& lists, nat::Fate standing) {
   return is_returned || lists.fate == standing;
 }
 
+// Also with the pods of networks of which no lists are known: nobody else's are theirs.
+nat::Ruleset ruleset_with_all_pods(const Recorded& recorded) {
+  auto ruleset = ruleset_of(recorded);
+  for (const auto& [name, network] : recorded) {
+    if (network.configuration) continue;
+    for (const auto& subnet : network.stored.wanted_subnets()) ruleset.sources.push_back({subnet, name});
+  }
+  std::ranges::sort(ruleset.sources,
+                    [](const auto& left, const auto& right) { return nat::comes_first(left, right); });
+  return ruleset;
+}
+
+void tell_what_stands(const nat::Fate standing, const std::optional<StandingRule>& rule,
+                      const RecordedNetwork& network, Answer& answer) {
+  answer.fate = standing;
+  answer.lists.why = "unknown: the record of network " + network.stored.name + " is damaged, or lost";
+  answer.warnings.push_back(rule && !rule->standing.rule.empty()
+                                ? "the rule that stands is " + rule->standing.rule
+                                : "no rule of ours decides it");
+  for (const auto& problem : network.problems) answer.warnings.push_back(problem);
+  answer.warnings.emplace_back("an ADD of one of its pods records it anew");
+}
+
 // What brings the lists in force where `rule` decides instead.
 std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, const Recorded& recorded,
                          const net::Address& source, const std::string& network) {
@@ -59,9 +82,15 @@ std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, 
     return each.network != network && each.prefix.contains(source) &&
            recorded.at(each.network).backend() == backend;
   });
-  return is_of_another && recorded.at(network).backend() != backend
-             ? "of another network, which is in " + backend + ": " + same_backend
-             : std::string("ip-masq sync brings it in force");
+  if (is_of_another && recorded.at(network).backend() != backend)
+    return "of another network, which is in " + backend + ": " + same_backend;
+  netfilter::RealKernel kernel;
+  const bool is_unrecorded =
+      std::ranges::any_of(unrecorded_sources(kernel, recorded), [&](const nat::Source& each) {
+        return each.network != network && each.prefix == net::network_of(source, net::bits(source.family));
+      });
+  return is_unrecorded ? "no record needs it: an ADD of the pod that lives takes the address over"
+                       : "ip-masq sync brings it in force";
 }
 
 void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Ruleset& ruleset,
@@ -73,6 +102,10 @@ void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Rul
     return;
   }
   const auto standing = rule ? rule->standing.fate : nat::Fate::left_alone;
+  if (answer.lists.source && !recorded.at(answer.lists.source->network).configuration) {
+    tell_what_stands(standing, rule, recorded.at(answer.lists.source->network), answer);
+    return;
+  }
   if (is_as_listed(answer.lists, standing)) {
     answer.fate = answer.lists.fate;
     return;
@@ -321,7 +354,7 @@ void look_for_refusals(const Ways& ways, const net::Address& source, const routi
 
 Answer answer_of(const Recorded& recorded, const net::Address& source, const net::Address& destination) {
   if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
-  const auto ruleset = ruleset_of(recorded);
+  const auto ruleset = ruleset_with_all_pods(recorded);
   Answer answer{.lists = nat::explain(ruleset, source, destination)};
   netfilter::RealKernel kernel;
   const auto rule = standing_rule(kernel, source, destination);
@@ -354,7 +387,7 @@ cni::Json to_json(const std::string& source, const std::string& destination, con
   if (lists.source) {
     json["network"] = lists.source->network;
     json["podSubnet"] = net::to_text(lists.source->prefix);
-    json["backend"] = answer.backend;
+    if (!answer.backend.empty()) json["backend"] = answer.backend;
   }
   if (!answer.warnings.empty()) json["warnings"] = answer.warnings;
   return json;
@@ -368,7 +401,8 @@ void print(const std::string& source, const std::string& destination, const Answ
   if (lists.destination) output << ": " << net::to_text(*lists.destination);
   output << '\n';
   if (lists.source) {
-    output << "  network " << lists.source->network << " (" << answer.backend << "), pod subnet "
+    const auto backend = answer.backend.empty() ? "" : " (" + answer.backend + ")";
+    output << "  network " << lists.source->network << backend << ", pod subnet "
            << net::to_text(lists.source->prefix) << '\n';
   }
   for (const auto& warning : answer.warnings) output << "  " << warning << '\n';

@@ -31,7 +31,12 @@ struct CommandFolders {
   std::filesystem::path bin_dir;
   std::string reason = {};  ///< why these: a line; empty where the operator named them
   bool is_found = false;    ///< by the node's files
-  std::vector<std::filesystem::path> searched = {};  ///< see InstallTarget
+  std::string trouble =
+      {};  ///< why these are the usual ones, and the runtime's are not known: nothing is to be put there
+  std::vector<std::filesystem::path> searched = {};  ///< this and the next three: see InstallTarget
+  std::string contradiction = {};
+  bool is_meant = false;
+  std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
 };
 
 /// Whether both lead to one folder, or would.
@@ -46,9 +51,10 @@ InstallTarget target_in(const CommandFolders& folders, const std::string& after)
 /// What went wrong and what to do about it, as one line.
 std::string whole_text(const Error& error);
 
-/// The same for who cannot stop, and says at its start what is not as usual: where the node's files cannot be
-/// told from, the usual folders, and why as `reason`; no reason where they say nothing.
-CommandFolders folders_for_agent(const FolderOptions& options);
+/// The same for who cannot stop: where the node's files cannot be told from, the usual folders, and why as
+/// `trouble`. No reason where they say nothing.
+CommandFolders folders_for_agent(const FolderOptions& options,
+                                 const runtime::NodeFiles& files = runtime::RealNodeFiles());
 
 /// Whether the node's own runtime reads this folder, as far as is known, or whether somebody prepares
 /// another.
@@ -56,12 +62,11 @@ bool is_of_this_node(const std::filesystem::path& conf_dir);
 
 /// What doctor looks at.
 struct DoctorFolders {
-  std::filesystem::path conf_dir;
+  doctor::ListsFolder lists;
   doctor::PluginFolders plugins = {};
   doctor::Taking taking = {};
   std::vector<doctor::OwnLists> own_lists = {};  ///< without the lists
   std::vector<std::string> elsewhere = {};       ///< see doctor::Surroundings
-  bool is_guessed = false;                       ///< nothing of the node tells which folder of lists is meant
   std::vector<std::string> not_looked = {};      ///< why the runtime's folders cannot be told
 };
 

@@ -99,23 +99,64 @@ Error refusal(const std::string& missing, const Folders& right) {
           "installed first"};
 }
 
+Error refusal_of_the_runtime(const InstallTarget& target) {
+  return {Kind::wrong_config,
+          target.contradiction + ": with the program elsewhere than the runtime looks no pod would start",
+          "leave --bin-dir out; where the runtime does not read those files name both folders: --conf-dir " +
+              target.conf_dir.string() + " --bin-dir " + target.bin_dir.string()};
+}
+
+// The runtime looks nowhere else.
+PlaceJudged judge_known(const std::string& missing, bool is_refused) {
+  const auto so = missing + ": the runtime looks nowhere else, and no pod starts before that is mended";
+  if (!is_refused) return {.notes = {so}};
+  return {.refusal =
+              Error(Kind::wrong_config, so,
+                    "have its owner put it there first: flannel's own pod brings flannel, the package or "
+                    "the release of containernetworking's plugins brings bridge, host-local and portmap")};
+}
+
+Folders folders_of(const InstallTarget& target) {
+  return target.searched.empty() ? Folders{target.bin_dir} : target.searched;
+}
+
 }  // namespace
 
 PlaceJudged judge(const InstallTarget& target, const conflist::Network& list) {
-  const auto searched = target.searched.empty() ? Folders{target.bin_dir} : target.searched;
+  PlaceJudged judged;
+  if (!target.contradiction.empty()) {
+    if (!target.is_meant) return {.refusal = refusal_of_the_runtime(target)};
+    judged.notes.push_back(target.contradiction);
+  }
+  const auto searched = folders_of(target);
   const auto types = others_of(list);
   const auto missing = missing_in(searched, types);
-  if (missing.empty()) return {};
-  const auto others = other_folders(searched);
+  if (missing.empty()) return judged;
   const auto text = what_is_missing(searched, missing, (target.conf_dir / list.file.name).string());
+  const bool is_in_use = list.our_place().has_value();
+  const bool is_after_missing = std::ranges::find(missing, target.after) != missing.end();
+  if (!target.searched.empty()) return judge_known(text, is_after_missing && !is_in_use);
+  const auto others = other_folders(searched);
   if (auto right = with_all(others, types); !right.empty()) return {.refusal = refusal(text, right)};
-  if (std::ranges::find(missing, target.after) != missing.end())
-    return {.refusal = refusal(text, with_all(others, {target.after}))};
+  if (is_after_missing && !is_in_use) return {.refusal = refusal(text, with_all(others, {target.after}))};
   const auto elsewhere = with_all(others, missing);
-  return {.notes = {text + ": " +
-                    (elsewhere.empty() ? "no pod starts where the runtime does not find it elsewhere"
-                                       : "pods start where the runtime looks in " +
-                                             joined(elsewhere, " or ") + " as well")}};
+  judged.notes.push_back(text + ": " +
+                         (elsewhere.empty() ? "no pod starts where the runtime does not find it elsewhere"
+                                            : "pods start where the runtime looks in " +
+                                                  joined(elsewhere, " or ") + " as well"));
+  return judged;
+}
+
+std::set<fs::path> programs_of(const InstallTarget& target, const conflist::Network& list) {
+  std::set<fs::path> programs;
+  auto types = others_of(list);
+  types.emplace_back(conflist::our_type);
+  for (const auto& folder : folders_of(target)) {
+    for (const auto& type : types) {
+      if (type.find('/') == std::string::npos) programs.insert(folder / type);
+    }
+  }
+  return programs;
 }
 
 }  // namespace ipmasq::plugin

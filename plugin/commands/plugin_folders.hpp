@@ -2,7 +2,9 @@
 // plugins are.
 #pragma once
 
+#include <filesystem>
 #include <optional>
+#include <set>
 
 #include "conflist/conflist.hpp"
 #include "error/error.hpp"
@@ -15,10 +17,16 @@ struct PlaceJudged {
   Notes notes = {};
 };
 
-/// Pods start by this list, so a runtime finds its plugins; where some of them are not in the folders
-/// searched (or bin_dir), the runtime looks elsewhere, or elsewhere as well. Refused: where another folder
-/// that runtimes use has them all, or where even the plugin `after` is missing. Else what is missing is
-/// noted. Names count, whatever they lead to: what is a link on the node may lead nowhere in a container.
+/// Pods start by this list, so a runtime finds its plugins. Where the folders are not known by a runtime's
+/// own files and lack some of them, the runtime looks elsewhere, or elsewhere as well: refused where another
+/// folder that runtimes use has them all, or where even the plugin `after` is missing and the list has no
+/// entry yet. Where they are known, what is missing is to be brought there: refused where that is the plugin
+/// `after`, unless the list has an entry, which needs the program whatever else is missing. A folder that the
+/// runtime's files speak against is refused, unless both folders are named. Else what is missing is noted.
+/// Names count, whatever they lead to: what is a link on the node may lead nowhere in a container.
 PlaceJudged judge(const InstallTarget& target, const conflist::Network& list);
+
+/// See programs_asked_for.
+std::set<std::filesystem::path> programs_of(const InstallTarget& target, const conflist::Network& list);
 
 }  // namespace ipmasq::plugin

@@ -1,0 +1,167 @@
+#include "conflist/multus.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "conflist/plan.hpp"
+#include "doctor/findings.hpp"
+#include "error/error.hpp"
+
+namespace ipmasq::conflist {
+
+namespace {
+
+constexpr auto folder = "/etc/cni/net.d";
+const File single{.name = "99-flannel.conf",
+                  .text = R"({"cniVersion":"0.3.1","name":"cbr0","type":"flannel"})"};
+
+File multus(const std::string& keys) {
+  return {.name = "00-multus.conf",
+          .text = R"({"cniVersion":"0.3.1","name":"multus-cni-network","type":"multus",)" + keys + "}"};
+}
+
+// What is told of a plan, or why there is none.
+std::string planned(const std::vector<File>& files, const std::string& path = folder) {
+  try {
+    const auto plan = plan_install(path, files, "flannel");
+    std::string text;
+    for (const auto& step : plan->steps) text += step.told + (step.told.empty() ? "" : "\n");
+    for (const auto& note : plan->notes) text += "note: " + note + "\n";
+    return text;
+  } catch (const Error& error) {
+    return std::string("refused: ") + error.what() + "\n" + error.details() + "\n";
+  }
+}
+
+std::string refused(const std::string& key, const std::string& path) {
+  return "refused: /etc/cni/net.d/99-flannel.conf would become 99-flannel.conflist, and multus takes it by "
+         "its "
+         "path, \"" +
+         key +
+         "\" in /etc/cni/net.d/00-multus.conf: no pod would start; nothing was changed in it\n"
+         "write \"" +
+         path + "\" under \"" + key +
+         "\" of /etc/cni/net.d/00-multus.conf, and into what multus' pod makes that file from; then install "
+         "at "
+         "once: no pod starts in between\n";
+}
+
+// Found by doctor, with the fix.
+std::string found(std::vector<File> files, const std::set<std::string>& backups = {}) {
+  doctor::Facts facts;
+  facts.node.conf_dir = folder;
+  facts.node.lists = read_networks(std::move(files));
+  facts.node.backups = backups;
+  facts.node.bin_folders = {
+      {.path = "/opt/cni/bin",
+       .programs = {{"flannel", ""}, {"bridge", ""}, {"host-local", ""}, {"multus", ""}}}};
+  std::string text;
+  for (const auto& finding : doctor::examine(facts)) {
+    text += finding.name + " (" + doctor::to_text(finding.weight) + "): " + finding.does + "\n";
+    for (const auto& line : finding.where) text += "  found: " + line + "\n";
+    for (const auto& line : finding.fix) text += "  fix: " + line + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a file that multus takes by its path keeps its name") {
+  CHECK(planned({multus(R"("clusterNetwork":"/etc/cni/net.d/99-flannel.conf")"), single}) ==
+        refused("clusterNetwork", "/etc/cni/net.d/99-flannel.conflist"));
+  CHECK(planned({multus(R"("ClusterNetwork":"/host/etc/cni/net.d//99-flannel.conf")"), single}) ==
+        refused("clusterNetwork", "/host/etc/cni/net.d/99-flannel.conflist"));
+  CHECK(
+      planned({multus(R"("readinessindicatorfile":"/etc/cni/net.d/99-flannel.conf","clusterNetwork":"cbr0")"),
+               single}) == refused("readinessindicatorfile", "/etc/cni/net.d/99-flannel.conflist"));
+  CHECK(planned({multus(R"("defaultNetworks":[7,"other","/etc/cni/net.d/99-flannel.conf"])"), single}) ==
+        refused("defaultNetworks", "/etc/cni/net.d/99-flannel.conflist"));
+  // As an init container sees the folder.
+  CHECK(
+      planned({multus(R"("clusterNetwork":"/etc/cni/net.d/99-flannel.conf")"), single}, "/host/etc/cni/net.d")
+          .starts_with("refused: /host/etc/cni/net.d/99-flannel.conf would become "));
+}
+
+TEST_CASE("a file that multus takes otherwise becomes a list") {
+  const std::string done =
+      "put the entry into /etc/cni/net.d/99-flannel.conflist, which stands instead of "
+      "/etc/cni/net.d/99-flannel.conf\n";
+  for (const auto* const keys :
+       {R"("clusterNetwork":"cbr0")", R"("clusterNetwork":"/etc/cni/net.d/99-flannel.conflist")",
+        R"("clusterNetwork":"cbr0","readinessindicatorfile":"/run/flannel/99-flannel.conf")"})
+    CHECK(planned({multus(keys), single}) == done);
+  CHECK(
+      planned({multus(R"("clusterNetwork":"/other/99-flannel.conf")"), single}) ==
+      done +
+          "note: /etc/cni/net.d/00-multus.conf is loaded before /etc/cni/net.d/99-flannel.conf: multus hands "
+          "pods on to /other/99-flannel.conf\n");
+}
+
+TEST_CASE("a list that multus takes by its path does not become a single plugin again") {
+  const File list{.name = "99-flannel.conflist",
+                  .text = R"({"cniVersion":"0.3.1","name":"cbr0","plugins":[{"type":"flannel"}]})"};
+  auto with_entry = list;
+  with_entry.text = plan_install(folder, {single}, "flannel")->steps.front().text;
+  auto backup = single;
+  backup.name += ".before-ip-masq";
+  const auto told = [&](const std::string& keys) {
+    std::string text;
+    const auto plan = plan_uninstall(folder, {multus(keys), with_entry, backup});
+    for (const auto& step : plan.steps) text += step.told + "\n";
+    for (const auto& note : plan.notes) text += "note: " + note + "\n";
+    return text;
+  };
+  CHECK(told(R"("clusterNetwork":"/etc/cni/net.d/99-flannel.conflist")") ==
+        "took the entry out of /etc/cni/net.d/99-flannel.conflist\n"
+        "note: /etc/cni/net.d/99-flannel.conf.before-ip-masq was left: it is /etc/cni/net.d/99-flannel.conf "
+        "as it "
+        "was before ip-masq\n");
+  CHECK(told(R"("clusterNetwork":"cbr0")") == "\nput /etc/cni/net.d/99-flannel.conf back\n\n");
+}
+
+TEST_CASE("doctor: a file that multus takes by its path and that is not there") {
+  const File list{
+      .name = "99-flannel.conflist",
+      .text =
+          R"({"cniVersion":"0.3.1","name":"cbr0","plugins":[{"type":"flannel","delegate":{"ipMasq":false}}]})"};
+  const std::string head =
+      "network-not-there (hurts): multus fails each ADD without that file: no pod starts\n";
+  const auto missing = [](const std::string& key) {
+    return "  found: there is no /etc/cni/net.d/99-flannel.conf, which \"" + key +
+           "\" of /etc/cni/net.d/00-multus.conf names\n";
+  };
+  CHECK(found({multus(R"("clusterNetwork":"/etc/cni/net.d/99-flannel.conf")"), list}) ==
+        head + missing("clusterNetwork") +
+            "  fix: # write \"/etc/cni/net.d/99-flannel.conflist\" under \"clusterNetwork\" of "
+            "/etc/cni/net.d/00-multus.conf, and into what multus' pod makes that file from: that list stands "
+            "instead of it\n");
+  const auto owner = [](const std::string& key) {
+    return "  fix: # have its owner bring the file, or mend the path under \"" + key +
+           "\" of /etc/cni/net.d/00-multus.conf\n";
+  };
+  CHECK(found({multus(R"("clusterNetwork":"/etc/cni/net.d/99-flannel.conf")")}) ==
+        head + missing("clusterNetwork") + owner("clusterNetwork"));
+  const auto both = found({multus(
+      R"("clusterNetwork":"nowhere","readinessindicatorfile":"/etc/cni/net.d/99-flannel.conf","defaultNetworks":["/etc/cni/net.d/99-flannel.conf"])")});
+  CHECK(both == head + missing("defaultNetworks") + missing("readinessindicatorfile") +
+                    owner("defaultNetworks") + owner("readinessindicatorfile"));
+  // Whether what no runtime considers is there was not looked at.
+  CHECK(found({multus(R"("clusterNetwork":"/etc/cni/net.d/sub","readinessindicatorfile":"/run/x.conf")")})
+            .empty());
+}
+
+TEST_CASE("doctor's way to an entry in a file that multus takes by its path") {
+  CHECK(found({multus(R"("clusterNetwork":"/etc/cni/net.d/99-flannel.conf")"), single}) ==
+        "entry-missing (note): new pods of this node have no rules of ours: others' decide\n"
+        "  found: /etc/cni/net.d/99-flannel.conf is what multus takes for pods, as "
+        "/etc/cni/net.d/00-multus.conf "
+        "says, and has no entry of ip-masq\n"
+        "  fix: # write \"/etc/cni/net.d/99-flannel.conflist\" under \"clusterNetwork\" of "
+        "/etc/cni/net.d/00-multus.conf, and into what multus' pod makes that file from; then at once, since "
+        "no pod "
+        "starts in between: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n");
+}
+
+}  // namespace ipmasq::conflist
