@@ -226,6 +226,7 @@ class NoWays {
       }
     }
     auto answers = is_asked ? answers_from(alike, world) : std::vector<Told>();
+    const bool are_answers_asked = is_asked && !routing_.interfaces_of(sent(alike, world)).empty();
     const auto refuses = [](const std::vector<Told>& some, const Told& other) {
       return std::ranges::any_of(some,
                                  [&other](const Told& each) { return each.no_way.by == other.no_way.by; });
@@ -233,7 +234,7 @@ class NoWays {
     for (auto each : own) {
       // Where that alone is refused, what others send still comes, unless it has to have a way back.
       const bool is_of_the_node =
-          is_asked && !refuses(answers, each) && !routing::asks_for_way_back(pod.interface, family_);
+          are_answers_asked && !refuses(answers, each) && !routing::asks_for_way_back(pod.interface, family_);
       each.no_way.is_missed = each.no_way.is_missed && !is_of_the_node;
       each.no_way.is_certain = each.no_way.is_certain && !is_of_the_node;
       tell(std::move(each), alike, std::nullopt);

@@ -3,7 +3,6 @@
 #include <netinet/in.h>
 
 #include <cstdint>
-#include <optional>
 
 #include "doctor/flows.hpp"
 #include "nat/walk.hpp"
@@ -78,7 +77,9 @@ routing::MarksByProtocol PodMarks::answers(const doctor::PodWay& way, const net:
   if (routing_.mark_bits() == 0) return {};
   auto by_uplink = way;
   by_uplink.uplink = uplink;
-  by_uplink.uplink_devices = routing::devices_of(uplink);
+  const auto [known, is_new] = devices_of_.try_emplace(uplink);
+  if (is_new) known->second = routing::devices_of(uplink);
+  by_uplink.uplink_devices = known->second;
   return of(by_uplink, pod, from, Direction::answers);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -40,6 +41,7 @@ class PodMarks {
   const routing::PolicyRouting& routing_;
   const nat::Foreign& foreign_;
   std::set<net::Address> node_addresses_;
+  std::map<std::string, std::set<std::string>> devices_of_;                       // uplinks
   using Way = std::pair<std::optional<std::string>, std::optional<std::string>>;  // pod's interface, uplink
   std::map<std::pair<Direction, Way>, routing::Marks> of_all_;
 };

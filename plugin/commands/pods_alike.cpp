@@ -135,6 +135,11 @@ bool RecordedPods::has_own_interface(const PodAt& pod) const {
                              [&pod](const Pod& each) { return each.at == pod && each.has_own_interface; });
 }
 
+bool RecordedPods::is_for_a_subnet_of(const Prefix& route, const Prefix& pods) const {
+  return std::ranges::any_of(
+      subnets_, [&](const Prefix& subnet) { return subnet.contains(pods) && route.contains(subnet); });
+}
+
 std::vector<PodAt> RecordedPods::in(const Prefix& prefix) const {
   std::vector<PodAt> found;
   for (const auto& each : pods_) {

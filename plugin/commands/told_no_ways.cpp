@@ -72,9 +72,10 @@ std::string ToldNoWays::fix_of(const Told& told, const std::vector<Prefix>& pref
     const auto to = no_way.to ? net::to_text(*no_way.to) : std::string("default");
     return ip(prefixes.front().family()) + " route add " + to + " via ROUTER";
   }
-  const bool is_wider = told.destination && std::ranges::all_of(prefixes, [&told](const Prefix& each) {
-                          return told.destination->contains(each) && *told.destination != each;
-                        });
+  const bool is_wider =
+      told.destination && std::ranges::all_of(prefixes, [&](const Prefix& each) {
+        return *told.destination != each && pods_.is_for_a_subnet_of(*told.destination, each);
+      });
   return no_way.by.empty() || is_wider ? route_to(prefixes, told.table) : no_way.fix;
 }
 

@@ -2,6 +2,7 @@
 by explain as well, and mended by what doctor prints."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness.doctor import ELSEWHERE, EXEMPT, configure, findings, weights
@@ -35,7 +36,9 @@ class Pods:
     def heard(self):
         for pod in self.pods.values():
             pod.run("ip", "neighbour", "flush", "all")  # the node may not answer who it is
-        return tuple(bool(seen) for pod in self.pods.values() for seen in ask(pod, f"tcp:{EXEMPT}", f"tcp:{ELSEWHERE}").values())
+        with ThreadPoolExecutor() as at_once:
+            questions = [(pod, f"tcp:{to}") for pod in self.pods.values() for to in (EXEMPT, ELSEWHERE)]
+            return tuple(seen[to] is not None for seen, (_, to) in zip(at_once.map(lambda each: ask(*each), questions), questions))
 
     def explained(self):
         """Whether explain says that nothing is in the way."""
