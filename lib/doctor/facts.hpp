@@ -84,6 +84,7 @@ struct ListsFolder {
 struct BinFolder {
   std::filesystem::path path;
   std::map<std::string, std::string> programs;  ///< of each why it cannot be run; empty where it may
+  bool can_be_written = true;                   ///< or made, where it is not there
 };
 
 /// How runtimes take the lists of the folder, as their files say.

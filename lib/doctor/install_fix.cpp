@@ -52,21 +52,25 @@ std::string with_folder(const std::string& command, const BinFolder& folder) {
 }
 
 // Of the folders that the runtime searches: the one that has our program, or else, since its owner puts
-// plugins there, the first that has any.
+// plugins there, the first that has any, of those that can be written.
 const BinFolder& folder_of_program(const std::vector<BinFolder>& searched) {
-  auto found = std::ranges::find_if(
-      searched, [](const auto& each) { return each.programs.contains(std::string(conflist::our_type)); });
+  const auto find = [&searched](const auto& is_it) { return std::ranges::find_if(searched, is_it); };
+  auto found = find([](const auto& each) { return each.programs.contains(std::string(conflist::our_type)); });
   if (found == searched.end())
-    found = std::ranges::find_if(searched, [](const auto& each) { return !each.programs.empty(); });
+    found = find([](const auto& each) { return each.can_be_written && !each.programs.empty(); });
+  if (found == searched.end()) found = find([](const auto& each) { return each.can_be_written; });
   return found == searched.end() ? searched.front() : *found;
 }
 
 // Not where no other program of the list is.
 std::string into_search(const std::string& command, const std::vector<BinFolder>& searched,
                         const conflist::Network& list) {
-  const auto& folder = folder_of_program(searched);
   const auto others = others_of(list);
-  const auto is_there = [&folder](const std::string& each) { return folder.programs.contains(each); };
+  const auto is_there = [&searched](const std::string& program) {
+    return std::ranges::any_of(searched,
+                               [&program](const auto& each) { return each.programs.contains(program); });
+  };
+  const auto& folder = folder_of_program(searched);
   if (others.empty() || std::ranges::any_of(others, is_there)) return with_folder(command, folder);
   return "# see first where the runtime looks for plugins: none of the list's others is in " +
          folder.path.string();

@@ -74,6 +74,14 @@ std::string trouble_of_elf(const Head& head, std::uintmax_t size) {
          std::to_string(size_of_program(head));
 }
 
+bool has_zeros_alone(const fs::path& path) {
+  os::Blocks blocks(path);
+  for (auto block = blocks.next(); !block.empty(); block = blocks.next()) {
+    if (block.find_first_not_of('\0') != std::string_view::npos) return false;
+  }
+  return true;
+}
+
 bool is_kept_from_running(const fs::path& path) {
   struct statvfs file_system {};
   return ::statvfs(path.c_str(), &file_system) == 0 && (file_system.f_flag & ST_NOEXEC) != 0;
@@ -93,6 +101,16 @@ std::string program_trouble(const fs::path& path) {
   const Head head(path);
   if (head.is_elf()) return trouble_of_elf(head, size);
   return head.is_script() ? "" : "is no program: neither ELF nor a script with #!";
+}
+
+bool is_cut_off(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return false;
+  if (has_zeros_alone(path)) return true;
+  const Head head(path);
+  const auto size = fs::file_size(path, error);
+  return head.is_elf() && (size < sizeof(Elf64_Ehdr) ||
+                           (head.header().e_ident[EI_CLASS] == ELFCLASS64 && size < size_of_program(head)));
 }
 
 }  // namespace ipmasq::doctor

@@ -10,4 +10,9 @@ namespace ipmasq::doctor {
 /// the kernel asks before it runs anything is looked at. Throws Error{failed} where it cannot be read.
 std::string program_trouble(const std::filesystem::path& path);
 
+/// Whether it is what is left of a file whose writer, or whose power, was cut off: empty, zeros alone, or ELF
+/// that is shorter than it says. false of what is no regular file. Throws Error{failed} where it cannot be
+/// read.
+bool is_cut_off(const std::filesystem::path& path);
+
 }  // namespace ipmasq::doctor

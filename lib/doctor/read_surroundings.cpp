@@ -1,5 +1,7 @@
 #include "doctor/read_surroundings.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -178,9 +180,11 @@ void read_bin_folders(const PluginFolders& plugins, Reader& reader, std::vector<
   node.may_search_more = plugins.named.has_value();
   if (!plugins.searched.empty()) folders = plugins.searched;
   if (plugins.named) folders = {*plugins.named};
+  std::error_code error;
   for (const auto& folder : folders) {
     BinFolder found{.path = folder,
-                    .programs = programs_in(folder, plugins.named.has_value(), reader, not_looked)};
+                    .programs = programs_in(folder, plugins.named.has_value(), reader, not_looked),
+                    .can_be_written = !fs::exists(folder, error) || ::access(folder.c_str(), W_OK) == 0};
     if (!found.programs.empty() || node.is_search_known) node.bin_folders.push_back(std::move(found));
   }
 }

@@ -7,6 +7,7 @@
 
 #include "error/error.hpp"
 #include "runtime/containerd.hpp"
+#include "runtime/cri_dockerd.hpp"
 #include "runtime/crio.hpp"
 #include "runtime/kubelet.hpp"
 #include "runtime/podman.hpp"
@@ -106,18 +107,12 @@ std::optional<Folders> read_crio_alone(const NodeFiles& files) {
   return kubelet && is_told_another(*kubelet) ? std::nullopt : read_crio(files);
 }
 
-// Docker's, whose containerd starts no pods.
-Folders read_cri_dockerd(const Kubelet& kubelet) {
-  const auto built = "as cri-dockerd is built, whose socket the kubelet is told in " + kubelet.said_by;
-  return {containerd_networks, {containerd_plugins}, built, built};
-}
-
 std::optional<Folders> read_kubeadm(const NodeFiles& files) {
   const auto kubelet = read_kubelet(files);
   if (!kubelet) return std::nullopt;
   if (names(kubelet->endpoint, "crio.sock")) return read_crio(files);
   if (names(kubelet->endpoint, "cri-dockerd.sock") || names(kubelet->endpoint, "dockershim.sock"))
-    return read_cri_dockerd(*kubelet);
+    return read_cri_dockerd(kubelet->said_by, files);
   return read_plain_containerd(files, containerd_file);
 }
 
@@ -205,11 +200,18 @@ std::vector<fs::path> in_both(const std::vector<fs::path>& left, const std::vect
   return both;
 }
 
+// The best place: where ip-masq is, then a folder that can be written, then one that can be made, perhaps.
 fs::path place_of_plugin(const std::vector<fs::path>& folders, const NodeFiles& files) {
-  const auto first = [&folders](const auto& is_it) { return std::ranges::find_if(folders, is_it); };
-  auto place = first([&files](const fs::path& folder) { return files.is_there(folder / "ip-masq"); });
-  if (place == folders.end())
-    place = first([&files](const fs::path& folder) { return files.is_there(folder); });
+  const auto find = [&folders](const auto& is_it) { return std::ranges::find_if(folders, is_it); };
+  auto place = find([&files](const fs::path& folder) { return files.is_there(folder / "ip-masq"); });
+  if (place == folders.end()) {
+    place = find(
+        [&files](const fs::path& folder) { return files.is_there(folder) && files.can_be_written(folder); });
+  }
+  const bool is_any_there =
+      std::ranges::any_of(folders, [&files](const auto& each) { return files.is_there(each); });
+  if (place == folders.end() && is_any_there)
+    place = find([&files](const fs::path& folder) { return !files.is_there(folder); });
   return place == folders.end() ? folders.front() : *place;
 }
 

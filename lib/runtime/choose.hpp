@@ -32,13 +32,13 @@ std::vector<Candidate> find_candidates(const NodeFiles& files);
 struct Choice {
   std::filesystem::path networks;
   std::vector<std::filesystem::path> plugins;  ///< in the order of the search, at least one
-  std::filesystem::path
-      plugin;               ///< of these: where ip-masq is, or else the first that is there, or the first
-  std::string reason;       ///< a line for the operator
-  bool is_found = false;    ///< false: nothing of the node tells, and these are the usual ones
-  bool is_assumed = false;  ///< see Candidate
-  bool is_podmans = false;  ///< podman alone is found, which takes each network by its name
-  Folders of_pods = {};     ///< of what runs pods: podman takes no part in that beside another
+  std::filesystem::path plugin;  ///< of these: where ip-masq is, or else the first that is there and can be
+                                 ///< written, or that is not there, or the first
+  std::string reason;            ///< a line for the operator
+  bool is_found = false;         ///< false: nothing of the node tells, and these are the usual ones
+  bool is_assumed = false;       ///< see Candidate
+  bool is_podmans = false;       ///< podman alone is found, which takes each network by its name
+  Folders of_pods = {};          ///< of what runs pods: podman takes no part in that beside another
 };
 
 /// `flavour`: what the operator says; none: what is found. Throws Error: wrong_config with what to write,

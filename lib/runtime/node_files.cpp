@@ -1,5 +1,7 @@
 #include "runtime/node_files.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <system_error>
 
@@ -43,6 +45,10 @@ std::vector<std::string> RealNodeFiles::folders_in(const fs::path& folder) const
 
 bool RealNodeFiles::is_there(const fs::path& path) const {
   return os::is_there(path);
+}
+
+bool RealNodeFiles::can_be_written(const fs::path& folder) const {
+  return ::access(folder.c_str(), W_OK) == 0;
 }
 
 fs::path RealNodeFiles::target_of(const fs::path& link) const {

@@ -31,6 +31,9 @@ class NodeFiles {
   /// A file or a folder.
   virtual bool is_there(const std::filesystem::path& path) const = 0;
 
+  /// Of a folder that is there: whether files can be made in it, as far as its mode and file system tell.
+  virtual bool can_be_written(const std::filesystem::path& folder) const = 0;
+
   /// What a link says that it leads to; empty where there is no link.
   virtual std::filesystem::path target_of(const std::filesystem::path& link) const = 0;
 };
@@ -38,6 +41,7 @@ class NodeFiles {
 /// Those of this node.
 class RealNodeFiles : public NodeFiles {
  public:
+  bool can_be_written(const std::filesystem::path& folder) const override;
   std::optional<std::string> text_of(const std::filesystem::path& path) const override;
   std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
   std::vector<std::string> folders_in(const std::filesystem::path& folder) const override;

@@ -6,6 +6,7 @@
 
 #include "config/yaml.hpp"
 #include "runtime/folders.hpp"
+#include "runtime/unit.hpp"
 
 namespace ipmasq::runtime {
 
@@ -38,7 +39,11 @@ fs::path data_of(const std::string& name, const NodeFiles& files) {
     if (!text) continue;
     if (const auto folder = folder_in(said_in(*text, path), key.data(), path.string())) data = *folder;
   }
-  return data;
+  // What its unit is started with counts more.
+  const auto flag =
+      option_of({name + ".service", name + "-server.service", name + "-agent.service"}, key, files);
+  if (!flag) return data;
+  return folder_in({{std::string(key), flag->value}}, key.data(), flag->said_by).value_or(data);
 }
 
 }  // namespace

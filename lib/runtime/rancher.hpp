@@ -1,6 +1,6 @@
 // Where k3s and RKE2 keep what is theirs: in the folder that "data-dir" names in their own configuration
-// (docs.k3s.io/installation/configuration, docs.rke2.io/install/configuration), or the one that they are
-// built with.
+// (docs.k3s.io/installation/configuration, docs.rke2.io/install/configuration), or on the command line of
+// their unit, or the one that they are built with.
 #pragma once
 
 #include <filesystem>

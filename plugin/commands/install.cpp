@@ -14,6 +14,7 @@
 
 #include "conflist/plan.hpp"
 #include "conflist/read_folder.hpp"
+#include "doctor/program_trouble.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
 #include "os/file.hpp"
@@ -151,6 +152,7 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
   const auto path = bin_dir / conflist::our_type;
   const fs::path kept = path.string() + std::string(kept_suffix);
   const auto may_go = [&kept](const fs::path& found) {
+    if (doctor::is_cut_off(found)) return true;
     return program_version(found) ? why_it_stays(found).empty()
                                   : os::is_there(kept) && os::have_the_same_bytes(found, kept);
   };
@@ -160,14 +162,15 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
       keep_others(path, kept, doing, output);
       if (doing == Doing::act) os::remove_file(path);
     } else if (os::is_there(path)) {
-      if (auto why = why_it_stays(path); !why.empty()) {
+      const bool is_cut_off = doctor::is_cut_off(path);  // nobody's, whoever's it was
+      if (auto why = is_cut_off ? std::string() : why_it_stays(path); !why.empty()) {
         if (!can_be_run(path))
           throw Error(Kind::wrong_config, why + ", and nobody can run it", "chmod 755 " + path.string());
         return notes.push_back(std::move(why));
       }
       if (can_be_run(path) && os::have_the_same_bytes(self, path))
         return doing == Doing::act ? os::tidy_up(bin_dir) : void();
-      if (program_version(path)) {
+      if (is_cut_off || program_version(path)) {
         place = fs::canonical(path);
       } else {
         keep_others(path, kept, doing, output);
@@ -287,6 +290,7 @@ void put_program_back(const fs::path& bin_dir, Doing doing, Notes& notes, std::o
   if (!os::is_there(kept)) return;
   if (os::is_there(path) && !program_version(path))
     return notes.push_back(kept.string() + " was left: " + path.string() + " is not ip-masq's either");
+  if (doctor::is_cut_off(kept)) return notes.push_back(kept.string() + " was left: it is empty or cut off");
   const auto told = "put " + path.string() + " back, as " + kept.string() + " has it";
   if (doing == Doing::act) {
     const os::SharedFolder held(bin_dir);

@@ -32,11 +32,12 @@ enum class Doing { act, pretend };
 /// What an operator should know, and nothing was done about; a line each.
 using Notes = std::vector<std::string>;
 
-/// Copies this program, unless a newer one is there, then puts our entry into the first conflist that a
-/// runtime loads and that holds the plugin named; tells what it changed. Each file is the old one or all of
-/// the new one at any time; the conflist as it was stays beside it as FILE.before-ip-masq. Where all is as it
-/// should be nothing is written. Where a runtime would not find the program (plugin_folders.hpp) nothing is
-/// changed. Throws Error, and has then changed no conflist, or says so.
+/// Copies this program, unless a newer one is there (what is empty or cut off in its place is nobody's), then
+/// puts our entry into the first conflist that a runtime loads and that holds the plugin named; tells what it
+/// changed. Each file is the old one or all of the new one at any time; the conflist as it was stays beside
+/// it as FILE.before-ip-masq. Where all is as it should be nothing is written. Where a runtime would not find
+/// the program (plugin_folders.hpp) nothing is changed. Throws Error, and has then changed no conflist, or
+/// says so.
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output);
 
 /// The same; where it could be done later, when there is such a conflist or what it asks for, why not now.

@@ -91,6 +91,29 @@ def test_a_program_that_nobody_can_run_is_put_anew(place):
 
 
 @pytest.mark.parametrize("is_link", [False, True])
+def test_what_is_left_of_a_program_is_nobodys(place, is_link):
+    """Empty, zeros or cut off, as after the power went: replaced each time, and never kept nor put back."""
+    put(place, "10-flannel.conflist", FLANNEL)
+    program, real, kept = place / "bin/ip-masq", place / ("real" if is_link else "bin/ip-masq"), place / "bin/ip-masq.before-ip-masq"
+    whole = BINARY.read_bytes()
+    if is_link:
+        real.write_bytes(whole)
+        real.chmod(0o755)
+        program.symlink_to("../real")
+    run(place, "install")
+    for left in (b"", whole[:30], whole[:100000], whole[:-1000000], bytes(5000), b""):
+        real.write_bytes(left)
+        assert run(place, "install", "--dry-run") == f"would have put {program}\n"
+        assert run(place, "install") == f"put {program}\n"
+        assert real.read_bytes() == whole and program.is_symlink() == is_link and not kept.exists()
+    kept.write_bytes(b"")  # by an older ip-masq
+    assert run(place, "install") == ""
+    assert run(place, "uninstall", "--state-dir", place / "state", "--bin-dir", place / "bin", check=False) == (
+        0, f"put {place}/net.d/10-flannel.conflist back\n", f"ip-masq: note: {kept} was left: it is empty or cut off\n")
+    assert real.read_bytes() == whole
+
+
+@pytest.mark.parametrize("is_link", [False, True])
 def test_somebody_elses_program_is_kept(place, is_link):
     """What a link leads to stays as it is; an older one of ours behind a link is replaced there."""
     put(place, "10-flannel.conflist", FLANNEL)

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from harness.agents import Agent, page
 from test_flavours import KUBELET, LIST, PORTMAP, RUNTIMES, site  # noqa: F401 (a fixture)
 
@@ -68,6 +69,25 @@ def test_a_list_with_an_entry_needs_the_program_whatever_else_is_missing(site):
     assert site.call("install", "--conf-dir", "/etc/cni/net.d", "--bin-dir", "/opt/cni/bin") == (
         0, "put /opt/cni/bin/ip-masq\n", f"ip-masq: note: no program flannel, portmap in /opt/cni/bin, which {LIST} asks for: no pod starts where the runtime "
         "does not find it elsewhere\n")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_that_can_be_written(site, is_there):
+    """Of several that the runtime searches, as on a node whose /usr nobody writes; doctor's fix goes there as well."""
+    site.put(LIST, json.dumps(PORTMAP))
+    site.put("/etc/crio/crio.conf.d/10-crio.conf", '[crio.network]\nplugin_dirs = ["/usr/libexec/cni", "/srv/cni/bin"]\n')
+    bring(site, "flannel portmap bridge host-local", "/usr/libexec/cni")
+    site.run("sh", "-ec", "mount --bind /usr/libexec/cni /usr/libexec/cni; mount -o remount,bind,ro /usr/libexec/cni")
+    site.run("sh", "-ec", "mount -t tmpfs private /srv; mkdir -p /srv/cni" + ("/bin" if is_there else ""))
+    site.sysctl(net__ipv4__ip_forward=1)
+    found = {each["name"]: each["fix"] for each in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
+    fix = "ip-masq install --conf-dir /etc/cni/net.d --bin-dir /srv/cni/bin"
+    assert found == {"entry-missing": [fix]}
+    note = ("ip-masq: note: crio: networks in /etc/cni/net.d (as CRI-O is built, no file of /etc/crio names another), plugins in /usr/libexec/cni or "
+            "/srv/cni/bin (plugin_dirs in /etc/crio/crio.conf.d/10-crio.conf)\n")
+    assert site.call("install", "--dry-run") == (0, f"would have put /srv/cni/bin/ip-masq\nwould have put the entry into {LIST}\n", note)
+    assert site.call(*fix.split()[1:]) == (0, f"put /srv/cni/bin/ip-masq\nput the entry into {LIST}\n", "")
+    assert json.loads(site.tool("doctor", "-o", "json", check=False))["findings"] == []
 
 
 def test_a_runtimes_own_lists_are_for_the_same_plugins(site):

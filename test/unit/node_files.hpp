@@ -17,10 +17,13 @@ namespace ipmasq::test {
 
 namespace fs = std::filesystem;
 
-// A node's files; of a path that ends in "/" the folder alone. A text "->PATH" is a link, "!" cannot be read.
+// A node's files; of a path that ends in "/" the folder alone, which a text
+// "read-only" keeps from being written. A text "->PATH" is a link, "!" cannot be read.
 class Files : public runtime::NodeFiles {
  public:
   Files(std::initializer_list<std::pair<const std::string, std::string>> files) : files_(files) {}
+
+  void put(const std::string& path, const std::string& text) { files_[path] = text; }
 
   std::optional<std::string> text_of(const fs::path& path) const override {
     const auto found = files_.find(path);
@@ -51,6 +54,11 @@ class Files : public runtime::NodeFiles {
 
   bool is_there(const fs::path& path) const override {
     return files_.contains(path) || files_.contains(path.string() + "/");
+  }
+
+  bool can_be_written(const fs::path& folder) const override {
+    const auto found = files_.find(folder.string() + "/");
+    return found != files_.end() && found->second != "read-only";
   }
 
   fs::path target_of(const fs::path& link) const override {

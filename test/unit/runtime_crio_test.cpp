@@ -89,4 +89,23 @@ TEST_CASE("auto: CRI-O's files that its package has left") {
                 "(network_dir in /etc/crio/crio.conf)"));
 }
 
+TEST_CASE("auto: of several folders of plugins one that can be written") {
+  const auto place = [](const test::Files& files) {
+    const auto all = choice(files);
+    return all.substr(0, all.find('\n')).substr(std::string("/etc/cni/net.d ").size());
+  };
+  const std::pair<const std::string, std::string> file{
+      crio, "[crio.network]\nplugin_dirs = ['/usr/libexec/cni', '/opt/cni/bin', '/run/cni/bin']\n"};
+  const std::pair<const std::string, std::string> read_only{"/usr/libexec/cni/", "read-only"};
+  CHECK(place({file, {"/usr/libexec/cni/", ""}, {"/opt/cni/bin/", ""}}) == "/usr/libexec/cni");
+  CHECK(place({file, read_only, {"/opt/cni/bin/", ""}}) == "/opt/cni/bin");
+  CHECK(place({file, read_only, {"/run/cni/bin/", ""}}) == "/run/cni/bin");
+  CHECK(place({file, read_only}) == "/opt/cni/bin");
+  CHECK(place({file}) == "/usr/libexec/cni");
+  CHECK(place({file, read_only, {"/usr/libexec/cni/ip-masq", ""}, {"/opt/cni/bin/", ""}}) ==
+        "/usr/libexec/cni");
+  CHECK(place({file, read_only, {"/opt/cni/bin/", "read-only"}, {"/run/cni/bin/", "read-only"}}) ==
+        "/usr/libexec/cni");
+}
+
 }  // namespace ipmasq::runtime

@@ -113,4 +113,27 @@ TEST_CASE("auto: RKE2 and microk8s") {
         "/var/snap/microk8s/current/args/containerd-template.toml)");
 }
 
+TEST_CASE("auto: k3s and RKE2 whose unit names another folder for their data") {
+  // As k3s' installer writes it.
+  const std::string unit =
+      "[Service]\nExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--data-dir' \\\n\t'/mnt/k3s' \\\n\n";
+  const auto networks = [](const std::string& name, const std::string& text) {
+    const auto all = choice({{"/etc/systemd/system/" + name, text},
+                             {"/etc/rancher/k3s/config.yaml", "data-dir: /mnt/other\n"},
+                             {"/mnt/k3s/agent/etc/containerd/config.toml", k3s_text("/mnt/k3s/data/cni")},
+                             {"/mnt/rke2/agent/etc/containerd/config.toml", rke2_text}});
+    return all.substr(0, all.find(", plugins"));
+  };
+  const std::string k3s_found =
+      "/var/lib/rancher/k3s/agent/etc/cni/net.d /mnt/k3s/data/cni\nk3s: networks in "
+      "/var/lib/rancher/k3s/agent/etc/cni/net.d (conf_dir in /mnt/k3s/agent/etc/containerd/config.toml)";
+  CHECK(networks("k3s.service", unit) == k3s_found);
+  CHECK(networks("k3s-agent.service",
+                 "[Service]\nExecStart=/usr/local/bin/k3s agent --data-dir=/mnt/k3s/\n") == k3s_found);
+  CHECK(networks("rke2-server.service",
+                 "[Service]\nExecStart=/usr/local/bin/rke2 server --data-dir /mnt/rke2\n") ==
+        "/etc/cni/net.d /opt/cni/bin\nrke2: networks in /etc/cni/net.d (as containerd is built, "
+        "/mnt/rke2/agent/etc/containerd/config.toml names none)");
+}
+
 }  // namespace ipmasq::runtime
