@@ -10,6 +10,8 @@
 #include <string>
 #include <utility>
 
+#include "netfilter/foreign_marks.hpp"
+
 namespace ipmasq::netfilter {
 
 namespace {
@@ -17,8 +19,6 @@ namespace {
 using nat::ForeignRule;
 using nat::Match;
 using net::Family;
-
-constexpr auto all_bits = config::Mark{}.mask;
 
 bool is_address(const Register& value, const Bytes& with, bool inverted,
                 std::optional<Match<net::Prefix>>& match) {

@@ -15,6 +15,7 @@
 #include <set>
 #include <utility>
 
+#include "netfilter/foreign_marks.hpp"
 #include "netfilter/foreign_nftables_matches.hpp"
 #include "netfilter/foreign_nftables_registers.hpp"
 #include "netfilter/foreign_nftables_values.hpp"
@@ -28,8 +29,6 @@ namespace {
 
 using nat::ForeignRule;
 using net::Family;
-
-constexpr auto all_bits = config::Mark{}.mask;
 
 class ForeignRuleReader {
  public:

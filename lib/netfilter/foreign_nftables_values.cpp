@@ -5,15 +5,11 @@
 #include <algorithm>
 #include <map>
 
+#include "netfilter/foreign_marks.hpp"
+
 namespace ipmasq::netfilter {
 
 using net::Family;
-
-namespace {
-
-constexpr auto all_bits = config::Mark{}.mask;
-
-}  // namespace
 
 Register loaded_by_meta(const Attributes& attributes) {
   static const std::map<std::uint32_t, Register> keys{

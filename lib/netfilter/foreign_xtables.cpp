@@ -23,13 +23,13 @@
 #include <string>
 #include <utility>
 
+#include "netfilter/foreign_marks.hpp"
+
 namespace ipmasq::netfilter {
 
 namespace {
 
 using nat::ForeignRule;
-
-constexpr auto all_bits = config::Mark{}.mask;
 
 template <typename Info>
 std::optional<Info> info_of(const XtablesPart& part) {

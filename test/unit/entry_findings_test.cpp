@@ -1,0 +1,156 @@
+#include <doctest/doctest.h>
+
+#include "doctor/findings.hpp"
+#include "finding_texts.hpp"
+#include "texts.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+using test::text;
+using test::with_plugins;
+
+constexpr auto with_entry =
+    R"({"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"flannel","delegate":{"ipMasq":false}},{"type":"ip-masq"}]})";
+constexpr auto without_entry =
+    R"({"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"flannel","delegate":{"ipMasq":false}}]})";
+
+// Behind a file of multus with these keys.
+Facts behind_multus(const std::string& keys, const std::string& flannels) {
+  Facts facts;
+  facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.bin_folders = with_plugins;
+  facts.node.lists =
+      conflist::read_networks({{.name = "00-multus.conf",
+                                .text = R"({"cniVersion":"0.3.1","name":"multus-cni-network",)" + keys + "}"},
+                               {.name = "10-flannel.conflist", .text = flannels}});
+  return facts;
+}
+
+}  // namespace
+
+TEST_CASE("the way to an entry leads into the folder that has the list's plugins, where it is known") {
+  const auto fix = [](const std::vector<BinFolder>& folders, bool is_search_known = false) {
+    Facts facts;
+    facts.node.conf_dir = "/etc/cni/net.d";
+    facts.node.bin_folders = folders;
+    facts.node.is_search_known = is_search_known;
+    facts.node.lists = conflist::read_networks({{.name = "10-flannel.conflist", .text = without_entry}});
+    for (const auto& finding : examine(facts)) {
+      if (finding.name == "entry-missing") return finding.fix;
+    }
+    return std::vector<std::string>{};
+  };
+  const BinFolder usual{.path = "/opt/cni/bin", .programs = {{"bridge", ""}, {"host-local", ""}}};
+  auto right = usual;
+  right.path = "/usr/libexec/cni";
+  right.programs["flannel"] = "";
+  auto other = right;
+  other.path = "/usr/lib/cni";
+  const std::vector<std::string> found{
+      "ip-masq install --conf-dir /etc/cni/net.d --bin-dir /usr/libexec/cni"};
+  const std::vector<std::string> none{
+      "# ip-masq install --conf-dir /etc/cni/net.d --bin-dir DIR: DIR is where the runtime looks for "
+      "plugins, "
+      "which is not known here"};
+  CHECK(fix({usual, right}) == found);
+  CHECK(fix({right, usual}, true) == found);
+  CHECK(fix({}) == none);
+  CHECK(fix({usual}) == none);
+  CHECK(fix({usual, right, other}) == none);
+}
+
+TEST_CASE("multus hands pods on to a list of the folder") {
+  for (const auto* const to :
+       {"/host/etc/cni/net.d/10-flannel.conflist", "/etc/cni/net.d/10-flannel.conflist", "cbr0"}) {
+    const auto keys = R"("type":"multus-shim","clusterNetwork":")" + std::string(to) + '"';
+    CHECK(text(behind_multus(keys, with_entry)).empty());
+    CHECK(text(behind_multus(keys, without_entry)) ==
+          "entry-missing\n"
+          "  found: /etc/cni/net.d/10-flannel.conflist is what multus takes for pods, as "
+          "/etc/cni/net.d/00-multus.conf says, and has no entry of ip-masq\n"
+          "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
+          "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n"
+          "  fix: # or, where ip-masq is given up, once no pod needs it for its end: rm "
+          "/opt/cni/bin/ip-masq\n");
+  }
+}
+
+TEST_CASE("multus keeps a copy of a list") {
+  const auto copy = [](const std::string& list) { return R"("type":"multus","delegates":[)" + list + "]"; };
+  CHECK(text(behind_multus(copy(with_entry), with_entry)).empty());
+  const std::string found =
+      "entry-missing\n"
+      "  found: the list \"cbr0\" that multus keeps in /etc/cni/net.d/00-multus.conf is what pods get, and "
+      "has no "
+      "entry of ip-masq\n";
+  const std::string restart =
+      "  fix: # restart multus' pod of this node: where it makes that file itself (--multus-conf-file=auto) "
+      "it reads the "
+      "list again when it starts; where you have written it, put the entry behind the other plugins there\n";
+  CHECK(text(behind_multus(copy(without_entry), with_entry)) ==
+        found + "  found: /etc/cni/net.d/10-flannel.conflist has one\n" + restart);
+  CHECK(text(behind_multus(copy(without_entry), without_entry)) ==
+        found +
+            "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
+            "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n" +
+            restart +
+            "  fix: # or, where ip-masq is given up, once no pod needs it for its end: rm "
+            "/opt/cni/bin/ip-masq\n");
+  CHECK(text(behind_multus(copy(R"({"type":"macvlan"})"), without_entry)).empty());
+}
+
+TEST_CASE("where multus hands pods on to is not always to be seen") {
+  for (const auto& [keys, to] : std::vector<std::pair<std::string, std::string>>{
+           {R"("type":"multus","clusterNetwork":"/etc/kubernetes/cni/net.d/10-flannel.conflist")",
+            "/etc/kubernetes/cni/net.d/10-flannel.conflist"},
+           {R"("type":"multus","clusterNetwork":"other")", "the network \"other\""},
+           {R"("type":"multus-shim")", "what its daemon was told"}})
+    CHECK(text(behind_multus(keys, with_entry)) ==
+          "pods-led-elsewhere\n"
+          "  found: /etc/cni/net.d/00-multus.conf is what the runtime loads: multus hands pods on to " +
+              to + "\n  fix: # see that the entry stands there, behind the other plugins\n");
+  CHECK(text(behind_multus(R"("type":"multus-shim")", without_entry)).empty());
+}
+
+TEST_CASE("records of pods whose end nobody told of") {
+  Facts facts;
+  facts.node.conf_dir = "/etc/cni/net.d";
+  facts.node.bin_folders = with_plugins;
+  facts.node.lists = conflist::read_networks({{.name = "10-flannel.conflist", .text = without_entry}});
+  facts.node.has_cache = true;
+  facts.node.cached_results = {"other-c1-eth0"};
+  facts.ours.networks = {{.name = "cbr0",
+                          .backend = "nftables",
+                          .pod_subnets = {test::prefix("10.244.1.0/24")},
+                          .attachments = {{"default/web 10.244.1.7/24", "cbr0-c1-eth0"}}}};
+  const std::string ended =
+      "records-of-ended-pods\n"
+      "  found: network cbr0: default/web 10.244.1.7/24\n"
+      "  fix: # where none of this node's pods needs them, this takes all rules and records away:\n"
+      "  fix: ip-masq uninstall --rules\n";
+  CHECK(text(facts) == ended +
+                           "  fix: # where ip-masq is to stay:\n  fix: ip-masq install --conf-dir "
+                           "/etc/cni/net.d --bin-dir /opt/cni/bin\n");
+  const auto lists = std::exchange(
+      facts.node.lists,
+      conflist::read_networks({{.name = "05-cilium.conflist",
+                                .text = R"({"name":"cilium","plugins":[{"type":"cilium-cni"}]})"}}));
+  CHECK(text(facts) == ended);
+  facts.node.lists.clear();  // could not be read
+  CHECK(text(facts).empty());
+  facts.node.lists = lists;
+  const std::string missing =
+      "entry-missing\n"
+      "  found: /etc/cni/net.d/10-flannel.conflist is what the runtime loads, and has no entry of ip-masq\n"
+      "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n";
+  facts.node.cached_results.emplace_back("cbr0-c1-eth0");
+  CHECK(text(facts) == missing);
+  CHECK(examine(facts).front().does.find("for as long as pods that are recorded") != std::string::npos);
+  facts.node.cached_results.clear();
+  facts.node.has_cache = false;  // nobody can tell
+  CHECK(text(facts) == missing);
+}
+
+}  // namespace ipmasq::doctor
