@@ -1,15 +1,3 @@
-# Cross-building for arm64, as scripts/build-static arm64 does: Debian's compiler, and the libraries that it unpacked.
-set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
-set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc-12)
-set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++-12)
-set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
-
-set(root ${CMAKE_CURRENT_LIST_DIR}/../../build/arm64/root)
-set(CMAKE_FIND_ROOT_PATH ${root})
-set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
-set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
-set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
-set(ENV{PKG_CONFIG_SYSROOT_DIR} ${root})
-set(ENV{PKG_CONFIG_LIBDIR} ${root}/usr/lib/pkgconfig:${root}/usr/lib/aarch64-linux-gnu/pkgconfig)
+set(architecture arm64)
+include(${CMAKE_CURRENT_LIST_DIR}/cross.cmake)

@@ -1,25 +1,22 @@
 #include "doctor/conflist_findings.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "conflist/folder.hpp"
 #include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
-#include "doctor/multus_findings.hpp"
 #include "doctor/program_findings.hpp"
+#include "doctor/runtime_findings.hpp"
+#include "doctor/start_findings.hpp"
 
 namespace ipmasq::doctor {
 
 namespace {
 
 using Lists = std::vector<conflist::Network>;
-
-const Network* record_of(const Facts& facts, const conflist::Network& list) {
-  const auto found = std::ranges::find(facts.ours.networks, list.name, &Network::name);
-  return found == facts.ours.networks.end() ? nullptr : &*found;
-}
 
 bool has_ended(const Facts& facts, const Attachment& attachment) {
   return std::ranges::find(facts.node.cached_results, attachment.cache_name) ==
@@ -99,6 +96,21 @@ void append_where_it_stands(const Facts& facts, const ListOfPods& of_pods, const
   }
 }
 
+// Those of lists that are gone, with the list that was made of a single plugin.
+std::vector<std::string> backups_of_lists_gone(const Facts& facts) {
+  if (!is_folder_of_pods(facts)) return {};
+  const auto is_there = [&facts](const auto& name) {
+    return std::ranges::any_of(facts.node.lists,
+                               [&name](const auto& list) { return list.file.name == name; });
+  };
+  std::vector<std::string> names;
+  std::ranges::copy_if(facts.node.backups, std::back_inserter(names), [&](const auto& name) {
+    return !facts.node.put_aside.contains(name) && !is_there(name) &&
+           std::ranges::none_of(conflist::list_names_of(name), is_there);
+  });
+  return names;
+}
+
 void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere, Finding& finding) {
   if (!of_pods.is_copy) {
     if (is_elsewhere) {
@@ -108,7 +120,16 @@ void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere
               : "# let CRI-O name the list that pods are to use, " + facts.node.taking.network_said_by +
                     "; or:");
     }
-    return finding.fix.push_back(install_fix(facts, of_pods.network));
+    const bool is_the_one_anew = of_pods.network.holds(conflist::flannel_type);
+    const auto gone =
+        is_elsewhere || is_the_one_anew ? std::vector<std::string>() : backups_of_lists_gone(facts);
+    for (const auto& name : gone) {
+      finding.fix.push_back("# have its owner bring " + (facts.node.conf_dir / name).string() +
+                            " anew, as flannel's pod does when it starts");
+    }
+    const auto install = install_fix(facts, of_pods.network);
+    const bool is_no_command = gone.empty() || install.starts_with('#');
+    return finding.fix.push_back(is_no_command ? install : "# or, where this list is meant: " + install);
   }
   if (!is_elsewhere) finding.fix.push_back(install_fix(facts, of_pods.network));
   finding.fix.emplace_back(
@@ -130,21 +151,42 @@ bool has_our_program(const BinFolder& folder) {
   return folder.programs.contains(std::string(conflist::our_type));
 }
 
-// What install left, by which it is known that somebody wanted the entry in this list. Our program alone says
-// so of flannel's.
-std::vector<std::string> signs_of_install(const Facts& facts, const ListOfPods& of_pods) {
-  std::vector<std::string> signs;
+// What install left, by which it is known that somebody wanted the entry in this list, or in one that is
+// gone.
+struct Signs {
+  std::vector<std::string> backups;   ///< as they are told
+  std::vector<std::string> programs;  ///< paths; they alone say so of flannel's list
+
+  bool are_there() const { return !backups.empty() || !programs.empty(); }
+};
+
+Signs signs_of_install(const Facts& facts, const ListOfPods& of_pods) {
+  Signs signs;
   const auto& name = of_pods.file->file.name;
   if (facts.node.backups.contains(name)) {
-    signs.push_back((facts.node.conf_dir / conflist::backup_of(name)).string() +
-                    " is of ip-masq install: the file was written anew since");
+    signs.backups.push_back((facts.node.conf_dir / conflist::backup_of(name)).string() +
+                            " is of ip-masq install: the file was written anew since");
+  }
+  for (const auto& gone : backups_of_lists_gone(facts)) {
+    signs.backups.push_back((facts.node.conf_dir / conflist::backup_of(gone)).string() +
+                            " is of ip-masq install: its list is gone");
   }
   if (!of_pods.network.holds(conflist::flannel_type)) return signs;
   for (const auto* const folder : folders_for(facts, of_pods.network)) {
-    if (has_our_program(*folder))
-      signs.push_back((folder->path / conflist::our_type).string() + " is there, and no list asks for it");
+    if (has_our_program(*folder)) signs.programs.push_back((folder->path / conflist::our_type).string());
   }
   return signs;
+}
+
+// The program alone is also what uninstall leaves.
+void append_signs(const Signs& signs, Finding& finding) {
+  finding.where.insert(finding.where.end(), signs.backups.begin(), signs.backups.end());
+  for (const auto& program : signs.programs) {
+    finding.where.push_back(program + " is there, and no list asks for it");
+    if (!signs.backups.empty()) continue;
+    finding.fix.push_back("# or, where ip-masq is given up, once no pod needs it for its end: rm " +
+                          nat::shell_word(program));
+  }
 }
 
 // Nothing where no list is ours, nor was, nor is flannel's: nobody asks for us there.
@@ -160,8 +202,8 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   const auto* const recorded = record_of(facts, of_pods.network);
   const bool is_nowhere = ours.loaded == nullptr && ours.unloaded == nullptr;
   const bool is_said_by_nothing_else = is_nowhere && recorded == nullptr;
-  const auto signs = is_said_by_nothing_else ? signs_of_install(facts, of_pods) : std::vector<std::string>();
-  const bool is_asked_for = recorded != nullptr || !signs.empty();
+  const auto signs = is_said_by_nothing_else ? signs_of_install(facts, of_pods) : Signs();
+  const bool is_asked_for = recorded != nullptr || signs.are_there();
   if (is_nowhere && !is_asked_for && !of_pods.network.holds(conflist::flannel_type)) return;
   if (recorded != nullptr && is_without_entry(facts, of_pods) && have_all_ended(facts, *recorded)) return;
   Finding finding{
@@ -173,93 +215,11 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
             "recorded have them, then others' decide",
       {}};
   append_where_it_stands(facts, of_pods, ours, finding);
-  finding.where.insert(finding.where.end(), signs.begin(), signs.end());
   append_fix(facts, of_pods, ours.loaded != nullptr, finding);
-  if (is_nowhere && signs.empty() && facts.ours.networks.empty())
+  append_signs(signs, finding);
+  if (is_nowhere && !signs.are_there() && facts.ours.networks.empty())
     finding.weight = Weight::note;  // nobody said yet that it is to be there
   findings.push_back(std::move(finding));
-}
-
-void find_refused_entries(const Facts& facts, Findings& findings) {
-  Finding finding{"entry-refused", {}, "an ADD fails there: no pod starts", {}};
-  for (const auto& list : facts.node.lists) {
-    if (!list.is_loaded() || !list.our_place()) continue;
-    for (const auto& reason : conflist::why_add_would_fail(list))
-      finding.where.push_back(path_of(facts, list) + ": " + reason);
-  }
-  finding.fix = {
-      "# mend the file where it says so; ip-masq install --dry-run tells whether a pod could start then"};
-  if (!finding.where.empty()) findings.push_back(std::move(finding));
-}
-
-// A node without any network: libcni says no to what is there.
-void find_no_list(const Facts& facts, Findings& findings) {
-  const auto& lists = facts.node.lists;
-  const bool may_any_load = std::ranges::any_of(
-      lists, [](const auto& list) { return list.is_loaded() || list.loading == conflist::Loading::unknown; });
-  if (may_any_load) return;
-  Finding finding{
-      "no-list-loads",
-      {},
-      "the runtime has no network: no pod starts, and none can be ended",
-      {"# mend the file where it says so; ip-masq install --dry-run tells whether a pod could start then"}};
-  for (const auto& list : lists) {
-    if (list.loading != conflist::Loading::refused) continue;
-    finding.where.push_back(path_of(facts, list) + ": " + list.reason);
-    if (!facts.node.backups.contains(list.file.name)) continue;
-    finding.fix.push_back("# what it was before ip-masq install stands in " +
-                          (facts.node.conf_dir / conflist::backup_of(list.file.name)).string());
-  }
-  if (!finding.where.empty()) findings.push_back(std::move(finding));
-}
-
-// CRI-O waits for it, whatever else there is.
-void find_no_list_of_name(const Facts& facts, Findings& findings) {
-  const auto& lists = facts.node.lists;
-  const auto& taking = facts.node.taking;
-  if (taking.network.empty() || std::ranges::none_of(lists, &conflist::Network::is_loaded)) return;
-  if (std::ranges::any_of(
-          lists, [&taking](const auto& list) { return list.is_loaded() && list.name == taking.network; }))
-    return;
-  findings.push_back({"network-not-there",
-                      {"no list in " + facts.node.conf_dir.string() + " has the name " +
-                       cni::excerpt(cni::Json(taking.network)) + ", as " + taking.network_said_by + " says"},
-                      "the runtime waits for that network: no pod starts",
-                      {"# have its owner bring the list, or mend the name"}});
-}
-
-// What pods of a RuntimeClass get. It may be meant otherwise where it is no list of flannel's, nor of a
-// network of ours.
-void find_own_lists_without_entry(const Facts& facts, Findings& findings) {
-  const bool is_in_use = list_of_ours(facts) != nullptr || !facts.ours.networks.empty();
-  for (const auto& each : facts.node.own_lists) {
-    const auto* const loaded = conflist::first_loaded(each.lists);
-    if (loaded == nullptr || loaded->our_place() || !is_in_use) continue;
-    const bool is_wanted = loaded->holds(conflist::flannel_type) || record_of(facts, *loaded) != nullptr;
-    findings.push_back({"runtime-without-entry",
-                        {(each.conf_dir / loaded->file.name).string() + " is what pods of the runtime " +
-                         cni::excerpt(cni::Json(each.runtime)) + " get, as " + each.said_by +
-                         " says, and has no entry of ip-masq"},
-                        "new pods of that runtime are not recorded: others' rules decide, where no pod that "
-                        "is recorded has its pod subnet",
-                        {install_fix_in(facts, each.conf_dir, each.lists, *loaded)},
-                        is_wanted ? Weight::hurts : Weight::note});
-  }
-}
-
-void find_files_in_the_way(const Facts& facts, Findings& findings) {
-  const auto* const ours = list_of_ours(facts);
-  if (ours == nullptr) return;
-  Finding finding{
-      "file-in-the-way",
-      {},
-      "containerd loads no network at all where a file before ours is none; CRI-O and podman step "
-      "over it",
-      {"# mend the file, or have its owner take it away"},
-      facts.node.processes.contains("containerd") ? Weight::hurts : Weight::note};
-  for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours))
-    finding.where.push_back(path_of(facts, *each) + ": " + each->reason);
-  if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
 void find_other_folders(const Facts& facts, Findings& findings) {
@@ -276,14 +236,9 @@ void find_other_folders(const Facts& facts, Findings& findings) {
 
 void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_other_folders(facts, findings);
-  find_program_findings(facts, findings);
-  find_no_list(facts, findings);
-  find_no_list_of_name(facts, findings);
-  find_missing_of_multus(facts, findings);
-  find_refused_entries(facts, findings);
-  find_files_in_the_way(facts, findings);
+  find_start_findings(facts, findings);
   find_missing_entry(facts, findings);
-  find_own_lists_without_entry(facts, findings);
+  find_runtime_findings(facts, findings);
   find_records_of_ended_pods(facts, findings);
 }
 

@@ -45,7 +45,9 @@ struct Ours {
   std::vector<std::string> wrong_from_the_start = {};  ///< files of which nothing good is known
   std::vector<std::string> misspelt = {};              ///< keys
   std::vector<std::string> damaged_records = {};
-  std::vector<std::string> unrecorded = {};      ///< rules that no record needs
+  std::vector<std::string> unrecorded = {};  ///< rules that no record needs
+  std::vector<std::string> unrecorded_deciding =
+      {};                                        ///< those that decide over recorded pods of other networks
   std::vector<std::string> left_behind = {};     ///< rules of ours on a node where nothing needs any
   std::vector<std::string> unavailable = {};     ///< why the kernel's NAT cannot be used
   std::vector<std::string> unusable_state = {};  ///< why nothing can be recorded
@@ -55,11 +57,26 @@ struct Ours {
   std::vector<std::string> not_told = {};        ///< why it cannot be told of some pods
 };
 
-/// Where plugins are to be looked for: in the folder that is named; or else where the runtime searches, in
-/// its order; or else, where neither is known, in the folders that runtimes are built with.
+/// Where plugins are to be looked for: in the folder that is named, beside which the runtime may search
+/// others; or else where the runtime searches, in its order; or else, where neither is known, in the folders
+/// that runtimes are built with.
 struct PluginFolders {
   std::optional<std::filesystem::path> named = {};
   std::vector<std::filesystem::path> searched = {};
+};
+
+/// Who says that a folder of lists is the one that pods' runtime reads.
+enum class SaidBy {
+  nobody,
+  its_user,
+  one_runtime,  ///< of containerd's, for its own pods alone
+  runtime,
+};
+
+/// The folder of lists that is looked at.
+struct ListsFolder {
+  std::filesystem::path path;
+  SaidBy said_by = SaidBy::nobody;
 };
 
 /// A folder that runtimes look for plugins in.
@@ -81,7 +98,9 @@ struct OwnLists {
   std::string runtime;  ///< "kata"
   std::filesystem::path conf_dir;
   std::string said_by;
+  bool are_read = false;  ///< else the folder could not be read, and is told
   std::vector<conflist::Network> lists = {};
+  std::set<std::string> backups = {};  ///< as of Surroundings
 };
 
 /// What connection tracking has room for, and what it could not take.
@@ -149,12 +168,16 @@ struct Surroundings {
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};
+  SaidBy conf_dir_said_by = SaidBy::nobody;
+  bool are_lists_read = false;                ///< else the folder could not be read, and is told
   std::vector<conflist::Network> lists = {};  ///< of conf_dir, in the runtime's order
   std::set<std::string> backups = {};         ///< those of which install left FILE.before-ip-masq there
+  std::set<std::string> put_aside = {};       ///< those that others have renamed, to put them out of force
   Taking taking = {};
   std::vector<OwnLists> own_lists = {};
   std::vector<BinFolder> bin_folders = {};  ///< those that are there; of is_search_known all
   bool is_search_known = false;             ///< bin_folders are where the runtime searches, in its order
+  bool may_search_more = false;             ///< of these one is known, which was named; there may be others
   std::vector<std::string> elsewhere =
       {};  ///< what was named to be looked at, and is not where the runtime looks, a line each
   std::optional<cni::Json> docker_config;  ///< daemon.json

@@ -39,14 +39,36 @@ std::vector<net::Prefix> translations(const Facts& facts, const PodWay& way) {
   return addresses;
 }
 
-nat::Flow sent_on(const PodWay& way, const Facts& facts) {
-  return {.sources = way.pods,
-          .destination = way.destination,
-          .in_interface = way.pod_interface,
-          .out_interface = way.uplink,
-          .in_devices = way.pod_devices,
-          .out_devices = way.uplink_devices,
-          .node_addresses = facts.node.addresses};
+// Pods of a way that others' rules treat each by itself: by its address, or by an interface where there are
+// many.
+std::vector<PodAt> named_alone(const PodWay& way, const nat::Foreign& foreign) {
+  constexpr std::size_t most = 64;
+  const auto names = named_by(foreign);
+  const auto is_of_some = [&way](const net::Prefix& name) {
+    return std::ranges::any_of(way.pods, [&name](const net::Prefix& each) { return !name.contains(each); });
+  };
+  const auto is_named = [&](const PodAt& pod) {
+    const bool is_by_address = std::ranges::any_of(
+        names, [&](const net::Prefix& name) { return name.contains(pod.address) && is_of_some(name); });
+    if (is_by_address || way.pod_interface || pod.interface.empty()) return is_by_address;
+    return std::ranges::any_of(foreign.rules, [&pod](const nat::ForeignRule& rule) {
+      const auto is_it = [&pod](const auto& match) { return match && match->value == pod.interface; };
+      return is_it(rule.in_interface) || is_it(rule.out_interface);
+    });
+  };
+  std::vector<PodAt> found;
+  for (const auto& pod : way.attached) {
+    if (found.size() < most && is_named(pod)) found.push_back(pod);
+  }
+  return found;
+}
+
+PodWay way_of(const PodAt& pod, const PodWay& way) {
+  auto its = way;
+  its.pods = {net::network_of(pod.address, net::bits(pod.address.family))};
+  if (!pod.interface.empty()) its.pod_interface = pod.interface;
+  its.attached.clear();
+  return its;
 }
 
 // ---- what lets them through
@@ -141,6 +163,7 @@ struct Found {
   net::Family family = net::Family::ipv4;
   bool is_of_translated = false;           // among others
   std::set<std::uint32_t> protocols = {};  // that it drops as certainly as any
+  std::set<net::Prefix> pods = {};         // of these alone
 };
 
 // Whether a masqueraded pod's packets have other addresses than the pod's there.
@@ -157,13 +180,11 @@ class Collection {
  public:
   explicit Collection(const Facts& facts) : facts_(facts) {}
 
-  void ask(nat::Flow flow, bool is_translated) {
-    for (const auto protocol : protocols) {
-      flow.protocol = protocol;
-      for (auto& drop : nat::drops(facts_.node.foreign, flow)) {
-        const bool is_of_translated = is_translated && has_others_addresses(drop.base, flow);
-        add({std::move(drop), flow.sources.front().family(), is_of_translated, {protocol}});
-      }
+  void ask_for(const PodWay& way) {
+    if (!ask_about(way, {})) return;
+    for (const auto& pod : named_alone(way, facts_.node.foreign)) {
+      const auto its = way_of(pod, way);
+      ask_about(its, {its.pods.front()});
     }
   }
 
@@ -174,7 +195,9 @@ class Collection {
           each.drop.rule ? nat::to_text(*each.drop.rule) : name_of(each.drop.base) + ": policy drop";
       if (each.protocols.size() == 1)
         decides += *each.protocols.begin() == IPPROTO_TCP ? " (TCP alone)" : " (UDP alone)";
-      const auto pods = pod_subnets_of(facts_, each.family);
+      const auto pods = each.pods.empty() ? pod_subnets_of(facts_, each.family)
+                                          : std::vector(each.pods.begin(), each.pods.end());
+      if (!each.pods.empty()) decides += " (" + text_of(pods) + " alone)";
       drops.push_back({std::move(decides), each.drop.is_certain,
                        fix_of(each.drop, each.family, pods, each.is_of_translated)});
     }
@@ -182,6 +205,36 @@ class Collection {
   }
 
  private:
+  // Whether any may be dropped. `alone`: pods of which nothing is told but what is certain.
+  bool ask_about(const PodWay& way, const std::set<net::Prefix>& alone) {
+    const auto translated =
+        way.fate == nat::Fate::kept ? std::vector<net::Prefix>() : translations(facts_, way);
+    const auto sent = flow_on(way, facts_.node.addresses);
+    bool is_open = false;
+    for (const auto& flow : {sent, nat::answer_to(sent)}) {
+      if (way.fate != nat::Fate::masqueraded || translated.empty()) is_open |= ask(flow, false, alone);
+      if (translated.empty()) continue;
+      auto masqueraded = flow;
+      masqueraded.translated = translated;
+      is_open |= ask(std::move(masqueraded), true, alone);
+    }
+    return is_open;
+  }
+
+  bool ask(nat::Flow flow, bool is_translated, const std::set<net::Prefix>& alone) {
+    bool is_open = false;
+    for (const auto protocol : protocols) {
+      flow.protocol = protocol;
+      for (auto& drop : nat::drops(facts_.node.foreign, flow)) {
+        is_open = is_open || !drop.is_certain;
+        if (!alone.empty() && !drop.is_certain) continue;
+        const bool is_of_translated = is_translated && has_others_addresses(drop.base, flow);
+        add({std::move(drop), flow.sources.front().family(), is_of_translated, {protocol}, alone});
+      }
+    }
+    return is_open;
+  }
+
   // Once for each family, as certain as it is for any packet.
   void add(Found found) {
     const auto known = std::ranges::find_if(found_, [&found](const Found& each) {
@@ -193,6 +246,13 @@ class Collection {
     } else if (known->drop.is_certain == found.drop.is_certain) {
       known->protocols.merge(found.protocols);
       known->is_of_translated = known->is_of_translated || found.is_of_translated;
+      if (known->pods.empty()) return;
+      // Of all: no more of some alone.
+      if (found.pods.empty()) {
+        known->pods.clear();
+      } else {
+        known->pods.merge(found.pods);
+      }
     } else if (found.drop.is_certain) {
       *known = std::move(found);
     }
@@ -206,18 +266,7 @@ class Collection {
 
 std::vector<ForwardDrop> forward_drops(const Facts& facts) {
   Collection found(facts);
-  for (const auto& way : facts.node.ways) {
-    const auto translated =
-        way.fate == nat::Fate::kept ? std::vector<net::Prefix>() : translations(facts, way);
-    const auto sent = sent_on(way, facts);
-    for (const auto& flow : {sent, nat::answer_to(sent)}) {
-      if (way.fate != nat::Fate::masqueraded || translated.empty()) found.ask(flow, false);
-      if (translated.empty()) continue;
-      auto masqueraded = flow;
-      masqueraded.translated = translated;
-      found.ask(std::move(masqueraded), true);
-    }
-  }
+  for (const auto& way : facts.node.ways) found.ask_for(way);
   return found.all();
 }
 

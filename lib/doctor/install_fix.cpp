@@ -101,6 +101,13 @@ std::string install_where_it_is_known(const Facts& facts, const fs::path& conf_d
 
 }  // namespace
 
+std::string mend_and_try(const Facts& facts) {
+  const bool is_the_nodes = facts.node.conf_dir_said_by != SaidBy::one_runtime;
+  return "# mend the file where it says so; ip-masq install --dry-run" +
+         (is_the_nodes ? "" : " --conf-dir " + nat::shell_word(facts.node.conf_dir.string())) +
+         " tells whether a pod could start then";
+}
+
 std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder) {
   const auto& conf_dir = facts.node.conf_dir;
   const auto& lists = facts.node.lists;

@@ -10,6 +10,9 @@
 
 namespace ipmasq::doctor {
 
+/// "# mend the file where it says so; ...": what is to be done by hand about a list of the folder.
+std::string mend_and_try(const Facts& facts);
+
 /// Puts the program into a folder, and the entry into a list, or into the one that multus made a copy of.
 std::string install_into(const Facts& facts, const conflist::Network& list, const BinFolder& folder);
 

@@ -100,8 +100,7 @@ void find_forward_drops(const Facts& facts, Findings& findings) {
 }
 
 std::string text_of(const NoWay& way) {
-  std::string pods;
-  for (const auto& subnet : way.pods) pods += (pods.empty() ? "" : ", ") + net::to_text(subnet);
+  const auto pods = doctor::text_of(way.pods);
   const auto to = way.to ? net::to_text(*way.to) : std::string("where no route of its own leads");
   const auto by = way.by.empty() ? std::string("no route leads there") : way.by;
   const auto packets = way.are_answers ? "answers" + (way.to ? " from " + to : "") + " to " + pods +

@@ -37,6 +37,16 @@ std::string path_of(const Facts& facts, const conflist::Network& list) {
   return (facts.node.conf_dir / list.file.name).string();
 }
 
+bool is_folder_of_pods(const Facts& facts) {
+  const auto& node = facts.node;
+  return node.conf_dir_said_by != SaidBy::nobody && node.elsewhere.empty() && !node.taking.is_podmans;
+}
+
+const Network* record_of(const Facts& facts, const conflist::Network& list) {
+  const auto found = std::ranges::find(facts.ours.networks, list.name, &Network::name);
+  return found == facts.ours.networks.end() ? nullptr : &*found;
+}
+
 ListOfPods list_of_pods(const Facts& facts) {
   const auto* const loaded = list_of_runtime(facts.node);
   if (loaded == nullptr) return {};

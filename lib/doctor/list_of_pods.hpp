@@ -20,11 +20,18 @@ struct ListOfPods {
 /// The list that the runtime itself loads; nullptr where there is none.
 const conflist::Network* list_of_runtime(const Surroundings& node);
 
+/// Whether it is known that pods' runtime reads that folder, and that pods get nothing where it has no list:
+/// podman has a network of its own.
+bool is_folder_of_pods(const Facts& facts);
+
 ListOfPods list_of_pods(const Facts& facts);
 
 /// The list with our entry that matters: what pods get, or else the first that is loaded; nullptr where none
 /// has one.
 const conflist::Network* list_of_ours(const Facts& facts);
+
+/// What is recorded of the list's network; nullptr where nothing is.
+const Network* record_of(const Facts& facts, const conflist::Network& list);
 
 /// "/etc/cni/net.d/10-flannel.conflist"
 std::string path_of(const Facts& facts, const conflist::Network& list);

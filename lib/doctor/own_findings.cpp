@@ -76,6 +76,13 @@ void find_lost_records(const Ours& ours, Findings& findings) {
         "# where none of this node's pods lives, ip-masq uninstall --rules takes away all rules and records"},
        Weight::held},
       findings);
+  append({"rules-without-record",
+          ours.unrecorded_deciding,
+          "the lists of a network that is not recorded here decide over what these pods send",
+          {"# an ADD takes the address over: start the pods anew that are named; where the runtime knows the "
+           "others' pods:",
+           "ip-masq adopt"}},
+         findings);
 }
 
 bool is_hook_out_of_place(const std::string& difference) {

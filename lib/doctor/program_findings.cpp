@@ -91,6 +91,19 @@ void find_missing_program(const Facts& facts, const conflist::Network& ours, Fin
 
 // ---- others
 
+// Of a folder that is named none may be where the runtime looks; or else those that it lacks may be in
+// others, as of CRI-O's plugin_dirs.
+void weigh_by_what_is_searched(const Facts& facts, bool is_any_there, Finding& finding) {
+  if (!facts.node.is_search_known) {
+    finding.does += ", unless the runtime looks for plugins in another folder";
+    finding.fix.emplace_back("# where it does, say in which: ip-masq doctor --bin-dir DIR");
+  } else if (facts.node.may_search_more) {
+    finding.does += ", unless the runtime looks for plugins in other folders as well";
+    finding.fix.emplace_back("# where it does, and they are there, nothing is wrong");
+    if (is_any_there) finding.weight = Weight::note;
+  }
+}
+
 void find_missing_plugins(const Facts& facts, const conflist::Network& ours, Findings& findings) {
   Finding finding{"plugin-missing",
                   {},
@@ -98,15 +111,13 @@ void find_missing_plugins(const Facts& facts, const conflist::Network& ours, Fin
                   {"# have their owners put them there: flannel's own pod brings flannel, the package or the "
                    "release of containernetworking's plugins brings bridge, host-local and portmap"}};
   const auto folders = folders_for(facts, ours);
-  for (const auto& program : others_of(ours)) {
+  const auto others = others_of(ours);
+  for (const auto& program : others) {
     if (folders.empty() || is_in_any(folders, program)) continue;
     finding.where.push_back(lacks(facts, ours, folders, program));
   }
   if (finding.where.empty()) return;
-  if (!facts.node.is_search_known) {
-    finding.does += ", unless the runtime looks for plugins in another folder";
-    finding.fix.emplace_back("# where it does, say in which: ip-masq doctor --bin-dir DIR");
-  }
+  weigh_by_what_is_searched(facts, finding.where.size() < others.size(), finding);
   findings.push_back(std::move(finding));
 }
 

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <set>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -91,16 +93,35 @@ std::vector<conflist::Network> lists_of(const fs::path& conf_dir, std::vector<co
   return lists;
 }
 
-void read_lists(const fs::path& conf_dir, Reader& reader, std::vector<std::string>& not_looked,
+// Of files with that suffix, without it.
+std::set<std::string> names_before(std::string_view suffix, const std::vector<conflist::File>& files) {
+  std::set<std::string> names;
+  for (const auto& file : files) {
+    if (file.name.ends_with(suffix)) names.insert(file.name.substr(0, file.name.size() - suffix.size()));
+  }
+  return names;
+}
+
+// A folder that is not there has no lists for the runtime that reads it; who names one may have mistyped it.
+std::vector<conflist::File> files_of(const ListsFolder& folder) {
+  try {
+    return conflist::read_folder(folder.path);
+  } catch (const Error& error) {
+    if (error.kind() != Kind::absent || folder.said_by < SaidBy::one_runtime) throw;
+    return {};
+  }
+}
+
+void read_lists(const ListsFolder& folder, Reader& reader, std::vector<std::string>& not_looked,
                 Surroundings& node) {
-  node.conf_dir = conf_dir;
+  node.conf_dir = folder.path;
+  node.conf_dir_said_by = folder.said_by;
   reader.look([&] {
-    auto files = conflist::read_folder(conf_dir);
-    for (const auto& file : files) {
-      if (file.name.ends_with(conflist::backup_suffix))
-        node.backups.insert(file.name.substr(0, file.name.size() - conflist::backup_suffix.size()));
-    }
-    node.lists = lists_of(conf_dir, std::move(files), not_looked);
+    auto files = files_of(folder);
+    node.backups = names_before(conflist::backup_suffix, files);
+    for (const auto suffix : conflist::aside_suffixes) node.put_aside.merge(names_before(suffix, files));
+    node.lists = lists_of(folder.path, std::move(files), not_looked);
+    node.are_lists_read = true;
   });
 }
 
@@ -156,6 +177,7 @@ void read_bin_folders(const PluginFolders& plugins, Reader& reader, std::vector<
                       Surroundings& node) {
   std::vector<fs::path> folders(bin_folders.begin(), bin_folders.end());
   node.is_search_known = plugins.named || !plugins.searched.empty();
+  node.may_search_more = plugins.named.has_value();
   if (!plugins.searched.empty()) folders = plugins.searched;
   if (plugins.named) folders = {*plugins.named};
   std::error_code error;
@@ -227,8 +249,12 @@ void read_tracking(Reader& reader, Surroundings& node) {
 void read_own_lists(std::vector<OwnLists>& all, std::vector<std::string>& not_looked) {
   Reader reader(not_looked);
   for (auto& each : all) {
-    reader.look(
-        [&] { each.lists = lists_of(each.conf_dir, conflist::read_folder(each.conf_dir), not_looked); });
+    reader.look([&] {
+      auto files = files_of({each.conf_dir, SaidBy::one_runtime});
+      each.backups = names_before(conflist::backup_suffix, files);
+      each.lists = lists_of(each.conf_dir, std::move(files), not_looked);
+      each.are_read = true;
+    });
   }
 }
 
@@ -250,13 +276,13 @@ std::uint64_t kernel_counter(const std::string& name) {
   return 0;
 }
 
-Surroundings read_surroundings(const fs::path& conf_dir, const PluginFolders& plugins,
+Surroundings read_surroundings(const ListsFolder& lists, const PluginFolders& plugins,
                                const fs::path& subnet_file, std::vector<std::string>& not_looked) {
   Surroundings node;
   Reader reader(not_looked);
   node.subnet_file = subnet_file;
   reader.look([&] { node.flannel_masquerades = config::read_flannel_masquerades(subnet_file); });
-  read_lists(conf_dir, reader, not_looked, node);
+  read_lists(lists, reader, not_looked, node);
   read_bin_folders(plugins, reader, not_looked, node);
   read_docker(reader, not_looked, node);
   read_processes(reader, node);

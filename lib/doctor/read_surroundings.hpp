@@ -12,7 +12,7 @@ namespace ipmasq::doctor {
 
 /// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
 /// What cannot be read is told in `not_looked`.
-Surroundings read_surroundings(const std::filesystem::path& conf_dir, const PluginFolders& plugins,
+Surroundings read_surroundings(const ListsFolder& lists, const PluginFolders& plugins,
                                const std::filesystem::path& subnet_file,
                                std::vector<std::string>& not_looked);
 

@@ -6,7 +6,8 @@ Flow answer_to(const Flow& flow) {
   const auto family = flow.sources.front().family();
   const auto answering = flow.destination ? net::network_of(*flow.destination, net::bits(family))
                                           : net::network_of(net::Address{family, {}}, 0);
-  return {.sources = {answering},
+  const bool are_some = !flow.destination && !flow.destinations.empty();
+  return {.sources = are_some ? flow.destinations : std::vector{answering},
           .in_interface = flow.out_interface,
           .out_interface = flow.in_interface,
           .in_devices = flow.out_devices,

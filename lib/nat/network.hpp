@@ -19,8 +19,8 @@ struct Network {
   std::vector<net::Prefix> cluster_networks = {};  ///< from flannel's subnet.env
   std::set<net::Prefix> pod_subnets = {};          ///< none: the network needs no rules
   bool has_more = false;                           ///< pod subnets that are not named here lead to its chains
-  std::set<net::Prefix> shared_subnets = {};       ///< another network's, that pods with an address among
-                                                   ///< `pod_subnets` stand in
+  std::set<net::Prefix> shared_subnets = {};       ///< another network's, or a LAN, that pods with an
+                                                   ///< address among `pod_subnets` stand in
 };
 
 /// The one function that says what is wanted: every network decided, with all of its sources and its own

@@ -130,6 +130,22 @@ std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::stri
   return sources;
 }
 
+// Of what a map has for an address: an element, or (null) something that is none of ours.
+Source source_of(const Interval<std::string>* element, SetKind kind, const net::Address& pod,
+                 const std::vector<Lead>& leads) {
+  Source source{net::network_of(pod, net::bits(pod.family)), ""};
+  unsigned longest = 0;
+  for (const auto& [each, chain, is_guessed] : leads) {
+    if (element == nullptr || chain != element->value || !each.prefix.contains(pod)) continue;
+    source.network = each.network;
+    const bool is_subnet = each.prefix.length < net::bits(pod.family);
+    if (kind == SetKind::chain_of_address || !is_subnet || each.prefix.length < longest) continue;
+    longest = each.prefix.length;
+    source.prefix = each.prefix;
+  }
+  return source;
+}
+
 }  // namespace
 
 bool stands_in(const net::Address& address) {
@@ -175,6 +191,29 @@ std::vector<Lead> leads_of(const ObservedTable& observed) {
   const auto is_again = [](const Lead& left, const Lead& right) { return left.source == right.source; };
   leads.erase(std::unique(leads.begin(), leads.end(), is_again), leads.end());
   return leads;
+}
+
+const Interval<std::string>* element_of(const Set& set, const net::Address& address) {
+  const auto found = std::ranges::lower_bound(set.elements, address, {},
+                                              [](const auto& element) { return element.range.last; });
+  return found == set.elements.end() || address < found->range.first ? nullptr : &*found;
+}
+
+std::vector<Source> met_by(const ObservedTable& observed, const net::Address& pod) {
+  std::vector<Source> met;
+  const auto base = observed.chains.find(std::string(base_chain));
+  if (base == observed.chains.end()) return met;
+  const auto leads = leads_of(observed);
+  for (const auto& each : base->second.rules) {
+    const auto* const dispatch = std::get_if<Dispatch>(&each.rule.statement);
+    if (dispatch == nullptr || dispatch->family != pod.family) continue;
+    const auto map = observed.sets.find(dispatch->map);
+    if (map == observed.sets.end()) continue;
+    const auto* const element = element_of(map->second.set, pod);
+    if (element == nullptr && map->second.trouble.empty()) continue;
+    met.push_back(source_of(element, map->second.set.kind, pod, leads));
+  }
+  return met;
 }
 
 }  // namespace ipmasq::nat::nftables

@@ -55,4 +55,11 @@ Table as_table(const ObservedTable& observed);
 /// which do, is another network's. By source, then chain; each source once for a network.
 std::vector<Lead> leads_of(const ObservedTable& observed);
 
+/// The element of a set that holds an address; nullptr where none does.
+const Interval<std::string>* element_of(const Set& set, const net::Address& address);
+
+/// The sources that packets from `pod` meet, the first of which decides: one for each map that is asked about
+/// them and holds the address. Without a network where what the map has leads to no network's chain.
+std::vector<Source> met_by(const ObservedTable& observed, const net::Address& pod);
+
 }  // namespace ipmasq::nat::nftables

@@ -31,7 +31,7 @@ void erase(const std::vector<Element>& elements, std::vector<Element>& from) {
 }  // namespace
 
 std::set<net::Address> addresses_of(const Ruleset& ruleset) {
-  std::set<net::Address> addresses;
+  auto addresses = ruleset.pods;
   const auto add = [&addresses](const Source& source) {
     if (source.prefix.length == net::bits(source.prefix.family())) addresses.insert(source.prefix.address);
   };

@@ -11,7 +11,7 @@
 
 namespace ipmasq::nat::nftables {
 
-/// The single addresses that a ruleset is about.
+/// The single addresses that a ruleset is about: sources, and the pods that it answers for.
 std::set<net::Address> addresses_of(const Ruleset& ruleset);
 
 /// Whether the other pods' addresses have no say in what a ruleset makes of a table, but for their being

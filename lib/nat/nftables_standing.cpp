@@ -14,12 +14,6 @@ using Element = Interval<std::string>;
 
 enum class Match { no, perhaps, yes };
 
-const Element* element_of(const Set& set, const net::Address& address) {
-  const auto found = std::ranges::lower_bound(set.elements, address, {},
-                                              [](const Element& each) { return each.range.last; });
-  return found == set.elements.end() || address < found->range.first ? nullptr : &*found;
-}
-
 // One walk of a connection through the rules.
 class Walk {
  public:

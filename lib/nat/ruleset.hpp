@@ -43,7 +43,7 @@ struct NetworkChain {
   bool catch_all = true;                  ///< masquerade what no destination holds
   config::Exemption exemption = config::Exemption::hold;
   Translation translation;
-  /// Pod subnets of other networks, of which single addresses lead here.
+  /// Pod subnets of other networks, or LANs, of which single addresses lead here.
   std::vector<net::Prefix> shared_subnets = {};
 
   bool operator==(const NetworkChain&) const = default;
@@ -61,7 +61,7 @@ struct Source {
 /// Longest prefix first, then by address, then by network: of all that hold an address the first decides.
 bool comes_first(const Source& left, const Source& right);
 
-/// What one call wants of a back end. What the kernel has beyond that stays or goes as the last three say, so
+/// What one call wants of a back end. What the kernel has beyond that stays or goes as the rest says, so
 /// that a call need know no more than its own network.
 struct Ruleset {
   std::vector<config::Mark> yield_marks = {};
@@ -74,6 +74,8 @@ struct Ruleset {
   std::set<std::string> networks = {};
   /// Sources that are to go, whoever decides about their network: the chain goes with the last source.
   std::set<Source> gone = {};
+  /// Pods that this call answers for: what else stands about their addresses is looked at as well.
+  std::set<net::Address> pods = {};
   /// `sources` are all that these networks have: others of theirs go. Else they stay, and lead to the chain
   /// above.
   bool has_all_sources = true;

@@ -25,7 +25,7 @@ using nat::iptables::State;
 
 // A table that is not there has nothing in it.
 template <typename Tables>
-ObservedTable look() {
+ObservedTable read_if_there() {
   return has_nat_table<Tables>() ? read_nat_table<Tables>() : ObservedTable{};
 }
 
@@ -41,11 +41,21 @@ void append(std::vector<std::string>& lines, std::vector<std::string> more) {
   std::ranges::move(more, std::back_inserter(lines));
 }
 
+// Of those that all meet, what holds `pod`.
+std::vector<nat::Source> holding(std::vector<nat::Source> sources, const net::Address& pod) {
+  std::erase_if(sources, [&pod](const nat::Source& each) { return !each.prefix.contains(pod); });
+  return sources;
+}
+
 template <typename Tables>
-std::vector<std::string> differences_in(const nat::Ruleset& wanted) {
-  const auto observed = look<Tables>();
+void look_at(const nat::Ruleset& wanted, Look& found) {
+  const auto observed = read_if_there<Tables>();
   const auto state = nat::iptables::target(observed, wanted, Tables::family);
-  return describe<Tables>(observed, state);
+  append(found.differences, describe<Tables>(observed, state));
+  const auto sources = nat::iptables::sources(observed, Tables::family);
+  for (const auto& pod : wanted.pods) {
+    if (pod.family == Tables::family) found.met[pod] = holding(sources, pod);
+  }
 }
 
 template <typename Tables>
@@ -110,7 +120,7 @@ CountedRule counted(const char* program, const std::string& chain,
 
 template <typename Tables>
 void append_rules(std::vector<CountedRule>& rules) {
-  const auto table = look<Tables>();
+  const auto table = read_if_there<Tables>();
   const auto append_chain = [&](const std::string& chain) {
     const auto found = table.chains.find(chain);
     if (found == table.chains.end()) return;
@@ -137,10 +147,11 @@ bool IptablesBackend::may_hold_rules() {
   return has_nat_table<Ipv4Tables>() || has_nat_table<Ipv6Tables>();
 }
 
-std::vector<std::string> IptablesBackend::differences(const nat::Ruleset& wanted) {
-  auto lines = differences_in<Ipv4Tables>(wanted);
-  append(lines, differences_in<Ipv6Tables>(wanted));
-  return lines;
+Look IptablesBackend::look(const nat::Ruleset& wanted) {
+  Look found;
+  look_at<Ipv4Tables>(wanted, found);
+  look_at<Ipv6Tables>(wanted, found);
+  return found;
 }
 
 Change IptablesBackend::apply(const nat::Ruleset& wanted) {
@@ -173,16 +184,24 @@ std::vector<CountedRule> IptablesBackend::rules() {
 }
 
 std::vector<nat::Source> IptablesBackend::sources() {
-  auto all = nat::iptables::sources(look<Ipv4Tables>(), net::Family::ipv4);
-  std::ranges::move(nat::iptables::sources(look<Ipv6Tables>(), net::Family::ipv6), std::back_inserter(all));
+  auto all = nat::iptables::sources(read_if_there<Ipv4Tables>(), net::Family::ipv4);
+  std::ranges::move(nat::iptables::sources(read_if_there<Ipv6Tables>(), net::Family::ipv6),
+                    std::back_inserter(all));
   std::ranges::sort(
       all, [](const nat::Source& left, const nat::Source& right) { return comes_first(left, right); });
   return all;
 }
 
+std::vector<nat::Source> IptablesBackend::met_by(const net::Address& pod) {
+  const auto table =
+      pod.family == net::Family::ipv4 ? read_if_there<Ipv4Tables>() : read_if_there<Ipv6Tables>();
+  return holding(nat::iptables::sources(table, pod.family), pod);
+}
+
 std::optional<nat::Standing> IptablesBackend::standing(const net::Address& source,
                                                        const net::Address& destination) {
-  const auto table = source.family == net::Family::ipv4 ? look<Ipv4Tables>() : look<Ipv6Tables>();
+  const auto table =
+      source.family == net::Family::ipv4 ? read_if_there<Ipv4Tables>() : read_if_there<Ipv6Tables>();
   return nat::iptables::standing(table, source, destination);
 }
 

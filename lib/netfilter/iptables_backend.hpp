@@ -13,12 +13,13 @@ class IptablesBackend : public NatBackend {
   explicit IptablesBackend(std::chrono::nanoseconds lock_timeout) : lock_timeout_(lock_timeout) {}
 
   bool may_hold_rules() override;
-  std::vector<std::string> differences(const nat::Ruleset& wanted) override;
+  Look look(const nat::Ruleset& wanted) override;
   /// Looks without the xtables lock, and changes what differs under it. Where the second family's commit
   /// fails, the first one's is undone.
   Change apply(const nat::Ruleset& wanted) override;
   std::vector<CountedRule> rules() override;
   std::vector<nat::Source> sources() override;
+  std::vector<nat::Source> met_by(const net::Address& pod) override;
   std::optional<nat::Standing> standing(const net::Address& source, const net::Address& destination) override;
   void check(const nat::Ruleset& wanted) override;
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,12 @@ struct CountedRule {
   std::uint64_t bytes = 0;
 
   bool operator==(const CountedRule&) const = default;
+};
+
+/// What a call finds in the kernel.
+struct Look {
+  std::vector<std::string> differences = {};  ///< from what is wanted, a line each; none where all is right
+  std::map<net::Address, std::vector<nat::Source>> met = {};  ///< by each of Ruleset::pods, as met_by has it
 };
 
 /// What a call changed in the kernel.
@@ -43,9 +50,12 @@ class NatBackend {
   /// that none do. Makes no table. Throws Error, of any kind but absent.
   virtual bool may_hold_rules() = 0;
 
-  /// What differs from `wanted` in the kernel, a line each; none where all is right. Changes nothing, and
-  /// makes no table that has nothing to hold.
-  virtual std::vector<std::string> differences(const nat::Ruleset& wanted) = 0;
+  /// Compares with `wanted` what stands, and tells what each of its pods meets, by one look at the kernel.
+  /// Changes nothing, and makes no table that has nothing to hold.
+  virtual Look look(const nat::Ruleset& wanted) = 0;
+
+  /// The first of both alone.
+  std::vector<std::string> differences(const nat::Ruleset& wanted) { return look(wanted).differences; }
 
   /// Brings the kernel to `wanted`, by at most one commit a family, none where all is right. Throws Error;
   /// nothing has then changed, in any family, or the message says what is left.
@@ -56,6 +66,11 @@ class NatBackend {
 
   /// Every source of ours that leads to a network's chain, in the order of nat::comes_first. Changes nothing.
   virtual std::vector<nat::Source> sources() = 0;
+
+  /// The sources of ours that packets from one address meet, whatever network each leads to, in that order:
+  /// the first decides. Its network is empty where somebody made it lead elsewhere. In nftables it costs the
+  /// same whatever number of single addresses stands there. Changes nothing.
+  virtual std::vector<nat::Source> met_by(const net::Address& pod) = 0;
 
   /// What the rules that stand here do to a new connection that carries no mark and that nobody redirected:
   /// nullopt where they are not asked about it (none is there, or none leads from that source).

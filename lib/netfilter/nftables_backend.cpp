@@ -27,16 +27,23 @@ bool NftablesBackend::may_hold_rules() {
   return has_nftables_table();
 }
 
-std::vector<std::string> NftablesBackend::differences(const nat::Ruleset& wanted) {
+Look NftablesBackend::look(const nat::Ruleset& wanted) {
   const auto edits_of = [&wanted](const ObservedTable& table) {
     return nat::nftables::difference(table, nat::nftables::target(table, wanted));
   };
+  const auto look_of = [&wanted](const ObservedTable& table, const std::vector<nat::nftables::Edit>& edits) {
+    Look look{.differences = describe(edits)};
+    for (const auto& pod : wanted.pods) look.met[pod] = nat::nftables::met_by(table, pod);
+    return look;
+  };
   if (nat::nftables::leaves_others_alone(wanted)) {
     const auto addresses = nat::nftables::addresses_of(wanted);
-    const auto edits = edits_of(read_nftables_table(addresses));
-    if (are_about(edits, addresses)) return describe(edits);
+    const auto table = read_nftables_table(addresses);
+    const auto edits = edits_of(table);
+    if (are_about(edits, addresses)) return look_of(table, edits);
   }
-  return describe(edits_of(read_nftables_table()));
+  const auto table = read_nftables_table();
+  return look_of(table, edits_of(table));
 }
 
 Change NftablesBackend::apply(const nat::Ruleset& wanted) {
@@ -82,6 +89,10 @@ std::vector<nat::Source> NftablesBackend::sources() {
     return nat::comes_first(left, right);
   });
   return sources;
+}
+
+std::vector<nat::Source> NftablesBackend::met_by(const net::Address& pod) {
+  return nat::nftables::met_by(read_nftables_table({pod}), pod);
 }
 
 std::optional<nat::Standing> NftablesBackend::standing(const net::Address& source,

@@ -8,10 +8,11 @@ namespace ipmasq::netfilter {
 class NftablesBackend : public NatBackend {
  public:
   bool may_hold_rules() override;
-  std::vector<std::string> differences(const nat::Ruleset& wanted) override;
+  Look look(const nat::Ruleset& wanted) override;
   Change apply(const nat::Ruleset& wanted) override;
   std::vector<CountedRule> rules() override;
   std::vector<nat::Source> sources() override;
+  std::vector<nat::Source> met_by(const net::Address& pod) override;
   std::optional<nat::Standing> standing(const net::Address& source, const net::Address& destination) override;
   void check(const nat::Ruleset& wanted) override;
 };

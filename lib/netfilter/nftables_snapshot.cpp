@@ -31,6 +31,8 @@ constexpr auto postrouting_hook = static_cast<std::uint32_t>(NF_INET_POST_ROUTIN
 
 const std::string our_table(nat::nftables::table_name);
 
+constexpr auto of_another_kind = "has elements of another kind";
+
 // An end of an interval; of two at one address the closing one comes first.
 struct End {
   net::Address address;
@@ -186,7 +188,7 @@ class TableReader {
   static void read_ends(const nlmsghdr& answer, ObservedSet& observed, std::vector<End>& ends) {
     for_each(Attributes(answer)[NFTA_SET_ELEM_LIST_ELEMENTS], [&](const nlattr* item) {
       const auto end = end_of(Attributes(item), observed.set);
-      end ? ends.push_back(*end) : void(observed.trouble = "has elements of another kind");
+      end ? ends.push_back(*end) : void(observed.trouble = of_another_kind);
     });
   }
 
@@ -218,7 +220,24 @@ class TableReader {
       if (address.family == observed.set.family) read_element(name, address, observed, ends);
     }
     put_in(std::move(ends), observed.set);
-    observed.has_more = has_others(name, observed.set);
+    observed.has_more = has_others(name, observed);
+    if (has_catch_all(name)) observed.trouble = of_another_kind;
+  }
+
+  // An element for whatever has none of its own. Kernels before 5.13 have none, and say that a key is
+  // missing.
+  bool has_catch_all(const std::string& name) {
+    const auto request = about_elements(0, name);
+    auto* const list = nla_nest_start(request.get(), NFTA_SET_ELEM_LIST_ELEMENTS);
+    auto* const element = nla_nest_start(request.get(), NFTA_LIST_ELEM);
+    nla_put_u32(request.get(), NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_CATCHALL));
+    for (auto* const nest : {element, list}) nla_nest_end(request.get(), nest);
+    try {
+      return socket_.ask(request.get(), [](const nlmsghdr&) { return true; });
+    } catch (const Error& error) {
+      if (error.kind() != Kind::absent) throw;
+      return false;
+    }
   }
 
   void read_element(const std::string& name, const net::Address& address, ObservedSet& observed,
@@ -237,12 +256,11 @@ class TableReader {
   }
 
   // By the first that the kernel tells of: a socket of its own, since the rest is not heard.
-  bool has_others(const std::string& name, nat::nftables::Set set) const {
+  bool has_others(const std::string& name, ObservedSet& observed) const {
     bool has_others = false;
     const auto visit = [&](const nlmsghdr& answer) {
-      ObservedSet some{.set = set};
       std::vector<End> ends;
-      read_ends(answer, some, ends);
+      read_ends(answer, observed, ends);
       has_others =
           std::ranges::any_of(ends, [this](const End& end) { return !only_->contains(end.address); });
       return !has_others;

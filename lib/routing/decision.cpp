@@ -23,12 +23,14 @@ bool comes_before(const KernelRoute& left, const KernelRoute& right) {
          std::tuple(left.destination.length, left.source.length, left.tos, right.metric);
 }
 
-const KernelRoute* route_in(const Tables& tables, std::uint32_t table, const Packet& packet) {
+const KernelRoute* route_in(const Tables& tables, std::uint32_t table, const Packet& packet,
+                            bool with_throw = true) {
   const auto found = tables.find(table);
   if (found == tables.end()) return nullptr;
   const KernelRoute* first = nullptr;
   for (const auto& each : found->second) {
-    if (is_for(each, packet) && (first == nullptr || comes_before(each, *first))) first = &each;
+    const bool is_asked = with_throw || each.type != RTN_THROW;
+    if (is_asked && is_for(each, packet) && (first == nullptr || comes_before(each, *first))) first = &each;
   }
   return first;
 }
@@ -42,6 +44,7 @@ bool is_suppressed(const PolicyRule& rule, const KernelRoute& route) {
 }  // namespace
 
 Decision decide(const std::vector<PolicyRule>& rules, const Tables& tables, const Packet& packet) {
+  Decision none;
   for (auto rule = rules.begin(); rule != rules.end();) {
     const auto& each = *rule++;
     if (!each.holds(packet) || each.action == FR_ACT_NOP) continue;
@@ -50,11 +53,17 @@ Decision decide(const std::vector<PolicyRule>& rules, const Tables& tables, cons
       if (target != rules.end()) rule = target;
       continue;
     }
-    if (each.action != FR_ACT_TO_TBL) return {&each, nullptr};
+    if (each.action != FR_ACT_TO_TBL) return {.rule = &each};
     const auto* const route = route_in(tables, each.table, packet);
-    if (route != nullptr && route->type != RTN_THROW && !is_suppressed(each, *route)) return {&each, route};
+    if (route == nullptr) continue;
+    const bool is_thrown = route->type == RTN_THROW;
+    if (!is_thrown && !is_suppressed(each, *route)) return {.rule = &each, .route = route};
+    const auto* const behind = is_thrown ? route_in(tables, each.table, packet, false) : route;
+    const bool would_lead =
+        behind != nullptr && behind->type == RTN_UNICAST && (!is_thrown || !is_suppressed(each, *behind));
+    if (would_lead && none.rule_that_leaves == nullptr) none = {nullptr, nullptr, &each, route};
   }
-  return {};
+  return none;
 }
 
 }  // namespace ipmasq::routing

@@ -17,6 +17,10 @@ using Tables = std::map<std::uint32_t, std::vector<KernelRoute>>;
 struct Decision {
   const PolicyRule* rule = nullptr;    ///< that answers; none: no route leads there
   const KernelRoute* route = nullptr;  ///< of the rule's table; none: the rule itself refuses
+  /// Where no route leads there: the first rule whose table would lead there, but for a route of type throw,
+  /// or because it passes over what is as short as the route that it has.
+  const PolicyRule* rule_that_leaves = nullptr;
+  const KernelRoute* route_left = nullptr;
 };
 
 /// `rules` in the kernel's order; both outlive the answer.

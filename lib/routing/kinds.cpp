@@ -63,16 +63,17 @@ Kinds kinds_of(const std::vector<PolicyRule>& rules, const Asked& asked) {
   });
   plain.source_port = unnamed_port(asking, &PolicyRule::source_ports, of_clients);
   plain.destination_port = unnamed_port(asking, &PolicyRule::destination_ports, of_servers);
-  const auto marks = marks_of(asking, asked.marks);
+  const auto marks = marks_of(asking, asked.marks.tcp);
+  const auto marks_of_udp = marks_of(asking, asked.marks.udp);
   plain.mark = *marks.begin();
-  const bool are_protocols_apart = std::ranges::any_of(asking, asks_for_protocol);
+  const bool are_protocols_apart = marks != marks_of_udp || std::ranges::any_of(asking, asks_for_protocol);
   if (!are_protocols_apart) plain.source_port = plain.destination_port = 0;
 
   Kinds kinds;
   for (const auto protocol : are_protocols_apart ? std::vector<std::uint8_t>{IPPROTO_TCP, IPPROTO_UDP}
                                                  : std::vector<std::uint8_t>{0}) {
     auto& of_protocol = kinds.ordinary.emplace_back();
-    for (const auto mark : marks) {
+    for (const auto mark : protocol == IPPROTO_UDP ? marks_of_udp : marks) {
       of_protocol.push_back(plain);
       of_protocol.back().protocol = protocol;
       of_protocol.back().mark = mark;
@@ -83,6 +84,7 @@ Kinds kinds_of(const std::vector<PolicyRule>& rules, const Asked& asked) {
     auto packet = plain;
     packet.protocol = rule.protocol != 0 ? rule.protocol : are_protocols_apart ? IPPROTO_TCP : 0;
     packet.tos = rule.tos;
+    if (packet.protocol == IPPROTO_UDP) packet.mark = *marks_of_udp.begin();
     if (rule.source_ports) packet.source_port = rule.source_ports->first;
     if (rule.destination_ports) packet.destination_port = rule.destination_ports->first;
     if (std::ranges::find(kinds.special, packet) != kinds.special.end()) continue;

@@ -18,17 +18,25 @@ struct Marks {
   bool operator==(const Marks&) const = default;
 };
 
+/// Of each protocol.
+struct MarksByProtocol {
+  Marks tcp = {};
+  Marks udp = {};
+
+  bool operator==(const MarksByProtocol&) const = default;
+};
+
 /// Packets that are asked about.
 struct Asked {
   net::Address source;  ///< unspecified: chosen by the route
   net::Address destination;
   std::string in_interface = {};  ///< empty: this node itself sends them
-  Marks marks = {};
+  MarksByProtocol marks = {};
 };
 
 struct Kinds {
-  /// Of ports and types of service that no rule names: of each protocol that rules may treat apart (TCP and
-  /// UDP, or one for all), a packet for each mark that they may have.
+  /// Of ports and types of service that no rule names: of each protocol that rules may treat apart, or that
+  /// has marks of its own (TCP and UDP, or one for all), a packet for each mark that they may have.
   std::vector<std::vector<Packet>> ordinary;
   std::vector<Packet> special;  ///< one of each kind that a rule names
   bool are_all = true;          ///< else rules name more of them

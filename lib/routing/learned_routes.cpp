@@ -34,7 +34,8 @@ KernelRoute route_in(const nlmsghdr& message, net::Family family) {
           .is_dead = (route->rtm_flags & RTNH_F_DEAD) != 0,
           .has_gateway = has(RTA_GATEWAY) || has(RTA_VIA) || has(RTA_MULTIPATH) || has(RTA_NH_ID),
           .is_of_ospf = route->rtm_protocol == RTPROT_OSPF,
-          .is_the_kernels = route->rtm_protocol == RTPROT_KERNEL};
+          .is_the_kernels = route->rtm_protocol == RTPROT_KERNEL,
+          .nexthop = number_in(in(RTA_NH_ID))};
 }
 
 }  // namespace

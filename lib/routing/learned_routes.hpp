@@ -20,6 +20,7 @@ struct KernelRoute {
   bool has_gateway = false;     ///< or several
   bool is_of_ospf = false;      ///< protocol RTPROT_OSPF
   bool is_the_kernels = false;  ///< protocol RTPROT_KERNEL: nobody made it
+  std::uint32_t nexthop = 0;    ///< the object that it leads by (ip-nexthop(8)); 0: none
 
   bool operator==(const KernelRoute&) const = default;
 };

@@ -101,7 +101,7 @@ bool has_port_that_leads_out(unsigned bridge) {
 bool is_way_out(unsigned interface, net::Family family) {
   const auto elsewhere = net::parse_address(family == net::Family::ipv4 ? "192.0.2.1" : "2001:db8::1");
   const auto route = elsewhere ? route_to(*elsewhere) : std::nullopt;
-  return route && route->interface == interface;
+  return route && route->interface() == interface;
 }
 
 }  // namespace
@@ -115,11 +115,11 @@ bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, 
     return std::ranges::find(here, pod.address) != here.end();
   }
   if (!route->is_on_link || route->length == bits || route->length == 0) return false;
-  const auto link = link_of(route->interface);
+  const auto link = link_of(route->interface());
   const bool is_bridge = link.kind == "bridge";
   return (!has_host_interface && !is_bridge) || leads_out(link) ||
-         (is_bridge && ports == Ports::asked && has_port_that_leads_out(route->interface)) ||
-         is_way_out(route->interface, pod.address.family);
+         (is_bridge && ports == Ports::asked && has_port_that_leads_out(route->interface())) ||
+         is_way_out(route->interface(), pod.address.family);
 }
 
 std::optional<std::string> interface_towards(const net::Address& address) {
@@ -131,7 +131,7 @@ std::optional<std::string> interface_of_pod(const net::Address& pod) {
   const auto route = route_to(pod);
   const auto own = route ? interface_of(*route) : "";
   const bool leads_to_it =
-      !own.empty() && !leads_out(link_of(route->interface)) && !is_way_out(route->interface, pod.family);
+      !own.empty() && !leads_out(link_of(route->interface())) && !is_way_out(route->interface(), pod.family);
   if (leads_to_it) return own;
   std::pair<std::string, net::Prefix> nearest{own, {}};
   for (auto& each : networks_by_interface()) {

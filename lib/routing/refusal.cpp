@@ -2,6 +2,7 @@
 
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -10,7 +11,9 @@
 #include <iterator>
 #include <utility>
 
+#include "error/error.hpp"
 #include "routing/learned_routes.hpp"
+#include "routing/node_addresses.hpp"
 #include "routing/route_question.hpp"
 
 namespace ipmasq::routing {
@@ -18,17 +21,19 @@ namespace ipmasq::routing {
 namespace {
 
 // What the kernel answers with for each kind (fib_props of net/ipv4/fib_semantics.c, fib4_rule_action and
-// fib6_rule_action); a route of IPv6 comes as it is, with its type.
+// fib6_rule_action); a route of IPv6 comes as it is, with its type. A route of type throw ends its table.
 struct Refusing {
   const char* type;
   unsigned char route;
   int rule;
   std::array<int, 2> numbers;
 };
-constexpr std::array<Refusing, 3> all_refusing{
+constexpr std::array<Refusing, 5> all_refusing{
     {{"blackhole", RTN_BLACKHOLE, FR_ACT_BLACKHOLE, {EINVAL, EINVAL}},
      {"unreachable", RTN_UNREACHABLE, FR_ACT_UNREACHABLE, {EHOSTUNREACH, ENETUNREACH}},
-     {"prohibit", RTN_PROHIBIT, FR_ACT_PROHIBIT, {EACCES, EACCES}}}};
+     {"prohibit", RTN_PROHIBIT, FR_ACT_PROHIBIT, {EACCES, EACCES}},
+     {"local", RTN_LOCAL, -1, {0, 0}},
+     {"throw", RTN_THROW, -1, {ENETUNREACH, ENETUNREACH}}}};
 
 const Refusing* refusing_route(unsigned char type) {
   const auto* const found = std::ranges::find(all_refusing, type, &Refusing::route);
@@ -58,7 +63,10 @@ bool is_plain(const std::string& name) {
 }
 
 std::string table_text(std::uint32_t table) {
-  return table == RT_TABLE_MAIN ? "main" : table == RT_TABLE_DEFAULT ? "default" : std::to_string(table);
+  return table == RT_TABLE_MAIN      ? "main"
+         : table == RT_TABLE_DEFAULT ? "default"
+         : table == RT_TABLE_LOCAL   ? "local"
+                                     : std::to_string(table);
 }
 
 std::string text_of(const PolicyRule& rule, const std::string& action, net::Family family) {
@@ -80,29 +88,70 @@ std::vector<net::Prefix> addresses_of(const PolicyRule& rule) {
 Refusal refusal_by(const PolicyRule& rule, const std::string& type, net::Family family) {
   const auto removal = program(family) + " rule del priority " + std::to_string(rule.priority) + " " +
                        to_text(rule) + " " + type;
-  return {text_of(rule, type, family), is_plain(rule.in_interface) ? removal : "", addresses_of(rule)};
+  return {.by = text_of(rule, type, family),
+          .removal = is_plain(rule.in_interface) ? removal : "",
+          .about = addresses_of(rule),
+          .is_by_mark = rule.mark_mask != 0};
 }
 
+// A route by an object has no type of its own.
 Refusal refusal_by(const PolicyRule& rule, const RefusingRoute& route) {
   const auto family = route.destination.family();
-  const auto text = route.type + " " + net::to_text(route.destination) +
+  const auto to = net::to_text(route.destination);
+  const auto more = (route.nexthop == 0 ? "" : " nhid " + std::to_string(route.nexthop)) +
                     (route.table == RT_TABLE_MAIN ? "" : " table " + table_text(route.table));
-  return {program(family) + " route: " + text +
-              (rule.asks_for_kind() ? " (" + leading_text(rule, family) + ")" : ""),
-          program(family) + " route del " + text,
-          {route.destination},
-          route};
+  return {
+      .by = program(family) + " route: " + route.type + " " + to + more +
+            (rule.asks_for_kind() ? " (" + leading_text(rule, family) + ")" : ""),
+      .removal = program(family) + " route del " + (route.nexthop == 0 ? route.type + " " : "") + to + more,
+      .about = {route.destination},
+      .route = route,
+      .is_by_mark = rule.mark_mask != 0};
 }
 
-Lead lead_by(const PolicyRule& rule, const KernelRoute& route, std::string interface) {
+// The kernel's own route for an address that an interface has.
+Refusal refusal_by_address(const KernelRoute& route) {
+  const auto address = route.destination.address;
+  for (const auto& [interface, network] : networks_by_interface()) {
+    if (::if_nametoindex(interface.c_str()) != route.interface || !network.contains(address)) continue;
+    const auto text = net::to_text(net::InterfaceAddress{address, network.length}) + " dev " + interface;
+    const auto removal =
+        is_plain(interface) ? program(address.family) + " address del " + text : std::string();
+    return {.by = program(address.family) + " address: " + text,
+            .removal = removal,
+            .about = {route.destination},
+            .route = RefusingRoute{route.destination, "local", route.table}};
+  }
+  return {.by = program(address.family) + " address: " + net::to_text(address),
+          .about = {route.destination},
+          .route = RefusingRoute{route.destination, "local", route.table}};
+}
+
+// What another route of the same table would lead.
+Refusal refusal_by_what_leaves(const PolicyRule& rule, const KernelRoute& route) {
+  const auto family = route.destination.family();
+  if (route.type == RTN_THROW)
+    return refusal_by(rule, {route.destination, "throw", route.table, route.nexthop});
+  const auto lookup = "lookup " + table_text(rule.table) + " suppress_prefixlength ";
+  return {.by = text_of(rule, lookup + std::to_string(rule.suppressed_length), family)};
+}
+
+Lead lead_by(const PolicyRule& rule, const KernelRoute& route, std::set<std::string> interfaces) {
   const auto family = route.destination.family();
   const bool is_main = route.table == RT_TABLE_MAIN;
-  const auto text = net::to_text(route.destination) + " dev " + interface +
-                    (is_main ? "" : " table " + table_text(route.table));
-  const auto removal = is_plain(interface) ? program(family) + " route del " + text : "";
-  return {std::move(interface),
-          program(family) + " route: " + text + (is_main ? "" : " (" + leading_text(rule, family) + ")"),
-          removal, route.table, route.destination};
+  const auto table = is_main ? "" : " table " + table_text(route.table);
+  const auto to = net::to_text(route.destination);
+  const auto& first = *interfaces.begin();
+  const bool is_one = interfaces.size() == 1;
+  const auto removal = !is_one           ? program(family) + " route del " + to + table
+                       : is_plain(first) ? program(family) + " route del " + to + " dev " + first + table
+                                         : "";
+  auto text = to;
+  for (const auto& each : interfaces) text += (is_one ? " dev " : " nexthop dev ") + each;
+  return {
+      std::move(interfaces),
+      program(family) + " route: " + text + table + (is_main ? "" : " (" + leading_text(rule, family) + ")"),
+      removal, route.table, route.destination};
 }
 
 // Since Linux 6.13 it is told as EINVAL.
@@ -113,12 +162,17 @@ bool is_by_reverse_path(const Packet& packet, int number, const Decision& decisi
          filters_by_reverse_path(packet.in_interface);
 }
 
-// The kernel's own word, where nothing is found that explains it.
-Refusal not_explained(const Packet& packet) {
+// The kernel's own word, where nothing is found that explains it: what it says no to for certain, by these
+// numbers; by others, it takes no such question.
+Refusal not_explained(const Packet& packet, int number) {
+  constexpr std::array said_no{EINVAL, EHOSTUNREACH, ENETUNREACH, EACCES, EXDEV};
+  const bool is_no = std::ranges::find(said_no, number) != said_no.end();
   auto question = program(packet.destination.family) + " route get " + net::to_text(packet.destination);
   if (!packet.source.is_unspecified()) question += " from " + net::to_text(packet.source);
   if (!packet.in_interface.empty()) question += " iif " + packet.in_interface;
-  return {.by = "what the kernel answers to " + question, .is_certain = false};
+  return {
+      .by = "what the kernel answers to " + question + (number == 0 ? "" : ": " + ipmasq::text_of(number)),
+      .is_certain = is_no};
 }
 
 Refusal by_reverse_path(const Packet& packet) {
@@ -157,8 +211,20 @@ std::string to_text(const Refusal& refusal) {
 
 PolicyRouting::PolicyRouting(net::Family family) : family_(family), rules_(policy_rules(family)) {}
 
-bool PolicyRouting::asks_for_marks() const {
-  return std::ranges::any_of(rules_, [](const PolicyRule& rule) { return rule.mark_mask != 0; });
+std::uint32_t PolicyRouting::mark_bits() const {
+  std::uint32_t bits = 0;
+  for (const auto& rule : rules_) bits |= rule.mark_mask;
+  return bits;
+}
+
+std::vector<net::Prefix> PolicyRouting::named_by_rules() const {
+  std::vector<net::Prefix> found;
+  for (const auto& rule : rules_) std::ranges::copy(addresses_of(rule), std::back_inserter(found));
+  return found;
+}
+
+bool PolicyRouting::names_interface(const std::string& in_interface) const {
+  return std::ranges::find(rules_, in_interface, &PolicyRule::in_interface) != rules_.end();
 }
 
 const Tables& PolicyRouting::tables() const {
@@ -166,7 +232,8 @@ const Tables& PolicyRouting::tables() const {
     Tables read;
     for (const auto& route : routes(family_)) {
       // The kernel's own entry for what no route leads to.
-      const bool is_none = route.is_the_kernels && refusing_route(route.type) != nullptr;
+      const bool is_none =
+          route.is_the_kernels && route.type != RTN_LOCAL && refusing_route(route.type) != nullptr;
       if (!is_none) read[route.table].push_back(route);
     }
     tables_ = std::move(read);
@@ -176,7 +243,7 @@ const Tables& PolicyRouting::tables() const {
 
 std::optional<Refusal> PolicyRouting::refusal_of(const Packet& packet) const {
   const auto answer = ask_for_route(packet);
-  if (answer.leads_on()) return std::nullopt;
+  if (answer.number == 0 && refusing_route(answer.type) == nullptr) return std::nullopt;
   const auto decision = decide(rules_, tables(), packet);
   if (is_by_reverse_path(packet, answer.number, decision)) return by_reverse_path(packet);
   const auto* const refusing = refusing_in(decision);
@@ -189,11 +256,16 @@ std::optional<Refusal> PolicyRouting::refusal_of(const Packet& packet) const {
   if (refusing != nullptr && (says_nothing || is_answer_of(*refusing, answer))) {
     if (decision.route == nullptr) return refusal_by(*decision.rule, refusing->type, family_);
     const auto& route = *decision.route;
-    return refusal_by(*decision.rule, {route.destination, refusing->type, route.table});
+    if (route.type == RTN_LOCAL && route.is_the_kernels) return refusal_by_address(route);
+    return refusal_by(*decision.rule, {route.destination, refusing->type, route.table, route.nexthop});
   }
   const bool is_none = decision.rule == nullptr && (says_nothing || answer.number == ENETUNREACH);
-  if (is_none) return Refusal{};
-  return says_nothing ? std::nullopt : std::optional(not_explained(packet));
+  if (is_none) {
+    return decision.rule_that_leaves == nullptr
+               ? Refusal{}
+               : refusal_by_what_leaves(*decision.rule_that_leaves, *decision.route_left);
+  }
+  return says_nothing ? std::nullopt : std::optional(not_explained(packet, answer.number));
 }
 
 std::vector<Refusal> PolicyRouting::refusals_of(const Asked& asked) const {
@@ -233,24 +305,24 @@ bool PolicyRouting::tells_more_apart(const Asked& asked) const {
   return !kinds_of(rules_, asked).are_all;
 }
 
-std::optional<std::string> PolicyRouting::interface_of(const Asked& asked) const {
-  std::optional<std::string> found;
+std::set<std::string> PolicyRouting::interfaces_of(const Asked& asked) const {
+  std::set<std::string> found;
   for (const auto& packets : kinds_of(rules_, asked).ordinary) {
-    for (const auto& packet : packets) {
-      const auto name = routing::interface_of(ask_for_route(packet));
-      if (name.empty() || (found && *found != name)) return std::nullopt;
-      found = name;
-    }
+    auto names = routing::interfaces_of(ask_for_route(packets.front()));
+    const bool is_so_for_all = std::ranges::all_of(packets, [&names](const Packet& packet) {
+      return routing::interfaces_of(ask_for_route(packet)) == names;
+    });
+    if (is_so_for_all) found.merge(names);
   }
   return found;
 }
 
 std::optional<Lead> PolicyRouting::lead_of(const Asked& asked) const {
-  const auto interface = interface_of(asked);
-  if (!interface) return std::nullopt;
+  auto interfaces = interfaces_of(asked);
+  if (interfaces.empty()) return std::nullopt;
   const auto decision = decide(rules_, tables(), kinds_of(rules_, asked).ordinary.front().front());
-  if (decision.route == nullptr) return Lead{*interface, "", "", 0, {}};
-  return lead_by(*decision.rule, *decision.route, *interface);
+  if (decision.route == nullptr) return Lead{std::move(interfaces), "", "", 0, {}};
+  return lead_by(*decision.rule, *decision.route, std::move(interfaces));
 }
 
 bool has_way_to(const net::Address& destination) {
@@ -262,7 +334,7 @@ std::vector<RefusingRoute> refusing_routes(net::Family family) {
   for (const auto& route : routes(family)) {
     const auto* const refusing = refusing_route(route.type);
     if (refusing != nullptr && !route.is_the_kernels)
-      found.push_back({route.destination, refusing->type, route.table});
+      found.push_back({route.destination, refusing->type, route.table, route.nexthop});
   }
   return found;
 }

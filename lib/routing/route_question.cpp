@@ -21,6 +21,20 @@ namespace {
 
 constexpr unsigned bits_of_byte = 8;
 
+// Of rtnexthop's, one after the other; those that are down lead nothing.
+std::set<unsigned> next_hops_in(std::span<const std::uint8_t> bytes) {
+  std::set<unsigned> interfaces;
+  rtnexthop hop{};
+  while (bytes.size() >= sizeof hop) {
+    std::memcpy(&hop, bytes.data(), sizeof hop);
+    if (hop.rtnh_len < sizeof hop || hop.rtnh_len > bytes.size()) break;
+    if ((hop.rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) == 0)
+      interfaces.insert(static_cast<unsigned>(hop.rtnh_ifindex));
+    bytes = bytes.subspan(std::min<std::size_t>(RTNH_ALIGN(hop.rtnh_len), bytes.size()));
+  }
+  return interfaces;
+}
+
 class Question {
  public:
   explicit Question(const Packet& packet) {
@@ -44,14 +58,26 @@ class Question {
 
   void comes_by(std::uint32_t interface) { add(RTA_IIF, interface); }
 
-  RouteAnswer ask() const {
+  RouteAnswer ask() {
+    auto answer = ask_once();
+    const bool is_told = answer.number != 0 || answer.type != RTN_UNICAST || !answer.interfaces.empty();
+    if (is_told) return answer;
+    // Of a route by an object (ip-nexthop(8)) its number alone may be told: then the one that is taken now.
+    header_.rtm_flags = 0;
+    answer.interfaces = ask_once().interfaces;
+    return answer;
+  }
+
+ private:
+  RouteAnswer ask_once() const {
     RouteAnswer answer;
     const auto read = [&answer](const nlmsghdr& message) {
       const auto* const route = static_cast<const rtmsg*>(nlmsg_data(&message));
       if (message.nlmsg_type != RTM_NEWROUTE) return;
       const auto in = [&message](int type) { return bytes_in(message, sizeof(rtmsg), type); };
       answer.type = route->rtm_type;
-      answer.interface = number_in(in(RTA_OIF));
+      if (const auto interface = number_in(in(RTA_OIF)); interface != 0) answer.interfaces = {interface};
+      answer.interfaces.merge(next_hops_in(in(RTA_MULTIPATH)));
       answer.length = route->rtm_dst_len;
       answer.is_on_link = in(RTA_GATEWAY).empty() && in(RTA_VIA).empty() && in(RTA_MULTIPATH).empty();
     };
@@ -59,7 +85,6 @@ class Question {
     return answer;
   }
 
- private:
   template <typename Number>
   void add(int type, Number number) {
     auto& bytes = numbers_.emplace_back();
@@ -84,6 +109,12 @@ std::uint32_t setting_of(std::int32_t index, int setting) {
   return value;
 }
 
+std::uint32_t reverse_path_filter_of(const std::string& interface) {
+  const auto index = static_cast<std::int32_t>(::if_nametoindex(interface.c_str()));
+  return std::max(setting_of(index, NETCONFA_RP_FILTER),
+                  setting_of(NETCONFA_IFINDEX_ALL, NETCONFA_RP_FILTER));
+}
+
 }  // namespace
 
 bool RouteAnswer::leads_on() const {
@@ -101,11 +132,18 @@ RouteAnswer ask_for_route(const Packet& packet) {
 }
 
 std::string interface_of(const RouteAnswer& answer) {
-  std::array<char, IF_NAMESIZE> name{};
-  if (answer.number != 0 || answer.type != RTN_UNICAST || answer.interface == 0 ||
-      ::if_indextoname(answer.interface, name.data()) == nullptr)
-    return "";
-  return name.data();
+  const auto names = interfaces_of(answer);
+  return names.size() == 1 ? *names.begin() : "";
+}
+
+std::set<std::string> interfaces_of(const RouteAnswer& answer) {
+  std::set<std::string> names;
+  if (answer.number != 0 || answer.type != RTN_UNICAST) return names;
+  for (const auto interface : answer.interfaces) {
+    std::array<char, IF_NAMESIZE> name{};
+    if (::if_indextoname(interface, name.data()) != nullptr) names.insert(name.data());
+  }
+  return names;
 }
 
 bool takes_to_forward(const std::string& interface, net::Family family) {
@@ -113,11 +151,13 @@ bool takes_to_forward(const std::string& interface, net::Family family) {
   return setting_of(static_cast<std::int32_t>(::if_nametoindex(interface.c_str())), NETCONFA_FORWARDING) != 0;
 }
 
+bool asks_for_way_back(const std::string& interface, net::Family family) {
+  return family == net::Family::ipv4 && reverse_path_filter_of(interface) != 0;
+}
+
 bool filters_by_reverse_path(const std::string& interface) {
   constexpr std::uint32_t strict = 1;
-  const auto index = static_cast<std::int32_t>(::if_nametoindex(interface.c_str()));
-  return std::max(setting_of(index, NETCONFA_RP_FILTER),
-                  setting_of(NETCONFA_IFINDEX_ALL, NETCONFA_RP_FILTER)) == strict;
+  return reverse_path_filter_of(interface) == strict;
 }
 
 }  // namespace ipmasq::routing

@@ -35,11 +35,19 @@ bool is_none(int number) {
   return std::ranges::find(nothing_there, number) != nothing_there.end();
 }
 
+// The kernel could not look.
+bool is_failure(int number) {
+  constexpr std::array failures{ENOMEM, ENOBUFS, EPERM, EBUSY, EAGAIN, EINTR};
+  return std::ranges::find(failures, number) != failures.end();
+}
+
 }  // namespace
 
 bool ask(int type, int flags, std::span<const std::byte> header, const std::vector<Attribute>& attributes,
          const Visitor& visit) {
-  return ask_or_errno(type, flags, header, attributes, visit) == 0;
+  const int number = ask_or_errno(type, flags, header, attributes, visit);
+  if (number != 0 && !is_none(number)) throw_failed("cannot read routes", 0, number);
+  return number == 0;
 }
 
 int ask_or_errno(int type, int flags, std::span<const std::byte> header,
@@ -76,7 +84,7 @@ int ask_or_errno(int type, int flags, std::span<const std::byte> header,
     errno = 0;
     error = nl_recvmsgs_default(socket.get());
   }
-  if (is_none(refusal)) return refusal;
+  if (refusal != 0 && !is_failure(refusal)) return refusal;
   if (error < 0) throw_failed("cannot read routes", error, refusal != 0 ? refusal : errno);
   return 0;
 }

@@ -26,8 +26,9 @@ struct Attribute {
 bool ask(int type, int flags, std::span<const std::byte> header, const std::vector<Attribute>& attributes,
          const std::function<void(const nlmsghdr& answer)>& visit);
 
-/// The same. Returns 0, or the number of the error that says that it is not there, or that the kernel refuses
-/// it (ENETUNREACH, EACCES, ...).
+/// The same of one thing. Returns 0, or the number of the error that the kernel answers with: that it is not
+/// there, that it refuses it (ENETUNREACH, EACCES, ...), or takes no such question (EMSGSIZE, ...). Throws
+/// Error{failed} where it could not look.
 int ask_or_errno(int type, int flags, std::span<const std::byte> header,
                  const std::vector<Attribute>& attributes,
                  const std::function<void(const nlmsghdr& answer)>& visit);

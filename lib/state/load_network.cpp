@@ -1,6 +1,9 @@
 #include "state/load_network.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "cni/json.hpp"
@@ -17,6 +20,14 @@ namespace fs = std::filesystem;
 // Of what a file says; anything else is of the reading.
 bool is_damage(const Error& error) {
   return error.kind() == Kind::wrong_text || error.kind() == Kind::wrong_config;
+}
+
+// nullopt where there is nothing.
+std::optional<std::pair<dev_t, ino_t>> identity_of(const fs::path& folder) {
+  struct stat status {};
+  if (::stat(folder.c_str(), &status) == 0) return std::pair(status.st_dev, status.st_ino);
+  if (errno != ENOENT && errno != ENOTDIR) throw_errno("cannot look at " + folder.string());
+  return std::nullopt;
 }
 
 // Fills in what the files and markers of one network say.
@@ -118,8 +129,13 @@ std::set<net::Prefix> Network::wanted_subnets() const {
   return subnets;
 }
 
-Network load_network(const fs::path& folder, const std::string& name) {
-  return Loader(folder, name).load();
+std::optional<Network> load_network(const fs::path& folder, const std::string& name) {
+  for (;;) {
+    const auto before = identity_of(folder);
+    if (!before) return std::nullopt;
+    auto network = Loader(folder, name).load();
+    if (identity_of(folder) == before) return network;
+  }
 }
 
 }  // namespace ipmasq::state

@@ -41,7 +41,9 @@ struct Network {
   std::set<net::Prefix> wanted_subnets() const;
 };
 
-/// Reads stateDir/NETWORK. Throws Error{failed} where a folder cannot be read.
-Network load_network(const std::filesystem::path& folder, const std::string& name);
+/// Reads stateDir/NETWORK; nullopt where it is not there. Somebody may move it away, or put it back, without
+/// our lock: it is then read anew, since half of it would be pods that are gone. Throws Error{failed} where a
+/// folder cannot be read.
+std::optional<Network> load_network(const std::filesystem::path& folder, const std::string& name);
 
 }  // namespace ipmasq::state

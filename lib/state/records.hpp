@@ -44,8 +44,8 @@ struct NetworkRecord {
   /// Pod subnets whose rules stood in the kernel when nothing was recorded of the network: their pods may
   /// live.
   std::set<net::Prefix> unrecorded = {};
-  /// Pod subnets that another network had when pods of this one came to them: these lead by their own
-  /// addresses.
+  /// Pod subnets that another network had when pods of this one came to them, and LANs, whose other hosts are
+  /// no pods: its pods there lead by their own addresses.
   std::set<net::Prefix> shared_subnets = {};
   bool is_carried_over = false;  ///< read from a file of version 0.1.0
 

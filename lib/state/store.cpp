@@ -222,13 +222,15 @@ std::set<net::Prefix> Store::marked(const std::string& network, const cni::Attac
 }
 
 Network Store::load(const std::string& network) const {
-  if (!exists()) return {.name = network};
-  return load_network(network_folder(network), network);
+  auto loaded = exists() ? load_network(network_folder(network), network) : std::nullopt;
+  return loaded ? std::move(*loaded) : Network{.name = network};
 }
 
 std::map<std::string, Network> Store::load() const {
   std::map<std::string, Network> loaded;
-  for (const auto& name : networks()) loaded.emplace(name, load(name));
+  for (const auto& name : networks()) {
+    if (auto network = load_network(network_folder(name), name)) loaded.emplace(name, std::move(*network));
+  }
   return loaded;
 }
 

@@ -24,6 +24,7 @@ class Pass {
   SyncPass run() {
     forget_ended();
     for (auto& [name, network] : recorded_) keep_what_nobody_tells(name, network.stored);
+    attempt([this] { leave_standing(recorded_, unrecorded_sources(node_.kernel, recorded_)); });
     for (auto& each : recorded_) attempt([&each] { leave_lans(each.second); });
     for (const auto& [name, network] : recorded_) describe(name, network);
     if (!failed_.empty() || !is_all_right()) {

@@ -259,6 +259,7 @@ int run_uninstall(const Call& call) {
   } else {
     put_program_back(call, target, who_is_left(call.state_dir()));
   }
+  tell(what_stays(target.bin_dir));
   return EXIT_SUCCESS;
 }
 

@@ -10,6 +10,7 @@
 #include "config/in_force.hpp"
 #include "config/netconf.hpp"
 #include "doctor/findings.hpp"
+#include "doctor/no_network_findings.hpp"
 #include "doctor/program_findings.hpp"
 #include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
@@ -21,6 +22,7 @@
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/no_ways.hpp"
 #include "plugin/commands/pod_ways.hpp"
+#include "plugin/commands/pods_decided_over.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "routing/learned_routes.hpp"
@@ -72,8 +74,7 @@ class OurSide {
     for (const auto& problem : network.problems) ours_.damaged_records.push_back(name + ": " + problem);
     for (const auto& attachment : network.stored.attachments) describe(name, attachment);
     if (network.stored.record) {
-      for (const auto& subnet : network.stored.record->unrecorded)
-        ours_.unrecorded.push_back(net::to_text(subnet) + ", network " + name);
+      for (const auto& subnet : network.stored.record->unrecorded) unrecorded_.push_back({subnet, name});
     }
     if (network.stored.record && network.stored.record->placement.leaving) {
       ours_.on_their_way.push_back(name + ": from " +
@@ -174,13 +175,22 @@ class OurSide {
   void ask_about_rules() {
     ask([this] {
       for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
-        ours_.unrecorded.push_back(net::to_text(source.prefix) + ", network " + source.network);
+        unrecorded_.push_back(source);
         const auto network = recorded_.find(source.network);
         if (network != recorded_.end() && network->second.stored.record)
           network->second.stored.record->unrecorded.insert(source.prefix);  // they stay
       }
     });
+    for (const auto& source : unrecorded_) tell_unrecorded(source);
     for (const auto backend : config::all_backends) ask([this, backend] { ask_of(backend); });
+  }
+
+  void tell_unrecorded(const nat::Source& source) {
+    const auto line = net::to_text(source.prefix) + ", network " + source.network;
+    Lines pods;
+    ask([&] { pods = pods_decided_over({kernel_, store_, {}}, recorded_, source); });
+    if (pods.empty()) ours_.unrecorded.push_back(line);
+    for (const auto& pod : pods) ours_.unrecorded_deciding.push_back(line + ": decides over " + pod);
   }
 
   void ask_of(config::Backend backend) {
@@ -203,6 +213,7 @@ class OurSide {
   const state::Store& store_;
   bool is_read_;
   Recorded recorded_;
+  std::vector<nat::Source> unrecorded_;
   netfilter::RealKernel kernel_;
   doctor::Facts& facts_;
   doctor::Ours& ours_;
@@ -294,13 +305,10 @@ void count_ports(doctor::Facts& facts) {
 
 // Nothing of it is to be taken for a node on which nothing is wrong.
 void tell_what_was_not_found(const DoctorFolders& folders, doctor::Facts& facts) {
-  if (folders.is_guessed && facts.node.lists.empty()) {
-    facts.not_looked.push_back(
-        "for the list that pods get: no runtime's configuration is found, and there is none in " +
-        folders.conf_dir.string() + "; --conf-dir DIR or --flavour say where it is");
-  }
-  if (auto why = doctor::why_programs_are_not_told(facts); !why.empty())
-    facts.not_looked.push_back(std::move(why));
+  auto whys = {doctor::why_programs_are_not_told(facts),
+               folders.not_looked.empty() ? doctor::why_lists_are_not_told(facts) : std::string()};
+  std::ranges::copy_if(whys, std::back_inserter(facts.not_looked),
+                       [](const std::string& why) { return !why.empty(); });
 }
 
 doctor::Facts look_at(const DoctorTarget& target) {
@@ -315,14 +323,14 @@ doctor::Facts look_at(const DoctorTarget& target) {
   }
   const auto recorded = read.value_or(Recorded());
   facts.not_looked = target.folders.not_looked;
-  facts.node = doctor::read_surroundings(target.folders.conf_dir, target.folders.plugins,
+  facts.node = doctor::read_surroundings(target.folders.lists, target.folders.plugins,
                                          subnet_file_of(recorded), facts.not_looked);
   facts.node.elsewhere = target.folders.elsewhere;
   facts.node.taking = target.folders.taking;
   facts.node.own_lists = target.folders.own_lists;
   doctor::read_own_lists(facts.node.own_lists, facts.not_looked);
-  tell_what_was_not_found(target.folders, facts);
   OurSide(store, std::move(read), facts).look_around();
+  tell_what_was_not_found(target.folders, facts);
   ask_for_the_rest(recorded, facts);
   count_ports(facts);
   return facts;

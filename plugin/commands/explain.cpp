@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "cni/json.hpp"
+#include "doctor/flows.hpp"
 #include "doctor/forwarding.hpp"
 #include "error/error.hpp"
 #include "nat/contradictions.hpp"
@@ -11,6 +12,7 @@
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
+#include "plugin/commands/pod_marks.hpp"
 #include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/standing.hpp"
 #include "plugin/verbs/met_first.hpp"
@@ -18,6 +20,7 @@
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 #include "routing/refusal.hpp"
+#include "routing/route_question.hpp"
 
 namespace ipmasq::plugin {
 
@@ -48,6 +51,29 @@ bool is_as_listed(const nat::Explanation& lists, nat::Fate standing) {
   return is_returned || lists.fate == standing;
 }
 
+// Also with the pods of networks of which no lists are known: nobody else's are theirs.
+nat::Ruleset ruleset_with_all_pods(const Recorded& recorded) {
+  auto ruleset = ruleset_of(recorded);
+  for (const auto& [name, network] : recorded) {
+    if (network.configuration) continue;
+    for (const auto& subnet : network.stored.wanted_subnets()) ruleset.sources.push_back({subnet, name});
+  }
+  std::ranges::sort(ruleset.sources,
+                    [](const auto& left, const auto& right) { return nat::comes_first(left, right); });
+  return ruleset;
+}
+
+void tell_what_stands(const nat::Fate standing, const std::optional<StandingRule>& rule,
+                      const RecordedNetwork& network, Answer& answer) {
+  answer.fate = standing;
+  answer.lists.why = "unknown: the record of network " + network.stored.name + " is damaged, or lost";
+  answer.warnings.push_back(rule && !rule->standing.rule.empty()
+                                ? "the rule that stands is " + rule->standing.rule
+                                : "no rule of ours decides it");
+  for (const auto& problem : network.problems) answer.warnings.push_back(problem);
+  answer.warnings.emplace_back("an ADD of one of its pods records it anew");
+}
+
 // What brings the lists in force where `rule` decides instead.
 std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, const Recorded& recorded,
                          const net::Address& source, const std::string& network) {
@@ -56,9 +82,15 @@ std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, 
     return each.network != network && each.prefix.contains(source) &&
            recorded.at(each.network).backend() == backend;
   });
-  return is_of_another && recorded.at(network).backend() != backend
-             ? "of another network, which is in " + backend + ": " + same_backend
-             : std::string("ip-masq sync brings it in force");
+  if (is_of_another && recorded.at(network).backend() != backend)
+    return "of another network, which is in " + backend + ": " + same_backend;
+  netfilter::RealKernel kernel;
+  const bool is_unrecorded =
+      std::ranges::any_of(unrecorded_sources(kernel, recorded), [&](const nat::Source& each) {
+        return each.network != network && each.prefix == net::network_of(source, net::bits(source.family));
+      });
+  return is_unrecorded ? "no record needs it: an ADD of the pod that lives takes the address over"
+                       : "ip-masq sync brings it in force";
 }
 
 void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Ruleset& ruleset,
@@ -70,6 +102,10 @@ void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Rul
     return;
   }
   const auto standing = rule ? rule->standing.fate : nat::Fate::left_alone;
+  if (answer.lists.source && !recorded.at(answer.lists.source->network).configuration) {
+    tell_what_stands(standing, rule, recorded.at(answer.lists.source->network), answer);
+    return;
+  }
   if (is_as_listed(answer.lists, standing)) {
     answer.fate = answer.lists.fate;
     return;
@@ -149,8 +185,13 @@ nat::Fate fate_under(const std::vector<nat::Contradiction>& contradictions, nat:
 struct Ways {
   doctor::PodWay way;
   routing::Asked sent;
-  std::optional<routing::Asked> answer;  // none: its uplink is not known
+  std::vector<routing::Asked> answers;  // by each of its uplinks; none: they are not known
 };
+
+nat::Flow flow_on(const doctor::PodWay& way) {
+  const auto here = routing::node_addresses();
+  return doctor::flow_on(way, {here.begin(), here.end()});
+}
 
 Ways ways_of(const net::Address& source, const net::Address& destination,
              const routing::PolicyRouting& routing, const nat::Foreign& foreign) {
@@ -160,12 +201,19 @@ Ways ways_of(const net::Address& source, const net::Address& destination,
   if (!way.pod_interface) return {std::move(way), {}, {}};
   way.pod_devices = routing::devices_of(*way.pod_interface);
   routing::Asked sent{source, destination, *way.pod_interface, marks_of(flow_on(way), routing, foreign)};
-  way.uplink = routing.interface_of(sent);
-  if (!way.uplink) return {std::move(way), std::move(sent), {}};
-  way.uplink_devices = routing::devices_of(*way.uplink);
-  const auto marks = marks_of(nat::answer_to(flow_on(way)), routing, foreign);
-  routing::Asked answer{destination, source, *way.uplink, marks};
-  return {std::move(way), std::move(sent), std::move(answer)};
+  const auto uplinks = routing.interfaces_of(sent);
+  std::vector<routing::Asked> answers;
+  for (const auto& uplink : uplinks) {
+    way.uplink = uplink;
+    way.uplink_devices = routing::devices_of(uplink);
+    answers.push_back(
+        {destination, source, uplink, marks_of(nat::answer_to(flow_on(way)), routing, foreign)});
+  }
+  if (uplinks.size() > 1) {
+    way.uplink.reset();
+    way.uplink_devices.clear();
+  }
+  return {std::move(way), std::move(sent), std::move(answers)};
 }
 
 nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const doctor::PodWay& way,
@@ -233,33 +281,80 @@ void tell(const std::vector<routing::Refusal>& refusals, const std::string& refu
   }
 }
 
+// Of answers that may come by several uplinks, what holds for some alone is not certain.
+void add(std::vector<routing::Refusal> found, bool is_first, std::vector<routing::Refusal>& refusals) {
+  for (auto& each : refusals)
+    each.is_certain =
+        each.is_certain && std::ranges::find(found, each.by, &routing::Refusal::by) != found.end();
+  for (auto& each : found) {
+    if (std::ranges::find(refusals, each.by, &routing::Refusal::by) != refusals.end()) continue;
+    each.is_certain = each.is_certain && is_first;
+    refusals.push_back(std::move(each));
+  }
+}
+
+std::vector<routing::Refusal> refusals_of_answers(const Ways& ways, const net::Address& source,
+                                                  const routing::PolicyRouting& routing) {
+  std::vector<routing::Refusal> refusals;
+  for (const auto& each : ways.answers)
+    add(routing.refusals_of(each), &each == &ways.answers.front(), refusals);
+  // What the node itself sends to the pod goes as answers do, but for rules that ask where these came from.
+  // Where that alone is refused, what others send still comes, unless it has to have a way back.
+  const bool is_of_the_node = !ways.answers.empty() && ways.way.pod_interface &&
+                              !routing::asks_for_way_back(*ways.way.pod_interface, source.family);
+  for (auto& each : routing.refusals_of({{source.family, {}}, source, "", {}})) {
+    if (std::ranges::find(refusals, each.by, &routing::Refusal::by) != refusals.end()) continue;
+    const bool is_local = each.route && each.route->is_local();
+    each.is_certain = each.is_certain && (is_local || !is_of_the_node);
+    refusals.push_back(std::move(each));
+  }
+  // Of a pod that ended, its route ended as well.
+  if (!ways.way.pod_interface)
+    std::erase_if(refusals, [](const routing::Refusal& each) { return each.by.empty(); });
+  return refusals;
+}
+
+// Where answers come to another interface than the pod's: neither a router nor another pod brings them back.
+void look_for_leads(const Ways& ways, const routing::PolicyRouting& routing, const Recorded& recorded,
+                    Answer& answer) {
+  for (const auto& each : ways.answers) {
+    auto lead = routing.lead_of(each);
+    if (!lead) continue;
+    const bool are_all_wrong = lead->interfaces.erase(*ways.way.pod_interface) == 0;
+    if (lead->interfaces.empty()) continue;
+    auto of_pods = pod_interfaces(recorded);
+    of_pods.insert(each.in_interface);
+    const bool is_lost = std::ranges::all_of(
+        lead->interfaces, [&of_pods](const std::string& interface) { return of_pods.contains(interface); });
+    const bool is_certain = is_lost && are_all_wrong && ways.answers.size() == 1;
+    std::string interfaces;
+    for (const auto& interface : lead->interfaces) interfaces += (interfaces.empty() ? "" : ", ") + interface;
+    answer.warnings.push_back((is_certain ? "" : "it may be that ") +
+                              std::string("this node leads answers to ") + net::to_text(each.destination) +
+                              " on to " + interfaces + ", not to " + *ways.way.pod_interface +
+                              (lead->by.empty() ? "" : ": " + lead->by));
+  }
+}
+
 // Where the node leads it, or the answer to it, nowhere.
 void look_for_refusals(const Ways& ways, const net::Address& source, const routing::PolicyRouting& routing,
-                       Answer& answer) {
+                       const Recorded& recorded, Answer& answer) {
   const auto pod = net::to_text(source);
-  if (ways.way.pod_interface) {
+  const auto refusals = refusals_of_answers(ways, source, routing);
+  const bool is_the_nodes = std::ranges::any_of(
+      refusals, [](const routing::Refusal& each) { return each.route && each.route->is_local(); });
+  if (ways.way.pod_interface && !is_the_nodes) {
     const auto to = net::to_text(ways.sent.destination);
     tell(routing.refusals_of(ways.sent), "this node does not forward it to " + to,
          "this node has no way to " + to, answer);
   }
-  // What the node itself sends to the pod goes as answers do, but for rules that ask where these came from.
-  const auto asked = ways.answer.value_or(routing::Asked{{source.family, {}}, source, "", {}});
-  auto refusals = routing.refusals_of(asked);
-  // Of a pod that ended, its route ended as well.
-  if (!ways.way.pod_interface)
-    std::erase_if(refusals, [](const routing::Refusal& each) { return each.by.empty(); });
   tell(refusals, "this node does not forward answers to " + pod, "this node has no way to " + pod, answer);
-  const auto lead = ways.answer && refusals.empty() ? routing.lead_of(asked) : std::nullopt;
-  if (!lead || lead->interface == ways.way.pod_interface) return;
-  const bool is_certain = lead->interface == ways.way.uplink;
-  answer.warnings.push_back(
-      (is_certain ? "" : "it may be that ") + std::string("this node leads answers to ") + pod + " on to " +
-      lead->interface + ", not to " + *ways.way.pod_interface + (lead->by.empty() ? "" : ": " + lead->by));
+  if (refusals.empty()) look_for_leads(ways, routing, recorded, answer);
 }
 
 Answer answer_of(const Recorded& recorded, const net::Address& source, const net::Address& destination) {
   if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
-  const auto ruleset = ruleset_of(recorded);
+  const auto ruleset = ruleset_with_all_pods(recorded);
   Answer answer{.lists = nat::explain(ruleset, source, destination)};
   netfilter::RealKernel kernel;
   const auto rule = standing_rule(kernel, source, destination);
@@ -274,7 +369,8 @@ Answer answer_of(const Recorded& recorded, const net::Address& source, const net
   if (rule) look_at_others(ruleset, source, way, foreign, rule->backend, answer);
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
-  look_for_refusals(ways, source, routing, answer);
+  // Multicast has routes of its own, which the kernel is not asked for here.
+  if (!destination.is_multicast()) look_for_refusals(ways, source, routing, recorded, answer);
   way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
   look_for_drops(way, foreign, answer);
   return answer;
@@ -291,7 +387,7 @@ cni::Json to_json(const std::string& source, const std::string& destination, con
   if (lists.source) {
     json["network"] = lists.source->network;
     json["podSubnet"] = net::to_text(lists.source->prefix);
-    json["backend"] = answer.backend;
+    if (!answer.backend.empty()) json["backend"] = answer.backend;
   }
   if (!answer.warnings.empty()) json["warnings"] = answer.warnings;
   return json;
@@ -305,7 +401,8 @@ void print(const std::string& source, const std::string& destination, const Answ
   if (lists.destination) output << ": " << net::to_text(*lists.destination);
   output << '\n';
   if (lists.source) {
-    output << "  network " << lists.source->network << " (" << answer.backend << "), pod subnet "
+    const auto backend = answer.backend.empty() ? "" : " (" + answer.backend + ")";
+    output << "  network " << lists.source->network << backend << ", pod subnet "
            << net::to_text(lists.source->prefix) << '\n';
   }
   for (const auto& warning : answer.warnings) output << "  " << warning << '\n';

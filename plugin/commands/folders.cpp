@@ -40,9 +40,15 @@ bool reads(const runtime::Choice& choice, const fs::path& conf_dir) {
                               [&conf_dir](const auto& own) { return is_same(conf_dir, own.networks); }));
 }
 
-// Where it looks for plugins of these conflists, or that it does not where the operator says.
+// Where it looks for plugins of these conflists, or that it does not where the operator says; and its other
+// folders of conflists.
 void add_search(const FolderOptions& options, const runtime::Choice& choice, CommandFolders& folders) {
   if (!reads(choice, folders.conf_dir)) return;
+  if (is_same(folders.conf_dir, choice.networks)) {
+    for (const auto& own : choice.of_pods.own_networks) {
+      if (!is_same(own.networks, folders.conf_dir)) folders.conf_dirs_of_runtimes.push_back(own.networks);
+    }
+  }
   for (const auto* const plugins : {&choice.plugins, &choice.of_pods.plugins}) {
     if (!is_one_of(folders.bin_dir, *plugins)) continue;
     folders.searched = *plugins;
@@ -67,11 +73,14 @@ CommandFolders named_folders(const FolderOptions& options, const runtime::NodeFi
   return folders;
 }
 
-// Of what the operator named, what the runtime does not use.
-std::vector<std::string> elsewhere(const FolderOptions& options, const runtime::Choice& choice) {
+// Of what is looked at since the operator named a folder, what the runtime does not use.
+std::vector<std::string> elsewhere(const FolderOptions& options, const fs::path& conf_dir,
+                                   const runtime::Choice& choice) {
   std::vector<std::string> lines;
-  if (options.conf_dir && !is_same(*options.conf_dir, choice.networks))
-    lines.push_back("--conf-dir is " + options.conf_dir->string() + "; " + choice.reason);
+  if (!is_same(conf_dir, choice.networks)) {
+    lines.push_back((options.conf_dir ? "--conf-dir is " : "without --conf-dir it is ") + conf_dir.string() +
+                    "; " + choice.reason);
+  }
   if (options.bin_dir && !is_one_of(*options.bin_dir, choice.plugins))
     lines.push_back("--bin-dir is " + options.bin_dir->string() + "; " + choice.reason);
   return lines;
@@ -80,8 +89,12 @@ std::vector<std::string> elsewhere(const FolderOptions& options, const runtime::
 // What the runtime's files say of the lists of its folder.
 void take_choice(const FolderOptions& options, const runtime::Choice& choice, DoctorFolders& folders) {
   if (!choice.is_found) return;
-  folders.elsewhere = elsewhere(options, choice);
-  if (!is_same(folders.conf_dir, choice.networks)) return;
+  const bool is_its_own = is_same(folders.lists.path, choice.networks);
+  if (options.bin_dir ? is_one_of(*options.bin_dir, choice.plugins) : options.asks_the_node() || is_its_own)
+    folders.plugins = {.searched = choice.plugins};
+  folders.elsewhere = elsewhere(options, folders.lists.path, choice);
+  if (!is_its_own) return;
+  if (!options.flavour) folders.lists.said_by = doctor::SaidBy::runtime;
   const auto& of_pods = choice.of_pods;
   folders.taking = {choice.is_podmans, of_pods.network, of_pods.network_said_by};
   for (const auto& [runtime, networks, said_by] : of_pods.own_networks)
@@ -102,8 +115,13 @@ std::string whole_text(const Error& error) {
 }
 
 InstallTarget target_in(const CommandFolders& folders, const std::string& after) {
-  return {folders.bin_dir,  folders.conf_dir,      after,
-          folders.searched, folders.contradiction, folders.is_meant};
+  return {folders.bin_dir,
+          folders.conf_dir,
+          after,
+          folders.searched,
+          folders.contradiction,
+          folders.is_meant,
+          folders.conf_dirs_of_runtimes};
 }
 
 CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFiles& files) {
@@ -138,18 +156,20 @@ bool is_of_this_node(const fs::path& conf_dir) {
 }
 
 DoctorFolders folders_for_doctor(const FolderOptions& options) {
-  DoctorFolders folders{.conf_dir = usual_folders(options).conf_dir, .plugins = {.named = options.bin_dir}};
+  using doctor::SaidBy;
+  const bool is_named = options.conf_dir || options.flavour;
+  DoctorFolders folders{
+      .lists = {usual_folders(options).conf_dir, is_named ? SaidBy::its_user : SaidBy::nobody},
+      .plugins = {.named = options.bin_dir}};
   try {
     const auto choice = ask_the_node(options);
-    if (options.asks_the_node()) {
-      folders.conf_dir = options.conf_dir.value_or(choice.networks);
-      if (choice.is_found) folders.plugins.searched = choice.plugins;
-      folders.is_guessed = !choice.is_found && !options.conf_dir;
-    }
+    if (options.asks_the_node()) folders.lists.path = options.conf_dir.value_or(choice.networks);
     take_choice(options, choice, folders);
   } catch (const Error& error) {
-    if (!options.asks_the_node()) return folders;  // whoever names folders has said which are meant
-    folders.not_looked.push_back("in the runtime's folders, but in " + folders.conf_dir.string() + ": " +
+    if (options.conf_dir && !options.asks_the_node())
+      return folders;  // whoever names folders has said which are meant
+    if (!options.conf_dir) folders.lists.said_by = SaidBy::nobody;
+    folders.not_looked.push_back("in the runtime's folders, but in " + folders.lists.path.string() + ": " +
                                  whole_text(error));
   }
   return folders;

@@ -33,9 +33,10 @@ struct CommandFolders {
   bool is_found = false;    ///< by the node's files
   std::string trouble =
       {};  ///< why these are the usual ones, and the runtime's are not known: nothing is to be put there
-  std::vector<std::filesystem::path> searched = {};  ///< this and the next two: see InstallTarget
+  std::vector<std::filesystem::path> searched = {};  ///< this and the next three: see InstallTarget
   std::string contradiction = {};
   bool is_meant = false;
+  std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
 };
 
 /// Whether both lead to one folder, or would.
@@ -61,12 +62,11 @@ bool is_of_this_node(const std::filesystem::path& conf_dir);
 
 /// What doctor looks at.
 struct DoctorFolders {
-  std::filesystem::path conf_dir;
+  doctor::ListsFolder lists;
   doctor::PluginFolders plugins = {};
   doctor::Taking taking = {};
   std::vector<doctor::OwnLists> own_lists = {};  ///< without the lists
   std::vector<std::string> elsewhere = {};       ///< see doctor::Surroundings
-  bool is_guessed = false;                       ///< nothing of the node tells which folder of lists is meant
   std::vector<std::string> not_looked = {};      ///< why the runtime's folders cannot be told
 };
 

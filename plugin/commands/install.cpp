@@ -1,6 +1,8 @@
 #include "plugin/commands/install.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
 #include <ostream>
 #include <set>
@@ -298,13 +300,33 @@ void put_program_back(const fs::path& bin_dir, Doing doing, Notes& notes, std::o
 }
 
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output) {
-  const auto folder = target.conf_dir.string();
-  const auto look = [&] { return conflist::plan_uninstall(folder, conflist::read_folder(folder)); };
-  const auto plan = carry_out(look(), folder, doing, output, look);
-  if (plan.failures.empty()) return plan.notes;
+  auto folders = target.conf_dirs_of_runtimes;
+  std::erase_if(folders, [](const fs::path& folder) { return !os::is_there(folder); });
+  folders.insert(folders.begin(), target.conf_dir);
+  Plan done;
+  for (const auto& each : folders) {
+    const auto folder = each.string();
+    const auto look = [&] { return conflist::plan_uninstall(folder, conflist::read_folder(folder)); };
+    auto plan = carry_out(look(), folder, doing, output, look);
+    std::ranges::move(plan.notes, std::back_inserter(done.notes));
+    std::ranges::move(plan.failures, std::back_inserter(done.failures));
+  }
+  if (done.failures.empty()) return done.notes;
   std::string joined;
-  for (const auto& failure : plan.failures) joined += (joined.empty() ? "" : "; ") + failure;
+  for (const auto& failure : done.failures) joined += (joined.empty() ? "" : "; ") + failure;
   throw Error(Kind::failed, "an entry may be left: " + joined);
+}
+
+Notes what_stays(const fs::path& bin_dir) {
+  const auto path = bin_dir / conflist::our_type;
+  try {
+    if (leads_nowhere(path) || !os::is_there(path) || !program_version(path)) return {};
+  } catch (const Error& error) {
+    return {std::string("could not look whether the program stays: ") + error.what()};
+  }
+  return {path.string() +
+          " stays, since pods that run need it for their end, and doctor misses the entry as " +
+          "long as it is there: once none of these pods is left, rm " + nat::shell_word(path.string())};
 }
 
 }  // namespace ipmasq::plugin

@@ -22,6 +22,8 @@ struct InstallTarget {
   std::vector<std::filesystem::path> searched = {};
   std::string contradiction = {};  ///< what the node's files say against bin_dir, which the operator named
   bool is_meant = false;           ///< all the same: both folders are named
+  /// Of lists for the pods of one runtime alone, as the node's files say.
+  std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
 };
 
 /// `pretend`: tells what it would do, and does nothing.
@@ -52,14 +54,17 @@ std::set<std::filesystem::path> programs_asked_for(const InstallTarget& target);
 /// What of a folder of conflists install reads, for who waits for changes of it.
 watch::FileWatch::Endings conflists_of(const std::filesystem::path& conf_dir);
 
-/// Takes our entry, and all that install put in with it, out of every conflist, putting back what was there
-/// before where nothing else has changed since. The binary stays: pods that are there need it for their DEL.
-/// Throws Error, after doing what could be done.
+/// Takes our entry, and all that install put in with it, out of every conflist of all folders, putting back
+/// what was there before where nothing else has changed since. The binary stays: pods that are there need it
+/// for their DEL. Throws Error, after doing what could be done.
 Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output);
 
 /// Where install has kept somebody else's program of our name, that one takes our program's place again; for
 /// when no pod needs ours any more. Throws Error.
 void put_program_back(const std::filesystem::path& bin_dir, Doing doing, Notes& notes, std::ostream& output);
+
+/// Of our program where it is still there after uninstall: what for, and how it goes.
+Notes what_stays(const std::filesystem::path& bin_dir);
 
 /// Takes away all rules of ours and all records. Throws Error.
 void remove_rules(const std::filesystem::path& state_dir, std::ostream& output);

@@ -4,20 +4,26 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
-#include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "cni/json.hpp"
 #include "config/netconf.hpp"
+#include "doctor/flows.hpp"
+#include "error/error.hpp"
 #include "nat/explain.hpp"
 #include "net/address.hpp"
+#include "plugin/commands/asked_hosts.hpp"
+#include "plugin/commands/pod_marks.hpp"
 #include "plugin/commands/pod_ways.hpp"
+#include "plugin/commands/pods_alike.hpp"
+#include "plugin/commands/told_no_ways.hpp"
 #include "routing/learned_routes.hpp"
-#include "routing/pod_route.hpp"
 #include "routing/refusal.hpp"
+#include "routing/route_question.hpp"
 
 namespace ipmasq::plugin {
 
@@ -38,80 +44,69 @@ Prefix alone(const net::Address& address) {
   return net::network_of(address, net::bits(address.family));
 }
 
-std::string ip(Family family) {
-  return family == Family::ipv4 ? "ip" : "ip -6";
+// What hands packets to a program on this node may need the route that takes them in.
+bool hands_over(const nat::Foreign& foreign) {
+  return std::ranges::any_of(foreign.rules, [](const nat::ForeignRule& rule) {
+    return rule.redirection && rule.redirection->to_this_node && !rule.redirection->by_nat;
+  });
 }
 
-// What is told of pods, and by which of them.
-struct Told {
-  NoWay no_way = {};
-  std::vector<Prefix> about = {};          // what the rule or route names
-  std::optional<Prefix> destination = {};  // of the route that decides
-  std::uint32_t table = RT_TABLE_MAIN;     // that lacks one
-  std::vector<PodAt> pods = {};
-};
-
-Told told_of(const routing::Refusal& refusal) {
-  const bool is_no_route = refusal.by.empty() && refusal.protocol.empty();
-  Told told{.no_way = {.pods = {},
-                       .by = is_no_route ? "" : routing::to_text(refusal),
-                       .fix = refusal.removal,
-                       .is_missed = refusal.is_certain,
-                       .is_certain = refusal.is_certain},
-            .about = refusal.about};
-  if (refusal.route) {
-    told.destination = refusal.route->destination;
-    told.table = refusal.route->table;
-  }
-  return told;
-}
-
-// A longer route beside the one that decides takes nothing away from anybody.
-std::string route_to(const std::vector<Prefix>& pods, const std::set<std::string>& interfaces,
-                     std::uint32_t table) {
-  const bool is_one = interfaces.size() == 1 && !interfaces.begin()->empty();
-  const auto device = is_one ? nat::shell_word(*interfaces.begin()) : "INTERFACE";
-  std::string commands;
-  for (const auto& each : pods) {
-    commands += (commands.empty() ? "" : " && ") + ip(each.family()) + " route add " + net::to_text(each) +
-                " dev " + device + (table == RT_TABLE_MAIN ? "" : " table " + std::to_string(table));
-  }
-  return commands;
+std::string joined(const std::set<std::string>& names) {
+  std::string text;
+  for (const auto& each : names) text += (text.empty() ? "" : ", ") + each;
+  return text;
 }
 
 // Of one family.
 class NoWays {
  public:
-  NoWays(const Recorded& recorded, Family family, const nat::Foreign& foreign)
+  /// `ways`: of that family; they outlive it.
+  NoWays(const Recorded& recorded, Family family, const std::vector<doctor::PodWay>& ways,
+         const nat::Foreign& foreign)
       : family_(family),
         routing_(family),
         routes_(routing::routes(family)),
         ruleset_(ruleset_of(recorded)),
-        foreign_(foreign) {}
-
-  std::vector<NoWay> of(const doctor::PodWay& way) {
-    found_.clear();
-    answer_marks_.clear();
-    way_ = way;
-    way_.uplink.reset();
-    way_.uplink_devices.clear();
-    marks_ = marks_of(flow_on(way_), routing_, foreign_);
-    ask_for_each_pod();
-    const auto known =
-        std::ranges::find_if(way_.attached, [](const PodAt& pod) { return !pod.interface.empty(); });
-    if (known != way_.attached.end()) ask_for_networks(*known);
-    return std::move(found_);
+        foreign_(foreign),
+        marks_(routing_, foreign_),
+        pods_(ways, routing_, routes_, foreign_),
+        told_(pods_),
+        led_to_(kept_networks(ruleset_, family)) {
+    for (const auto& each : routing::refusing_routes(family)) refused_.insert(each.destination);
+    for (const auto& each : routing_.refused_by_rules()) refused_.insert(each);
+    if (routing_.mark_bits() != 0) marked_ = doctor::named_by(foreign_);
   }
 
-  bool tells_more_apart() const { return tells_more_apart_; }
+  std::vector<NoWay> all() {
+    for (const auto& alike : pods_.by_interface()) {
+      look([&] { ask_for_the_world(alike); });
+    }
+    for (const auto& alike : pods_.by_names()) {
+      const auto& pod = alike.pods.front();
+      const bool is_asked = !pod.interface.empty() && !have_node_addresses_.contains(pod.address);
+      if (is_asked) ask_for_networks(alike);
+    }
+    return told_.all();
+  }
+
+  /// Why it could not be told of some.
+  std::vector<std::string> not_looked() const {
+    std::vector<std::string> lines(not_looked_.begin(), not_looked_.end());
+    if (tells_more_apart_) {
+      lines.push_back("rules of policy routing tell more kinds of packets apart than are asked about: " +
+                      std::string(family_ == Family::ipv4 ? "ip" : "ip -6") + " rule");
+    }
+    return lines;
+  }
 
  private:
-  static bool leads(const routing::KernelRoute& route) { return route.type == RTN_UNICAST; }
-
-  bool leads_to_part_of(const Prefix& network) const {
-    return std::ranges::any_of(routes_, [&network](const auto& each) {
-      return leads(each) && network.contains(each.destination) && each.destination != network;
-    });
+  // A question that cannot be asked keeps no other from being asked.
+  void look(const std::function<void()>& ask) {
+    try {
+      ask();
+    } catch (const Error& error) {
+      not_looked_.insert(error.what());
+    }
   }
 
   // What is announced of all pods often has such a route, beside those of each node.
@@ -132,26 +127,27 @@ class NoWays {
     const auto of_pods = ::if_nametoindex(pod.interface.c_str());
     return std::ranges::any_of(routes_, [of_pods](const auto& each) {
       const auto& to = each.destination.address;
-      return leads(each) && !to.is_link_local() && !to.is_multicast() &&
+      return each.type == RTN_UNICAST && !to.is_link_local() && !to.is_multicast() &&
              (each.has_gateway || each.interface != of_pods);
     });
   }
 
   // ---- questions
 
-  routing::Asked sent(const PodAt& pod, const net::Address& to) const {
-    return {pod.address, to, pod.interface, marks_};
+  // Of a host of a network, which is asked about.
+  struct To {
+    net::Address host;
+    Prefix network;
+  };
+
+  routing::Asked sent(const PodsAlike& alike, const To& to) {
+    const auto& pod = alike.pods.front();
+    return {pod.address, to.host, pod.interface, marks_.sent(*alike.way, pod.address, to.network)};
   }
 
-  routing::Asked answer(const PodAt& pod, const net::Address& from, const std::string& uplink) {
-    const auto [marks, is_new] = answer_marks_.try_emplace(uplink);
-    if (is_new && routing_.asks_for_marks()) {
-      auto way = way_;
-      way.uplink = uplink;
-      way.uplink_devices = routing::devices_of(uplink);
-      marks->second = marks_of(nat::answer_to(flow_on(way)), routing_, foreign_);
-    }
-    return {from, pod.address, uplink, marks->second};
+  routing::Asked answer(const PodsAlike& alike, const To& from, const std::string& uplink) {
+    const auto& pod = alike.pods.front();
+    return {from.host, pod.address, uplink, marks_.answers(*alike.way, pod.address, from.network, uplink)};
   }
 
   std::vector<Told> refusals_of(const routing::Asked& asked) {
@@ -161,7 +157,7 @@ class NoWays {
     return told;
   }
 
-  // The node itself sends to pods as well: where it cannot, no answer comes in time either.
+  // What the node itself sends to a pod goes as answers do, but for rules that ask where these came from.
   std::vector<Told> own_refusals(const PodAt& pod) {
     auto found = refusals_of({{family_, {}}, pod.address, "", {}});
     // Of a pod that ended, its route ended as well: one that nothing leads to is told by its record.
@@ -175,149 +171,151 @@ class NoWays {
     return found;
   }
 
-  std::vector<Told> answers_from(const PodAt& pod, const net::Address& from) {
-    const auto uplink = routing_.interface_of(sent(pod, from));
-    if (!uplink || *uplink == pod.interface) return {};
-    const auto asked = answer(pod, from, *uplink);
+  std::vector<Told> answers_from(const PodsAlike& alike, const To& from) {
+    std::vector<Told> found;
+    auto uplinks = routing_.interfaces_of(sent(alike, from));
+    uplinks.erase(alike.pods.front().interface);
+    for (const auto& uplink : uplinks) {
+      for (auto& each : answers_by(uplink, alike, from)) {
+        each.no_way.are_answers = true;
+        each.no_way.uplink = uplink;
+        found.push_back(std::move(each));
+      }
+    }
+    return found;
+  }
+
+  std::vector<Told> answers_by(const std::string& uplink, const PodsAlike& alike, const To& from) {
+    const auto asked = answer(alike, from, uplink);
     auto found = refusals_of(asked);
     const auto lead = found.empty() ? routing_.lead_of(asked) : std::nullopt;
-    if (lead && lead->interface != pod.interface) {
-      const auto by = "led on to " + lead->interface + ", not to " + pod.interface +
-                      (lead->by.empty() ? "" : ": " + lead->by);
-      found.push_back(
-          {.no_way = {.pods = {}, .by = by, .fix = lead->removal, .is_missed = lead->interface == *uplink},
-           .destination = lead->destination,
-           .table = lead->table});
-    }
-    for (auto& each : found) {
-      each.no_way.are_answers = true;
-      each.no_way.uplink = *uplink;
-    }
+    if (!lead) return found;
+    const auto& interface = alike.pods.front().interface;
+    auto wrong = lead->interfaces;
+    const bool are_all_wrong = wrong.erase(interface) == 0;
+    if (wrong.empty()) return found;
+    // Neither the router nor another pod brings them back.
+    const bool is_lost = std::ranges::any_of(
+        wrong, [&](const std::string& each) { return each == uplink || pods_.interfaces().contains(each); });
+    const auto by =
+        "led on to " + joined(wrong) + ", not to " + interface + (lead->by.empty() ? "" : ": " + lead->by);
+    found.push_back(
+        {.no_way =
+             {.pods = {}, .by = by, .fix = lead->removal, .is_missed = is_lost, .is_certain = are_all_wrong},
+         .destination = lead->destination,
+         .table = lead->table});
     return found;
   }
 
   // ---- about what
 
-  void ask_for_each_pod() {
-    std::vector<Told> told;
-    const auto world = nobody(family_);
-    const bool is_world_missed = routing::has_way_to(world);
-    const auto take = [&told](const PodAt& pod, Told each) {
-      const auto known = std::ranges::find(told, each.no_way, &Told::no_way);
-      auto& group = known == told.end() ? told.emplace_back(std::move(each)) : *known;
-      group.pods.push_back(pod);
-    };
-    for (const auto& pod : way_.attached) {
-      const auto own = own_refusals(pod);
-      const bool is_sent = !pod.interface.empty() && leads_beyond(pod);
-      for (auto& each : is_sent ? refusals_of(sent(pod, world)) : std::vector<Told>()) {
-        each.no_way.is_missed = each.no_way.is_missed && is_world_missed;
-        take(pod, std::move(each));
-      }
-      for (const auto& each : own) take(pod, each);
-      if (pod.interface.empty()) continue;
-      for (auto& each : answers_from(pod, world)) {
-        const bool is_told = std::ranges::any_of(
-            own, [&each](const Told& other) { return other.no_way.by == each.no_way.by; });
-        if (!is_told) take(pod, std::move(each));
+  void ask_for_the_world(const PodsAlike& alike) {
+    const auto& pod = alike.pods.front();
+    const To world{nobody(family_), alone(nobody(family_))};
+    const auto own = own_refusals(pod);
+    // Nothing of it goes anywhere then.
+    const bool is_the_nodes = std::ranges::any_of(own, &Told::is_local);
+    if (is_the_nodes) have_node_addresses_.insert(pod.address);
+    const bool is_asked = !pod.interface.empty() && !is_the_nodes;
+    if (is_asked && leads_beyond(pod)) {
+      const bool is_world_missed = routing::has_way_to(world.host);
+      for (auto& each : refusals_of(sent(alike, world))) {
+        const bool may_be_meant = each.is_local && hands_over(foreign_);
+        each.no_way.is_missed = each.no_way.is_missed && is_world_missed && !may_be_meant;
+        tell(std::move(each), alike, std::nullopt);
       }
     }
-    for (auto& each : told) add(std::move(each), std::nullopt);
+    auto answers = is_asked ? answers_from(alike, world) : std::vector<Told>();
+    const auto refuses = [](const std::vector<Told>& some, const Told& other) {
+      return std::ranges::any_of(some,
+                                 [&other](const Told& each) { return each.no_way.by == other.no_way.by; });
+    };
+    for (auto each : own) {
+      // Where that alone is refused, what others send still comes, unless it has to have a way back.
+      const bool is_of_the_node =
+          is_asked && !refuses(answers, each) && !routing::asks_for_way_back(pod.interface, family_);
+      each.no_way.is_missed = each.no_way.is_missed && !is_of_the_node;
+      each.no_way.is_certain = each.no_way.is_certain && !is_of_the_node;
+      tell(std::move(each), alike, std::nullopt);
+    }
+    for (auto& each : answers) {
+      if (!refuses(own, each)) tell(std::move(each), alike, std::nullopt);
+    }
   }
 
-  void ask_for_networks(const PodAt& pod) {
-    for (const auto& network : kept_networks(ruleset_, family_)) {
-      if (!is_of_pods(network)) ask_for_led_to(pod, network);
+  void ask_for_networks(const PodsAlike& alike) {
+    for (const auto& network : led_to_) {
+      if (!is_of_pods(network)) look([&] { ask_for_led_to(alike, network); });
     }
     for (const auto& chain : ruleset_.chains) {
       if (chain.family != family_) continue;
-      for (const auto& each : chain.destinations) ask_for_listed(pod, each);
+      for (const auto& each : chain.destinations) look([&] { ask_for_listed(alike, each); });
     }
-    std::set<Prefix> refused;
-    for (const auto& each : routing::refusing_routes(family_)) refused.insert(each.destination);
-    for (const auto& each : routing_.refused_by_rules()) refused.insert(each);
-    for (const auto& each : refused) ask_for_refused(pod, each);
+    for (const auto& each : refused_) look([&] { ask_for_refused(alike, each); });
+    for (const auto& each : marked_) {
+      if (each.family() == family_) look([&] { ask_for_marked(alike, each); });
+    }
   }
 
   // A route of a table that is not the pods' is none of theirs: that there is none is no finding.
-  void ask_for_led_to(const PodAt& pod, const Prefix& network) {
-    for (auto& each : found_for(pod, network)) {
-      if (!each.no_way.by.empty()) tell(std::move(each), network);
+  void ask_for_led_to(const PodsAlike& alike, const Prefix& network) {
+    for (auto& each : found_for(alike, network)) {
+      if (!each.no_way.by.empty()) tell(std::move(each), alike, network);
     }
   }
 
   // What a list names on purpose: private ranges as a whole stand in lists of sites that have none of them.
-  void ask_for_listed(const PodAt& pod, const nat::Destination& listed) {
+  void ask_for_listed(const PodsAlike& alike, const nat::Destination& listed) {
     const bool is_meant = listed.verdict == nat::Verdict::keep && listed.prefix.length > 0 &&
                           listed.origin.starts_with("nonMasqueradeCIDRs") && !is_default(listed.prefix);
-    if (!is_meant || !leads_beyond(pod) || is_of_pods(listed.prefix) || leads_to_part_of(listed.prefix))
-      return;
-    for (auto& each : found_for(pod, listed.prefix)) tell(std::move(each), listed.prefix);
+    if (!is_meant || !leads_beyond(alike.pods.front()) || is_of_pods(listed.prefix)) return;
+    for (auto& each : found_for(alike, listed.prefix)) {
+      const bool is_told_of_the_world = each.no_way.by.empty() && leads_to_part_of(routes_, listed.prefix);
+      if (!is_told_of_the_world) tell(std::move(each), alike, listed.prefix);
+    }
   }
 
-  // Of what no list names on purpose, a part may be refused on purpose.
-  void ask_for_refused(const PodAt& pod, const Prefix& network) {
-    if (!is_kept(network) || is_of_pods(network) || leads_to_part_of(network)) return;
+  // Of what no list names on purpose, a part may be refused on purpose, and what leads to a part of it often
+  // stands beside what refuses the rest.
+  void ask_for_refused(const PodsAlike& alike, const Prefix& network) {
+    if (!is_kept(network) || is_of_pods(network)) return;
     const bool is_all_of_an_entry = std::ranges::any_of(ruleset_.chains, [&network](const auto& chain) {
       return std::ranges::any_of(chain.destinations,
                                  [&network](const auto& each) { return network.contains(each.prefix); });
     });
-    for (auto& each : found_for(pod, network)) {
+    const bool may_be_meant = is_all_of_an_entry || leads_to_part_of(routes_, network);
+    for (auto& each : found_for(alike, network)) {
       const bool is_by_it = std::ranges::find(each.about, network) != each.about.end();
       if (!is_by_it) continue;
-      each.no_way.is_missed = each.no_way.is_missed && !is_all_of_an_entry;
-      tell(std::move(each), network);
+      // Addresses that this node answers at itself (of a load balancer) have such a route.
+      each.no_way.is_missed = each.no_way.is_missed && !may_be_meant && !each.is_local;
+      tell(std::move(each), alike, network);
     }
   }
 
-  std::vector<Told> found_for(const PodAt& pod, const Prefix& network) {
-    auto told = refusals_of(sent(pod, network.address));
-    std::ranges::move(answers_from(pod, network.address), std::back_inserter(told));
+  void ask_for_marked(const PodsAlike& alike, const Prefix& network) {
+    if (!is_kept(network) || is_of_pods(network)) return;
+    for (auto& each : found_for(alike, network)) {
+      if (!each.is_by_mark || !each.no_way.is_certain) continue;
+      each.no_way.is_missed = each.no_way.is_missed && !(each.is_local && hands_over(foreign_));
+      tell(std::move(each), alike, network);
+    }
+  }
+
+  std::vector<Told> found_for(const PodsAlike& alike, const Prefix& network) {
+    const auto host = host_of(network, routes_);
+    if (!host) return {};
+    const To to{*host, network};
+    auto told = refusals_of(sent(alike, to));
+    std::ranges::move(answers_from(alike, to), std::back_inserter(told));
+    if (!leads_to_part_of(routes_, network)) return told;
+    for (auto& each : told) each.no_way.is_certain = false;
     return told;
   }
 
-  // ---- what is told
-
-  // Of all pods, where one was asked about.
-  void tell(Told told, const Prefix& to) {
-    told.pods = way_.attached;
-    add(std::move(told), to);
-  }
-
-  void set_fix(Told& told) const {
-    auto& no_way = told.no_way;
-    if (!no_way.are_answers) {
-      const auto to = no_way.to ? net::to_text(*no_way.to) : std::string("default");
-      if (no_way.by.empty()) no_way.fix = ip(family_) + " route add " + to + " via ROUTER";
-      return;
-    }
-    std::set<std::string> interfaces;
-    for (const auto& pod : told.pods) interfaces.insert(pod.interface);
-    const bool is_wider = told.destination && std::ranges::all_of(no_way.pods, [&told](const Prefix& each) {
-                            return told.destination->contains(each) && *told.destination != each;
-                          });
-    if (no_way.by.empty() || is_wider) no_way.fix = route_to(no_way.pods, interfaces, told.table);
-  }
-
-  // Each rule or route once: the world comes first.
-  void add(Told told, const std::optional<Prefix>& to) {
-    auto& no_way = told.no_way;
-    no_way.to = to;
-    if (told.pods.size() == way_.attached.size()) {
-      no_way.pods = way_.pods;
-    } else {
-      for (const auto& pod : told.pods) no_way.pods.push_back(alone(pod.address));
-    }
-    const auto known = std::ranges::find_if(found_, [&no_way](const NoWay& each) {
-      return each.by == no_way.by && each.are_answers == no_way.are_answers &&
-             (!each.by.empty() || each.to == no_way.to);
-    });
-    if (known != found_.end()) {
-      known->is_missed = known->is_missed || no_way.is_missed;
-      return;
-    }
-    set_fix(told);
-    found_.push_back(std::move(no_way));
+  void tell(Told told, const PodsAlike& alike, const std::optional<Prefix>& to) {
+    told.pods = alike.pods;
+    told_.add(std::move(told), to);
   }
 
   Family family_;
@@ -325,11 +323,15 @@ class NoWays {
   std::vector<routing::KernelRoute> routes_;
   nat::Ruleset ruleset_;
   const nat::Foreign& foreign_;
-  doctor::PodWay way_;
-  routing::Marks marks_;
-  std::map<std::string, routing::Marks> answer_marks_;  // by the uplink that they come by
+  PodMarks marks_;
+  RecordedPods pods_;
+  ToldNoWays told_;
+  std::vector<Prefix> led_to_;                  // by gateways, and kept
+  std::set<Prefix> refused_;                    // by rules and routes
+  std::set<Prefix> marked_;                     // by others, perhaps
+  std::set<net::Address> have_node_addresses_;  // pods
   bool tells_more_apart_ = false;
-  std::vector<NoWay> found_;
+  std::set<std::string> not_looked_;
 };
 
 }  // namespace
@@ -338,20 +340,14 @@ std::vector<NoWay> no_ways(const Recorded& recorded, const std::vector<doctor::P
                            const nat::Foreign& foreign, std::vector<std::string>& not_looked) {
   std::vector<NoWay> found;
   for (const auto family : {Family::ipv4, Family::ipv6}) {
-    const auto is_asked_about = [family](const doctor::PodWay& way) {
-      return way.pods.front().family() == family && !way.attached.empty();
-    };
-    if (std::ranges::none_of(ways, is_asked_about)) continue;
-    NoWays asked(recorded, family, foreign);
-    std::set<std::vector<Prefix>> done;
-    for (const auto& way : ways) {
-      if (!is_asked_about(way) || !done.insert(way.pods).second) continue;
-      std::ranges::move(asked.of(way), std::back_inserter(found));
-    }
-    if (asked.tells_more_apart())
-      not_looked.emplace_back(
-          "rules of policy routing tell more kinds of packets apart than are asked about: " + ip(family) +
-          " rule");
+    std::vector<doctor::PodWay> of_family;
+    std::ranges::copy_if(ways, std::back_inserter(of_family),
+                         [family](const doctor::PodWay& way) { return way.pods.front().family() == family; });
+    const auto has_pods = [](const doctor::PodWay& way) { return !way.attached.empty(); };
+    if (std::ranges::none_of(of_family, has_pods)) continue;
+    NoWays asked(recorded, family, of_family, foreign);
+    std::ranges::move(asked.all(), std::back_inserter(found));
+    std::ranges::move(asked.not_looked(), std::back_inserter(not_looked));
   }
   return found;
 }

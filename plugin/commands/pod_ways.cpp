@@ -9,10 +9,9 @@
 #include <utility>
 
 #include "nat/explain.hpp"
-#include "nat/walk.hpp"
 #include "net/address.hpp"
+#include "plugin/commands/pod_marks.hpp"
 #include "routing/learned_routes.hpp"
-#include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
@@ -56,15 +55,15 @@ ByInterface by_interface(const Recorded& recorded) {
   return pods;
 }
 
-std::set<std::string> uplinks(const std::vector<net::Address>& to, const doctor::PodWay& way,
-                              const routing::PolicyRouting& routing, const nat::Foreign& foreign) {
-  const auto marks = marks_of(flow_on(way), routing, foreign);
+std::set<std::string> uplinks(const std::vector<net::Prefix>& to, const doctor::PodWay& way,
+                              const routing::PolicyRouting& routing, PodMarks& marks) {
   const auto& pod = way.attached.front();
   std::set<std::string> found;
   for (const auto& each : to) {
-    const auto uplink = routing.interface_of({pod.address, each, pod.interface, marks});
-    if (uplink && uplink != pod.interface) found.insert(*uplink);
+    found.merge(routing.interfaces_of(
+        {pod.address, each.address, pod.interface, marks.sent(way, pod.address, each)}));
   }
+  found.erase(pod.interface);
   return found;
 }
 
@@ -85,27 +84,16 @@ void merge_into_one(ByInterface& pods, Family family, std::set<std::string>& dev
 
 }  // namespace
 
+std::set<std::string> pod_interfaces(const Recorded& recorded) {
+  std::set<std::string> interfaces;
+  for (const auto& [place, group] : by_interface(recorded)) {
+    if (place.second) interfaces.insert(*place.second);
+  }
+  return interfaces;
+}
+
 net::Address nobody(Family family) {
   return net::parse_address(family == Family::ipv4 ? "192.0.2.1" : "2001:db8::1").value();
-}
-
-nat::Flow flow_on(const doctor::PodWay& way) {
-  const auto here = routing::node_addresses();
-  return {.sources = way.pods,
-          .destination = way.destination,
-          .in_interface = way.pod_interface,
-          .out_interface = way.uplink,
-          .in_devices = way.pod_devices,
-          .out_devices = way.uplink_devices,
-          .node_addresses = {here.begin(), here.end()}};
-}
-
-routing::Marks marks_of(const nat::Flow& flow, const routing::PolicyRouting& routing,
-                        const nat::Foreign& foreign) {
-  if (!routing.asks_for_marks()) return {};
-  const nat::OurPlace nowhere;
-  const auto mark = nat::Walk(foreign, nowhere, flow).mark_at_routing();
-  return {mark.value, mark.unknown};
 }
 
 std::vector<net::Prefix> kept_networks(const nat::Ruleset& ruleset, Family family) {
@@ -131,16 +119,17 @@ std::vector<doctor::PodWay> pod_ways(const Recorded& recorded, const nat::Foreig
     if (std::ranges::count_if(pods, is_of_family) > static_cast<std::ptrdiff_t>(most_interfaces))
       merge_into_one(pods, family, devices);
     const routing::PolicyRouting routing(family);
-    std::vector<net::Address> to{nobody(family)};
-    for (const auto& each : kept_networks(ruleset, family)) to.push_back(each.address);
+    PodMarks marks(routing, foreign);
+    auto to = kept_networks(ruleset, family);
+    to.insert(to.begin(), net::network_of(nobody(family), net::bits(family)));
     for (const auto& [place, group] : pods) {
       if (place.first != family) continue;
       doctor::PodWay way{.pods = {group.subnets.begin(), group.subnets.end()},
                          .pod_interface = place.second,
                          .pod_devices = place.second ? routing::devices_of(*place.second) : devices,
                          .attached = group.attached};
-      const auto left_by = place.second && !way.attached.empty() ? uplinks(to, way, routing, foreign)
-                                                                 : std::set<std::string>();
+      const auto left_by =
+          place.second && !way.attached.empty() ? uplinks(to, way, routing, marks) : std::set<std::string>();
       for (const auto& uplink : left_by) {
         way.uplink = uplink;
         way.uplink_devices = routing::devices_of(uplink);

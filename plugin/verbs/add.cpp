@@ -3,13 +3,12 @@
 #include <iterator>
 #include <ostream>
 
-#include "cni/cache.hpp"
 #include "cni/result.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
 #include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/attachment.hpp"
-#include "plugin/verbs/met_first.hpp"
+#include "plugin/verbs/neighbours.hpp"
 #include "plugin/verbs/others.hpp"
 #include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/plan.hpp"
@@ -22,19 +21,6 @@ namespace {
 
 constexpr auto could_not_adopt = "pods that were there before could not be adopted: ";
 
-// The networks of a pod that has rules by its own address alone.
-std::set<net::Prefix> lans_of(const state::Attachment& attachment) {
-  std::set<net::Prefix> lans;
-  const auto has = [&attachment](const net::Prefix& subnet) {
-    return std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end();
-  };
-  for (const auto& pod : attachment.addresses) {
-    const bool is_alone = has(net::network_of(pod.address, net::bits(pod.address.family)));
-    if (is_alone && !has(pod.network())) lans.insert(pod.network());
-  }
-  return lans;
-}
-
 // One ADD, from the request to the record.
 class Adding {
  public:
@@ -46,7 +32,8 @@ class Adding {
         attachment_(attachment_of({request.environment.container_id, request.environment.interface},
                                   request.environment.args, cni::prev_result(request.netconf),
                                   reading_.netconf, store_.subnets(network_))),
-        lans_(lans_of(attachment_)) {}
+        lans_(lans_of(attachment_)),
+        shared_(lans_) {}
 
   void run() {
     if (!under_shared_lock()) under_exclusive_lock();
@@ -103,79 +90,6 @@ class Adding {
     }
   }
 
-  // Whether rules that somebody restored in the other back end, or another network's, have a say over this
-  // pod. To read iptables' table costs what all have in it.
-  bool is_overtaken(config::Backend on, const config::Netconf& netconf) const {
-    const auto other =
-        on == config::Backend::iptables ? config::Backend::nftables : config::Backend::iptables;
-    if (!has_a_say(other, on, netconf)) return false;
-    const auto opened = node_.open(other);
-    return opened->may_hold_rules() && std::ranges::any_of(opened->sources(), [this](const auto& source) {
-             return source.network == network_ || holds_pod(source.prefix);
-           });
-  }
-
-  bool holds_pod(const net::Prefix& prefix) const {
-    return std::ranges::any_of(attachment_.addresses,
-                               [&prefix](const auto& pod) { return prefix.contains(pod.address); });
-  }
-
-  // Where this pod's rules are not those that decide. What was done is done, whether that can be seen or not.
-  void tell_what_is_met_first(const Plan& plan) {
-    try {
-      const auto record = store_.undamaged_record(network_);
-      if (!record) return;
-      const auto on = record->placement.on;
-      const bool may_be =
-          !shared_.empty() || !addresses_of_others().empty() || is_overtaken(on, plan.configuration->netconf);
-      const auto other = may_be ? met_first(node_, plan, on, attachment_) : std::nullopt;
-      if (other) problems_.push_back(other->what() + ": " + other->help(on));
-    } catch (const Error& error) {
-      problems_.push_back(std::string("whether another network's rules are met first cannot be seen: ") +
-                          error.what());
-    }
-  }
-
-  // This pod's, as another network has recorded them: with it.
-  std::vector<std::pair<std::string, net::Prefix>> addresses_of_others() const {
-    const auto any = [](const cni::AttachmentId&) { return true; };
-    std::vector<std::pair<std::string, net::Prefix>> found;
-    for (const auto& other : others_) {
-      for (const auto& pod : attachment_.addresses) {
-        const auto host = net::network_of(pod.address, net::bits(pod.address.family));
-        if (store_.is_used(other, host, any)) found.emplace_back(other, host);
-      }
-    }
-    return found;
-  }
-
-  // Who comes last has the address: whoever had it has ended, though nobody said so.
-  void take_over(Transaction& transaction, const std::string& other, const net::Prefix& host) {
-    std::vector<cni::AttachmentId> ids;
-    store_.is_used(other, host, [&ids](const auto& id) {
-      ids.push_back(id);
-      return false;
-    });
-    std::vector<state::Attachment> without;
-    for (const auto& id : ids) {
-      auto attachment = store_.attachment(other, id);
-      if (!attachment) return;  // damaged: nobody could write it anew
-      std::erase(attachment->pod_subnets, host);
-      without.push_back(*std::move(attachment));
-    }
-    for (const auto backend : config::all_backends) {
-      if (node_.open(backend)->may_hold_rules()) transaction.apply(backend, {.gone = {{host, other}}});
-    }
-    for (const auto& attachment : without) {
-      transaction.save(other, attachment);
-      problems_.push_back(net::to_text(host.address) + " is recorded of " + attachment.id.container_id +
-                          " (" + attachment.id.interface + ") in network " + other +
-                          " as well, which has ended or has an address that is not its own: from now on it "
-                          "follows the rules of network " +
-                          network_);
-    }
-  }
-
   void leave_to(const std::set<net::Prefix>& others, const std::optional<state::NetworkRecord>& before) {
     if (others.empty()) return;
     auto own = store_.subnets(network_);
@@ -186,22 +100,22 @@ class Adding {
   // The common case, beside other calls of its kind: nothing to change but the record.
   bool under_shared_lock() {
     const auto lock = store_.lock_shared(node_.lock_timeout);
-    others_ = other_networks(store_, network_);
+    const Neighbours neighbours(node_, network_, attachment_);
     const auto before = store_.undamaged_record(network_);
     if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before) ||
-        !addresses_of_others().empty() || !new_lans().empty() || !contested().empty())
+        !new_lans().empty() || neighbours.are_in_our_place())
       return false;
     const auto same = store_.attachment(network_, attachment_.id);
-    if (!others_.empty()) leave_to(subnets_of_others(store_, network_), before);
+    leave_to(neighbours.subnets(), before);
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
-    const bool is_settled =
-        std::ranges::includes(before->shared_subnets, shared_) &&
-        before->made_of == plan.configuration->made_of &&
-        choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == before->placement.on &&
-        node_.open(before->placement.on)->differences(ruleset_of(plan)).empty() &&
-        !is_overtaken(before->placement.on, plan.configuration->netconf);
-    if (!is_settled) return false;
+    const auto on = before->placement.on;
+    const bool is_planned = std::ranges::includes(before->shared_subnets, shared_) &&
+                            before->made_of == plan.configuration->made_of &&
+                            choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == on;
+    if (!is_planned) return false;
+    const auto look = node_.open(on)->look(ruleset_of(plan));
+    if (!look.differences.empty() || neighbours.decide(look, on, plan.configuration->netconf)) return false;
     Transaction transaction(node_);
     transaction.run([&] { transaction.save(network_, attachment_); });
     return true;
@@ -209,21 +123,22 @@ class Adding {
 
   void under_exclusive_lock() {
     const auto lock = store_.lock_exclusive(node_.lock_timeout);
-    others_ = other_networks(store_, network_);
     store_.put_in_order(network_);
     const auto before = store_.undamaged_record(network_);
-    leave_to(subnets_of_others(store_, network_), before);
-    // To ask the kernel costs what all have in it.
-    if (is_new()) leave_to(subnets_of_others(node_, network_), before);
-    auto left = contested();
+    Neighbours neighbours(node_, network_, attachment_);
+    leave_to(neighbours.subnets(), before);
+    neighbours.look(before, reading_.netconf, is_new());
+    leave_to(neighbours.subnets(), before);
+    auto left = neighbours.contested();
     shared_.insert(left.begin(), left.end());
     left.merge(new_lans());
     auto plan = plan_beside(before);
     leave_earlier_subnets(before, plan);
     if (!left.empty()) leave_subnets(left, before, plan);
-    if (!is_the_first(before) || !settle_with_others(plan, before)) settle(plan, before);
-    std::ranges::move(settle_others(node_, network_), std::back_inserter(problems_));
-    tell_what_is_met_first(plan);
+    if (!is_the_first(before) || !settle_with_adopted(plan, before, neighbours))
+      settle(plan, before, neighbours);
+    tell(settle_others(node_, network_));
+    if (auto other = neighbours.still_met_first(plan)) problems_.push_back(*std::move(other));
   }
 
   // Pod subnets of ours that turned out to be a LAN that the node itself is on, whose other hosts are no
@@ -233,15 +148,6 @@ class Adding {
     auto known = store_.subnets(network_);
     std::erase_if(known, [this](const auto& each) { return !lans_.contains(each); });
     return known;
-  }
-
-  // Those that pods of another network lead by as well: each came to them without knowing of the other.
-  std::set<net::Prefix> contested() const {
-    if (others_.empty()) return {};
-    auto both = store_.subnets(network_);
-    const auto others = subnets_of_others(store_, network_);
-    std::erase_if(both, [&others](const auto& each) { return !others.contains(each); });
-    return both;
   }
 
   // The network's pods lead by their own addresses from now on.
@@ -272,12 +178,17 @@ class Adding {
     });
   }
 
-  void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) {
+  void tell(std::vector<std::string> lines) { std::ranges::move(lines, std::back_inserter(problems_)); }
+
+  void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before,
+              const Neighbours& neighbours) {
     Transaction transaction(node_);
+    std::vector<std::string> taken_over;
     transaction.run([&] {
-      for (const auto& [other, host] : addresses_of_others()) take_over(transaction, other, host);
+      taken_over = neighbours.take_over(transaction);
       transaction.settle(plan, before);
     });
+    tell(std::move(taken_over));
   }
 
   // Others may have been there before us, or their record may be lost.
@@ -286,16 +197,13 @@ class Adding {
   }
 
   // Whether it was done. What is wrong with others must not keep this pod from its start.
-  bool settle_with_others(Plan plan, const std::optional<state::NetworkRecord>& before) {
-    const auto cache = cni::read_caches(
-        {.networks = {network_}, .known = {{cni::cache_name(network_, attachment_.id), network_}}});
-    auto unadopted = find_unadopted(store_, network_, plan.configuration->netconf, cache,
-                                    subnets_of_others(node_, network_));
-    for (auto& problem : unadopted.problems) problems_.push_back(could_not_adopt + problem);
-    adopt(std::move(unadopted), plan);
+  bool settle_with_adopted(Plan plan, const std::optional<state::NetworkRecord>& before,
+                           const Neighbours& neighbours) {
+    for (const auto& problem : adopt_beside(attachment_.id, node_, plan))
+      problems_.push_back(could_not_adopt + problem);
     if (plan.attachments.size() == 1 && !plan.has_all_pods) return false;
     try {
-      settle(plan, before);
+      settle(plan, before, neighbours);
       return true;
     } catch (const Error& error) {
       problems_.push_back(std::string(could_not_adopt) + error.what());
@@ -308,9 +216,8 @@ class Adding {
   Node node_;
   std::string network_;
   state::Attachment attachment_;
-  std::vector<std::string> others_;  // networks
-  std::set<net::Prefix> lans_;       // that the pod stands in
-  std::set<net::Prefix> shared_;     // pod subnets of other networks that the pod stands in
+  std::set<net::Prefix> lans_;    // that the pod stands in
+  std::set<net::Prefix> shared_;  // these, and pod subnets of other networks: its address alone leads
   std::vector<std::string> problems_;
 };
 

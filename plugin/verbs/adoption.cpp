@@ -19,6 +19,7 @@ Unadopted find_unadopted(const state::Store& store, const std::string& network,
     try {
       auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf, own);
       attachment.adopted_from = cached.netns;
+      unadopted.shared_subnets.merge(lans_of(attachment));
       unadopted.shared_subnets.merge(leave_to_others(attachment, own, others));
       unadopted.attachments.push_back(std::move(attachment));
     } catch (const Error& error) {
@@ -47,6 +48,16 @@ void adopt(Unadopted unadopted, Plan& plan) {
   std::ranges::move(unadopted.attachments, std::back_inserter(plan.attachments));
   plan.has_all_pods = unadopted.is_all;
   plan.shared_subnets.merge(unadopted.shared_subnets);
+}
+
+std::vector<std::string> adopt_beside(const cni::AttachmentId& first, const Node& node, Plan& plan) {
+  const auto cache = cni::read_caches(
+      {.networks = {plan.network}, .known = {{cni::cache_name(plan.network, first), plan.network}}});
+  auto unadopted = find_unadopted(node.store, plan.network, plan.configuration->netconf, cache,
+                                  subnets_of_others(node, plan.network));
+  auto problems = std::move(unadopted.problems);
+  adopt(std::move(unadopted), plan);
+  return problems;
 }
 
 }  // namespace ipmasq::plugin

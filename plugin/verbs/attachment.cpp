@@ -46,4 +46,16 @@ state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, c
   return attachment;
 }
 
+std::set<net::Prefix> lans_of(const state::Attachment& attachment) {
+  std::set<net::Prefix> lans;
+  const auto has = [&attachment](const net::Prefix& subnet) {
+    return std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end();
+  };
+  for (const auto& pod : attachment.addresses) {
+    const bool is_alone = has(net::network_of(pod.address, net::bits(pod.address.family)));
+    if (is_alone && !has(pod.network())) lans.insert(pod.network());
+  }
+  return lans;
+}
+
 }  // namespace ipmasq::plugin

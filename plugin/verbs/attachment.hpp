@@ -16,4 +16,7 @@ namespace ipmasq::plugin {
 state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
                                 const config::Netconf& netconf, const std::set<net::Prefix>& known);
 
+/// The networks of a pod that has rules by its own address alone: a LAN, whose other hosts are no pods.
+std::set<net::Prefix> lans_of(const state::Attachment& attachment);
+
 }  // namespace ipmasq::plugin

@@ -89,7 +89,10 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
   Plan plan{request.network,
             config::in_force(config::read_configuration(record.made_of.netconf), record.made_of,
                              recorded_pods(store, request.network)),
-            store.subnets(request.network), false};
+            store.subnets(request.network),
+            false,
+            {},
+            {attachment}};
   plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   plan.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
   plan.shared_subnets = recorded_shared_subnets(store, request.network, record);

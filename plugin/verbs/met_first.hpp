@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nat/ruleset.hpp"
 #include "plugin/verbs/node.hpp"
@@ -20,7 +21,8 @@ inline constexpr auto same_backend =
 struct MetFirst {
   net::Address address;  ///< of the pod
   config::Backend backend = config::Backend::nftables;
-  std::optional<nat::Source> source = {};  ///< none where no rule of any network leads on from there
+  std::optional<nat::Source> source = {};  ///< none where no rule of any network leads on from there;
+                                           ///< without a network where somebody made it lead elsewhere
 
   /// "packets of 10.244.1.6 meet rules of network other first, 10.244.1.0/24 in nftables".
   std::string what() const;
@@ -31,6 +33,10 @@ struct MetFirst {
 /// Whether packets that the rules of a network on `on` let go are asked about in the other back end as well,
 /// or before: nftables comes first, and iptables is asked about what nftables lets go.
 bool has_a_say(config::Backend other, config::Backend on, const config::Netconf& netconf);
+
+/// The sources of ours in a back end that packets from an address meet, see NatBackend::met_by. Makes no
+/// table. Throws Error.
+std::vector<nat::Source> met_in(const Node& node, config::Backend backend, const net::Address& pod);
 
 /// nullopt where the rules of the attachment's own network, which is on `on`, decide over all of its
 /// addresses. Throws Error.

@@ -31,6 +31,9 @@ nat::Ruleset ruleset_of(const Plan& plan) {
                                        .shared_subnets = plan.shared_subnets}});
   ruleset.has_all_sources = plan.has_all_subnets;
   for (const auto& subnet : plan.gone) ruleset.gone.insert({subnet, plan.network});
+  for (const auto& attachment : plan.attachments) {
+    for (const auto& pod : attachment.addresses) ruleset.pods.insert(pod.address);
+  }
   return ruleset;
 }
 

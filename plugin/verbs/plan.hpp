@@ -25,11 +25,11 @@ struct Plan {
   std::set<net::Prefix> pod_subnets;                ///< that need rules
   bool has_all_subnets = true;                      ///< false: the network may have more, which stay
   std::set<net::Prefix> gone = {};                  ///< that need none any more
-  std::vector<state::Attachment> attachments = {};  ///< to be recorded
+  std::vector<state::Attachment> attachments = {};  ///< that the call is about: to be recorded
   std::set<net::Prefix> without_pods = {};          ///< whose pods may live, though nothing tells of them
   bool has_all_pods = false;                        ///< nobody lives but who is recorded, or to be recorded
-  std::set<net::Prefix> shared_subnets = {};        ///< another network's, in which pods lead by their own
-                                                    ///< addresses, among `pod_subnets` or recorded
+  std::set<net::Prefix> shared_subnets = {};        ///< another network's, or LANs, in which pods lead by
+                                                    ///< their own addresses, among `pod_subnets` or recorded
 };
 
 /// What is wanted of the back end that carries the network.

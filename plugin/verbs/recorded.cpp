@@ -6,6 +6,7 @@
 
 #include "error/error.hpp"
 #include "nat/network.hpp"
+#include "plugin/verbs/attachment.hpp"
 #include "plugin/verbs/own_address.hpp"
 #include "routing/pod_route.hpp"
 
@@ -102,14 +103,15 @@ void lead_apart(Recorded& recorded) {
   }
 }
 
-// The pod subnets of a network that are a LAN of the node by now.
-std::set<net::Prefix> lans_of(const state::Network& stored) {
+// Of the networks that its pods stand in, those that are a LAN of the node by now.
+std::set<net::Prefix> lans_among(const state::Network& stored) {
   std::map<net::Prefix, bool> is_lan;
   for (const auto& attachment : stored.attachments) {
+    const auto alone = lans_of(attachment);
     for (const auto& pod : attachment.addresses) {
       const auto subnet = pod.network();
       const bool leads = std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end();
-      if (leads && !is_lan.contains(subnet))
+      if ((leads || alone.contains(subnet)) && !is_lan.contains(subnet))
         is_lan[subnet] = routing::is_on_an_uplink(pod, true, routing::Ports::asked);
     }
   }
@@ -164,8 +166,22 @@ Recorded read_recorded(const state::Store& store) {
 }
 
 void leave_lans(RecordedNetwork& network) {
-  const auto lans = lans_of(network.stored);
-  if (!lans.empty()) lead_apart(network, {}, lans);
+  const auto lans = lans_among(network.stored);
+  if (lans.empty()) return;
+  lead_apart(network, {}, lans);
+  network.shared_anew.insert(lans.begin(), lans.end());
+}
+
+void leave_standing(Recorded& recorded, const std::vector<nat::Source>& unrecorded) {
+  for (auto& [name, network] : recorded) {
+    std::set<net::Prefix> others;
+    for (const auto& source : unrecorded) {
+      const bool is_host = source.prefix.length == net::bits(source.prefix.family());
+      if (!is_host && source.network != name) others.insert(source.prefix);
+    }
+    if (!others.empty())
+      network.shared_anew.merge(lead_apart(network, network.stored.wanted_subnets(), others));
+  }
 }
 
 std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const std::string& network,

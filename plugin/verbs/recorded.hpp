@@ -18,7 +18,7 @@ struct RecordedNetwork {
   config::SharedConfiguration configuration;  ///< null where nothing good is known of it
   /// Of its attachments those that lead by their own addresses from now on, to be recorded so.
   std::vector<state::Attachment> led_anew = {};
-  std::set<net::Prefix> shared_anew = {};  ///< pod subnets that they leave to other networks by that
+  std::set<net::Prefix> shared_anew = {};  ///< that they leave to others by that: other networks, LANs
   std::vector<std::string> problems = {};  ///< what is wrong with its records, a line each; what
                                            ///< of them could not be read is told in `stored`
 
@@ -36,6 +36,10 @@ Recorded read_recorded(const state::Store& store);
 /// Leaves pod subnets that are a LAN of this node by now, whose other hosts are no pods, to these: pods lead
 /// by their own addresses from now on. Asks the kernel once for each. Throws Error.
 void leave_lans(RecordedNetwork& network);
+
+/// The same with pod subnets of other networks that stand in the kernel though nothing is recorded of them:
+/// their pods may live.
+void leave_standing(Recorded& recorded, const std::vector<nat::Source>& unrecorded);
 
 /// What is wanted of the node, whichever back ends carry it.
 nat::Ruleset ruleset_of(const Recorded& recorded);

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import pytest
+from harness.doctor import LOOPBACK
 from harness.network import Outside, Pod, Witness, ask, connect, give, make_bridge
 from harness.node import BINARY, Namespace
 
@@ -23,6 +24,7 @@ class Site:
         self.node = node
         self.conf = node.folder / "conf"
         self.conf.mkdir()
+        (self.conf / "200-loopback.conflist").write_text(json.dumps(LOOPBACK))
         make_bridge(node, f"{GATEWAY}/24")
         self.outside = Outside(node, [KEPT_BY_OLD, KEPT_BY_NEW], [SUBNET])
         self.pods = {last: Pod(node, f"pod-{last}", f"10.244.1.{last}/24") for last in (5, 6)}
@@ -90,17 +92,21 @@ def test_each_pod_follows_its_own_network(site, first, second):
     assert site.node.save() == site.node.expected()
 
 
-def test_redirections_into_the_subnet_are_left_to_others(site):
-    """Also of pods that lead by their own address, and when nobody else is left there."""
-    node = site.node
+def redirect_into_subnet(node, pod):
+    """As portmap does it."""
     if node.backend == "nftables":
         node.nft("-f", "-", input=f"""table ip theirs {{
-            chain pre {{ type nat hook prerouting priority dstnat; ip daddr {REDIRECTED} dnat to 10.244.1.5; }}
+            chain pre {{ type nat hook prerouting priority dstnat; ip daddr {REDIRECTED} dnat to {pod}; }}
             chain post {{ type nat hook postrouting priority srcnat; ip saddr {SUBNET} ip daddr {SUBNET} ct status dnat masquerade; }}
         }}""")
     else:
-        node.iptables("-A", "PREROUTING", "-d", REDIRECTED, "-j", "DNAT", "--to-destination", "10.244.1.5")
+        node.iptables("-A", "PREROUTING", "-d", REDIRECTED, "-j", "DNAT", "--to-destination", pod)
         node.iptables("-A", "POSTROUTING", "-s", SUBNET, "-d", SUBNET, "-m", "conntrack", "--ctstate", "DNAT", "-j", "MASQUERADE")
+
+
+def test_redirections_into_the_subnet_are_left_to_others(site):
+    """Also of pods that lead by their own address, and when nobody else is left there."""
+    redirect_into_subnet(site.node, "10.244.1.5")
     assert site.add("old", 5) == site.add("new", 6) == (0, "")
     question = f"tcp:{REDIRECTED}"
     witness = Witness(site.pods[5].namespace, ["10.244.1.5"])
@@ -221,6 +227,100 @@ def test_who_comes_last_has_the_address(site):
     assert site.is_well()
 
 
+def lose_records(site, network):
+    subprocess.run(["rm", "-r", site.node.state / network], check=True)
+
+
+TAKEN_OVER = ("ip-masq: rules of network new stood for 10.244.1.5, of whose pod nothing is recorded: from now on it follows the rules "
+              "of network old\n")
+
+
+def test_who_comes_last_has_the_address_that_no_record_tells_of(site):
+    """A pod ended, its records are lost, its rules stand."""
+    assert site.add("old", 6) == site.add("new", 5, "ended") == (0, "")
+    lose_records(site, "new")
+    assert site.add("old", 5) == (0, TAKEN_OVER)
+    assert (site.follows(5), site.follows(6)) == ("old", "old")
+    assert site.check("old", 5) is None
+    assert site.is_well()
+    site.delete("old", 5)
+    site.delete("old", 6)
+    assert site.node.save() == site.node.expected()
+
+
+def test_rules_that_no_record_tells_of_hurt_where_they_decide_over_another_networks_pod(site):
+    node = site.node
+    assert site.add("old", 5) == site.add("new", 5) == (0, "")
+    lose_records(site, "new")
+    assert site.follows(5) == "new"
+    assert site.check("old", 5) == (102, f"packets of 10.244.1.5 meet rules of network new first, 10.244.1.5/32 in {node.backend}")
+    status, text = node.doctor("--conf-dir", site.conf)
+    assert (status, text) == (1, """\
+pods are hurt: 1 found that hurt, 0 held by our rules, 0 to note
+rules-without-record: the lists of a network that is not recorded here decide over what these pods send
+  found: 10.244.1.5/32, network new: decides over 10.244.1.5 of network old
+  fix:   # an ADD takes the address over: start the pods anew that are named; where the runtime knows the others' pods:
+  fix:   ip-masq adopt
+""")
+    assert "no record needs it: an ADD of the pod that lives takes the address over" in site.explain(5, KEPT_BY_OLD)
+    assert node.tool_status("sync", "--state-dir", node.state)[0] == 0
+    assert site.follows(5) == "new"  # whose pod may live
+    assert site.add("old", 5) == (0, TAKEN_OVER)
+    assert (site.follows(5), site.check("old", 5)) == ("old", None)
+    assert site.is_well()
+
+
+def test_a_narrower_pod_subnet_that_no_record_tells_of(site):
+    """Its pods may live: the one who comes leads by its own address."""
+    assert site.add("new", 6, podSubnets=[SUBNET]) == site.add("old", 7, podSubnets=["10.244.0.0/16"]) == (0, "")
+    lose_records(site, "new")
+    assert site.add("old", 5, podSubnets=["10.244.0.0/16"]) == (0, "")
+    assert (site.follows(5), site.follows(6)) == ("old", "new")
+    assert site.check("old", 5) is None
+
+
+IN_THE_WAY = [("nftables", "10.244.1.5 : accept"), ("nftables", "10.244.1.5 : return"), ("nftables", "* : accept"),
+              ("nftables", "10.244.1.5 : goto CHAIN"), ("iptables", "RETURN")]
+
+
+@pytest.mark.parametrize("backend, verdict", IN_THE_WAY)
+def test_what_somebody_put_before_the_pods_rules(site, verdict):
+    """CHECK sees it, and an ADD of the same container mends it, whatever leads the pod's packets there."""
+    node = site.node
+    assert site.add("old", 5) == site.add("new", 6) == (0, "")
+    before = node.save()
+    if node.backend == "nftables":
+        chain = re.search("10.244.1.6 : goto (.*) ", before).group(1)
+        node.nft("add", "element", "inet", "ip-masq", "pods", "{ %s }" % verdict.replace("CHAIN", chain))
+    else:
+        node.iptables("-I", "IP-MASQ-PODS", "-s", "10.244.1.5", "-j", verdict)
+    assert (site.follows(5), site.follows(6)) != ("old", "new")
+    assert site.check("old", 5)[0] == 102
+    status, _ = site.add("old", 5)
+    assert (status, site.follows(5), site.follows(6)) == (0, "old", "new")
+    assert site.check("old", 5) is site.check("new", 6) is None
+    assert node.save() == before
+
+
+@pytest.mark.parametrize("text, problem", [(None, "its configuration is not recorded"),
+                                           ("{", "RECORD is damaged: it is not JSON: it goes wrong at byte 2")])
+def test_nobody_elses_lists_are_told_of_a_pod_whose_networks_record_is_damaged(site, text, problem):
+    node = site.node
+    assert site.add("old", 6) == site.add("new", 5) == (0, "")
+    record = node.state / "new" / "network.json"
+    record.unlink()
+    if text:
+        record.write_text(text)
+    told = site.explain(5, KEPT_BY_OLD)
+    chain = re.search(r"(new-\w*|IP-MASQ-\w*)", told).group(1)
+    rule = {"nftables": f"{chain}: counter masquerade fully-random", "iptables": f"-A {chain} -j MASQUERADE --random-fully"}[node.backend]
+    assert told == (f"10.244.1.5 -> {KEPT_BY_OLD}: masqueraded\n  unknown: the record of network new is damaged, or lost\n"
+                    f"  network new, pod subnet 10.244.1.5/32\n  the rule that stands is {rule}\n"
+                    f"  {problem.replace('RECORD', str(record))}\n  an ADD of one of its pods records it anew\n")
+    assert site.add("new", 5) == (0, "")
+    assert f"{KEPT_BY_OLD}: masqueraded\n  catchAll\n" in site.explain(5, KEPT_BY_OLD)
+
+
 class Lan:
     """A host on the pods' bridge that is no pod, behind this node."""
 
@@ -284,3 +384,27 @@ def test_a_bridge_that_gets_an_uplink_as_a_port(site, lan):
     status, output, errors = node.tool_status("sync", "--state-dir", node.state)
     assert (status, errors) == (0, ""), output
     assert is_lan_left_alone(site, lan, 5)
+
+
+@pytest.mark.parametrize("seen_by", ["sync", "ADD"])
+def test_redirections_on_a_bridge_that_leads_out_are_left_to_others(site, lan, seen_by):
+    """Pods there lead by their own addresses, and see one another as before."""
+    node = site.node
+    redirect_into_subnet(node, "10.244.1.5")
+    if seen_by == "sync":
+        add_on_bridge(node, 5)
+        add_on_bridge(node, 6)
+    node.run("ip", "link", "add", "up0", "link", "eth9", "type", "macvlan", "mode", "passthru")
+    node.run("ip", "link", "set", "up0", "master", "cni0")
+    node.run("ip", "link", "set", "up0", "up")
+    if seen_by == "sync":
+        assert node.tool_status("sync", "--state-dir", node.state)[0] == 0
+    else:
+        add_on_bridge(node, 5)
+        add_on_bridge(node, 6)
+    assert is_lan_left_alone(site, lan, 5, 6)
+    question = f"tcp:{REDIRECTED}"
+    witness = Witness(site.pods[5].namespace, ["10.244.1.5"])
+    assert ask(site.pods[6].namespace, question) == {question: GATEWAY}
+    witness.close()
+    assert "  the pod subnet itself, always: 10.244.1.0/24\n" in site.explain(6, "10.244.1.5")

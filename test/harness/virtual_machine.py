@@ -1,8 +1,9 @@
-"""Other kernels than the machine's: Debian's, in a virtual machine without any network, with our harness in it.
+"""Other kernels than the machine's, and another processor's: Debian's, in a virtual machine without any network, with our harness in it.
 
 scripts/install-kernels fetches kernels and programs. A guest starts from an archive in memory, runs one Python program as its
-last process and is gone with it; what the program writes to /dev/ttyS1 is what the guest says."""
+last process and is gone with it; what the program writes to a serial port of its own is what the guest says."""
 
+import dataclasses
 import json
 import lzma
 import os
@@ -14,21 +15,47 @@ from pathlib import Path
 from harness.node import ROOT, STATIC
 
 KERNELS = ROOT / "build/kernels"
-PROGRAMS = KERNELS / "programs"
-LIBRARIES = [PROGRAMS / "lib/x86_64-linux-gnu", PROGRAMS / "usr/lib/x86_64-linux-gnu"]
-LOADER = [LIBRARIES[0] / "ld-linux-x86-64.so.2", "--inhibit-cache", "--library-path", ":".join(map(str, LIBRARIES))]
-PATIENCE = 240  # seconds: ten times what a guest takes
+HERE = KERNELS / "programs-amd64"  # QEMU, which runs here, and the programs of guests of this processor
+LIBRARIES = [HERE / "lib/x86_64-linux-gnu", HERE / "usr/lib/x86_64-linux-gnu"]
+QEMU = [LIBRARIES[0] / "ld-linux-x86-64.so.2", "--inhibit-cache", "--library-path", ":".join(map(str, LIBRARIES))]
+PATIENCE = 400  # seconds: several times what a guest takes
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """A guest's processor, and what stands around it."""
+
+    programs: Path  # Debian's, unpacked
+    triplet: str
+    loader: str     # of dynamic programs, where they look for it
+    ip_masq: Path
+    emulator: str
+    options: list
+    port: list      # the option that gives a guest what it says as a serial port
+    said: str       # that port
+    console: str    # the kernel's
+
+    @property
+    def libraries(self):
+        return [self.programs / "lib" / self.triplet, self.programs / "usr/lib" / self.triplet]
+
+
+AMD64 = Machine(HERE, "x86_64-linux-gnu", "lib64/ld-linux-x86-64.so.2", STATIC, "qemu-system-x86_64", ["-cpu", "max"],
+                ["-serial", "chardev:said"], "ttyS1", "ttyS0")
+ARM64 = Machine(KERNELS / "programs-arm64", "aarch64-linux-gnu", "lib/ld-linux-aarch64.so.1",
+                ROOT / "build/static-arm64/plugin/ip-masq", "qemu-system-aarch64", ["-M", "virt", "-cpu", "cortex-a57"],
+                ["-device", "pci-serial,chardev=said"], "ttyS0", "ttyAMA0")
 
 # What a guest has, beside the C library's loader and the libraries that these name.
 GUEST_PROGRAMS = ["bin/busybox", "bin/ip", "sbin/ipvsadm", "usr/bin/python3.11", "usr/sbin/conntrack", "usr/sbin/ipset", "usr/sbin/nft",
                   "usr/sbin/xtables-legacy-multi", "usr/sbin/xtables-nft-multi"]
-GUEST_FILES = ["usr/lib/x86_64-linux-gnu/xtables/*.so", "usr/lib/python3.11/*.py", "usr/lib/python3.11/lib-dynload/_ctypes*",
+GUEST_FILES = ["usr/lib/*-linux-gnu/xtables/*.so", "usr/lib/python3.11/*.py", "usr/lib/python3.11/lib-dynload/_ctypes*",
                *(f"usr/lib/python3.11/{package}/*.py" for package in ("collections", "ctypes", "encodings", "importlib", "json", "re", "urllib"))]
 APPLETS = ["cat", "insmod", "kill", "mkdir", "mount", "reboot", "rmmod", "sh", "sleep", "sysctl"]
 INIT = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin IP_MASQ_BINARY=/opt/ip-masq
 mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t devtmpfs devtmpfs /dev && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp
-python3.11 -S -E /test/guest.py >/dev/ttyS1
+python3.11 -S -E /test/guest.py >/dev/{said}
 reboot -f
 """
 
@@ -55,17 +82,28 @@ def archive(files):
     return b"".join(parts)
 
 
-def programs():
+def libraries_of(machine, program):
+    """The libraries that a program, or a library, names."""
+    dynamic = subprocess.run(["readelf", "-d", program], capture_output=True, text=True, check=True).stdout
+    for name in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic):
+        found = [folder / name for folder in machine.libraries if (folder / name).exists()]
+        assert found, f"{program} needs {name}, which is not there"
+        yield from found[:1]
+
+
+def programs(machine):
     """The guest's programs, with the libraries that they need."""
-    files = {path: PROGRAMS / path for path in GUEST_PROGRAMS}
+    files = {path: machine.programs / path for path in GUEST_PROGRAMS}
     for pattern in GUEST_FILES:
-        files |= {str(path.relative_to(PROGRAMS)): path for path in PROGRAMS.glob(pattern)}
-    for path in [path for path in files if not path.endswith(".py") and path != "bin/busybox"]:
-        needs = subprocess.run([*LOADER, "--list", PROGRAMS / path], capture_output=True, text=True, check=True).stdout
-        for library in re.findall(rf"{re.escape(str(PROGRAMS))}/(\S+)", needs):
-            files[library] = PROGRAMS / library
+        files |= {str(path.relative_to(machine.programs)): path for path in machine.programs.glob(pattern)}
+    left = [path for name, path in files.items() if not name.endswith(".py") and name != "bin/busybox"]
+    while left:
+        path = left.pop()
+        for library in libraries_of(machine, path):
+            if files.setdefault(str(library.relative_to(machine.programs)), library) is library:
+                left.append(library)
     files = {path: source.read_bytes() for path, source in files.items()}
-    files["lib64/ld-linux-x86-64.so.2"] = "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    files[machine.loader] = f"/lib/{machine.triplet}/{Path(machine.loader).name}"
     files["var/run"] = "/run"
     files |= {f"bin/{applet}": "busybox" for applet in APPLETS}
     for kind in ("legacy", "nft"):
@@ -97,23 +135,24 @@ class Kernel:
         return list(dict.fromkeys([*found, name]))
 
 
-def run_guest(kernel, program, modules, folder):
+def run_guest(machine, kernel, program, modules, folder):
     """What `program`, a Python file, writes in a guest where the test harness can be imported, ip-masq is the static one, and
     /modules has `modules` and what they need: NAME.ko, and "needed", which has for each the names of what is to be loaded, in
     order. And what the kernel said."""
     needed = {name: kernel.with_needed(name) for name in modules}
-    files = programs() | {f"modules/{name}.ko": kernel.module(name) for names in needed.values() for name in names}
+    files = programs(machine) | {f"modules/{name}.ko": kernel.module(name) for names in needed.values() for name in names}
     files["modules/needed"] = json.dumps(needed).encode()
-    files |= {"init": INIT.encode(), "opt/ip-masq": STATIC.read_bytes(), "test/guest.py": Path(program).read_bytes()}
+    files |= {"init": INIT.format(said=machine.said).encode(), "opt/ip-masq": machine.ip_masq.read_bytes(),
+              "test/guest.py": Path(program).read_bytes()}
     files |= {f"test/harness/{path.name}": path.read_bytes() for path in (ROOT / "test/harness").glob("*.py")}
     initramfs, said, console = folder / "initramfs", folder / "said", folder / "console"
     initramfs.write_bytes(archive(files))
-    data = PROGRAMS / "usr/share"
+    data = HERE / "usr/share"
     subprocess.run(
-        [*LOADER, PROGRAMS / "usr/bin/qemu-system-x86_64", "-L", data / "seabios", "-L", data / "qemu",
-         "-accel", "tcg", "-cpu", "max", "-m", "768", "-nic", "none", "-nodefaults", "-display", "none", "-no-reboot",
-         "-serial", f"file:{console}", "-serial", f"file:{said}", "-kernel", kernel.image, "-initrd", initramfs,
-         "-append", "console=ttyS0 quiet panic=-1 mitigations=off"],
+        [*QEMU, HERE / "usr/bin" / machine.emulator, "-L", data / "seabios", "-L", data / "qemu", "-accel", "tcg", *machine.options,
+         "-m", "768", "-nic", "none", "-nodefaults", "-display", "none", "-no-reboot",
+         "-serial", f"file:{console}", "-chardev", f"file,id=said,path={said}", *machine.port,
+         "-kernel", kernel.image, "-initrd", initramfs, "-append", f"console={machine.console} quiet panic=-1 mitigations=off"],
         env={**os.environ, "QEMU_MODULE_DIR": str(LIBRARIES[1] / "qemu")}, timeout=PATIENCE, check=True)
     initramfs.unlink()
     return said.read_text(), console.read_text(errors="replace")

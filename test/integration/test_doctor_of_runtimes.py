@@ -151,3 +151,148 @@ def test_a_runtime_of_containerd_has_lists_of_its_own(site):
     assert doctor(site) == ({}, [])
     site.put("/etc/cni/kata.d/10-flannel.conflist", json.dumps(MYNET))
     assert {name: each["weight"] for name, each in doctor(site)[0].items()} == {"runtime-without-entry": "note"}
+
+
+def test_what_keeps_pods_of_one_runtime_from_starting(site):
+    """All that is found of the node's own lists is found of those; and uninstall takes the entry out of all of them."""
+    runtime = KUBEADM
+    site.set_up(runtime)
+    site.put("/etc/containerd/config.toml", runtime.files["/etc/containerd/config.toml"] + """
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
+  cni_conf_dir = "/etc/cni/kata.d"
+""")
+    site.call("install")
+    its = ('cni_conf_dir in /etc/containerd/config.toml says that pods of the runtime "kata" get the lists of /etc/cni/kata.d')
+    kata = "/etc/cni/kata.d/10-flannel.conflist"
+
+    def said():
+        found, not_looked = doctor(site)
+        assert not_looked == []
+        assert all(each["does"].startswith('of pods of the runtime "kata": ') and each["where"][-1] == its for each in found.values())
+        return {name: (each["weight"], each["where"][:-1]) for name, each in found.items()}
+
+    assert said() == {"no-list-loads": ("note", ["no list is in /etc/cni/kata.d"])}
+    site.put(kata, json.dumps(FLANNEL))
+    site.call("install", "--conf-dir", "/etc/cni/kata.d", "--bin-dir", runtime.plugins)
+    assert said() == {}
+    right = site.run("cat", kata)
+    site.put(kata, "{")
+    assert said() == {"no-list-loads": ("hurts", [f"{kata}: it is not JSON: it goes wrong at byte 2"])}
+    site.put(kata, json.dumps({**FLANNEL, "plugins": [{"type": "flannel"}, {"type": "nosuch"}, {"type": "ip-masq", "nonMasqueradeCIDRs": ["x"]}]}))
+    assert said() == {
+        "plugin-missing": ("hurts", [f"no program {runtime.plugins}/nosuch, which {kata} asks for"]),
+        "entry-refused": ("hurts", [f'{kata}: nonMasqueradeCIDRs is "x": expected a network such as 10.0.0.0/8 or fd00::/8'])}
+    site.put(kata, right)
+    assert said() == {}
+    status, told, _ = site.call("uninstall", "--dry-run")
+    assert (status, told.count("would have put /etc/cni/")) == (0, 2)
+    assert site.call("uninstall")[:2] == (0, f"put {runtime.networks}/10-flannel.conflist back\nput {kata} back\n")
+    assert json.loads(site.run("cat", kata)) == FLANNEL
+
+
+@pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])
+def test_ip_masq_is_given_up(site, runtime):
+    """The program stays for pods that run; who takes it away then is not told any more that the entry is missing."""
+    site.set_up(runtime)
+    site.call("install")
+    status, done, notes = site.call("uninstall")
+    program = f"{runtime.plugins}/ip-masq"
+    assert (status, done) == (0, f"put {runtime.networks}/10-flannel.conflist back\n")
+    assert notes.splitlines()[1:] == [f"ip-masq: note: {program} stays, since pods that run need it for their end, and doctor misses the entry "
+                                      f"as long as it is there: once none of these pods is left, rm {program}"]
+    found, not_looked = doctor(site)
+    assert not_looked == [] and found == {"entry-missing": {
+        "name": "entry-missing", "weight": "hurts", "does": "new pods of this node have no rules of ours: others' decide",
+        "where": [f"{runtime.networks}/10-flannel.conflist is what the runtime loads, and has no entry of ip-masq",
+                  f"{program} is there, and no list asks for it"],
+        "fix": [f"ip-masq install --conf-dir {runtime.networks} --bin-dir {runtime.plugins}",
+                f"# or, where ip-masq is given up, once no pod needs it for its end: rm {program}"]}}
+    site.run("sh", "-ec", found["entry-missing"]["fix"][1].split("end: ")[1])
+    assert {name: each["weight"] for name, each in doctor(site)[0].items()} == {"entry-missing": "note"}
+    assert len(site.call("uninstall")[2].splitlines()) == 1
+
+
+@pytest.mark.parametrize("remedy", ["rm {0}/10-flannel.conflist", "mv {0}/10-flannel.conflist {0}/10-flannel.conflist.bak", "rm -r {0}"],
+                         ids=["deleted", "moved aside", "folder deleted"])
+@pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])
+def test_the_list_is_gone(site, runtime, remedy):
+    """As kubeadm reset and those who clean up leave it: no pod starts."""
+    site.set_up(runtime)
+    site.call("install")
+    assert doctor(site) == ({}, [])
+    site.run("sh", "-ec", remedy.format(runtime.networks))
+    conflist = f"{runtime.networks}/10-flannel.conflist"
+    has_backup = remedy[:4] != "rm -"
+    assert doctor(site) == ({"no-list-loads": {
+        "name": "no-list-loads", "weight": "hurts", "does": "the runtime has no network: no pod starts, and none can be ended",
+        "where": [f"no list is in {runtime.networks}",
+                  *[f"{conflist}.before-ip-masq is of ip-masq install: the list that it was made beside is gone"] * has_backup,
+                  f"{runtime.plugins}/ip-masq is there, and no list asks for it"],
+        "fix": ["# have its owner bring the list anew, as flannel's pod does when it starts; then see whether doctor misses the entry",
+                *[f"# what it was before ip-masq install stands in {conflist}.before-ip-masq"] * has_backup]}}, [])
+    site.run("rm", "-f", f"{runtime.plugins}/ip-masq", f"{conflist}.before-ip-masq")
+    assert doctor(site) == ({}, [f"for the list that pods get: there is none in {runtime.networks}"])
+    site.put(conflist, json.dumps(FLANNEL))
+    assert site.call("install")[0] == 0
+    assert doctor(site) == ({}, [])
+
+
+def test_the_list_is_gone_and_another_stands_there(site):
+    """CRI-O's own, which pods get from then on."""
+    runtime = CRIO
+    site.set_up(runtime)
+    loopback = f"{runtime.networks}/200-loopback.conf"
+    site.put(loopback, json.dumps({"cniVersion": "0.3.1", "name": "loopback", "type": "loopback"}))
+    site.call("install")
+    assert doctor(site) == ({}, [])
+    conflist = f"{runtime.networks}/10-flannel.conflist"
+    site.run("rm", conflist)
+    assert doctor(site) == ({"entry-missing": {
+        "name": "entry-missing", "weight": "hurts", "does": "new pods of this node have no rules of ours: others' decide",
+        "where": [f"{loopback} is what the runtime loads, and has no entry of ip-masq",
+                  f"{conflist}.before-ip-masq is of ip-masq install: its list is gone"],
+        "fix": [f"# have its owner bring {conflist} anew, as flannel's pod does when it starts",
+                "# see first where the runtime looks for plugins: none of the list's others is in /opt/cni/bin"]}}, [])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES[2:], ids=[f"{each.flavour}-{number}" for number, each in enumerate(RUNTIMES[2:])])
+def test_a_flavour_that_is_named_and_not_there(site, runtime):
+    assert doctor(site, "--flavour", runtime.flavour)[0] == {}
+    assert doctor(site, "--flavour", runtime.flavour)[1][-1].startswith(("for the list that pods get: there is none in /", "cannot read the folder /"))
+
+
+FEDORAS = Runtime("crio", {"/etc/crio/crio.conf": """[crio.network]
+plugin_dirs = [
+	"/opt/cni/bin",
+	"/usr/libexec/cni",
+]
+"""}, "/etc/cni/net.d", "/opt/cni/bin", "as CRI-O is built, no file of /etc/crio names another", "plugin_dirs in /etc/crio/crio.conf",
+                  searched="/opt/cni/bin or /usr/libexec/cni")
+NAMED = ("--bin-dir", "/opt/cni/bin", "--conf-dir", "/etc/cni/net.d")
+
+
+def test_two_folders_of_plugins_of_which_one_is_named(site):
+    """The distribution's plugins in one, flannel's in the other."""
+    site.set_up(FEDORAS)
+    site.run("sh", "-ec", "mkdir -p /usr/libexec/cni; mv /opt/cni/bin/bridge /opt/cni/bin/host-local /usr/libexec/cni")
+    site.call("install", *NAMED)
+    for options in (), NAMED[:2], NAMED[2:], NAMED, ("--bin-dir", "/usr/libexec/cni"), ("--flavour", "crio", *NAMED):
+        assert doctor(site, *options) == ({}, []), options
+    site.run("rm", "/usr/libexec/cni/bridge")
+    missing = "no program /opt/cni/bin/bridge or /usr/libexec/cni/bridge, which /etc/cni/net.d/10-flannel.conflist asks for"
+    for options in (), NAMED:
+        assert {name: (each["weight"], each["where"]) for name, each in doctor(site, *options)[0].items()} == {"plugin-missing": ("hurts", [missing])}
+
+
+def test_two_folders_of_plugins_as_a_container_sees_them(site):
+    """It has the one that it was given, and no file of the runtime's."""
+    site.set_up(FEDORAS)
+    site.run("sh", "-ec", "mkdir -p /usr/libexec/cni; mv /opt/cni/bin/bridge /opt/cni/bin/host-local /usr/libexec/cni; rm -r /etc/crio")
+    site.call("install", *NAMED)
+    assert doctor(site, *NAMED) == ({"plugin-missing": {
+        "name": "plugin-missing", "weight": "note", "does": "an ADD fails: no pod starts, unless the runtime looks for plugins in other folders as well",
+        "where": [f"no program /opt/cni/bin/{each}, which /etc/cni/net.d/10-flannel.conflist asks for" for each in ("bridge", "host-local")],
+        "fix": ["# have their owners put them there: flannel's own pod brings flannel, the package or the release of containernetworking's "
+                "plugins brings bridge, host-local and portmap", "# where it does, and they are there, nothing is wrong"]}}, [])
+    site.run("rm", "/opt/cni/bin/flannel")
+    assert {name: each["weight"] for name, each in doctor(site, *NAMED)[0].items()} == {"plugin-missing": "hurts"}

@@ -234,6 +234,7 @@ TEST_CASE("a single plugin that is no list can spring flannel's trap as well") {
         "  found: /etc/cni/net.d/10-flannel.json is what the runtime loads, and has no entry of ip-masq\n"
         "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
         "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n"
+        "  fix: # or, where ip-masq is given up, once no pod needs it for its end: rm /opt/cni/bin/ip-masq\n"
         "flannel-turns-bridge-masquerade-on\n"
         "  found: /etc/cni/net.d/10-flannel.json: the flannel plugin's delegate does not say ipMasq\n"
         "  found: FLANNEL_IPMASQ=false in /run/flannel/subnet.env\n"
@@ -303,7 +304,9 @@ TEST_CASE("multus hands pods on to a list of the folder") {
           "  found: /etc/cni/net.d/10-flannel.conflist is what multus takes for pods, as "
           "/etc/cni/net.d/00-multus.conf says, and has no entry of ip-masq\n"
           "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
-          "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n");
+          "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n"
+          "  fix: # or, where ip-masq is given up, once no pod needs it for its end: rm "
+          "/opt/cni/bin/ip-masq\n");
   }
 }
 
@@ -325,7 +328,9 @@ TEST_CASE("multus keeps a copy of a list") {
         found +
             "  found: /opt/cni/bin/ip-masq is there, and no list asks for it\n"
             "  fix: ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin\n" +
-            restart);
+            restart +
+            "  fix: # or, where ip-masq is given up, once no pod needs it for its end: rm "
+            "/opt/cni/bin/ip-masq\n");
   CHECK(text(behind_multus(copy(R"({"type":"macvlan"})"), without_entry)).empty());
 }
 

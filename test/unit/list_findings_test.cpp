@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "doctor/findings.hpp"
+#include "doctor/no_network_findings.hpp"
 #include "texts.hpp"
 
 namespace ipmasq::doctor {
@@ -58,6 +59,126 @@ TEST_CASE("where no list is loaded") {
                          {.name = "20.conflist", .trouble = "it is larger than 1 MiB"}}))
             .empty());
   CHECK(text(facts_with({{.name = "10.conflist", .is_folder = true}})).empty());
+}
+
+TEST_CASE("where the lists are gone") {
+  auto facts = facts_with({});
+  facts.node.conf_dir_said_by = SaidBy::runtime;
+  facts.node.are_lists_read = true;
+  const std::string gone =
+      "hurts no-list-loads\n"
+      "  found: no list is in /n\n";
+  const std::string fix =
+      "  fix: # have its owner bring the list anew, as flannel's pod does when it starts; then see whether "
+      "doctor misses the entry\n";
+  const std::string not_told = "for the list that pods get: there is none in /n";
+  const auto said = [&facts] { return text(facts) + why_lists_are_not_told(facts); };
+  CHECK(said() == not_told);
+  facts.node.bin_folders = {folder("/a", {"ip-masq"}), folder("/b", {"flannel"})};
+  CHECK(said() == gone + "  found: /a/ip-masq is there, and no list asks for it\n" + fix);
+  facts.node.bin_folders.clear();
+  facts.ours.networks = {{.name = "cbr0", .backend = "nftables", .pod_subnets = {}}};
+  CHECK(said() == gone + "  found: the network \"cbr0\" is recorded\n" + fix);
+  facts.node.conf_dir_said_by = SaidBy::its_user;  // who may have named another
+  CHECK(said() == not_told);
+  facts.node.conf_dir_said_by = SaidBy::runtime;
+  facts.ours.networks.clear();
+  facts.node.backups = {"10.conflist"};
+  const auto of_backup =
+      gone +
+      "  found: /n/10.conflist.before-ip-masq is of ip-masq install: the list that it was made beside is "
+      "gone\n" +
+      fix + "  fix: # what it was before ip-masq install stands in /n/10.conflist.before-ip-masq\n";
+  CHECK(said() == of_backup);
+  facts.node.conf_dir_said_by = SaidBy::its_user;
+  CHECK(said() == of_backup);
+  facts.node.lists = conflist::read_networks({{.name = "10.conflist", .is_folder = true}});
+  CHECK(said() == of_backup);
+  facts.node.lists.clear();
+  // podman has a network of its own; what was named may be no folder of the runtime's; nobody may have said
+  // that this one is.
+  facts.node.taking.is_podmans = true;
+  CHECK(said() == not_told);
+  facts.node.taking.is_podmans = false;
+  facts.node.elsewhere = {"--conf-dir is /n; k3s: networks in /k"};
+  CHECK(why_lists_are_not_told(facts) == not_told);
+  CHECK(text(facts).starts_with("note other-folders\n  found: --conf-dir is /n; k3s: networks in /k\n"));
+  facts.node.elsewhere.clear();
+  facts.node.conf_dir_said_by = SaidBy::nobody;
+  CHECK(said() ==
+        "for the list that pods get: no runtime's configuration is found, and there is none in /n; "
+        "--conf-dir DIR or --flavour say where it is");
+  facts.node.conf_dir_said_by = SaidBy::runtime;
+  facts.node.are_lists_read = false;  // which is told
+  CHECK(said().empty());
+}
+
+TEST_CASE("where no runtime is found, and the lists are nobody's that ip-masq knows") {
+  const auto said = [](const std::vector<conflist::File>& files) {
+    auto facts = facts_with(files);
+    facts.node.are_lists_read = true;
+    facts.ours.networks = {{.name = "recorded", .backend = "nftables", .pod_subnets = {}}};
+    return why_lists_are_not_told(facts);
+  };
+  const std::string not_told =
+      "for the list that pods get: no runtime's configuration is found, and of those in /n none is "
+      "flannel's, or of a network of ip-masq; --conf-dir DIR or --flavour say where it is";
+  const conflist::File podmans{.name = "87.conflist", .text = list("podman", "bridge", false)};
+  CHECK(said({podmans}) == not_told);
+  CHECK(said({{.name = "200.conf", .text = R"({"cniVersion":"0.3.1","name":"lo","type":"loopback"})"}}) ==
+        not_told);
+  CHECK(said({podmans, {.name = "10.conflist", .text = "{"}}) == not_told);
+  CHECK(
+      said({{.name = "10.conflist", .is_folder = true}}) ==
+      "for the list that pods get: no runtime's configuration is found, and there is none in /n; --conf-dir "
+      "DIR or --flavour say where it is");
+  CHECK(said({podmans, {.name = "90.conflist", .text = list("cbr0", "flannel", false)}}).empty());
+  CHECK(said({podmans, {.name = "90.conflist", .text = list("x", "bridge", true)}}).empty());
+  CHECK(said({podmans, {.name = "90.conflist", .text = list("recorded", "bridge", false)}}).empty());
+  CHECK(said({{.name = "10.conflist", .text = "{"}}).empty());  // no-list-loads
+  const auto delegate = list("cbr0", "flannel", false);
+  CHECK(
+      said({{.name = "00.conf",
+             .text = R"({"cniVersion":"0.3.1","name":"m","type":"multus","delegates":[)" + delegate + "]}"}})
+          .empty());
+}
+
+TEST_CASE("where the list that had our entry is gone, and pods get another") {
+  auto facts = facts_with({{.name = "200.conf", .text = R"({"name":"lo","type":"loopback"})"}});
+  facts.node.backups = {"10.conflist"};
+  CHECK(text(facts).empty());  // nobody says that pods' runtime reads this folder
+  facts.node.conf_dir_said_by = SaidBy::runtime;
+  const auto missing = [](const std::string& file, const std::string& backup) {
+    return "hurts entry-missing\n"
+           "  found: /n/" +
+           file +
+           " is what the runtime loads, and has no entry of ip-masq\n"
+           "  found: /n/" +
+           backup + ".before-ip-masq is of ip-masq install: its list is gone\n";
+  };
+  const std::string install =
+      " --bin-dir DIR: DIR is where the runtime looks for plugins, which is not known here\n";
+  CHECK(text(facts) == missing("200.conf", "10.conflist") +
+                           "  fix: # have its owner bring /n/10.conflist anew, as flannel's pod does when it "
+                           "starts\n"
+                           "  fix: # ip-masq install --conf-dir /n --after loopback" +
+                           install);
+  facts.node.bin_folders = {folder("/b", {"loopback"})};
+  CHECK(text(facts) == missing("200.conf", "10.conflist") +
+                           "  fix: # have its owner bring /n/10.conflist anew, as flannel's pod does when it "
+                           "starts\n"
+                           "  fix: # or, where this list is meant: ip-masq install --conf-dir /n --after "
+                           "loopback --bin-dir /b\n");
+  facts.node.put_aside = {"10.conflist"};
+  CHECK(text(facts).empty());
+  facts.node.put_aside.clear();
+  facts.node.lists =
+      conflist::read_networks({{.name = "05.conflist", .text = list("cbr0", "flannel", false)}});
+  CHECK(text(facts) ==
+        missing("05.conflist", "10.conflist") + "  fix: # ip-masq install --conf-dir /n" + install);
+  // The list that was made of a single plugin stands instead of it.
+  facts.node.backups = {"05.conf"};
+  CHECK(text(facts).starts_with("note entry-missing"));
 }
 
 TEST_CASE("records of ended pods, beside a list that may be ours") {
@@ -121,7 +242,8 @@ TEST_CASE("a list without our entry, and what shows that it is to have one") {
   CHECK(text(facts) == "note" + found + "  fix: ip-masq install --conf-dir /n --bin-dir /b\n");
   facts.node.bin_folders.push_back(folder("/c", {"ip-masq", "flannel", "bridge", "host-local"}));
   CHECK(text(facts) ==
-        "hurts" + found + "  found: /c/ip-masq is there, and no list asks for it\n" + unknown(install));
+        "hurts" + found + "  found: /c/ip-masq is there, and no list asks for it\n" + unknown(install) +
+            "  fix: # or, where ip-masq is given up, once no pod needs it for its end: rm /c/ip-masq\n");
   facts.node.bin_folders = {folder("/empty", {})};
   facts.node.is_search_known = true;
   CHECK(
@@ -146,7 +268,11 @@ TEST_CASE("lists of one runtime alone") {
   facts.node.is_search_known = true;
   const auto own = [&facts](const std::string& text_of_list) {
     facts.node.own_lists = {
-        {"kata", "/k", "a file", conflist::read_networks({{.name = "a.conflist", .text = text_of_list}})}};
+        {.runtime = "kata",
+         .conf_dir = "/k",
+         .said_by = "a file",
+         .are_read = true,
+         .lists = conflist::read_networks({{.name = "a.conflist", .text = text_of_list}})}};
     return text(facts);
   };
   const auto found = [](const std::string& weight, const std::string& after) {
@@ -159,7 +285,36 @@ TEST_CASE("lists of one runtime alone") {
            after + " --bin-dir /b\n";
   };
   CHECK(own(list("cbr0", "flannel", true)).empty());
-  CHECK(own("{").empty());
+  const std::string its = "  found: a file says that pods of the runtime \"kata\" get the lists of /k\n";
+  const std::string mend =
+      "  fix: # mend the file where it says so; ip-masq install --dry-run --conf-dir /k tells whether a pod "
+      "could start then\n";
+  CHECK(own("{") == "hurts no-list-loads\n  found: /k/a.conflist: it is not JSON: it goes wrong at byte 2\n" +
+                        its + mend);
+  CHECK(own(R"({"cniVersion":"9.9.9","name":"x","plugins":[{"type":"nosuch"},{"type":"ip-masq"}]})") ==
+        "hurts plugin-missing\n  found: no program /b/nosuch, which /k/a.conflist asks for\n" + its +
+            "  fix: # have their owners put them there: flannel's own pod brings flannel, the package or the "
+            "release of containernetworking's plugins brings bridge, host-local and portmap\n"
+            "hurts entry-refused\n"
+            "  found: /k/a.conflist: \"cniVersion\" is \"9.9.9\": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, "
+            "1.0.0, 1.1.0\n" +
+            its + mend);
+  facts.node.own_lists.front().lists.clear();
+  CHECK(text(facts) == "note no-list-loads\n  found: no list is in /k\n" + its +
+                           "  fix: # nothing is to be done where nobody uses that runtime; else have the "
+                           "owner of a list bring "
+                           "it there\n");
+  facts.node.own_lists.front().backups = {"a.conflist"};
+  CHECK(text(facts).starts_with(
+      "hurts no-list-loads\n  found: no list is in /k\n"
+      "  found: /k/a.conflist.before-ip-masq is of ip-masq install: the list that it was made beside is "
+      "gone\n" +
+      its));
+  facts.node.own_lists.front().are_read = false;  // which is told
+  CHECK(text(facts).empty());
+  facts.node.own_lists.front().are_read = true;
+  facts.node.own_lists.front().conf_dir = "/n";
+  CHECK(text(facts).empty());
   CHECK(own(list("other", "flannel", false)) == found("hurts", ""));
   CHECK(own(list("other", "bridge", false)) == found("note", " --after bridge"));
 }
@@ -210,6 +365,17 @@ TEST_CASE("the programs that a list asks for") {
   CHECK(in({folder("/a", all), folder("/b", {"-flannel"})}, true).empty());
   CHECK(in({folder("/a", {"-flannel"}), folder("/b", all)}, true)
             .starts_with("hurts program-cannot-run\n  found: /a/flannel is empty"));
+  // Beside a folder that is named there may be others.
+  facts.node.may_search_more = true;
+  const std::string nothing = "  fix: # where it does, and they are there, nothing is wrong\n";
+  CHECK(in({folder("/a", {"flannel", "ip-masq"})}, true) ==
+        "note plugin-missing\n" + missing("/a/bridge") + missing("/a/host-local") + owners + nothing);
+  CHECK(in({folder("/a", {"ip-masq"})}, true) == "hurts plugin-missing\n" + missing("/a/bridge") +
+                                                     missing("/a/flannel") + missing("/a/host-local") +
+                                                     owners + nothing);
+  CHECK(in({folder("/a", others)}, true) ==
+        "hurts program-missing\n" + missing("/a/ip-masq") + install + "/a\n");
+  facts.node.may_search_more = false;
   CHECK(in({folder("/a", {})}, true) ==
         "hurts program-missing\n" + missing("/a/ip-masq") +
             "  fix: # see first where the runtime looks for plugins: none of the list's others is in /a\n"

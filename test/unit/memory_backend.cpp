@@ -34,10 +34,12 @@ class MemoryBackend : public netfilter::NatBackend {
 
   bool may_hold_rules() override { return table_ != MemoryTable{}; }
 
-  std::vector<std::string> differences(const nat::Ruleset& wanted) override {
+  netfilter::Look look(const nat::Ruleset& wanted) override {
     ++kernel_.reads;
-    return target(table_, wanted) == table_ ? std::vector<std::string>{}
-                                            : std::vector<std::string>{"it differs"};
+    netfilter::Look found;
+    if (target(table_, wanted) != table_) found.differences = {"it differs"};
+    for (const auto& pod : wanted.pods) found.met[pod] = met_by(pod);
+    return found;
   }
 
   netfilter::Change apply(const nat::Ruleset& wanted) override {
@@ -63,6 +65,11 @@ class MemoryBackend : public netfilter::NatBackend {
     std::ranges::sort(sources,
                       [](const auto& left, const auto& right) { return nat::comes_first(left, right); });
     return sources;
+  }
+  std::vector<nat::Source> met_by(const net::Address& pod) override {
+    auto met = sources();
+    std::erase_if(met, [&pod](const auto& each) { return !each.prefix.contains(pod); });
+    return met;
   }
   std::optional<nat::Standing> standing(const net::Address& /*source*/,
                                         const net::Address& /*destination*/) override {

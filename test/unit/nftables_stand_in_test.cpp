@@ -80,6 +80,34 @@ TEST_CASE("a pod that comes or goes changes its own elements, whatever others th
   CHECK(without.text() == kernel.text());
 }
 
+TEST_CASE("who is met first by an address is seen without reading what there is of others") {
+  auto table = two_networks().table;
+  const auto elsewhere = test::prefix("10.9.9.7/32").address;
+  auto& elements = table.sets.at("pods").set.elements;
+  elements.push_back({{elsewhere, elsewhere}, "(another verdict)"});
+  std::ranges::sort(elements);
+  const auto met = [&table](const char* text) {
+    const auto pod = test::prefix(text).address;
+    std::string all;
+    for (const auto& each : met_by(read(table, {pod}), pod))
+      all += net::to_text(each.prefix) + " " + each.network + ";";
+    std::string whole;
+    for (const auto& each : met_by(table, pod)) whole += net::to_text(each.prefix) + " " + each.network + ";";
+    CHECK(all == whole);
+    return all;
+  };
+  CHECK(met("10.9.9.1/32") == "10.9.9.1/32 a;");
+  CHECK(met("10.9.9.2/32") == "10.9.9.2/32 a;");
+  CHECK(met("10.9.9.3/32") == "10.9.9.3/32 b;");
+  CHECK(met("10.9.9.7/32") == "10.9.9.7/32 ;");
+  CHECK(met("10.244.1.7/32") == "10.244.1.0/24 a;");
+  CHECK(met("fd01::2/128") == "fd01::2/128 b;");
+  CHECK(met("fd00::7/128") == "fd00::/64 b;");
+  CHECK(met("10.9.9.8/32").empty());
+  table.sets.at("pods").trouble = "has elements of another kind";
+  CHECK(met("10.9.9.8/32") == "10.9.9.8/32 ;");
+}
+
 TEST_CASE(
     "where a part of the table is not all there is to read, the edits are those of the whole or known to be "
     "wrong") {

@@ -34,6 +34,9 @@ KernelRoute route(const char* to, unsigned char type = RTN_UNICAST) {
 std::string decided(const std::vector<PolicyRule>& rules, const Tables& tables,
                     const Packet& asked = packet()) {
   const auto decision = decide(rules, tables, asked);
+  if (decision.rule_that_leaves != nullptr)
+    return "none, left by " + std::to_string(decision.rule_that_leaves->priority) + ": " +
+           net::to_text(decision.route_left->destination);
   if (decision.rule == nullptr) return "none";
   const auto rule = std::to_string(decision.rule->priority);
   if (decision.route == nullptr) return rule;
@@ -51,7 +54,8 @@ std::string told(const std::vector<Packet>& packets) {
 }
 
 std::string kinds(const std::vector<PolicyRule>& rules, Marks marks = {}) {
-  const auto found = kinds_of(rules, {test::address("10.244.1.5"), test::address("10.9.9.9"), "cni0", marks});
+  const auto found =
+      kinds_of(rules, {test::address("10.244.1.5"), test::address("10.9.9.9"), "cni0", {marks, marks}});
   std::string text;
   for (const auto& each : found.ordinary) text += told(each) + "\n";
   return text + "special: " + told(found.special) + (found.are_all ? "" : " and more");
@@ -137,9 +141,17 @@ TEST_CASE("rules are asked in order, up to the one that answers") {
     auto suppressing = lookup(100, 254);
     suppressing.suppressed_length = 0;
     CHECK(decided({suppressing, refusing(200)}, tables, packet("192.0.2.1")) == "200");
+    CHECK(decided({suppressing}, tables, packet("192.0.2.1")) == "none, left by 100: 0.0.0.0/0");
     suppressing.suppressed_length = 24;
     CHECK(decided({suppressing, refusing(200)}, tables) == "100: 6 10.9.9.0/24");
   }
+}
+
+TEST_CASE("where none answers, what left a table that would lead there is told") {
+  const Tables tables{{7, {route("10.9.9.9/32", RTN_THROW)}},
+                      {254, {route("0.0.0.0/0"), route("10.9.9.0/24", RTN_THROW)}}};
+  CHECK(decided({lookup(1, 7)}, tables) == "none");
+  CHECK(decided({lookup(1, 7), lookup(2, 254)}, tables) == "none, left by 2: 10.9.9.0/24");
 }
 
 TEST_CASE("of the routes of a table the longest decides, and then the metric") {
@@ -177,6 +189,14 @@ TEST_CASE("packets are of the kinds that rules tell apart") {
     CHECK(kinds(rules, {0x9, 0}) == "0 0>0 mark 9 tos 0\nspecial: ");
     CHECK(kinds(rules, {0, 0xf}) == "0 0>0 mark 0 tos 0, 0 0>0 mark 9 tos 0\nspecial: ");
     CHECK(kinds(rules, {0, ~0U}) == "0 0>0 mark 0 tos 0, 0 0>0 mark 9 tos 0, 0 0>0 mark 16 tos 0\nspecial: ");
+  }
+  SUBCASE("of each protocol") {
+    const auto found =
+        kinds_of({{.mark = 1, .mark_mask = 1}},
+                 {test::address("10.244.1.5"), test::address("10.9.9.9"), "cni0", {{1, 0}, {}}});
+    REQUIRE(found.ordinary.size() == 2);
+    CHECK(told(found.ordinary[0]) == "6 32768>1024 mark 1 tos 0");
+    CHECK(told(found.ordinary[1]) == "17 32768>1024 mark 0 tos 0");
   }
   SUBCASE("but not without bound") {
     std::vector<PolicyRule> rules;

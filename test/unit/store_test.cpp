@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "error/error.hpp"
 #include "os/file.hpp"
@@ -170,6 +171,33 @@ TEST_CASE("a network that is forgotten leaves nothing behind but what is somebod
   store.forget_network("n");
   CHECK(tree(folder.path()) == "n/\nn/theirs\n");
   CHECK(store.networks().empty());
+}
+
+TEST_CASE("a network whose folder is moved while it is read is there as a whole, or not at all") {
+  const test::TemporaryFolder folder;
+  const Store store(folder.path() / "state");
+  const auto lock = store.lock_exclusive(std::chrono::seconds(1));
+  store.save("cbr0", NetworkRecord{.made_of = {cni::Json{{"catchAll", false}}, {}, {}},
+                                   .placement = {.on = config::Backend::nftables}});
+  for (int pod = 2; pod < 30; ++pod) {
+    const auto number = std::to_string(pod);
+    store.save("cbr0", attachment("pod-" + number, "10.244.1." + number + "/24"));
+  }
+  const auto whole = store.load("cbr0");
+  CHECK(whole.record.has_value());
+  CHECK(whole.attachments.size() == 28);
+  const auto here = folder.path() / "state" / "cbr0";
+  const auto elsewhere = folder.path() / "elsewhere";
+  constexpr int times = 300;
+  for (int time = 0; time < times; ++time) {
+    std::thread mover([&] { fs::rename(here, elsewhere); });
+    const auto loaded = store.load();
+    mover.join();
+    fs::rename(elsewhere, here);
+    if (loaded.empty()) continue;
+    CHECK(loaded.at("cbr0").record == whole.record);
+    CHECK(loaded.at("cbr0").attachments == whole.attachments);
+  }
 }
 
 TEST_CASE("a network's record that is damaged is told apart from one that is not there") {

@@ -7,6 +7,7 @@
 
 #include "error/error.hpp"
 #include "memory_backend.hpp"
+#include "plugin/agent/sync_pass.hpp"
 #include "state/store.hpp"
 #include "temporary_folder.hpp"
 #include "texts.hpp"
@@ -354,6 +355,51 @@ TEST_CASE("of two pods with one address the rules are those of the one that came
         "102: packets of 10.244.1.5 meet rules of network cbr0 first, 10.244.1.0/24 in iptables");
   CHECK(runtime.del("new", "another").empty());
   CHECK(runtime.recorded() == "cbr0 on iptables: newer old");
+}
+
+TEST_CASE("a pod's address is its own also where rules that no record tells of have it") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.244.1.6/24").empty());
+  CHECK(runtime.add("b", "10.244.1.5/24", "another").empty());
+  SUBCASE("whose network is not recorded") {
+    std::filesystem::remove_all(runtime.folder.path() / "another");
+  }
+  SUBCASE("whose network has other pods") {
+    std::filesystem::remove_all(runtime.folder.path() / "another");
+    CHECK(runtime.add("c", "10.244.1.7/24", "another").empty());
+    CHECK(runtime.recorded() == "another on iptables: c +10.244.1.5/32; cbr0 on iptables: a");
+  }
+  CHECK(runtime.add("d", "10.244.1.5/24").empty());
+  CHECK(
+      runtime.warnings ==
+      "ip-masq: rules of network another stood for 10.244.1.5, of whose pod nothing is recorded: from now on "
+      "it follows the rules of network cbr0\n");
+  CHECK(runtime.check("d", "10.244.1.5/24").empty());
+  CHECK(runtime.add("e", "10.244.1.8/24", "another").empty());
+  CHECK(runtime.check("d", "10.244.1.5/24").empty());
+}
+
+TEST_CASE("of a call that fails the rules that no record tells of stay") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.244.1.6/24").empty());
+  CHECK(runtime.add("b", "10.244.1.5/24", "another").empty());
+  std::filesystem::remove_all(runtime.folder.path() / "another");
+  CHECK(runtime.add("c", "10.244.1.7/24", "another").empty());
+  const auto before = runtime.leading() + runtime.recorded();
+  runtime.kernel.refuses.emplace(Backend::iptables, refused);
+  CHECK(runtime.add("d", "10.244.1.5/24") == "101: the kernel says no");
+  CHECK(runtime.leading() + runtime.recorded() == before);
+}
+
+TEST_CASE("sync leads pods apart from a pod subnet of others that no record tells of") {
+  Runtime runtime;
+  CHECK(runtime.add("a", "10.244.1.5/24").empty());
+  auto& table = runtime.kernel.tables[Backend::iptables];
+  table.sources.insert({net::parse_interface_address("10.244.1.0/24")->network(), "another"});
+  table.chains["another"] = {};
+  CHECK(sync_pass(state::Store(runtime.folder.path()), runtime.kernel, {}).is_right);
+  CHECK(runtime.leading() == "10.244.1.5 cbr0, 10.244.1.0 another");
+  CHECK(runtime.check("a", "10.244.1.5/24").empty());
 }
 
 TEST_CASE(

@@ -115,7 +115,8 @@ class NodeUnderWalk:
         for folder in (self.conf_dir, self.bin_dir):
             folder.mkdir()
         for plugin in ("bridge", "host-local", "portmap", "tuning"):  # of the conflists that are written
-            (self.bin_dir / plugin).touch(0o755)
+            (self.bin_dir / plugin).write_text("#!/bin/false\n")
+            (self.bin_dir / plugin).chmod(0o755)
 
     def lay_links(self):
         node, ends = self.names

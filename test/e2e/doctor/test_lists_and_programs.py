@@ -72,9 +72,20 @@ def test_a_list_that_is_beyond_what_is_read(host):
 
 def test_no_list_and_no_runtime(host):
     host.run("rm", "/etc/cni/net.d/200-loopback.conflist")
-    status, told = doctor(host)
-    assert (status, told["findings"], told["notLooked"]) == (3, [], [EMPTY])
-    assert doctor(host, "--conf-dir", "/etc/cni/net.d")[0] == 0  # who names it knows it
+    for argv, why in (("--flavour", "auto"), EMPTY), ((), "for the list that pods get: there is none in /etc/cni/net.d"):
+        status, told = doctor(host, *argv)
+        assert (status, told["findings"], told["notLooked"]) == (3, [], [why])
+
+
+def test_the_only_list_is_gone(plain, pod):
+    """What install left in the folder shows that it is the one."""
+    plain.tool("uninstall")
+    plain.use_conflist(PLAIN)
+    plain.tool("install", "--after", "bridge")
+    plain.run("rm", LIST, "/etc/cni/net.d/200-loopback.conflist")
+    assert said(plain) == {"no-list-loads": ("hurts", [
+        "no list is in /etc/cni/net.d", f"{LIST}.before-ip-masq is of ip-masq install: the list that it was made beside is gone"])}
+    assert add(plain, pod)
 
 
 def test_podmans_list_comes_first(plain):
@@ -101,6 +112,17 @@ def test_a_list_that_was_written_anew_before_any_pod(host):
     host.tool("uninstall")
     host.use_conflist(PLAIN)
     assert findings(host) == {}
+
+
+def test_a_list_of_nobody_and_no_runtime(host):
+    """Where pods get theirs is not known: they may have another, without the entry."""
+    for conf in PLAIN, LOOPBACK:
+        host.use_conflist(conf)
+        status, told = doctor(host, "--flavour", "auto")
+        assert (status, told["findings"], told["notLooked"]) == (3, [], [
+            "for the list that pods get: no runtime's configuration is found, and of those in /etc/cni/net.d none is flannel's, or of a "
+            "network of ip-masq; --conf-dir DIR or --flavour say where it is"])
+        assert findings(host) == {}
 
 
 def test_flannels_list_without_our_entry(host):

@@ -43,7 +43,7 @@ NO_WAY = {
                            ["answers to 10.22.0.0/24 by uplink0: ip rule 50: from all to 10.22.0.0/24 iif uplink0 blackhole"],
                            "ip rule del priority 50 from all to 10.22.0.0/24 iif uplink0 blackhole"),
     "answers, by a route": (["route add blackhole 10.22.0.0/25"], NONE,
-                            ["answers to 10.22.0.0/24: ip route: blackhole 10.22.0.0/25"], "ip route del blackhole 10.22.0.0/25"),
+                            ["answers to 10.22.0.2/32: ip route: blackhole 10.22.0.0/25"], "ip route del blackhole 10.22.0.0/25"),
     "answers, by a route of an uplink's table": (
         ["rule add priority 50 iif uplink0 lookup 77", "route add blackhole 10.22.0.0/16 table 77"], OTHERS_DEAD,
         ["answers to 10.22.0.0/24 by uplink0: ip route: blackhole 10.22.0.0/16 table 77"], "ip route add 10.22.0.0/24 dev cni0 table 77"),
@@ -53,7 +53,7 @@ NO_WAY = {
          "(ip rule 50: from all iif uplink0 lookup 77)"], "ip route add 10.22.0.0/24 dev cni0 table 77"),
     "answers, out by an uplink": (
         ["route add 10.22.0.0/25 dev uplink0"], NONE,
-        ["answers to 10.22.0.0/24 by uplink0: led on to uplink0, not to cni0: ip route: 10.22.0.0/25 dev uplink0"], "ip route del 10.22.0.0/25 dev uplink0"),
+        ["answers to 10.22.0.2/32 by uplink0: led on to uplink0, not to cni0: ip route: 10.22.0.0/25 dev uplink0"], "ip route del 10.22.0.0/25 dev uplink0"),
 }
 
 
@@ -89,6 +89,7 @@ SOME = {
 @pytest.mark.parametrize("name", SOME)
 def test_some_have_no_way(world, pod, name):
     marks, rule, told = SOME[name]
+    alone = " (TCP alone)" if marks else ""
     world.run("ip", "rule", "add", "priority", "50", *rule.split())
     if marks:
         assert findings(world) == {}
@@ -96,7 +97,7 @@ def test_some_have_no_way(world, pod, name):
     assert heard(world, pod) == ALL
     found = findings(world)
     assert {name: each["weight"] for name, each in found.items()} == {"pods-have-no-way": "note"}
-    assert found["pods-have-no-way"]["where"] == [f"from 10.22.0.0/24 to where no route of its own leads: some of them: ip rule 50: from all {told}"]
+    assert found["pods-have-no-way"]["where"] == [f"from 10.22.0.0/24 to where no route of its own leads: some of them: ip rule 50: from all {told}{alone}"]
 
 
 def test_marked_packets_have_no_way(world, pod):

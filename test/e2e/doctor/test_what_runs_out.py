@@ -63,7 +63,7 @@ def test_what_cannot_be_looked_at_is_said(site):
 
 def test_a_conflist_that_cannot_be_read(site):
     argv = ["strace", "-f", "-o", "/dev/null", "-P", "/etc/cni/net.d/10-test.conflist", "-e", "inject=openat:error=EIO",
-            site.bin / "ip-masq", "doctor", "-o", "json"]
+            site.bin / "ip-masq", "doctor", "-o", "json", "--conf-dir", "/etc/cni/net.d"]
     done = subprocess.run(site.inside(*argv), capture_output=True, text=True, env={**site.env, "ASAN_OPTIONS": "detect_leaks=0"})
     said = json.loads(done.stdout)
     assert (done.returncode, said["node"], said["findings"]) == (3, "not known", [])

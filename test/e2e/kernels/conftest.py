@@ -2,8 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from harness.node import STATIC
-from harness.virtual_machine import KERNELS, Kernel, run_guest
+from harness.virtual_machine import AMD64, ARM64, KERNELS, Kernel, run_guest
 
 import guest
 
@@ -11,8 +10,8 @@ import guest
 class Said:
     """What the guest of a kernel said, by case."""
 
-    def __init__(self, suite, folder):
-        lines, self.console = run_guest(Kernel(suite), Path(guest.__file__), guest.MODULES, folder)
+    def __init__(self, machine, suite, folder):
+        lines, self.console = run_guest(machine, Kernel(suite), Path(guest.__file__), guest.MODULES, folder)
         self.cases = {name: rest for name, *rest in map(json.loads, lines.splitlines())}
 
     def __getitem__(self, name):
@@ -22,11 +21,12 @@ class Said:
         return seen
 
 
-@pytest.fixture(scope="session", params=["bullseye", "bookworm", "trixie"])
+@pytest.fixture(scope="session", params=["bullseye", "bookworm", "trixie", "bookworm-arm64"])
 def kernel(request, tmp_path_factory):
-    """What the one guest of this kernel said: Linux 5.10, 6.1, 6.12."""
-    if not (KERNELS / request.param).exists() or not (KERNELS / "programs").exists():
+    """What the one guest of this kernel said: Linux 5.10, 6.1, 6.12, and 6.1 on an arm64."""
+    machine = ARM64 if request.param.endswith("arm64") else AMD64
+    if not (KERNELS / request.param).exists() or not machine.programs.exists():
         pytest.skip("the kernel is not there: scripts/install-kernels could not fetch Debian's kernels")
-    if not STATIC.exists():
+    if not machine.ip_masq.exists():
         pytest.skip("there is no static program: scripts/build-static could not get Debian's source package")
-    return Said(request.param, tmp_path_factory.mktemp(request.param))
+    return Said(machine, request.param, tmp_path_factory.mktemp(request.param))

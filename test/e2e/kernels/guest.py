@@ -118,9 +118,10 @@ def legacy_tables(node):
 
 def doctor(node):
     """Its exit status and the kinds of what it found."""
-    empty = node.folder / "empty"
-    empty.mkdir(exist_ok=True)
-    status, output, _ = node.tool_status("doctor", "-o", "json", "--state-dir", node.state, "--conf-dir", empty)
+    others = node.folder / "others"
+    others.mkdir(exist_ok=True)
+    (others / "200-loopback.conflist").write_text(json.dumps({"cniVersion": "1.0.0", "name": "loopback", "plugins": [{"type": "loopback"}]}))
+    status, output, _ = node.tool_status("doctor", "-o", "json", "--state-dir", node.state, "--conf-dir", others)
     return [status, sorted(finding["name"] for finding in json.loads(output)["findings"]) if output else None]
 
 
@@ -280,7 +281,7 @@ def full_of_connections(site):
         assert start(site.outside.namespace, LISTEN) == "ready\n"
         assert start(site.pods[0].namespace, HOLD_ALL_THAT_OPEN) == "no more\n"
         told = {"doctor": doctor(node), "seen": site.seen("tcp:10.9.9.9")}
-        findings = json.loads(node.tool("doctor", "-o", "json", "--conf-dir", node.folder / "empty", check=False))["findings"]
+        findings = json.loads(node.tool("doctor", "-o", "json", "--conf-dir", node.folder / "others", check=False))["findings"]
         for line in (line for finding in findings if finding["name"] == "conntrack-full" for line in finding["fix"]):
             subprocess.run(["sh", "-ec", line], check=True, stdout=subprocess.DEVNULL)
         return {**told, "doctor, mended": doctor(node), "seen, mended": site.seen("tcp:10.9.9.9")}

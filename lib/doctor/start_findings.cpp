@@ -1,0 +1,51 @@
+#include "doctor/start_findings.hpp"
+
+#include <utility>
+
+#include "doctor/install_fix.hpp"
+#include "doctor/list_of_pods.hpp"
+#include "doctor/multus_findings.hpp"
+#include "doctor/no_network_findings.hpp"
+#include "doctor/program_findings.hpp"
+
+namespace ipmasq::doctor {
+
+namespace {
+
+void find_refused_entries(const Facts& facts, Findings& findings) {
+  Finding finding{"entry-refused", {}, "an ADD fails there: no pod starts", {}};
+  for (const auto& list : facts.node.lists) {
+    if (!list.is_loaded() || !list.our_place()) continue;
+    for (const auto& reason : conflist::why_add_would_fail(list))
+      finding.where.push_back(path_of(facts, list) + ": " + reason);
+  }
+  finding.fix = {mend_and_try(facts)};
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+void find_files_in_the_way(const Facts& facts, Findings& findings) {
+  const auto* const ours = list_of_ours(facts);
+  if (ours == nullptr) return;
+  Finding finding{
+      "file-in-the-way",
+      {},
+      "containerd loads no network at all where a file before ours is none; CRI-O and podman step "
+      "over it",
+      {"# mend the file, or have its owner take it away"},
+      facts.node.processes.contains("containerd") ? Weight::hurts : Weight::note};
+  for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours))
+    finding.where.push_back(path_of(facts, *each) + ": " + each->reason);
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
+}  // namespace
+
+void find_start_findings(const Facts& facts, Findings& findings) {
+  find_program_findings(facts, findings);
+  find_no_network(facts, findings);
+  find_missing_of_multus(facts, findings);
+  find_refused_entries(facts, findings);
+  find_files_in_the_way(facts, findings);
+}
+
+}  // namespace ipmasq::doctor

@@ -1,0 +1,146 @@
+#include "plugin/commands/pods_alike.hpp"
+
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "doctor/flows.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+using doctor::PodAt;
+using net::Prefix;
+
+struct Name {
+  Prefix prefix;
+  std::uint32_t leads_by = 0;  // of a route that leads on by one interface
+
+  auto operator<=>(const Name&) const = default;
+};
+
+std::set<Name> names_of(const routing::PolicyRouting& routing,
+                        const std::vector<routing::KernelRoute>& routes, const nat::Foreign& foreign) {
+  std::set<Name> names;
+  for (const auto& each : routing.named_by_rules()) names.insert({each});
+  for (const auto& route : routes) {
+    names.insert({route.destination, route.type == RTN_UNICAST ? route.interface : 0});
+    if (route.source.length > 0) names.insert({route.source});
+  }
+  if (routing.mark_bits() == 0) return names;
+  for (const auto& each : doctor::named_by(foreign)) names.insert({each});
+  return names;
+}
+
+Prefix alone(const net::Address& address) {
+  return net::network_of(address, net::bits(address.family));
+}
+
+}  // namespace
+
+RecordedPods::RecordedPods(const std::vector<doctor::PodWay>& ways, const routing::PolicyRouting& routing,
+                           const std::vector<routing::KernelRoute>& routes, const nat::Foreign& foreign) {
+  std::set<std::pair<net::Address, std::string>> known;  // a way by each uplink has the same pods
+  for (const auto& way : ways) {
+    subnets_.insert(way.pods.begin(), way.pods.end());
+    for (const auto& pod : way.attached) {
+      const bool is_new = known.emplace(pod.address, pod.interface).second;
+      if (is_new)
+        pods_.push_back(
+            {.way = &way, .at = pod, .has_named_interface = routing.names_interface(pod.interface)});
+      if (!pod.interface.empty()) interfaces_.insert(pod.interface);
+    }
+  }
+  std::ranges::sort(pods_, {}, [](const Pod& pod) { return pod.at.address; });
+  std::map<std::string, std::uint32_t> numbers;
+  for (const auto& each : interfaces_) numbers[each] = ::if_nametoindex(each.c_str());
+  std::size_t number = 0;
+  for (const auto& name : names_of(routing, routes, foreign)) {
+    ++number;
+    const auto holds = std::ranges::find_if(subnets_, [&name](const Prefix& subnet) {
+      return subnet.contains(name.prefix) || name.prefix.contains(subnet);
+    });
+    if (holds == subnets_.end()) continue;
+    const bool is_narrow = std::ranges::any_of(subnets_, [&name](const Prefix& subnet) {
+      return subnet.contains(name.prefix) && subnet != name.prefix;
+    });
+    for (auto& pod : pods_) {
+      // The route that leads to a pod by its own interface is as it should be.
+      const bool is_its_own = name.leads_by != 0 && name.leads_by == numbers[pod.at.interface];
+      if (!name.prefix.contains(pod.at.address)) continue;
+      if (is_its_own) {
+        pod.has_own_interface = pod.has_own_interface || name.prefix == alone(pod.at.address);
+        continue;
+      }
+      pod.names.insert(number);
+      pod.has_own_name = pod.has_own_name || is_narrow;
+    }
+  }
+  for (auto& pod : pods_)
+    pod.has_own_name = pod.has_own_name || (pod.has_own_interface && pod.has_named_interface);
+}
+
+template <typename Key>
+std::vector<PodsAlike> RecordedPods::grouped(Key key_of) const {
+  std::vector<PodsAlike> groups;
+  std::map<decltype(key_of(pods_.front())), std::size_t> known;
+  for (const auto& pod : pods_) {
+    const auto [place, is_new] = known.try_emplace(key_of(pod), groups.size());
+    if (is_new) groups.push_back({pod.way, {}});
+    groups[place->second].pods.push_back(pod.at);
+  }
+  return groups;
+}
+
+std::vector<PodsAlike> RecordedPods::by_interface() const {
+  return grouped([](const Pod& pod) { return std::tuple(pod.way, pod.at.interface, pod.names); });
+}
+
+std::vector<PodsAlike> RecordedPods::by_names() const {
+  return grouped([](const Pod& pod) {
+    return std::tuple(pod.way, pod.at.interface.empty(), pod.has_named_interface ? pod.at.interface : "",
+                      pod.names);
+  });
+}
+
+std::vector<Prefix> RecordedPods::as_prefixes(const std::vector<PodAt>& pods) const {
+  const auto are_meant = [&pods](const Pod& each) { return std::ranges::find(pods, each.at) != pods.end(); };
+  std::vector<Prefix> found;
+  for (const auto& subnet : subnets_) {
+    bool are_all = true;
+    bool is_next = false;
+    for (const auto& each : pods_) {
+      if (!subnet.contains(each.at.address)) continue;
+      are_all = are_all && are_meant(each);
+      is_next = is_next || !each.has_own_name;
+    }
+    if (are_all && is_next) found.push_back(subnet);
+  }
+  for (const auto& pod : pods) {
+    const bool is_held =
+        std::ranges::any_of(found, [&pod](const Prefix& each) { return each.contains(pod.address); });
+    if (!is_held) found.push_back(alone(pod.address));
+  }
+  return found;
+}
+
+bool RecordedPods::has_own_interface(const PodAt& pod) const {
+  return std::ranges::any_of(pods_,
+                             [&pod](const Pod& each) { return each.at == pod && each.has_own_interface; });
+}
+
+std::vector<PodAt> RecordedPods::in(const Prefix& prefix) const {
+  std::vector<PodAt> found;
+  for (const auto& each : pods_) {
+    if (prefix.contains(each.at.address)) found.push_back(each.at);
+  }
+  return found;
+}
+
+}  // namespace ipmasq::plugin
