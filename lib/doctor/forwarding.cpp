@@ -27,9 +27,7 @@ constexpr std::array<std::uint32_t, 2> protocols{IPPROTO_TCP, IPPROTO_UDP};
 std::vector<net::Prefix> translations(const Facts& facts, const PodWay& way) {
   const auto family = way.pods.front().family();
   std::vector<net::Prefix> addresses;
-  const auto add = [&addresses](const net::Address& each) {
-    addresses.push_back(net::network_of(each, net::bits(each.family)));
-  };
+  const auto add = [&addresses](const net::Address& each) { addresses.push_back(net::host_prefix(each)); };
   for (const auto& [address, interface] : facts.node.interface_of) {
     if (address.family == family && (way.uplink ? interface == *way.uplink : interface != "lo")) add(address);
   }
@@ -65,7 +63,7 @@ std::vector<PodAt> named_alone(const PodWay& way, const nat::Foreign& foreign) {
 
 PodWay way_of(const PodAt& pod, const PodWay& way) {
   auto its = way;
-  its.pods = {net::network_of(pod.address, net::bits(pod.address.family))};
+  its.pods = {net::host_prefix(pod.address)};
   if (!pod.interface.empty()) its.pod_interface = pod.interface;
   its.attached.clear();
   return its;

@@ -19,7 +19,7 @@ bool is_there(const Facts& facts, const std::string& name) {
 // What install made of it, or its owner otherwise.
 std::string fix_of(const Facts& facts, const conflist::NamedFile& named) {
   const auto lists = conflist::list_names_of(named.name);
-  const auto list =
+  const auto* const list =
       std::ranges::find_if(lists, [&facts](const std::string& each) { return is_there(facts, each); });
   if (list != lists.end())
     return "# " + conflist::told_to_name(named, *list, facts.node.conf_dir) +

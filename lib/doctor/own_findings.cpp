@@ -148,7 +148,7 @@ const Network* network_named(const Ours& ours, const std::string& name) {
 // nftables is asked before iptables, about every address that a pod subnet holds there; a pod's own address
 // is nobody else's.
 bool is_decided_by(const net::Prefix& in_nftables, const net::Prefix& in_iptables) {
-  const bool is_single = in_nftables.length == net::bits(in_nftables.family());
+  const bool is_single = in_nftables.is_host();
   return in_nftables.contains(in_iptables) || (!is_single && in_iptables.contains(in_nftables));
 }
 

@@ -120,7 +120,7 @@ std::vector<Rule> hairpin_rules(const Prefix& source, const Prefix& subnet) {
                 .comment = comment("hairpin"),
                 .target = Return{}};
   };
-  if (subnet.length == net::bits(subnet.family())) return {hairpin(Redirected::by_addressee)};
+  if (subnet.is_host()) return {hairpin(Redirected::by_addressee)};
   return {hairpin(Redirected::by_status), hairpin(Redirected::by_addressee)};
 }
 

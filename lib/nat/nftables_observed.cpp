@@ -133,7 +133,7 @@ std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::stri
 // Of what a map has for an address: an element, or (null) something that is none of ours.
 Source source_of(const Interval<std::string>* element, SetKind kind, const net::Address& pod,
                  const std::vector<Lead>& leads) {
-  Source source{net::network_of(pod, net::bits(pod.family)), ""};
+  Source source{net::host_prefix(pod), ""};
   unsigned longest = 0;
   for (const auto& [each, chain, is_guessed] : leads) {
     if (element == nullptr || chain != element->value || !each.prefix.contains(pod)) continue;

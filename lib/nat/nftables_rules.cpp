@@ -26,10 +26,6 @@ std::string protocol_of(Family family) {
   return family == Family::ipv4 ? "ip" : "ip6";
 }
 
-bool is_single(const net::Prefix& prefix) {
-  return prefix.length == net::bits(prefix.family());
-}
-
 // What somebody redirected back into the pod subnet must be masqueraded by who redirected it, or the answer
 // goes around the redirection. IPVS redirects without conntrack's DNAT status: then where the connection was
 // sent to begin with tells. A single pod's packet reaches the pod itself only when redirected.
@@ -37,7 +33,7 @@ void add_hairpins(const std::string& name, const std::vector<net::Prefix>& sourc
   auto& rules = table.chains[name].rules;
   Elements selves;
   for (const auto& each : sources) {
-    if (is_single(each)) {
+    if (each.is_host()) {
       selves.push_back({net::range_of(each), ""});
       continue;
     }
@@ -84,7 +80,7 @@ void add_map(Family family, SetKind kind, const std::vector<Lead>& leads, Table&
   std::vector<std::pair<net::Prefix, std::string>> sources;
   for (const auto& each : leads) {
     const auto& prefix = each.source.prefix;
-    if (prefix.family() == family && is_single(prefix) == (kind == SetKind::chain_of_address))
+    if (prefix.family() == family && prefix.is_host() == (kind == SetKind::chain_of_address))
       sources.emplace_back(prefix, each.chain);
   }
   if (sources.empty()) return;

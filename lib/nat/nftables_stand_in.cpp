@@ -33,7 +33,7 @@ void erase(const std::vector<Element>& elements, std::vector<Element>& from) {
 std::set<net::Address> addresses_of(const Ruleset& ruleset) {
   auto addresses = ruleset.pods;
   const auto add = [&addresses](const Source& source) {
-    if (source.prefix.length == net::bits(source.prefix.family())) addresses.insert(source.prefix.address);
+    if (source.prefix.is_host()) addresses.insert(source.prefix.address);
   };
   std::ranges::for_each(ruleset.sources, add);
   std::ranges::for_each(ruleset.gone, add);

@@ -119,8 +119,7 @@ bool is_of_another(const Rule& rule, const std::set<net::Prefix>& sources) {
   const bool is_hairpin = (rule.redirected || rule.not_sent_to) && rule.destination;
   return is_hairpin && std::ranges::none_of(sources, [&rule](const auto& each) {
            return each == *rule.destination ||
-                  (each.length == net::bits(each.family()) &&
-                   (rule.destination->contains(each) || stands_in(each.address)));
+                  (each.is_host() && (rule.destination->contains(each) || stands_in(each.address)));
          });
 }
 

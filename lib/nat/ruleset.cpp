@@ -79,10 +79,6 @@ Destinations node_wide_destinations(const Network& network, Family family) {
   return destinations;
 }
 
-bool is_host(const Prefix& prefix) {
-  return prefix.length == net::bits(prefix.family());
-}
-
 // The pods of one network and family see one another, whatever the lists say. A single pod's own address
 // reaches nobody but itself.
 NetworkChain chain_of(const Network& network, Family family) {
@@ -90,7 +86,7 @@ NetworkChain chain_of(const Network& network, Family family) {
   auto subnets = network.pod_subnets;
   subnets.insert(network.shared_subnets.begin(), network.shared_subnets.end());
   for (const auto& subnet : subnets) {
-    if (subnet.family() != family || is_host(subnet) || destinations.keeps(subnet)) continue;
+    if (subnet.family() != family || subnet.is_host() || destinations.keeps(subnet)) continue;
     destinations.add(subnet, Verdict::keep, "the pod subnet itself, always");
   }
   std::vector<Prefix> shared;

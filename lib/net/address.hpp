@@ -47,10 +47,16 @@ struct Prefix {
   Family family() const { return address.family; }
   bool contains(const Address& other) const;
   bool contains(const Prefix& other) const;
+  /// Of one address: /32, or /128 of IPv6.
+  bool is_host() const { return length == bits(family()); }
 };
 
 /// The network of `length` bits (at most bits(address.family)) that holds `address`.
 Prefix network_of(const Address& address, unsigned length);
+/// Of the address alone.
+inline Prefix host_prefix(const Address& address) {
+  return {address, bits(address.family)};
+}
 /// Length of a prefix by its mask; where ones stand behind zeros it is their number all the same.
 unsigned length_of(std::span<const std::uint8_t> mask);
 std::string to_text(const Prefix& prefix);

@@ -25,10 +25,6 @@ namespace fs = std::filesystem;
 
 constexpr mode_t owner_only = 0700;
 
-bool is_host(const net::Prefix& prefix) {
-  return prefix.length == net::bits(prefix.family());
-}
-
 // With those above it, up to `top`, nobody else's to read.
 void make_folder(const fs::path& top, const fs::path& path) {
   if (path != top && !os::is_there(path.parent_path())) make_folder(top, path.parent_path());
@@ -243,7 +239,7 @@ fs::path Store::attachment_file(const std::string& network, const cni::Attachmen
 }
 
 fs::path Store::marker_folder(const std::string& network, const net::Prefix& subnet) const {
-  return network_folder(network) / (is_host(subnet) ? hosts_folder : subnets_folder) / marker_name(subnet);
+  return network_folder(network) / (subnet.is_host() ? hosts_folder : subnets_folder) / marker_name(subnet);
 }
 
 // A marker too few is put right when the same call is made again; one too many would keep rules for ever.

@@ -3,7 +3,8 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
-#include <cstdint>
+
+#include "net/range.hpp"
 
 namespace ipmasq::plugin {
 
@@ -11,7 +12,6 @@ namespace {
 
 using routing::KernelRoute;
 
-constexpr unsigned bits_of_byte = 8;
 constexpr int most_tries = 4;           // from where a part ends
 constexpr std::size_t most_parts = 64;  // that are looked behind
 
@@ -22,23 +22,6 @@ bool is_part_led_to(const KernelRoute& route, const net::Prefix& network) {
 bool is_the_nodes(const KernelRoute& route, const net::Address& address) {
   return route.is_the_kernels && route.type != RTN_UNICAST && route.destination.contains(address) &&
          route.destination.length == net::bits(address.family);
-}
-
-// Behind the last address it is the first.
-net::Address next(net::Address address) {
-  for (auto at = net::bits(address.family) / bits_of_byte; at-- > 0;) {
-    if (++address.bytes.at(at) != 0) break;
-  }
-  return address;
-}
-
-net::Address last_of(const net::Prefix& network) {
-  auto address = network.address;
-  for (auto bit = network.length; bit < net::bits(address.family); ++bit) {
-    constexpr auto highest = 0x80U;
-    address.bytes.at(bit / bits_of_byte) |= static_cast<std::uint8_t>(highest >> (bit % bits_of_byte));
-  }
-  return address;
 }
 
 }  // namespace
@@ -54,8 +37,9 @@ std::optional<net::Address> host_of(const net::Prefix& network, const std::vecto
   if (net::is_never_forwarded(first) || first.is_multicast() || is_of_links) return std::nullopt;
   std::vector<net::Address> begins{first};
   for (const auto& each : routes) {
-    const bool is_looked_behind = begins.size() <= most_parts && is_part_led_to(each, network);
-    if (is_looked_behind) begins.push_back(next(last_of(each.destination)));
+    if (begins.size() > most_parts) break;
+    if (!is_part_led_to(each, network)) continue;
+    if (const auto behind = net::next(net::range_of(each.destination).last)) begins.push_back(*behind);
   }
   const auto is_asked = [&](const net::Address& address) {
     return network.contains(address) && std::ranges::none_of(routes, [&](const KernelRoute& each) {
@@ -63,10 +47,10 @@ std::optional<net::Address> host_of(const net::Prefix& network, const std::vecto
                     (is_part_led_to(each, network) && each.destination.contains(address));
            });
   };
-  for (auto address : begins) {
-    for (int tries = 0; tries < most_tries; ++tries) {
-      if (is_asked(address)) return address;
-      address = next(address);
+  for (const auto& begin : begins) {
+    std::optional address = begin;
+    for (int tries = 0; address && tries < most_tries; ++tries, address = net::next(*address)) {
+      if (is_asked(*address)) return address;
     }
   }
   return std::nullopt;

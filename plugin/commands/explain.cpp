@@ -87,7 +87,7 @@ std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, 
   netfilter::RealKernel kernel;
   const bool is_unrecorded =
       std::ranges::any_of(unrecorded_sources(kernel, recorded), [&](const nat::Source& each) {
-        return each.network != network && each.prefix == net::network_of(source, net::bits(source.family));
+        return each.network != network && each.prefix == net::host_prefix(source);
       });
   return is_unrecorded ? "no record needs it: an ADD of the pod that lives takes the address over"
                        : "ip-masq sync brings it in force";
@@ -193,7 +193,7 @@ nat::Flow flow_on(const doctor::PodWay& way) {
 
 Ways ways_of(const net::Address& source, const net::Address& destination,
              const routing::PolicyRouting& routing, const nat::Foreign& foreign) {
-  doctor::PodWay way{.pods = {net::network_of(source, net::bits(source.family))},
+  doctor::PodWay way{.pods = {net::host_prefix(source)},
                      .pod_interface = routing::interface_of_pod(source),
                      .destination = destination};
   if (!way.pod_interface) return {std::move(way), {}, {}};

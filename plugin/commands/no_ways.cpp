@@ -40,10 +40,6 @@ bool is_default(const Prefix& prefix) {
   return std::ranges::find(defaults, prefix, &config::ListedPrefix::prefix) != defaults.end();
 }
 
-Prefix alone(const net::Address& address) {
-  return net::network_of(address, net::bits(address.family));
-}
-
 // What hands packets to a program on this node may need the route that takes them in.
 bool hands_over(const nat::Foreign& foreign) {
   return std::ranges::any_of(foreign.rules, [](const nat::ForeignRule& rule) {
@@ -164,7 +160,7 @@ class NoWays {
     if (pod.interface.empty()) std::erase_if(found, [](const Told& each) { return each.no_way.by.empty(); });
     for (auto& each : found) {
       const bool may_have_ended =
-          pod.interface.empty() && each.destination && *each.destination != alone(pod.address);
+          pod.interface.empty() && each.destination && *each.destination != net::host_prefix(pod.address);
       each.no_way.are_answers = true;
       each.no_way.is_missed = each.no_way.is_missed && !may_have_ended;
     }
@@ -211,7 +207,7 @@ class NoWays {
 
   void ask_for_the_world(const PodsAlike& alike) {
     const auto& pod = alike.pods.front();
-    const To world{nobody(family_), alone(nobody(family_))};
+    const To world{nobody(family_), net::host_prefix(nobody(family_))};
     const auto own = own_refusals(pod);
     // Nothing of it goes anywhere then.
     const bool is_the_nodes = std::ranges::any_of(own, &Told::is_local);

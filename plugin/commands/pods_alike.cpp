@@ -38,10 +38,6 @@ std::set<Name> names_of(const routing::PolicyRouting& routing,
   return names;
 }
 
-Prefix alone(const net::Address& address) {
-  return net::network_of(address, net::bits(address.family));
-}
-
 }  // namespace
 
 RecordedPods::RecordedPods(const std::vector<doctor::PodWay>& ways, const routing::PolicyRouting& routing,
@@ -75,7 +71,7 @@ RecordedPods::RecordedPods(const std::vector<doctor::PodWay>& ways, const routin
       const bool is_its_own = name.leads_by != 0 && name.leads_by == numbers[pod.at.interface];
       if (!name.prefix.contains(pod.at.address)) continue;
       if (is_its_own) {
-        pod.has_own_interface = pod.has_own_interface || name.prefix == alone(pod.at.address);
+        pod.has_own_interface = pod.has_own_interface || name.prefix == net::host_prefix(pod.at.address);
         continue;
       }
       pod.names.insert(number);
@@ -125,7 +121,7 @@ std::vector<Prefix> RecordedPods::as_prefixes(const std::vector<PodAt>& pods) co
   for (const auto& pod : pods) {
     const bool is_held =
         std::ranges::any_of(found, [&pod](const Prefix& each) { return each.contains(pod.address); });
-    if (!is_held) found.push_back(alone(pod.address));
+    if (!is_held) found.push_back(net::host_prefix(pod.address));
   }
   return found;
 }

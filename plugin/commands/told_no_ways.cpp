@@ -59,8 +59,7 @@ std::string ToldNoWays::route_to(const std::vector<Prefix>& prefixes, std::uint3
       add(each, pods.front().interface);
       continue;
     }
-    for (const auto& pod : pods)
-      add(net::network_of(pod.address, net::bits(pod.address.family)), pod.interface);
+    for (const auto& pod : pods) add(net::host_prefix(pod.address), pod.interface);
   }
   return commands;
 }

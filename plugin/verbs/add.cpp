@@ -174,7 +174,7 @@ class Adding {
   bool is_new() const {
     const auto known = store_.subnets(network_);
     return std::ranges::any_of(attachment_.pod_subnets, [&known](const auto& each) {
-      return each.length != net::bits(each.family()) && !known.contains(each);
+      return !each.is_host() && !known.contains(each);
     });
   }
 

@@ -40,7 +40,7 @@ state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, c
     if (subnet == attachment.pod_subnets.end()) continue;
     const auto ports = known.contains(*subnet) ? routing::Ports::passed_over : routing::Ports::asked;
     if (!routing::is_on_an_uplink(pod, cni::has_host_interface(result), ports)) continue;
-    *subnet = net::network_of(pod.address, net::bits(pod.address.family));
+    *subnet = net::host_prefix(pod.address);
     attachment.bypasses_node = attachment.bypasses_node || !passes_node(result, pod.address.family);
   }
   return attachment;
@@ -52,7 +52,7 @@ std::set<net::Prefix> lans_of(const state::Attachment& attachment) {
     return std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end();
   };
   for (const auto& pod : attachment.addresses) {
-    const bool is_alone = has(net::network_of(pod.address, net::bits(pod.address.family)));
+    const bool is_alone = has(net::host_prefix(pod.address));
     if (is_alone && !has(pod.network())) lans.insert(pod.network());
   }
   return lans;

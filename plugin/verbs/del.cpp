@@ -75,7 +75,7 @@ class Deleting {
     };
     erase_used();
     // A marker too few must cost no neighbour its rules; an address of its own has no neighbours.
-    if (std::ranges::all_of(subnets, is_host)) return subnets;
+    if (std::ranges::all_of(subnets, &net::Prefix::is_host)) return subnets;
     node_.store.restore_markers(network_);
     erase_used();
     return subnets;
@@ -85,8 +85,6 @@ class Deleting {
     const auto record = node_.store.undamaged_record(network_);
     return record && !record->unrecorded.empty();
   }
-
-  static bool is_host(const net::Prefix& subnet) { return subnet.length == net::bits(subnet.family()); }
 
   void take_rules_along(Transaction& transaction, const std::vector<net::Prefix>& unused) const {
     // A damaged one must not keep a pod from ending either: its rules may then be anywhere.

@@ -11,14 +11,6 @@ namespace ipmasq::plugin {
 
 namespace {
 
-bool is_host(const net::Prefix& prefix) {
-  return prefix.length == net::bits(prefix.family());
-}
-
-net::Prefix host_of(const net::InterfaceAddress& pod) {
-  return net::network_of(pod.address, net::bits(pod.address.family));
-}
-
 // Of another network: rules that no record tells of would come back with its next call.
 void forget_unrecorded(const Node& node, Transaction& transaction, const std::string& network,
                        const net::Prefix& host) {
@@ -69,7 +61,7 @@ void Neighbours::look(const std::optional<state::NetworkRecord>& before, const c
         if (met.network == network_) continue;
         are_met_ = true;
         if (met.network.empty()) continue;
-        if (is_host(met.prefix))
+        if (met.prefix.is_host())
           standing_addresses_.emplace(met.network, met.prefix);
         else
           subnets_.insert(met.prefix);
@@ -90,7 +82,8 @@ std::set<Neighbours::Address> Neighbours::recorded_addresses() const {
   std::set<Address> found;
   for (const auto& other : others_) {
     for (const auto& pod : pod_.addresses) {
-      if (node_.store.is_used(other, host_of(pod), any)) found.emplace(other, host_of(pod));
+      const auto host = net::host_prefix(pod.address);
+      if (node_.store.is_used(other, host, any)) found.emplace(other, host);
     }
   }
   return found;

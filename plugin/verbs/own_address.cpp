@@ -10,10 +10,6 @@ namespace ipmasq::plugin {
 
 namespace {
 
-bool is_host(const net::Prefix& prefix) {
-  return prefix.length == net::bits(prefix.family());
-}
-
 // Its length.
 std::optional<unsigned> longest_that_holds(const net::Prefix& prefix, const std::set<net::Prefix>& subnets) {
   std::optional<unsigned> longest;
@@ -30,7 +26,7 @@ std::set<net::Prefix> unrecorded_of(const state::Store& store, const std::string
     if (const auto record = store.undamaged_record(network)) subnets = record->unrecorded;
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): another network's trouble
   }
-  std::erase_if(subnets, is_host);
+  std::erase_if(subnets, [](const auto& each) { return each.is_host(); });
   return subnets;
 }
 
@@ -40,8 +36,8 @@ std::set<net::Prefix> leave_to_others(state::Attachment& attachment, const std::
                                       const std::set<net::Prefix>& others) {
   auto& subnets = attachment.pod_subnets;
   const auto is_left = [&](const net::Prefix& subnet) {
-    return !is_host(subnet) && (others.contains(subnet) ||
-                                (!own.contains(subnet) && longest_that_holds(subnet, others).has_value()));
+    return !subnet.is_host() && (others.contains(subnet) ||
+                                 (!own.contains(subnet) && longest_that_holds(subnet, others).has_value()));
   };
   std::set<net::Prefix> left;
   std::ranges::copy_if(subnets, std::inserter(left, left.end()), is_left);
@@ -49,7 +45,7 @@ std::set<net::Prefix> leave_to_others(state::Attachment& attachment, const std::
   for (const auto& subnet : left) kept.erase(subnet);
   std::vector<net::Prefix> alone;
   for (const auto& address : attachment.addresses) {
-    const auto host = net::network_of(address.address, net::bits(address.address.family));
+    const auto host = net::host_prefix(address.address);
     const bool needs_rules =
         std::ranges::any_of(subnets, [&host](const auto& each) { return each.contains(host); });
     const auto theirs = longest_that_holds(host, others);
@@ -80,7 +76,7 @@ std::set<net::Prefix> subnets_of_others(const Node& node, const std::string& net
     const auto opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     for (const auto& source : opened->sources()) {
-      if (source.network != network && !is_host(source.prefix)) subnets.insert(source.prefix);
+      if (source.network != network && !source.prefix.is_host()) subnets.insert(source.prefix);
     }
   }
   return subnets;

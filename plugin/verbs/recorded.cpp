@@ -69,8 +69,8 @@ std::set<net::Prefix> subnets_of_others(const Recorded& recorded, const std::str
   const auto own = recorded.at(name).stored.wanted_subnets();
   for (const auto& [other, network] : recorded) {
     for (const auto& subnet : network.stored.wanted_subnets()) {
-      const bool is_host = subnet.length == net::bits(subnet.family());
-      if (!is_host && (other < name || (other != name && !own.contains(subnet)))) others.insert(subnet);
+      if (!subnet.is_host() && (other < name || (other != name && !own.contains(subnet))))
+        others.insert(subnet);
     }
   }
   return others;
@@ -176,8 +176,7 @@ void leave_standing(Recorded& recorded, const std::vector<nat::Source>& unrecord
   for (auto& [name, network] : recorded) {
     std::set<net::Prefix> others;
     for (const auto& source : unrecorded) {
-      const bool is_host = source.prefix.length == net::bits(source.prefix.family());
-      if (!is_host && source.network != name) others.insert(source.prefix);
+      if (!source.prefix.is_host() && source.network != name) others.insert(source.prefix);
     }
     if (!others.empty())
       network.shared_anew.merge(lead_apart(network, network.stored.wanted_subnets(), others));

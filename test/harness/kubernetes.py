@@ -56,8 +56,8 @@ KUBELET = {
     "imageGCHighThresholdPercent": 100, "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"}}
 
 
-def image(path, name, files, entrypoint):
-    """An archive as `docker save` writes it. `files`: {path in the image: file}"""
+def image(path, name, files, entrypoint, command=()):
+    """An archive as `docker save` writes it. `files`: {path in the image: file}; `command`: what is called where nothing is named"""
     def add(archive, name, data, mode=0o644):
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(data), mode
@@ -68,7 +68,7 @@ def image(path, name, files, entrypoint):
         for inside, file in files.items():
             add(archive, inside, Path(file).read_bytes(), 0o755)
     with tarfile.open(path, "w") as archive:
-        add(archive, "config.json", json.dumps({"architecture": "amd64", "os": "linux", "config": {"Entrypoint": entrypoint},
+        add(archive, "config.json", json.dumps({"architecture": "amd64", "os": "linux", "config": {"Entrypoint": entrypoint, "Cmd": list(command)},
                                                 "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(layer.getvalue()).hexdigest()}"]}}).encode())
         add(archive, "layer.tar", layer.getvalue())
         add(archive, "manifest.json", json.dumps([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]).encode())
