@@ -148,7 +148,7 @@ void append_led_elsewhere(const ListOfPods& of_pods, Findings& findings) {
 }
 
 bool has_our_program(const BinFolder& folder) {
-  return folder.programs.contains(std::string(conflist::our_type));
+  return folder.programs.contains(std::string(conflist::our_type)) && !folder.has_anothers;
 }
 
 // What install left, by which it is known that somebody wanted the entry in this list, or in one that is

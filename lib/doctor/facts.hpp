@@ -85,6 +85,7 @@ struct BinFolder {
   std::filesystem::path path;
   std::map<std::string, std::string> programs;  ///< of each why it cannot be run; empty where it may
   bool can_be_written = true;                   ///< or made, where it is not there
+  bool has_anothers = false;                    ///< what stands there under our program's name
 };
 
 /// How runtimes take the lists of the folder, as their files say.

@@ -61,7 +61,7 @@ std::vector<std::string> signs_of_a_list(const Facts& facts) {
   for (const auto& network : facts.ours.networks)
     signs.push_back("the network " + cni::excerpt(cni::Json(network.name)) + " is recorded");
   for (const auto& folder : facts.node.bin_folders) {
-    if (folder.programs.contains(std::string(conflist::our_type)))
+    if (folder.programs.contains(std::string(conflist::our_type)) && !folder.has_anothers)
       signs.push_back((folder.path / conflist::our_type).string() + " is there, and no list asks for it");
   }
   return signs;

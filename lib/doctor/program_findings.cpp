@@ -174,6 +174,27 @@ void find_what_cannot_run(const Facts& facts, const conflist::Network& ours, Fin
   findings.push_back(std::move(finding));
 }
 
+// Under our name: whether it can be run is told by itself.
+void find_another_program(const Facts& facts, const conflist::Network& ours, Findings& findings) {
+  Finding finding{
+      "another-program", {}, "an ADD is not ours: pods start without our rules, or do not start", {}};
+  const auto folders = folders_for(facts, ours);
+  for (const auto* const folder : where_it_is_run(facts, folders, our_program)) {
+    if (!folder->has_anothers || !folder->programs.at(our_program).empty()) continue;
+    finding.where.push_back((folder->path / our_program).string() + " is not ip-masq's, and " +
+                            path_of(facts, ours) + " asks for it");
+    finding.fix.push_back(install_into(facts, ours, *folder));
+  }
+  if (finding.where.empty()) return;
+  if (!facts.node.is_search_known && std::ranges::any_of(folders, [](const auto* each) {
+        return has(*each, our_program) && !each->has_anothers;
+      })) {
+    finding.does = "an ADD is not ours where this is the folder that the runtime looks for plugins in";
+    finding.weight = Weight::note;
+  }
+  findings.push_back(std::move(finding));
+}
+
 }  // namespace
 
 Folders folders_for(const Facts& facts, const conflist::Network& list) {
@@ -195,6 +216,7 @@ void find_program_findings(const Facts& facts, Findings& findings) {
   find_missing_program(facts, *ours, findings);
   find_missing_plugins(facts, *ours, findings);
   find_what_cannot_run(facts, *ours, findings);
+  find_another_program(facts, *ours, findings);
 }
 
 }  // namespace ipmasq::doctor

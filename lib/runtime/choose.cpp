@@ -48,14 +48,15 @@ bool names(const std::string& endpoint, std::string_view socket) {
   return endpoint.find(socket) != std::string::npos;
 }
 
-// Of a runtime that is not k3s' own: container-runtime-endpoint in its configuration. Empty where there is
-// none that is known.
+// Of a runtime that is not k3s' own: container-runtime-endpoint in its configuration or unit. Empty where
+// there is none that is known.
 std::string external_endpoint_of_k3s(const NodeFiles& files) {
   std::string endpoint;
   for (const auto& path : rancher_settings("k3s", files)) {
     const auto text = files.text_of(path);
     if (auto found = text ? endpoint_in(*text) : std::nullopt) endpoint = std::move(*found);
   }
+  if (auto said = rancher_option("k3s", {"container-runtime-endpoint"}, files)) endpoint = said->value;
   const bool is_known =
       names(endpoint, "crio") || (names(endpoint, "containerd") && !names(endpoint, "k3s/containerd"));
   return is_known ? endpoint : std::string();

@@ -15,7 +15,7 @@ constexpr auto plugins_flag = "cni-bin-dir";
 
 // As its own package has it, kubespray's and minikube's.
 std::optional<UnitOption> option(const char* flag, const NodeFiles& files) {
-  return option_of({"cri-docker.service", "cri-dockerd.service"}, flag, files);
+  return option_of({"cri-docker.service", "cri-dockerd.service"}, {flag}, files);
 }
 
 cni::Json with_commas(const std::string& value) {

@@ -32,27 +32,52 @@ cni::Json said_in(const std::string& text, const fs::path& path) {
   return said;
 }
 
+std::vector<std::string> units_of(const std::string& name) {
+  return {name + ".service", name + "-server.service", name + "-agent.service"};
+}
+
+// "K3S_DATA_DIR"
+std::string variable_for(const std::string& name, const char* what) {
+  return (name == "k3s" ? "K3S_" : "RKE2_") + std::string(what);
+}
+
+// What a unit says is a path, as everybody writes it.
+std::optional<fs::path> path_of(const std::optional<UnitOption>& said, std::string_view name) {
+  if (!said) return std::nullopt;
+  return folder_in({{std::string(name), said->value}}, std::string(name).c_str(), said->said_by);
+}
+
 fs::path data_of(const std::string& name, const NodeFiles& files) {
   fs::path data = "/var/lib/rancher/" + name;
+  // Before v1.30.3 the variable was not read (k3s' issue 10589).
+  const auto variable = variable_for(name, "DATA_DIR");
+  if (auto folder = path_of(variable_of(units_of(name), variable, files), variable);
+      folder && files.is_there(*folder / containerd_file))
+    data = std::move(*folder);
   for (const auto& path : rancher_settings(name, files)) {
     const auto text = files.text_of(path);
     if (!text) continue;
     if (const auto folder = folder_in(said_in(*text, path), key.data(), path.string())) data = *folder;
   }
   // What its unit is started with counts more.
-  const auto flag =
-      option_of({name + ".service", name + "-server.service", name + "-agent.service"}, key, files);
-  if (!flag) return data;
-  return folder_in({{std::string(key), flag->value}}, key.data(), flag->said_by).value_or(data);
+  return path_of(rancher_option(name, {std::string(key), "d"}, files), key).value_or(data);
 }
 
 }  // namespace
 
+std::optional<UnitOption> rancher_option(const std::string& of, const std::vector<std::string>& names,
+                                         const NodeFiles& files) {
+  return option_of(units_of(of), names, files);
+}
+
 std::vector<fs::path> rancher_settings(const std::string& of, const NodeFiles& files) {
-  const auto folder = fs::path("/etc/rancher") / of;
-  std::vector<fs::path> paths{folder / "config.yaml"};
-  for (const auto& name : files.names_in(folder / "config.yaml.d")) {
-    if (name.ends_with(".yaml") || name.ends_with(".yml")) paths.push_back(folder / "config.yaml.d" / name);
+  auto said = rancher_option(of, {"config", "c"}, files);
+  if (!said) said = variable_of(units_of(of), variable_for(of, "CONFIG_FILE"), files);
+  const auto file = path_of(said, "config").value_or(fs::path("/etc/rancher") / of / "config.yaml");
+  const fs::path folder = file.string() + ".d";
+  std::vector<fs::path> paths{file};
+  for (const auto& name : files.names_in(folder)) {
+    if (name.ends_with(".yaml") || name.ends_with(".yml")) paths.push_back(folder / name);
   }
   return paths;
 }

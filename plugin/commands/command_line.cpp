@@ -18,13 +18,13 @@
 #include "plugin/agent/agent.hpp"
 #include "plugin/agent/config_copy.hpp"
 #include "plugin/commands/adopt.hpp"
+#include "plugin/commands/after_uninstall.hpp"
 #include "plugin/commands/completion.hpp"
 #include "plugin/commands/folders.hpp"
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/program_version.hpp"
 #include "plugin/commands/waiting_install.hpp"
-#include "state/store.hpp"
 
 namespace ipmasq::plugin {
 
@@ -223,28 +223,6 @@ int run_install(const Call& call) {
   return EXIT_SUCCESS;
 }
 
-// Pods whose end nobody will tell of: a runtime calls the plugins that its list names then.
-Notes who_is_left(const std::filesystem::path& state_dir) {
-  std::size_t count = 0;
-  try {
-    for (const auto& [name, network] : state::Store(state_dir).load()) count += network.attachments.size();
-  } catch (const Error& error) {
-    return {std::string("could not look which pods are recorded: ") + error.what()};
-  }
-  if (count == 0) return {};
-  return {"rules of " + std::to_string(count) +
-          " recorded pods stay for them; most runtimes send no DEL without the entry: once these pods are "
-          "gone, \"ip-masq "
-          "uninstall --rules\" takes what is left away"};
-}
-
-// Somebody else's program comes back once no pod needs ours.
-void put_program_back(const Call& call, const InstallTarget& target, const Notes& left) {
-  Notes notes = left;
-  if (left.empty()) put_program_back(target.bin_dir, call.doing(), notes, std::cout);
-  tell(notes);
-}
-
 int run_uninstall(const Call& call) {
   const auto folders = folders_for(folder_options(call));
   tell_reason(folders);
@@ -253,13 +231,8 @@ int run_uninstall(const Call& call) {
   if (call.doing() == Doing::pretend) return EXIT_SUCCESS;
   const auto removed = is_of_this_node(target.conf_dir) ? remove_copy(ConfigCopy{}.to) : "";
   if (!removed.empty()) std::cout << removed << '\n';
-  if (call.has("rules")) {
-    remove_rules(call.state_dir(), std::cout);
-    put_program_back(call, target, {});
-  } else {
-    put_program_back(call, target, who_is_left(call.state_dir()));
-  }
-  tell(what_stays(target.bin_dir));
+  if (call.has("rules")) remove_rules(call.state_dir(), std::cout);
+  tell(settle_program(call.state_dir(), target, call.has("rules"), std::cout));
   return EXIT_SUCCESS;
 }
 

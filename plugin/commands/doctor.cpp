@@ -21,6 +21,7 @@
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/no_ways.hpp"
+#include "plugin/commands/others_program.hpp"
 #include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/pods_decided_over.hpp"
 #include "plugin/verbs/first_pod.hpp"
@@ -326,6 +327,7 @@ doctor::Facts look_at(const DoctorTarget& target) {
   facts.not_looked = target.folders.not_looked;
   facts.node = doctor::read_surroundings(target.folders.lists, target.folders.plugins,
                                          subnet_file_of(recorded), facts.not_looked);
+  tell_ours_from_others(facts.node.bin_folders, facts.not_looked);
   facts.node.elsewhere = target.folders.elsewhere;
   facts.node.taking = target.folders.taking;
   facts.node.own_lists = target.folders.own_lists;

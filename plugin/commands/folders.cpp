@@ -6,6 +6,7 @@
 #include "error/error.hpp"
 #include "plugin/commands/install.hpp"
 #include "runtime/choose.hpp"
+#include "runtime/kubelet.hpp"
 
 namespace ipmasq::plugin {
 
@@ -86,8 +87,15 @@ std::vector<std::string> elsewhere(const FolderOptions& options, const fs::path&
   return lines;
 }
 
+// A node whose kubelet's runtime has no file runs it as it is built, with one folder of plugins.
+bool is_as_built(const FolderOptions& options, const runtime::Choice& choice) {
+  return options.bin_dir && is_one_of(*options.bin_dir, choice.plugins) &&
+         runtime::read_kubelet(runtime::RealNodeFiles());
+}
+
 // What the runtime's files say of the lists of its folder.
 void take_choice(const FolderOptions& options, const runtime::Choice& choice, DoctorFolders& folders) {
+  if (!choice.is_found && is_as_built(options, choice)) folders.plugins = {.searched = choice.plugins};
   if (!choice.is_found) return;
   const bool is_its_own = is_same(folders.lists.path, choice.networks);
   if (options.bin_dir ? is_one_of(*options.bin_dir, choice.plugins) : options.asks_the_node() || is_its_own)

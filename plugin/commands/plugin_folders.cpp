@@ -6,6 +6,7 @@
 #include <system_error>
 #include <utility>
 
+#include "conflist/read_folder.hpp"
 #include "conflist/typed_keys.hpp"
 #include "plugin/commands/folders.hpp"
 #include "runtime/choose.hpp"
@@ -17,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using Folders = std::vector<fs::path>;
 using Types = std::vector<std::string>;
+using Lines = std::vector<std::string>;
 
 // As runtimes are built or packaged.
 constexpr std::array usual_folders{"/opt/cni/bin",         "/usr/lib/cni",
@@ -120,6 +122,30 @@ Folders folders_of(const InstallTarget& target) {
   return target.searched.empty() ? Folders{target.bin_dir} : target.searched;
 }
 
+void add(Folders& folders, const fs::path& folder) {
+  if (std::ranges::none_of(folders, [&folder](const fs::path& each) { return is_same(each, folder); }))
+    folders.push_back(folder);
+}
+
+// Of all that start pods by programs of bin_dir.
+Folders folders_of_lists(const InstallTarget& target, Lines& not_looked) {
+  Folders folders{target.conf_dir};
+  for (const auto& each : target.conf_dirs_of_runtimes) add(folders, each);
+  try {
+    for (const auto& candidate : runtime::find_candidates(runtime::RealNodeFiles())) {
+      const auto& of_runtime = candidate.folders;
+      if (std::ranges::none_of(of_runtime.plugins,
+                               [&target](const fs::path& each) { return is_same(each, target.bin_dir); }))
+        continue;
+      add(folders, of_runtime.networks);
+      for (const auto& own : of_runtime.own_networks) add(folders, own.networks);
+    }
+  } catch (const Error& error) {
+    not_looked.push_back(whole_text(error));
+  }
+  return folders;
+}
+
 }  // namespace
 
 PlaceJudged judge(const InstallTarget& target, const conflist::Network& list) {
@@ -145,6 +171,23 @@ PlaceJudged judge(const InstallTarget& target, const conflist::Network& list) {
                                             : "pods start where the runtime looks in " +
                                                   joined(elsewhere, " or ") + " as well"));
   return judged;
+}
+
+Folders lists_that_ask(const InstallTarget& target, Lines& not_looked) {
+  Folders lists;
+  for (const auto& folder : folders_of_lists(target, not_looked)) {
+    try {
+      for (const auto& list : conflist::read_networks(conflist::read_folder(folder.string()))) {
+        const auto path = folder / list.file.name;
+        if (list.file.is_unread)
+          not_looked.push_back("cannot read " + path.string() + ": " + list.file.trouble);
+        if (list.our_place()) lists.push_back(path);
+      }
+    } catch (const Error& error) {
+      if (error.kind() != Kind::absent) not_looked.emplace_back(error.what());
+    }
+  }
+  return lists;
 }
 
 std::set<fs::path> programs_of(const InstallTarget& target, const conflist::Network& list) {

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "conflist/conflist.hpp"
 #include "error/error.hpp"
@@ -25,6 +27,11 @@ struct PlaceJudged {
 /// runtime's files speak against is refused, unless both folders are named. Else what is missing is noted.
 /// Names count, whatever they lead to: what is a link on the node may lead nowhere in a container.
 PlaceJudged judge(const InstallTarget& target, const conflist::Network& list);
+
+/// The lists that ask for our program of bin_dir, in conf_dir and in each folder of lists whose runtime looks
+/// for plugins there, as the node's files say. What cannot be looked at goes to `not_looked`.
+std::vector<std::filesystem::path> lists_that_ask(const InstallTarget& target,
+                                                  std::vector<std::string>& not_looked);
 
 /// See programs_asked_for.
 std::set<std::filesystem::path> programs_of(const InstallTarget& target, const conflist::Network& list);

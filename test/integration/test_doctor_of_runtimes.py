@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from harness.agents import Agent
 from harness.node import BINARY
-from test_flavours import FLANNEL, RUNTIMES, Runtime, site  # noqa: F401 (a fixture)
+from test_flavours import FLANNEL, KUBELET, RUNTIMES, Runtime, site  # noqa: F401 (a fixture)
 
 KUBEADM = RUNTIMES[0]
 K3S, RKE2, CRIO, PODMAN = ({each.flavour: each for each in RUNTIMES}[flavour] for flavour in ("k3s", "rke2", "crio", "podman"))
@@ -212,6 +213,67 @@ def test_ip_masq_is_given_up(site, runtime):
     assert len(site.call("uninstall")[2].splitlines()) == 1
 
 
+def test_a_program_of_somebody_elses_under_our_name(site):
+    """It is no sign of ours, nobody is told to take it away, and where a list asks for it no ADD is ours."""
+    runtime = KUBEADM
+    site.set_up(runtime)
+    program, conflist = f"{runtime.plugins}/ip-masq", f"{runtime.networks}/10-flannel.conflist"
+    theirs = "#!/bin/sh\necho theirs\n"
+    site.put(program, theirs)
+    site.run("chmod", "755", program)
+    install = f"ip-masq install --conf-dir {runtime.networks} --bin-dir {runtime.plugins}"
+
+    def said():
+        found, not_looked = doctor(site)
+        assert not_looked == []
+        return {name: (each["weight"], each["where"], each["fix"]) for name, each in found.items()}
+
+    not_asked = {"entry-missing": ("note", [f"{conflist} is what the runtime loads, and has no entry of ip-masq"], [install])}
+    assert said() == not_asked
+    assert site.call("install")[0] == 0
+    assert said() == {}
+    assert site.call("uninstall")[1] == f"put {conflist} back\nput {program} back, as {program}.before-ip-masq has it\n"
+    assert said() == not_asked and site.run("cat", program) == theirs
+    site.call("install")
+    site.run("mv", f"{program}.before-ip-masq", program)
+    assert said() == {"another-program": ("hurts", [f"{program} is not ip-masq's, and {conflist} asks for it"], [install])}
+    site.run("sh", "-ec", install.replace("ip-masq", str(BINARY), 1))
+    assert said() == {} and site.run("cat", f"{program}.before-ip-masq") == theirs
+
+
+def test_a_list_asks_for_the_program_yet(site, daemons):
+    """Of another folder than the one that uninstall is told: nobody else's program comes back, and nobody is told to take ours away. Nor
+    where an agent puts the entry back."""
+    runtime = KUBEADM
+    site.set_up(runtime)
+    site.put("/etc/containerd/config.toml", runtime.files["/etc/containerd/config.toml"] + """
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.kata]
+  cni_conf_dir = "/etc/cni/kata.d"
+""")
+    program, conflist = f"{runtime.plugins}/ip-masq", f"{runtime.networks}/10-flannel.conflist"
+    site.put("/etc/cni/kata.d/10-flannel.conflist", json.dumps(FLANNEL))
+    site.put(program, "#!/bin/sh\necho theirs\n")
+    site.call("install")
+    site.call("install", "--conf-dir", "/etc/cni/kata.d")
+    status, done, notes = site.call("uninstall", "--conf-dir", "/etc/cni/kata.d")
+    assert (status, done, notes.splitlines()[1:]) == (0, "put /etc/cni/kata.d/10-flannel.conflist back\n", [
+        f"ip-masq: note: {conflist} asks for {program}, which stays: without it no pod of that list starts or ends; "
+        f"ip-masq uninstall --conf-dir {runtime.networks} takes the entry out there"])
+    assert site.run("cmp", program, BINARY) == ""
+    site.run("rm", f"{program}.before-ip-masq")
+    agent = Agent(site, "--keep-installed")
+    daemons.append(agent)
+    agent.until_it_runs()
+    status, done, notes = site.call("uninstall")
+    assert (status, done) == (0, f"put {conflist} back\n")
+    assert notes.splitlines()[-1] == (f"ip-masq: note: an agent runs on {site.state}, and with --keep-installed it puts the entry back: stop it, then "
+                                      "ip-masq uninstall again")
+    assert "rm " not in notes
+    agent.until(lambda: "ip-masq" in site.run("cat", conflist))
+    agent.end()
+    assert site.call("uninstall")[2].splitlines()[-1].endswith(f"once none of these pods is left, rm {program}")
+
+
 @pytest.mark.parametrize("remedy", ["rm {0}/10-flannel.conflist", "mv {0}/10-flannel.conflist {0}/10-flannel.conflist.bak", "rm -r {0}"],
                          ids=["deleted", "moved aside", "folder deleted"])
 @pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])
@@ -294,5 +356,8 @@ def test_two_folders_of_plugins_as_a_container_sees_them(site):
         "where": [f"no program /opt/cni/bin/{each}, which /etc/cni/net.d/10-flannel.conflist asks for" for each in ("bridge", "host-local")],
         "fix": ["# have their owners put them there: flannel's own pod brings flannel, the package or the release of containernetworking's "
                 "plugins brings bridge, host-local and portmap", "# where it does, and they are there, nothing is wrong"]}}, [])
-    site.run("rm", "/opt/cni/bin/flannel")
+    for path, text in KUBELET.items():
+        site.put(path, text)  # whose runtime has no file: it is as it is built, with one folder
+    assert {name: each["weight"] for name, each in doctor(site, *NAMED)[0].items()} == {"plugin-missing": "hurts"}
+    site.run("rm", *KUBELET, "/opt/cni/bin/flannel")
     assert {name: each["weight"] for name, each in doctor(site, *NAMED)[0].items()} == {"plugin-missing": "hurts"}

@@ -201,6 +201,17 @@ TEST_CASE("the programs that a list asks for") {
   CHECK(in({folder("/a", all), folder("/b", {"-flannel"})}, true).empty());
   CHECK(in({folder("/a", {"-flannel"}), folder("/b", all)}, true)
             .starts_with("hurts program-cannot-run\n  found: /a/flannel is empty"));
+  // What stands under our name is somebody else's, whether or not it can be run.
+  auto anothers = folder("/a", all);
+  anothers.has_anothers = true;
+  const std::string another = "  found: /a/ip-masq is not ip-masq's, and /n/10.conflist asks for it\n";
+  CHECK(in({anothers}, true) == "hurts another-program\n" + another + install + "/a\n");
+  CHECK(in({anothers}, false) == "hurts another-program\n" + another + install + "/a\n");
+  CHECK(in({anothers, folder("/b", all)}, false) == "note another-program\n" + another + install + "/a\n");
+  CHECK(in({folder("/b", all), anothers}, true).empty());
+  anothers.programs.at("ip-masq") = "is empty";
+  CHECK(in({anothers}, true).starts_with("hurts program-cannot-run\n"));
+  CHECK(in({anothers}, true).find("another-program") == std::string::npos);
   // Beside a folder that is named there may be others.
   facts.node.may_search_more = true;
   const std::string nothing = "  fix: # where it does, and they are there, nothing is wrong\n";

@@ -50,6 +50,8 @@ TEST_CASE("where the lists are gone") {
   CHECK(said() == not_told);
   facts.node.bin_folders = {folder("/a", {"ip-masq"}), folder("/b", {"flannel"})};
   CHECK(said() == gone + "  found: /a/ip-masq is there, and no list asks for it\n" + fix);
+  facts.node.bin_folders.front().has_anothers = true;
+  CHECK(said() == not_told);
   facts.node.bin_folders.clear();
   facts.ours.networks = {{.name = "cbr0", .backend = "nftables", .pod_subnets = {}}};
   CHECK(said() == gone + "  found: the network \"cbr0\" is recorded\n" + fix);

@@ -61,6 +61,10 @@ TEST_CASE("auto: cri-dockerd's own flags, in its unit") {
   CHECK(chosen({{other,
                  "[Service]\n# ExecStart=x --cni-bin-dir=/no\nExecStart = /bin/cri-dockerd --cni-bin-dir "
                  "/b\n"}}) == told("/etc/cni/net.d", "", "/b", other));
+  CHECK(chosen({{other,
+                 "[Service]\n  # ExecStart=/bin/cri-dockerd \\\n;x \\\nExecStart=/bin/cri-dockerd \\\n"
+                 "# --cni-bin-dir=/no \\\n --cni-bin-dir=/b \\\n;--cni-bin-dir=/no\n --v=1\n"}}) ==
+        told("/etc/cni/net.d", "", "/b", other));
   CHECK(chosen({{other, "[Service]\nExecStart=/bin/cri-dockerd --cni-conf-dir=$DIR\n"}}) ==
         "refused: " + other +
             ": cni-conf-dir is \"$DIR\": expected an absolute path\n"

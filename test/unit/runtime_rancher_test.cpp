@@ -130,10 +130,48 @@ TEST_CASE("auto: k3s and RKE2 whose unit names another folder for their data") {
   CHECK(networks("k3s.service", unit) == k3s_found);
   CHECK(networks("k3s-agent.service",
                  "[Service]\nExecStart=/usr/local/bin/k3s agent --data-dir=/mnt/k3s/\n") == k3s_found);
+  for (const auto* const said :
+       {"ExecStart=/k3s server '-d' \\\n\t'/mnt/k3s' \\\n\n", "ExecStart=/k3s server -d=/mnt/k3s\n",
+        "ExecStart=/k3s server -data-dir /mnt/k3s\n"})
+    CHECK(networks("k3s.service", "[Service]\n" + std::string(said)) == k3s_found);
   CHECK(networks("rke2-server.service",
                  "[Service]\nExecStart=/usr/local/bin/rke2 server --data-dir /mnt/rke2\n") ==
         "/etc/cni/net.d /opt/cni/bin\nrke2: networks in /etc/cni/net.d (as containerd is built, "
         "/mnt/rke2/agent/etc/containerd/config.toml names none)");
+}
+
+TEST_CASE("auto: k3s whose unit names its files otherwise") {
+  const auto found = [](const std::string& unit, const std::pair<std::string, std::string>& more) {
+    const auto all = choice({{"/etc/systemd/system/k3s.service", "[Service]\n" + unit},
+                             more,
+                             {k3s, k3s_text("/of/before")},
+                             {containerd, debian_text},
+                             {"/mnt/k3s/agent/etc/containerd/config.toml", k3s_text("/mnt/k3s/data/cni")}});
+    return all.substr(0, all.find('\n'));
+  };
+  const std::string plain = "ExecStart=/usr/local/bin/k3s server\n";
+  const std::string moved = "/var/lib/rancher/k3s/agent/etc/cni/net.d /mnt/k3s/data/cni";
+  const std::string before = "/var/lib/rancher/k3s/agent/etc/cni/net.d /of/before";
+  const std::string env = "/etc/systemd/system/k3s.service.env";
+  const std::pair<std::string, std::string> none{"/none", ""};
+  // As k3s' installer leaves what it is called with.
+  CHECK(found("EnvironmentFile=-/etc/default/%N\nEnvironmentFile=-" + env + "\n" + plain,
+              {env, "K3S_TOKEN='x'\nK3S_DATA_DIR='/mnt/k3s'\n"}) == moved);
+  CHECK(found("EnvironmentFile=-/etc/default/%N\n" + plain,
+              {"/etc/default/k3s", "K3S_DATA_DIR=/mnt/k3s\n"}) == moved);
+  CHECK(found("Environment=A=1 \"K3S_DATA_DIR=/mnt/k3s\"\n" + plain, none) == moved);
+  CHECK(found("Environment=K3S_DATA_DIR=/mnt/k3s\nEnvironment=\n" + plain, none) == before);
+  CHECK(found("Environment=K3S_DATA_DIR=/mnt/none\n" + plain, none) ==
+        before);  // of a k3s that does not read it
+  for (const auto* const unit :
+       {"ExecStart=/k3s server --config /etc/k3s.yaml\n", "ExecStart=/k3s server -c=/etc/k3s.yaml\n",
+        "Environment=K3S_CONFIG_FILE=/etc/k3s.yaml\nExecStart=/k3s server\n"}) {
+    CHECK(found(unit, {"/etc/k3s.yaml", "data-dir: /mnt/k3s\n"}) == moved);
+    CHECK(found(unit, {"/etc/k3s.yaml.d/10.yaml", "data-dir: /mnt/k3s\n"}) == moved);
+    CHECK(found(unit, {"/etc/rancher/k3s/config.yaml", "data-dir: /mnt/k3s\n"}) == before);
+  }
+  CHECK(found("ExecStart=/k3s server --container-runtime-endpoint unix:///run/containerd/containerd.sock\n",
+              none) == "/etc/cni/net.d /usr/lib/cni");
 }
 
 }  // namespace ipmasq::runtime
