@@ -2,11 +2,57 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <iterator>
+#include <map>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
+#include "net/prefixes.hpp"
+
 namespace ipmasq::doctor {
+
+namespace {
+
+using nat::ForeignElement;
+using nat::ForeignRule;
+using nat::ForeignSet;
+
+// Others block what is not wanted by sets of a hundred thousand.
+constexpr std::size_t most_elements = 1024;
+
+using Sets = std::map<std::tuple<std::string, std::string, std::string>, const ForeignSet*>;
+
+// In a table of both families, of what asks for neither, the length of an address tells it.
+net::Family family_of(const ForeignRule& rule, const ForeignElement& element) {
+  if (rule.only) return *rule.only;
+  const bool is_ipv6 = rule.family == "ip6" || (rule.family != "ip" && element.first.size() >= 16);
+  return is_ipv6 ? net::Family::ipv6 : net::Family::ipv4;
+}
+
+void add_address(const ForeignElement& element, unsigned at, net::Family family,
+                 std::set<net::Prefix>& names) {
+  const auto size = net::bits(family) / 8;
+  if (element.first.size() < at + size || element.last.size() < at + size) return;
+  net::Range range{{family, {}}, {family, {}}};
+  std::ranges::copy(std::string_view(element.first).substr(at, size), range.first.bytes.begin());
+  std::ranges::copy(std::string_view(element.last).substr(at, size), range.last.bytes.begin());
+  if (range.first <= range.last) names.merge(net::prefixes_of(range));
+}
+
+void add_names(const ForeignRule& rule, const nat::Lookup& lookup, const Sets& sets,
+               std::set<net::Prefix>& names) {
+  const auto found = sets.find({rule.family, rule.table, lookup.set});
+  if (found == sets.end() || found->second->elements.size() > most_elements) return;
+  for (const auto& element : found->second->elements) {
+    for (const auto& at : {lookup.source_at, lookup.destination_at}) {
+      if (at) add_address(element, *at, family_of(rule, element), names);
+    }
+  }
+}
+
+}  // namespace
 
 nat::Flow flow_on(const PodWay& way, const std::set<net::Address>& node_addresses) {
   return {.sources = way.pods,
@@ -19,6 +65,8 @@ nat::Flow flow_on(const PodWay& way, const std::set<net::Address>& node_addresse
 }
 
 std::set<net::Prefix> named_by(const nat::Foreign& foreign) {
+  Sets sets;
+  for (const auto& each : foreign.sets) sets[{each.family, each.table, each.name}] = &each;
   std::set<net::Prefix> found;
   for (const auto& rule : foreign.rules) {
     const bool is_of_nat = rule.table == "nat" && !rule.mark_change;
@@ -26,7 +74,10 @@ std::set<net::Prefix> named_by(const nat::Foreign& foreign) {
     for (const auto& each : {rule.source, rule.destination}) {
       if (each && each->value.length > 0) found.insert(each->value);
     }
+    for (const auto& each : rule.lookups) add_names(rule, each, sets, found);
+    if (rule.verdicts) add_names(rule, *rule.verdicts, sets, found);
   }
+  std::erase_if(found, [](const net::Prefix& each) { return each.length == 0; });
   return found;
 }
 

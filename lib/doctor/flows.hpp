@@ -14,7 +14,8 @@ namespace ipmasq::doctor {
 /// What pods send on a way through a node that has these addresses.
 nat::Flow flow_on(const PodWay& way, const std::set<net::Address>& node_addresses);
 
-/// The sources and destinations, but all, that rules of others name which may mark or drop packets.
+/// The sources and destinations, but all, that rules of others name which may mark or drop packets, by
+/// themselves or by a set of nftables that is not of thousands.
 std::set<net::Prefix> named_by(const nat::Foreign& foreign);
 
 /// For a person: "10.244.1.0/24, 10.244.2.5/32", the first eight and how many more.

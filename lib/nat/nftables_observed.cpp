@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "net/prefixes.hpp"
+
 namespace ipmasq::nat::nftables {
 
 namespace {
@@ -41,22 +43,6 @@ std::vector<Range> rest_of(Range range, const Elements& covered) {
   return rest;
 }
 
-// The fewest prefixes that make up a range: each the largest that begins at what is left and ends within it.
-void append_prefixes(Range range, std::set<Prefix>& prefixes) {
-  for (;;) {
-    Prefix largest{range.first, net::bits(range.first.family)};
-    while (largest.length > 0) {
-      const auto wider = net::network_of(range.first, largest.length - 1);
-      if (wider.address != range.first || range.last < net::range_of(wider).last) break;
-      largest = wider;
-    }
-    prefixes.insert(largest);
-    const auto behind = net::next(net::range_of(largest).last);
-    if (!behind || range.last < *behind) return;
-    range.first = *behind;
-  }
-}
-
 // What leads to a chain by the maps though its own rules do not say so.
 class MapLeads {
  public:
@@ -66,7 +52,7 @@ class MapLeads {
       const bool has_subnets = observed_set.set.kind == SetKind::chain_of_range;
       for (const auto& element : observed_set.set.elements) {
         by_chain_[element.value].push_back(element.range);
-        if (has_subnets) subnets_by_chain_[element.value].push_back(element.range);
+        (has_subnets ? subnets_by_chain_ : addresses_by_chain_)[element.value].push_back(element.range);
       }
     }
   }
@@ -87,6 +73,13 @@ class MapLeads {
     });
   }
 
+  bool leads_address_of(const Prefix& subnet, const std::string& chain) const {
+    const auto found = addresses_by_chain_.find(chain);
+    return found != addresses_by_chain_.end() &&
+           std::ranges::any_of(found->second,
+                               [&subnet](const Range& each) { return subnet.contains(each.first); });
+  }
+
   // Beyond its `sources`.
   std::set<Prefix> towards(const std::string& chain, const std::set<Prefix>& sources) const {
     std::set<Prefix> beyond;
@@ -97,7 +90,8 @@ class MapLeads {
     std::map<Family, Elements> covered;
     for (auto& [family, prefixes] : known) covered[family] = flatten(std::move(prefixes));
     for (const auto& range : found->second) {
-      for (const auto& rest : rest_of(range, covered[range.first.family])) append_prefixes(rest, beyond);
+      for (const auto& rest : rest_of(range, covered[range.first.family]))
+        beyond.merge(net::prefixes_of(rest));
     }
     return beyond;
   }
@@ -105,6 +99,7 @@ class MapLeads {
  private:
   std::map<std::string, std::vector<Range>> by_chain_;
   std::map<std::string, std::vector<Range>> subnets_by_chain_;
+  std::map<std::string, std::vector<Range>> addresses_by_chain_;
 };
 
 std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::string& name,
@@ -116,7 +111,7 @@ std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::stri
   std::set<Prefix> hosts;
   bool may_be_more = false;
   if (const auto* const selves = set_of(observed, self_set(name))) {
-    may_be_more = selves->has_more;
+    may_be_more = selves->has_more || selves->set.elements.empty();  // it stands for some only
     for (const auto& element : selves->set.elements)
       hosts.insert({element.range.first, net::bits(selves->set.family)});
   }
@@ -124,7 +119,8 @@ std::set<Prefix> sources_in_chain(const ObservedTable& observed, const std::stri
   auto sources = hosts;
   for (const auto& subnet : subnets) {
     const auto holds = [&subnet](const auto& host) { return subnet.contains(host); };
-    const bool may_be_shared = may_be_more || std::ranges::any_of(hosts, holds);
+    const bool may_be_shared =
+        may_be_more || std::ranges::any_of(hosts, holds) || by_maps.leads_address_of(subnet, name);
     if (!may_be_shared || by_maps.leads_subnet(subnet, name, subnets)) sources.insert(subnet);
   }
   return sources;

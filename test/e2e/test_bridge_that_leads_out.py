@@ -1,6 +1,7 @@
 """Pods on a bridge that others are on as well, and that comes to lead out: the LAN's hosts are no pods, and pods are as they were."""
 
 import json
+import re
 
 import pytest
 from harness.network import Outside, Witness, ask, connect, give
@@ -102,3 +103,27 @@ def test_redirections_on_a_bridge_that_leads_out_are_left_to_others(site, lan, s
     assert ask(site.pods[6].namespace, question) == {question: GATEWAY}
     witness.close()
     assert "  the pod subnet itself, always: 10.244.1.0/24\n" in site.explain(6, "10.244.1.5")
+
+
+@pytest.mark.parametrize("mended_by", ["sync", "ADD"])
+def test_a_lan_stays_one_where_a_set_was_emptied(site, lan, mended_by):
+    """Of what its pods have each by its own address, nothing makes pods of all that is there."""
+    node = site.node
+    if node.backend != "nftables":
+        pytest.skip("a set of nftables")
+    node.run("ip", "link", "add", "up0", "link", "eth9", "type", "macvlan", "mode", "passthru")
+    node.run("ip", "link", "set", "up0", "master", "cni0")
+    node.run("ip", "link", "set", "up0", "up")
+    add_on_bridge(node, 5)
+    add_on_bridge(node, 6)
+    before = node.save()
+    (emptied,) = re.findall(r"set (\S+-self)", before)
+    node.nft("flush", "set", "inet", "ip-masq", emptied)
+    if mended_by == "sync":
+        assert node.tool_status("sync", "--state-dir", node.state) == (
+            0, "".join(f"nft: missing: set {emptied}: 10.244.1.{last} . 10.244.1.{last}\n" for last in (5, 6)), "")
+    else:
+        add_on_bridge(node, 5)
+        add_on_bridge(node, 6)
+    assert node.save() == before
+    assert is_lan_left_alone(site, lan, 5, 6)

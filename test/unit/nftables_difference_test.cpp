@@ -216,6 +216,32 @@ TEST_CASE("a subnet that single addresses lead from another network is no source
   CHECK(kernel.text() == kernel_with(early).text());
 }
 
+TEST_CASE("a subnet that others are in as well is no source where what single addresses have is lost") {
+  const auto both = [] {
+    auto with_hosts = test::network("late", "", {"10.1.1.6/32", "10.1.1.7/32"});
+    with_hosts.shared_subnets = {test::prefix("10.1.1.0/24")};
+    return wanted_ruleset({with_hosts});
+  };
+  auto kernel = kernel_with(both());
+  const auto right = kernel.text();
+  const auto sources = sources_text(kernel.table);
+  const auto self = self_set(chain_name("late", net::Family::ipv4));
+  SUBCASE("all of it") {
+    kernel.table.sets.at(self).set.elements.clear();
+  }
+  SUBCASE("with the set") {
+    kernel.table.sets.erase(self);
+    std::erase_if(kernel.table.chains.at(chain_name("late", net::Family::ipv4)).rules,
+                  [](const auto& each) { return each.rule.pair_in.has_value(); });
+  }
+  CHECK(sources_text(kernel.table).find("/24") == std::string::npos);
+  auto wanted = both();
+  wanted.has_all_sources = false;
+  kernel.apply(wanted);
+  CHECK(kernel.text() == right);
+  CHECK(sources_text(kernel.table) == sources);
+}
+
 TEST_CASE("sources of a decided network stay where not all of them are known, and lead to the wanted chain") {
   auto kernel = right_kernel();
   auto wanted = wanted_ruleset({test::network("a", "", {"10.244.3.0/24"})});

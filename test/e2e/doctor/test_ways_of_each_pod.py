@@ -56,12 +56,14 @@ class Pods:
             self.world.run("sh", "-ec", fix)
         assert weights(self.world) == left
         assert self.heard() == ALL
-        self.world.run("sh", "-c", "ip rule del priority 50; ip route flush table 77; iptables-legacy -t mangle -F; iptables-legacy -F; sysctl -qw net.ipv4.conf.all.rp_filter=0")
+        self.world.run("sh", "-c", "ip rule del priority 50; ip route flush table 77; iptables-legacy -t mangle -F; iptables-legacy -F; nft delete table ip theirs; sysctl -qw net.ipv4.conf.all.rp_filter=0")
 
 
 RULE = "ip rule add priority 50 "
 MARKED = RULE + "fwmark 1 "
 MARK = "iptables-legacy -t mangle -A PREROUTING {} -j MARK --set-mark 1"
+NFT = ("nft add table ip theirs && nft add chain ip theirs base '{{ type filter hook prerouting priority mangle; }}' && "
+       "nft add rule ip theirs base '{}'")
 LOCAL = "ip route add local default dev lo table 77"
 
 ON_A_BRIDGE = {
@@ -86,6 +88,19 @@ ON_A_BRIDGE = {
     "marks of one pod": ([MARKED + "blackhole", MARK.format(f"-s {SECOND}")], FIRST_ALONE,
                          [f"from {SECOND}/32 to {WORLD}: ip rule 50: from all fwmark 0x1/0xffffffff blackhole"],
                          "ip rule del priority 50 from all fwmark 0x1/0xffffffff blackhole"),
+    "marks of one pod, by a set": ([MARKED + "blackhole", NFT.format(f"ip saddr {{ {SECOND}, 10.22.0.77 }} meta mark set 1")], FIRST_ALONE,
+                                   [f"from {SECOND}/32 to {WORLD}: ip rule 50: from all fwmark 0x1/0xffffffff blackhole"],
+                                   "ip rule del priority 50 from all fwmark 0x1/0xffffffff blackhole"),
+    "marks of some pods, by ranges": (
+        [MARKED + "blackhole", "nft add table ip theirs && nft add set ip theirs some '{ type ipv4_addr; flags interval; elements = { 10.22.0.3-10.22.0.9 }; }'",
+         NFT.format("ip saddr @some meta mark set 1")], FIRST_ALONE,
+        [f"from {SECOND}/32 to {WORLD}: ip rule 50: from all fwmark 0x1/0xffffffff blackhole"],
+        "ip rule del priority 50 from all fwmark 0x1/0xffffffff blackhole"),
+    "marks of one pod, by a map of verdicts": (
+        [MARKED + "blackhole", "nft add table ip theirs && nft add chain ip theirs marks && nft add rule ip theirs marks meta mark set 1",
+         NFT.format(f"ip saddr vmap {{ {SECOND} : jump marks }}")], FIRST_ALONE,
+        [f"from {SECOND}/32 to {WORLD}: ip rule 50: from all fwmark 0x1/0xffffffff blackhole"],
+        "ip rule del priority 50 from all fwmark 0x1/0xffffffff blackhole"),
     "marks of what goes to a listed host": ([MARKED + "blackhole", MARK.format(f"-d {EXEMPT}")], KEPT_DEAD,
                                             [f"from 10.22.0.0/24 to {EXEMPT}/32: ip rule 50: from all fwmark 0x1/0xffffffff blackhole"],
                                             "ip rule del priority 50 from all fwmark 0x1/0xffffffff blackhole"),
@@ -122,6 +137,13 @@ def test_pods_on_a_bridge(world, pod, second):
     pods.check([], FIRST_ALONE, [f"iptables-legacy -t filter -A FORWARD -s {SECOND}/32 -j DROP ({SECOND}/32 alone)"],
                f"iptables-legacy -t filter -I FORWARD -s {SECOND}/32 -j ACCEPT && iptables-legacy -t filter -I FORWARD -d {SECOND}/32 -j ACCEPT",
                name="forward-drops-pods", left={"forward-drops-pods": "note"})
+    for name, rule in {"set": f"ip saddr {{ {SECOND}, 10.22.0.77 }} drop", "map": f"ip saddr vmap {{ {SECOND} : drop }}"}.items():
+        print("what is dropped of one pod, by a", name)
+        world.run("nft", "-f", "-", input="table ip theirs {\nchain base { type filter hook forward priority filter;\n" + rule + "\n}\n}\n")
+        told = "-s @__set0 -j DROP" if name == "set" else "vmap @__map0"
+        pods.check([], FIRST_ALONE, [f"nft ip theirs base handle 3: {told} ({SECOND}/32 alone)"],
+                   f"nft insert rule ip theirs base ip saddr {SECOND}/32 accept && nft insert rule ip theirs base ip daddr {SECOND}/32 accept",
+                   name="forward-drops-pods", left={"forward-drops-pods": "note"})
 
 
 def test_what_the_node_alone_cannot_send_is_a_note(world, pod):
