@@ -68,7 +68,7 @@ struct Table {
   Said<std::vector<fs::path>> searched;  ///< bin_dirs, since containerd 2.1
 };
 
-// Its own list beside a folder that somebody wrote does not count (containerd's issue 11311).
+// Its own list beside a folder that somebody wrote does not count (containerd/containerd#11311).
 bool is_built_in(const std::vector<fs::path>& searched) {
   return searched == std::vector<fs::path>{containerd_plugins};
 }

@@ -49,7 +49,7 @@ std::optional<fs::path> path_of(const std::optional<UnitOption>& said, std::stri
 
 fs::path data_of(const std::string& name, const NodeFiles& files) {
   fs::path data = "/var/lib/rancher/" + name;
-  // Before v1.30.3 the variable was not read (k3s' issue 10589).
+  // Before v1.30.3 the variable was not read (k3s-io/k3s#10589).
   const auto variable = variable_for(name, "DATA_DIR");
   if (auto folder = path_of(variable_of(units_of(name), variable, files), variable);
       folder && files.is_there(*folder / containerd_file))
