@@ -113,10 +113,13 @@ bool FileWatch::watch(const std::set<fs::path>& paths, const Endings& endings) {
   folders_ = folders_of(paths, endings);
   problem_.clear();
   if (!inotify_.is_open()) inotify_ = os::FileDescriptor(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  // A folder that came after it was looked for, and before its parent was watched, is told of by nobody.
+  // A folder that came after it was looked for, and before its parent was watched, is told of by nobody. Nor
+  // is one whose event is taken here: hence it is looked for after that, and what comes then is told.
+  bool has_changed = false;
   for (int tries = 0; inotify_.is_open() && add_watches(); ++tries) {
+    has_changed = take_events() || has_changed;
     auto found = folders_of(paths, endings);
-    if (found == folders_ || tries == most_tries) return take_events();
+    if (found == folders_ || tries == most_tries) return has_changed;
     folders_ = std::move(found);
   }
   problem_ = "the kernel does not tell of changed files (" + text_of(errno) +

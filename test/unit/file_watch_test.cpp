@@ -1,10 +1,12 @@
 #include "watch/file_watch.hpp"
 
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "temporary_folder.hpp"
 
@@ -167,6 +169,29 @@ TEST_CASE("a ConfigMap that is swapped") {
   CHECK(!watch.has_changed());
   write(volume / "..2" / "file", "another");
   CHECK(watch.has_changed());
+}
+
+TEST_CASE("who watches, looks and waits for a change sees a file in folders that come meanwhile") {
+  constexpr int rounds = 200;
+  constexpr int patience = 10'000;  // milliseconds
+  for (int round = 0; round < rounds; ++round) {
+    const test::TemporaryFolder folder;
+    const auto file = folder.path() / "etc" / "crio" / "crio.conf.d" / "file";
+    FileWatch watch;
+    std::thread maker([&file] {
+      std::filesystem::create_directories(file.parent_path());
+      write(file, "");
+    });
+    bool is_told = true;
+    for (;;) {
+      watch.watch({file});
+      if (std::filesystem::exists(file) || !is_told) break;
+      pollfd waited{watch.descriptor(), POLLIN, 0};
+      is_told = ::poll(&waited, 1, patience) == 1;
+    }
+    maker.join();
+    REQUIRE(is_told);
+  }
 }
 
 TEST_CASE("where the kernel has no watch left files are looked at, until it has one") {
