@@ -10,17 +10,14 @@
 #include "nat/contradictions.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
+#include "plugin/commands/connection_ways.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
-#include "plugin/commands/pod_marks.hpp"
 #include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/standing.hpp"
 #include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "routing/node_addresses.hpp"
-#include "routing/pod_route.hpp"
-#include "routing/refusal.hpp"
-#include "routing/route_question.hpp"
 
 namespace ipmasq::plugin {
 
@@ -179,44 +176,9 @@ nat::Fate fate_under(const std::vector<nat::Contradiction>& contradictions, nat:
   return fate;
 }
 
-// Where its packets, and the answers, are led, by what the kernel says of routes.
-struct Ways {
-  doctor::PodWay way;
-  routing::Asked sent;
-  std::vector<routing::Asked> answers;  // by each of its uplinks; none: they are not known
-};
-
-nat::Flow flow_on(const doctor::PodWay& way) {
-  const auto here = routing::node_addresses();
-  return doctor::flow_on(way, {here.begin(), here.end()});
-}
-
-Ways ways_of(const net::Address& source, const net::Address& destination,
-             const routing::PolicyRouting& routing, const nat::Foreign& foreign) {
-  doctor::PodWay way{.pods = {net::host_prefix(source)},
-                     .pod_interface = routing::interface_of_pod(source),
-                     .destination = destination};
-  if (!way.pod_interface) return {std::move(way), {}, {}};
-  way.pod_devices = routing::devices_of(*way.pod_interface);
-  routing::Asked sent{source, destination, *way.pod_interface, marks_of(flow_on(way), routing, foreign)};
-  const auto uplinks = routing.interfaces_of(sent);
-  std::vector<routing::Asked> answers;
-  for (const auto& uplink : uplinks) {
-    way.uplink = uplink;
-    way.uplink_devices = routing::devices_of(uplink);
-    answers.push_back(
-        {destination, source, uplink, marks_of(nat::answer_to(flow_on(way)), routing, foreign)});
-  }
-  if (uplinks.size() > 1) {
-    way.uplink.reset();
-    way.uplink_devices.clear();
-  }
-  return {std::move(way), std::move(sent), std::move(answers)};
-}
-
-nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const doctor::PodWay& way,
+nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const ConnectionWays& ways,
                   const Answer& answer) {
-  auto flow = flow_on(way);
+  auto flow = doctor::flow_on(ways.way, ways.node_addresses);
   flow.fate = answer.fate;
   flow.snat_to = answer.lists.chain ? answer.lists.chain->translation.snat_to : std::nullopt;
   flow.fate_towards = [&ruleset, source](const net::Address& other) {
@@ -226,14 +188,14 @@ nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const
 }
 
 // What somebody else's rules do to it that ours do not say.
-void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, const doctor::PodWay& way,
+void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, const ConnectionWays& ways,
                     const nat::Foreign& foreign, config::Backend backend, Answer& answer) {
   const bool is_returned = answer.lists.chain && answer.lists.chain->exemption == config::Exemption::return_;
   const bool is_nftables = backend == config::Backend::nftables;
   const auto& yields = is_nftables ? foreign.yield_marks.nftables : foreign.yield_marks.iptables;
   const nat::OurPlace place{is_nftables, yields, !is_returned};
   const auto ours = answer.fate;
-  const auto found = nat::contradictions(foreign, place, flow_of(ruleset, source, way, answer));
+  const auto found = nat::contradictions(foreign, place, flow_of(ruleset, source, ways, answer));
   for (const auto& each : found) {
     answer.warnings.push_back((each.is_certain ? "" : "it may be that ") + each.does + ": " +
                               nat::printable(each.rule));
@@ -270,86 +232,6 @@ void look_for_drops(const doctor::PodWay& way, const nat::Foreign& foreign, Answ
   }
 }
 
-// Each of two sentences that go on with what was found: what refuses it, and that no route leads there.
-void tell(const std::vector<routing::Refusal>& refusals, const std::string& refused,
-          const std::string& without_route, Answer& answer) {
-  for (const auto& each : refusals) {
-    answer.warnings.push_back((each.is_certain ? "" : "it may be that ") +
-                              (each.by.empty() ? without_route : refused) + ": " + routing::to_text(each));
-  }
-}
-
-// Of answers that may come by several uplinks, what holds for some alone is not certain.
-void add(std::vector<routing::Refusal> found, bool is_first, std::vector<routing::Refusal>& refusals) {
-  for (auto& each : refusals)
-    each.is_certain =
-        each.is_certain && std::ranges::find(found, each.by, &routing::Refusal::by) != found.end();
-  for (auto& each : found) {
-    if (std::ranges::find(refusals, each.by, &routing::Refusal::by) != refusals.end()) continue;
-    each.is_certain = each.is_certain && is_first;
-    refusals.push_back(std::move(each));
-  }
-}
-
-std::vector<routing::Refusal> refusals_of_answers(const Ways& ways, const net::Address& source,
-                                                  const routing::PolicyRouting& routing) {
-  std::vector<routing::Refusal> refusals;
-  for (const auto& each : ways.answers)
-    add(routing.refusals_of(each), &each == &ways.answers.front(), refusals);
-  // What the node itself sends to the pod goes as answers do, but for rules that ask where these came from.
-  // Where that alone is refused, what others send still comes, unless it has to have a way back.
-  const bool is_of_the_node = !ways.answers.empty() && ways.way.pod_interface &&
-                              !routing::asks_for_way_back(*ways.way.pod_interface, source.family);
-  for (auto& each : routing.refusals_of({{source.family, {}}, source, "", {}})) {
-    if (std::ranges::find(refusals, each.by, &routing::Refusal::by) != refusals.end()) continue;
-    const bool is_local = each.route && each.route->is_local();
-    each.is_certain = each.is_certain && (is_local || !is_of_the_node);
-    refusals.push_back(std::move(each));
-  }
-  // Of a pod that ended, its route ended as well.
-  if (!ways.way.pod_interface)
-    std::erase_if(refusals, [](const routing::Refusal& each) { return each.by.empty(); });
-  return refusals;
-}
-
-// Where answers come to another interface than the pod's: neither a router nor another pod brings them back.
-void look_for_leads(const Ways& ways, const routing::PolicyRouting& routing, const Recorded& recorded,
-                    Answer& answer) {
-  for (const auto& each : ways.answers) {
-    auto lead = routing.lead_of(each);
-    if (!lead) continue;
-    const bool are_all_wrong = lead->interfaces.erase(*ways.way.pod_interface) == 0;
-    if (lead->interfaces.empty()) continue;
-    auto of_pods = pod_interfaces(recorded);
-    of_pods.insert(each.in_interface);
-    const bool is_lost = std::ranges::all_of(
-        lead->interfaces, [&of_pods](const std::string& interface) { return of_pods.contains(interface); });
-    const bool is_certain = is_lost && are_all_wrong && ways.answers.size() == 1;
-    std::string interfaces;
-    for (const auto& interface : lead->interfaces) interfaces += (interfaces.empty() ? "" : ", ") + interface;
-    answer.warnings.push_back((is_certain ? "" : "it may be that ") +
-                              std::string("this node leads answers to ") + net::to_text(each.destination) +
-                              " on to " + interfaces + ", not to " + *ways.way.pod_interface +
-                              (lead->by.empty() ? "" : ": " + lead->by));
-  }
-}
-
-// Where the node leads it, or the answer to it, nowhere.
-void look_for_refusals(const Ways& ways, const net::Address& source, const routing::PolicyRouting& routing,
-                       const Recorded& recorded, Answer& answer) {
-  const auto pod = net::to_text(source);
-  const auto refusals = refusals_of_answers(ways, source, routing);
-  const bool is_the_nodes = std::ranges::any_of(
-      refusals, [](const routing::Refusal& each) { return each.route && each.route->is_local(); });
-  if (ways.way.pod_interface && !is_the_nodes) {
-    const auto to = net::to_text(ways.sent.destination);
-    tell(routing.refusals_of(ways.sent), "this node does not forward it to " + to,
-         "this node has no way to " + to, answer);
-  }
-  tell(refusals, "this node does not forward answers to " + pod, "this node has no way to " + pod, answer);
-  if (refusals.empty()) look_for_leads(ways, routing, recorded, answer);
-}
-
 Answer answer_of(const Recorded& recorded, const net::Address& source, const net::Address& destination) {
   if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
   const auto ruleset = ruleset_with_all_pods(recorded);
@@ -362,15 +244,15 @@ Answer answer_of(const Recorded& recorded, const net::Address& source, const net
   if (!is_of_a_pod) return answer;
   const auto foreign = netfilter::foreign_rules();
   const routing::PolicyRouting routing(source.family);
-  const auto ways = ways_of(source, destination, routing, foreign);
-  auto way = ways.way;
-  if (rule) look_at_others(ruleset, source, way, foreign, rule->backend, answer);
+  auto ways = ways_of(source, destination, routing, foreign);
+  if (rule) look_at_others(ruleset, source, ways, foreign, rule->backend, answer);
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
   // Multicast has routes of its own, which the kernel is not asked for here.
-  if (!destination.is_multicast()) look_for_refusals(ways, source, routing, recorded, answer);
-  way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
-  look_for_drops(way, foreign, answer);
+  if (!destination.is_multicast())
+    append_where_lost(ways, routing, pod_interfaces(recorded), answer.warnings);
+  ways.way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
+  look_for_drops(ways.way, foreign, answer);
   return answer;
 }
 
