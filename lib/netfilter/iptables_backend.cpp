@@ -23,12 +23,6 @@ namespace {
 using nat::iptables::ObservedTable;
 using nat::iptables::State;
 
-// A table that is not there has nothing in it.
-template <typename Tables>
-ObservedTable read_if_there() {
-  return has_nat_table<Tables>() ? read_nat_table<Tables>() : ObservedTable{};
-}
-
 template <typename Tables>
 std::vector<std::string> describe(const ObservedTable& before, const State& after) {
   auto lines = nat::iptables::to_text(nat::iptables::difference(before, after));
@@ -48,8 +42,7 @@ std::vector<nat::Source> holding(std::vector<nat::Source> sources, const net::Ad
 }
 
 template <typename Tables>
-void look_at(const nat::Ruleset& wanted, Look& found) {
-  const auto observed = read_if_there<Tables>();
+void look_at(const ObservedTable& observed, const nat::Ruleset& wanted, Look& found) {
   const auto state = nat::iptables::target(observed, wanted, Tables::family);
   append(found.differences, describe<Tables>(observed, state));
   const auto sources = nat::iptables::sources(observed, Tables::family);
@@ -59,9 +52,8 @@ void look_at(const nat::Ruleset& wanted, Look& found) {
 }
 
 template <typename Tables>
-bool needs_change(const nat::Ruleset& wanted) {
+bool needs_change(const ObservedTable& observed, const nat::Ruleset& wanted) {
   if (!has_nat_table<Tables>()) return has_sources(wanted, Tables::family);
-  const auto observed = read_nat_table<Tables>();
   const auto state = nat::iptables::target(observed, wanted, Tables::family);
   return !nat::iptables::difference(observed, state).empty();
 }
@@ -119,8 +111,7 @@ CountedRule counted(const char* program, const std::string& chain,
 }
 
 template <typename Tables>
-void append_rules(std::vector<CountedRule>& rules) {
-  const auto table = read_if_there<Tables>();
+void append_rules(const ObservedTable& table, std::vector<CountedRule>& rules) {
   const auto append_chain = [&](const std::string& chain) {
     const auto found = table.chains.find(chain);
     if (found == table.chains.end()) return;
@@ -143,23 +134,41 @@ void append_rules(std::vector<CountedRule>& rules) {
 
 }  // namespace
 
+// A table that is not there has nothing in it.
+template <typename Tables>
+const ObservedTable& IptablesBackend::read() {
+  auto& kept = Tables::family == net::Family::ipv4 ? ipv4_ : ipv6_;
+  if (!kept) kept = has_nat_table<Tables>() ? read_nat_table<Tables>() : ObservedTable{};
+  return *kept;
+}
+
+const ObservedTable& IptablesBackend::read(net::Family family) {
+  return family == net::Family::ipv4 ? read<Ipv4Tables>() : read<Ipv6Tables>();
+}
+
+void IptablesBackend::forget_reads() {
+  ipv4_.reset();
+  ipv6_.reset();
+}
+
 bool IptablesBackend::may_hold_rules() {
   return has_nat_table<Ipv4Tables>() || has_nat_table<Ipv6Tables>();
 }
 
 Look IptablesBackend::look(const nat::Ruleset& wanted) {
   Look found;
-  look_at<Ipv4Tables>(wanted, found);
-  look_at<Ipv6Tables>(wanted, found);
+  look_at<Ipv4Tables>(read<Ipv4Tables>(), wanted, found);
+  look_at<Ipv6Tables>(read<Ipv6Tables>(), wanted, found);
   return found;
 }
 
 Change IptablesBackend::apply(const nat::Ruleset& wanted) {
   // Both are looked at before either is changed.
-  const bool change_ipv4 = needs_change<Ipv4Tables>(wanted);
-  const bool change_ipv6 = needs_change<Ipv6Tables>(wanted);
+  const bool change_ipv4 = needs_change<Ipv4Tables>(read<Ipv4Tables>(), wanted);
+  const bool change_ipv6 = needs_change<Ipv6Tables>(read<Ipv6Tables>(), wanted);
   if (!change_ipv4 && !change_ipv6) return {};
 
+  forget_reads();
   const auto lock = lock_xtables(lock_timeout_);
   std::vector<std::string> lines;
   const auto back = std::make_shared<StepsBack>();
@@ -178,31 +187,26 @@ Change IptablesBackend::apply(const nat::Ruleset& wanted) {
 
 std::vector<CountedRule> IptablesBackend::rules() {
   std::vector<CountedRule> rules;
-  append_rules<Ipv4Tables>(rules);
-  append_rules<Ipv6Tables>(rules);
+  append_rules<Ipv4Tables>(read<Ipv4Tables>(), rules);
+  append_rules<Ipv6Tables>(read<Ipv6Tables>(), rules);
   return rules;
 }
 
 std::vector<nat::Source> IptablesBackend::sources() {
-  auto all = nat::iptables::sources(read_if_there<Ipv4Tables>(), net::Family::ipv4);
-  std::ranges::move(nat::iptables::sources(read_if_there<Ipv6Tables>(), net::Family::ipv6),
-                    std::back_inserter(all));
+  auto all = nat::iptables::sources(read<Ipv4Tables>(), net::Family::ipv4);
+  std::ranges::move(nat::iptables::sources(read<Ipv6Tables>(), net::Family::ipv6), std::back_inserter(all));
   std::ranges::sort(
       all, [](const nat::Source& left, const nat::Source& right) { return comes_first(left, right); });
   return all;
 }
 
 std::vector<nat::Source> IptablesBackend::met_by(const net::Address& pod) {
-  const auto table =
-      pod.family == net::Family::ipv4 ? read_if_there<Ipv4Tables>() : read_if_there<Ipv6Tables>();
-  return holding(nat::iptables::sources(table, pod.family), pod);
+  return holding(nat::iptables::sources(read(pod.family), pod.family), pod);
 }
 
 std::optional<nat::Standing> IptablesBackend::standing(const net::Address& source,
                                                        const net::Address& destination) {
-  const auto table =
-      source.family == net::Family::ipv4 ? read_if_there<Ipv4Tables>() : read_if_there<Ipv6Tables>();
-  return nat::iptables::standing(table, source, destination);
+  return nat::iptables::standing(read(source.family), source, destination);
 }
 
 void IptablesBackend::check(const nat::Ruleset& wanted) {

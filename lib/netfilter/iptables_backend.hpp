@@ -1,9 +1,12 @@
 // Rules in the legacy nat tables, through libiptc. A family that nothing is wanted of and whose table this
-// network namespace has not got is never opened: opening makes the table.
+// network namespace has not got is never opened: opening makes the table. To read a table costs what all have
+// in it: what was read is kept until this back end changes something.
 #pragma once
 
 #include <chrono>
+#include <optional>
 
+#include "nat/iptables_observed.hpp"
 #include "netfilter/nat_backend.hpp"
 
 namespace ipmasq::netfilter {
@@ -14,8 +17,8 @@ class IptablesBackend : public NatBackend {
 
   bool may_hold_rules() override;
   Look look(const nat::Ruleset& wanted) override;
-  /// Looks without the xtables lock, and changes what differs under it. Where the second family's commit
-  /// fails, the first one's is undone.
+  /// Looks without the xtables lock, and changes what differs under it, from a read of its own. Where the
+  /// second family's commit fails, the first one's is undone.
   Change apply(const nat::Ruleset& wanted) override;
   std::vector<CountedRule> rules() override;
   std::vector<nat::Source> sources() override;
@@ -24,7 +27,14 @@ class IptablesBackend : public NatBackend {
   void check(const nat::Ruleset& wanted) override;
 
  private:
+  template <typename Tables>
+  const nat::iptables::ObservedTable& read();
+  const nat::iptables::ObservedTable& read(net::Family family);
+  void forget_reads();
+
   std::chrono::nanoseconds lock_timeout_;
+  std::optional<nat::iptables::ObservedTable> ipv4_;
+  std::optional<nat::iptables::ObservedTable> ipv6_;
 };
 
 }  // namespace ipmasq::netfilter

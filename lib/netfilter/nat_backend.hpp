@@ -37,6 +37,7 @@ struct Change {
   std::function<void()> undo = [] {};
 };
 
+/// Of one call: what it read it may keep until it changes something.
 class NatBackend {
  public:
   NatBackend() = default;

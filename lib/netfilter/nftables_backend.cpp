@@ -23,6 +23,11 @@ std::vector<std::string> describe(const std::vector<nat::nftables::Edit>& edits)
 
 }  // namespace
 
+const ObservedTable& NftablesBackend::read() {
+  if (!table_) table_ = read_nftables_table();
+  return *table_;
+}
+
 bool NftablesBackend::may_hold_rules() {
   return has_nftables_table();
 }
@@ -36,17 +41,17 @@ Look NftablesBackend::look(const nat::Ruleset& wanted) {
     for (const auto& pod : wanted.pods) look.met[pod] = nat::nftables::met_by(table, pod);
     return look;
   };
-  if (nat::nftables::leaves_others_alone(wanted)) {
+  if (!table_ && nat::nftables::leaves_others_alone(wanted)) {
     const auto addresses = nat::nftables::addresses_of(wanted);
     const auto table = read_nftables_table(addresses);
     const auto edits = edits_of(table);
     if (are_about(edits, addresses)) return look_of(table, edits);
   }
-  const auto table = read_nftables_table();
-  return look_of(table, edits_of(table));
+  return look_of(read(), edits_of(read()));
 }
 
 Change NftablesBackend::apply(const nat::Ruleset& wanted) {
+  table_.reset();
   const auto target_for = [&wanted](const ObservedTable& observed) {
     return nat::nftables::target(observed, wanted);
   };
@@ -68,7 +73,7 @@ Change NftablesBackend::apply(const nat::Ruleset& wanted) {
 
 std::vector<CountedRule> NftablesBackend::rules() {
   std::vector<CountedRule> rules;
-  const auto table = read_nftables_table();
+  const auto& table = read();
   const auto append = [&](const std::string& name) {
     for (const auto& each : table.chains.at(name).rules) {
       rules.push_back({"nft", name + ": " + nat::nftables::to_text(each.rule), each.packets, each.bytes});
@@ -84,7 +89,7 @@ std::vector<CountedRule> NftablesBackend::rules() {
 
 std::vector<nat::Source> NftablesBackend::sources() {
   std::vector<nat::Source> sources;
-  for (const auto& lead : nat::nftables::leads_of(read_nftables_table())) sources.push_back(lead.source);
+  for (const auto& lead : nat::nftables::leads_of(read())) sources.push_back(lead.source);
   std::ranges::sort(sources, [](const nat::Source& left, const nat::Source& right) {
     return nat::comes_first(left, right);
   });
@@ -92,12 +97,12 @@ std::vector<nat::Source> NftablesBackend::sources() {
 }
 
 std::vector<nat::Source> NftablesBackend::met_by(const net::Address& pod) {
-  return nat::nftables::met_by(read_nftables_table({pod}), pod);
+  return nat::nftables::met_by(table_ ? *table_ : read_nftables_table({pod}), pod);
 }
 
 std::optional<nat::Standing> NftablesBackend::standing(const net::Address& source,
                                                        const net::Address& destination) {
-  return nat::nftables::standing(read_nftables_table(), source, destination);
+  return nat::nftables::standing(read(), source, destination);
 }
 
 void NftablesBackend::check(const nat::Ruleset& wanted) {

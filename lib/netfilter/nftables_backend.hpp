@@ -1,6 +1,10 @@
-// Rules in the table `inet ip-masq` of nftables, through netlink.
+// Rules in the table `inet ip-masq` of nftables, through netlink. Where all of it was read, that is kept
+// until this back end changes something.
 #pragma once
 
+#include <optional>
+
+#include "nat/nftables_observed.hpp"
 #include "netfilter/nat_backend.hpp"
 
 namespace ipmasq::netfilter {
@@ -15,6 +19,11 @@ class NftablesBackend : public NatBackend {
   std::vector<nat::Source> met_by(const net::Address& pod) override;
   std::optional<nat::Standing> standing(const net::Address& source, const net::Address& destination) override;
   void check(const nat::Ruleset& wanted) override;
+
+ private:
+  const nat::nftables::ObservedTable& read();
+
+  std::optional<nat::nftables::ObservedTable> table_;
 };
 
 }  // namespace ipmasq::netfilter

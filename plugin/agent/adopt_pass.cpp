@@ -230,8 +230,8 @@ AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel, const
   if (!has_tasks && ended(store).empty()) return std::move(look.result());
 
   // Once more, since pods end meanwhile.
-  const auto lock = store.lock_exclusive(lock_timeout);
   const Node node{kernel, store, lock_timeout};
+  const auto lock = node.lock_exclusive();
   for (const auto& [network, id] : ended(store)) forget_attachment(node, network, id);
   for (const auto& network : store.networks()) store.put_in_order(network);
   Pass pass(store, conf_dir, &node);

@@ -193,7 +193,7 @@ class Agent {
     }
     if (lost_.empty()) return;
     std::set<std::string> still_lost;
-    for (const auto& source : unrecorded_sources(kernel_, read_recorded(store_))) {
+    for (const auto& source : done.left_alone) {
       if (!lost_.contains(source.network)) continue;
       still_lost.insert(source.network);
       findings.troubles.insert("state-gone: network " + source.network + ": what was recorded in " +

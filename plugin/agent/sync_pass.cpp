@@ -24,7 +24,7 @@ class Pass {
   SyncPass run() {
     forget_ended();
     for (auto& [name, network] : recorded_) keep_what_nobody_tells(name, network.stored);
-    attempt([this] { leave_standing(recorded_, unrecorded_sources(node_.kernel, recorded_)); });
+    attempt([this] { leave_standing(recorded_, unrecorded_sources(node_, recorded_)); });
     for (auto& each : recorded_) attempt([&each] { leave_lans(each.second); });
     for (const auto& [name, network] : recorded_) describe(name, network);
     if (!failed_.empty() || !is_all_right()) {
@@ -34,6 +34,7 @@ class Pass {
     for (const auto backend : config::all_backends) {
       if (is_used(backend)) pass_.wanted[backend] = ruleset_of(recorded_, backend);
     }
+    attempt([this] { pass_.left_alone = unrecorded_sources(node_, recorded_); });
     return std::move(pass_);
   }
 
@@ -187,10 +188,11 @@ class Pass {
 
 SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
                    std::chrono::nanoseconds lock_timeout) {
+  const Node node{kernel, store, lock_timeout};
   // Where nothing is recorded no folder is made for a lock: all that can go then is what leads nowhere.
   std::optional<os::FileLock> lock;
-  if (store.exists()) lock.emplace(store.lock_exclusive(lock_timeout));
-  return Pass({kernel, store, lock_timeout}).run();
+  if (store.exists()) lock.emplace(node.lock_exclusive());
+  return Pass(node).run();
 }
 
 }  // namespace ipmasq::plugin

@@ -36,6 +36,7 @@ struct SyncPass {
   std::map<config::Backend, nat::Ruleset> wanted;
   std::map<std::string, std::size_t> attachments;  ///< how many, by network
   std::map<std::string, bool> has_wrong_config;    ///< by network
+  std::vector<nat::Source> left_alone;  ///< rules that stand, and that nothing is recorded of: pods may live
   bool is_right = true;  ///< all that is wanted of the kernel stands there, as far as it is known
 };
 

@@ -176,7 +176,7 @@ class OurSide {
 
   void ask_about_rules() {
     ask([this] {
-      for (const auto& source : unrecorded_sources(kernel_, recorded_)) {
+      for (const auto& source : unrecorded_sources({kernel_, store_, {}}, recorded_)) {
         unrecorded_.push_back(source);
         const auto network = recorded_.find(source.network);
         if (network != recorded_.end() && network->second.stored.record)

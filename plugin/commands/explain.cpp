@@ -72,8 +72,8 @@ void tell_what_stands(const nat::Fate standing, const std::optional<StandingRule
 }
 
 // What brings the lists in force where `rule` decides instead.
-std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, const Recorded& recorded,
-                         const net::Address& source, const std::string& network) {
+std::string help_against(const StandingRule& rule, const Node& node, const nat::Ruleset& ruleset,
+                         const Recorded& recorded, const net::Address& source, const std::string& network) {
   const auto backend = config::to_text(rule.backend);
   const bool is_of_another = std::ranges::any_of(ruleset.sources, [&](const nat::Source& each) {
     return each.network != network && each.prefix.contains(source) &&
@@ -81,17 +81,17 @@ std::string help_against(const StandingRule& rule, const nat::Ruleset& ruleset, 
   });
   if (is_of_another && recorded.at(network).backend() != backend)
     return "of another network, which is in " + backend + ": " + same_backend;
-  netfilter::RealKernel kernel;
   const bool is_unrecorded =
-      std::ranges::any_of(unrecorded_sources(kernel, recorded), [&](const nat::Source& each) {
+      std::ranges::any_of(unrecorded_sources(node, recorded), [&](const nat::Source& each) {
         return each.network != network && each.prefix == net::host_prefix(source);
       });
   return is_unrecorded ? "no record needs it: an ADD of the pod that lives takes the address over"
                        : "ip-masq sync brings it in force";
 }
 
-void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Ruleset& ruleset,
-                         const Recorded& recorded, const net::Address& source, Answer& answer) {
+void compare_with_kernel(const std::optional<StandingRule>& rule, const Node& node,
+                         const nat::Ruleset& ruleset, const Recorded& recorded, const net::Address& source,
+                         Answer& answer) {
   if (rule && !rule->standing.is_certain) {
     answer.fate = answer.lists.fate;
     answer.warnings.push_back("it may be that packets meet another fate: somebody changed rules of ours, " +
@@ -114,7 +114,7 @@ void compare_with_kernel(const std::optional<StandingRule>& rule, const nat::Rul
         "its record was lost, or another stateDir has it: an ADD, or GC, puts it right");
     return;
   }
-  const auto help = rule ? help_against(*rule, ruleset, recorded, source, answer.lists.source->network)
+  const auto help = rule ? help_against(*rule, node, ruleset, recorded, source, answer.lists.source->network)
                          : "ip-masq sync brings it in force";
   answer.warnings.push_back("not in force: the lists say " + nat::to_text(answer.lists.fate) + ", " +
                             (rule && !rule->standing.rule.empty()
@@ -232,13 +232,13 @@ void look_for_drops(const doctor::PodWay& way, const nat::Foreign& foreign, Answ
   }
 }
 
-Answer answer_of(const Recorded& recorded, const net::Address& source, const net::Address& destination) {
+Answer answer_of(const Node& node, const net::Address& source, const net::Address& destination) {
   if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
+  const auto recorded = read_recorded(node.store);
   const auto ruleset = ruleset_with_all_pods(recorded);
   Answer answer{.lists = nat::explain(ruleset, source, destination)};
-  netfilter::RealKernel kernel;
-  const auto rule = standing_rule(kernel, source, destination);
-  compare_with_kernel(rule, ruleset, recorded, source, answer);
+  const auto rule = standing_rule(node, source, destination);
+  compare_with_kernel(rule, node, ruleset, recorded, source, answer);
   add_warnings(recorded, source, answer);
   const bool is_of_a_pod = rule || answer.lists.source;
   if (!is_of_a_pod) return answer;
@@ -297,7 +297,9 @@ void explain(const std::filesystem::path& state_dir, const std::string& source,
   if (from.family != towards.family) {
     throw Error(Kind::wrong_config, "SRC and DST are of different families: " + source + ", " + destination);
   }
-  const auto answer = answer_of(read_recorded(state::Store(state_dir)), from, towards);
+  const state::Store store(state_dir);
+  netfilter::RealKernel kernel;
+  const auto answer = answer_of({kernel, store, {}}, from, towards);
   if (format == OutputFormat::json) {
     print_json(to_json(source, destination, answer), output);
   } else {

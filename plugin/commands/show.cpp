@@ -26,11 +26,13 @@ struct Picture {
 };
 
 Picture look(const std::filesystem::path& state_dir) {
-  Picture picture{.recorded = read_recorded(state::Store(state_dir)), .unrecorded = {}, .rules = {}};
+  const state::Store store(state_dir);
   netfilter::RealKernel kernel;
-  picture.unrecorded = unrecorded_sources(kernel, picture.recorded);
+  const Node node{kernel, store, {}};
+  Picture picture{.recorded = read_recorded(store), .unrecorded = {}, .rules = {}};
+  picture.unrecorded = unrecorded_sources(node, picture.recorded);
   for (const auto backend : config::all_backends) {
-    const auto opened = kernel.open(backend, std::chrono::nanoseconds{0});
+    auto* const opened = node.open(backend);
     if (opened->may_hold_rules()) std::ranges::move(opened->rules(), std::back_inserter(picture.rules));
   }
   return picture;

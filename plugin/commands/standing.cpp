@@ -2,11 +2,11 @@
 
 namespace ipmasq::plugin {
 
-std::optional<StandingRule> standing_rule(netfilter::Kernel& kernel, const net::Address& source,
+std::optional<StandingRule> standing_rule(const Node& node, const net::Address& source,
                                           const net::Address& destination) {
   std::optional<StandingRule> found;
   for (const auto backend : {config::Backend::nftables, config::Backend::iptables}) {
-    const auto opened = kernel.open(backend, std::chrono::nanoseconds{0});
+    auto* const opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     const auto standing = opened->standing(source, destination);
     if (!standing) continue;

@@ -6,7 +6,7 @@
 #include "config/backend.hpp"
 #include "nat/explain.hpp"
 #include "net/address.hpp"
-#include "netfilter/kernel.hpp"
+#include "plugin/verbs/node.hpp"
 
 namespace ipmasq::plugin {
 
@@ -17,7 +17,7 @@ struct StandingRule {
 
 /// Of a new connection: nftables is met first, and what it leaves alone goes on to iptables. nullopt where no
 /// rule of ours is asked. Makes no table. Throws Error.
-std::optional<StandingRule> standing_rule(netfilter::Kernel& kernel, const net::Address& source,
+std::optional<StandingRule> standing_rule(const Node& node, const net::Address& source,
                                           const net::Address& destination);
 
 }  // namespace ipmasq::plugin

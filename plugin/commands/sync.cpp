@@ -13,18 +13,10 @@ namespace ipmasq::plugin {
 
 namespace {
 
-// Rules that no record needs are not sync's to remove: their pods may live.
-std::vector<std::string> left_alone(const state::Store& store, netfilter::Kernel& kernel) {
-  std::vector<std::string> lines;
-  for (const auto& source : unrecorded_sources(kernel, read_recorded(store))) {
-    lines.push_back("left alone: rules of " + net::to_text(source.prefix) + ", network " + source.network +
-                    ", of which nothing is recorded here");
-  }
-  return lines;
-}
-
-void print(const std::vector<std::string>& lines, std::ostream& output) {
-  for (const auto& line : lines) output << nat::printable(line) << '\n';
+// Rules that no record needs are not sync's to remove.
+std::string line_of(const nat::Source& left_alone) {
+  return "left alone: rules of " + net::to_text(left_alone.prefix) + ", network " + left_alone.network +
+         ", of which nothing is recorded here";
 }
 
 }  // namespace
@@ -33,19 +25,13 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   const state::Store store(state_dir);
   netfilter::RealKernel kernel;
   const auto pass = sync_pass(store, kernel, config::Netconf{}.lock_timeout);
-  auto problems = pass.problems;
-  std::vector<std::string> unrecorded;
-  try {
-    unrecorded = left_alone(store, kernel);
-  } catch (const Error& error) {
-    problems.emplace_back(error.what());
-  }
+  const auto& problems = pass.problems;
   for (const auto& change : pass.changes) output << nat::printable(change.line) << '\n';
   const bool is_recorded = store.exists();
   if (!is_recorded) output << "nothing is recorded in " << state_dir.string() << '\n';
   if (is_recorded && pass.changes.empty() && problems.empty()) output << "all rules are as they should be\n";
   for (const auto& warning : pass.warnings) output << "warning: " << nat::printable(warning) << '\n';
-  print(unrecorded, output);
+  for (const auto& source : pass.left_alone) output << nat::printable(line_of(source)) << '\n';
 
   std::string told;
   for (const auto& problem : problems) told += (told.empty() ? "" : "; ") + problem;

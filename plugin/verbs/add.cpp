@@ -99,7 +99,7 @@ class Adding {
 
   // The common case, beside other calls of its kind: nothing to change but the record.
   bool under_shared_lock() {
-    const auto lock = store_.lock_shared(node_.lock_timeout);
+    const auto lock = node_.lock_shared();
     const Neighbours neighbours(node_, network_, attachment_);
     const auto before = store_.undamaged_record(network_);
     if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before) ||
@@ -122,7 +122,7 @@ class Adding {
   }
 
   void under_exclusive_lock() {
-    const auto lock = store_.lock_exclusive(node_.lock_timeout);
+    const auto lock = node_.lock_exclusive();
     store_.put_in_order(network_);
     const auto before = store_.undamaged_record(network_);
     Neighbours neighbours(node_, network_, attachment_);

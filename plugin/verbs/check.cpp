@@ -92,7 +92,8 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
   if (!store.exists()) {
     throw Error(Kind::not_right, "nothing is recorded: there is no " + asked.state_dir.string(), add_again);
   }
-  const auto lock = store.lock_shared(asked.lock_timeout);
+  const Node node{kernel, store, asked.lock_timeout};
+  const auto lock = node.lock_shared();
   const auto attachment = recorded_attachment(store, request, addresses);
   const auto record = recorded_network(store, request.network);
 
@@ -109,8 +110,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
   for (const auto& problem : plan.configuration->problems)
     warnings << "ip-masq: " << nat::printable(problem) << '\n';
 
-  const auto differences =
-      kernel.open(record.placement.on, asked.lock_timeout)->differences(ruleset_of(plan));
+  const auto differences = node.open(record.placement.on)->differences(ruleset_of(plan));
   if (!differences.empty()) {
     const auto more = differences.size() - 1;
     throw Error(Kind::not_right,
@@ -118,7 +118,6 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
                     (more == 0 ? "" : " (and " + std::to_string(more) + " more)"),
                 mended_by);
   }
-  const Node node{kernel, store, asked.lock_timeout};
   check_that_they_hold(node, plan, record, attachment);
   if (record.placement.leaving) {
     throw Error(Kind::not_right,

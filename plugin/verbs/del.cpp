@@ -172,10 +172,9 @@ void forget_attachment(const Node& node, const std::string& network, const cni::
 void del(const cni::Request& request, netfilter::Kernel& kernel) {
   const state::Store store(config::parse_state_dir(request.netconf));
   if (!store.exists() || !state::Store::is_network_name(request.network)) return;
-  const auto lock_timeout = lock_timeout_of(request.netconf);
-  const auto lock = store.lock_exclusive(lock_timeout);
-  forget_attachment({kernel, store, lock_timeout}, request.network,
-                    {request.environment.container_id, request.environment.interface});
+  const Node node{kernel, store, lock_timeout_of(request.netconf)};
+  const auto lock = node.lock_exclusive();
+  forget_attachment(node, request.network, {request.environment.container_id, request.environment.interface});
 }
 
 }  // namespace ipmasq::plugin

@@ -126,7 +126,7 @@ void gc(const cni::Request& request, netfilter::Kernel& kernel) {
   const auto valid = cni::valid_attachments(request.netconf);
   const state::Store store(netconf.state_dir);
   const Node node{kernel, store, netconf.lock_timeout};
-  const auto lock = store.lock_exclusive(netconf.lock_timeout);
+  const auto lock = node.lock_exclusive();
   store.put_in_order(request.network);
 
   auto recorded = store.load(request.network);

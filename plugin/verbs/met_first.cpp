@@ -36,7 +36,7 @@ bool has_a_say(config::Backend other, config::Backend on, const config::Netconf&
 }
 
 std::vector<nat::Source> met_in(const Node& node, config::Backend backend, const net::Address& pod) {
-  const auto opened = node.open(backend);
+  auto* const opened = node.open(backend);
   return opened->may_hold_rules() ? opened->met_by(pod) : std::vector<nat::Source>{};
 }
 

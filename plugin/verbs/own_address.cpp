@@ -73,7 +73,7 @@ std::set<net::Prefix> subnets_of_others(const Node& node, const std::string& net
   for (const auto& other : other_networks(node.store, network))
     subnets.merge(unrecorded_of(node.store, other));
   for (const auto backend : config::all_backends) {
-    const auto opened = node.open(backend);
+    auto* const opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     for (const auto& source : opened->sources()) {
       if (source.network != network && !source.prefix.is_host()) subnets.insert(source.prefix);

@@ -43,7 +43,7 @@ nat::Ruleset nothing_of(const std::string& network) {
 
 std::set<net::Prefix> standing_in(const Node& node, Backend backend, const std::string& network) {
   std::set<net::Prefix> subnets;
-  const auto opened = node.open(backend);
+  auto* const opened = node.open(backend);
   if (!opened->may_hold_rules()) return subnets;
   for (const auto& source : opened->sources()) {
     if (source.network == network) subnets.insert(source.prefix);

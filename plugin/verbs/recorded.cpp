@@ -187,7 +187,7 @@ std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const 
                                       const Node& node) {
   std::set<net::Prefix> found;
   for (const auto backend : config::all_backends) {
-    const auto opened = node.open(backend);
+    auto* const opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     for (const auto& source : opened->sources()) {
       if (source.network == network) add_rest(source.prefix, known, found);
@@ -196,12 +196,12 @@ std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const 
   return found;
 }
 
-std::vector<nat::Source> unrecorded_sources(netfilter::Kernel& kernel, const Recorded& recorded) {
+std::vector<nat::Source> unrecorded_sources(const Node& node, const Recorded& recorded) {
   std::map<std::string, std::set<net::Prefix>> known;
   for (const auto& [name, network] : recorded) known[name] = network.stored.wanted_subnets();
   std::vector<nat::Source> found;
   for (const auto backend : config::all_backends) {
-    const auto opened = kernel.open(backend, std::chrono::nanoseconds{0});
+    auto* const opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     for (const auto& source : opened->sources()) {
       std::set<net::Prefix> rest;

@@ -53,6 +53,6 @@ std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const 
                                       const Node& node);
 
 /// Sources of ours that stand in the kernel and that nothing is recorded of. Makes no table. Throws Error.
-std::vector<nat::Source> unrecorded_sources(netfilter::Kernel& kernel, const Recorded& recorded);
+std::vector<nat::Source> unrecorded_sources(const Node& node, const Recorded& recorded);
 
 }  // namespace ipmasq::plugin

@@ -52,7 +52,7 @@ class Asking {
     const auto backend = choose_backend(node, plan, record, Tables::stay);
     check_that_kernel_takes(*node.open(backend), plan);
     std::optional<os::FileLock> lock;
-    if (store_.exists()) lock.emplace(store_.lock_shared(reading.netconf.lock_timeout));
+    if (store_.exists()) lock.emplace(node.lock_shared());
     store_.check_writable();
     const bool is_undone = backend == config::Backend::iptables && plan.configuration->netconf.backend &&
                            kernel_.preferred(ruleset_of(plan), Tables::stay) == config::Backend::nftables;

@@ -39,6 +39,7 @@ void Transaction::run(const std::function<void()>& steps) {
 // What an earlier step recorded stays where a later one cannot be taken back: it is what the next call needs
 // to know.
 std::string Transaction::roll_back() {
+  node_.look_anew();
   while (!way_back_.empty()) {
     const auto step = std::move(way_back_.back());
     way_back_.pop_back();

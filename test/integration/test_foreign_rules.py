@@ -166,6 +166,26 @@ def test_a_call_that_finds_all_right_only_reads(node, foreign):
         assert "xtables.lock" not in calls, "it takes a lock for a look"
 
 
+READS = [("ADD", "pod-1", 2), ("ADD", "pod-2", 1), ("CHECK", "pod-1", 1), ("sync", "", 1), ("DEL", "pod-1", 0), ("DEL", "pod-2", 2)]
+
+
+@pytest.mark.parametrize("backend", ["iptables"], indirect=True)
+def test_the_table_is_read_once_and_by_libiptc_where_it_changes(node):
+    """What a read costs is what all have in the table."""
+    put(node, kube_rules(10))
+    trace = node.folder / "trace"
+    strace = ["strace", "-f", "-o", trace, "-e", "trace=getsockopt", BINARY]
+    read = []
+    for command, container, _ in READS:
+        is_verb = command != "sync"
+        arguments = [] if is_verb else [command, "--state-dir", node.state]
+        environment = node.environment(command if is_verb else None, container, ASAN_OPTIONS="detect_leaks=0")
+        netconf = node.netconf(ips=[f"10.244.1.{container[-1:]}/24"])
+        subprocess.run(node.inside(*strace, *arguments), input=json.dumps(netconf), text=True, env=environment, check=True, capture_output=True)
+        read.append((command, container, trace.read_text().count("GET_ENTRIES")))
+    assert read == READS
+
+
 def test_counters_of_our_rules_outlive_a_change_of_the_list(node):
     networks = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
     node.add("pod-1", nonMasqueradeCIDRs=networks)
