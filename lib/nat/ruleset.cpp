@@ -50,6 +50,7 @@ class Destinations {
 
   std::vector<Destination> longest_first() const {
     std::vector<Destination> ordered;
+    ordered.reserve(by_prefix_.size());
     for (const auto& [prefix, destination] : by_prefix_) ordered.push_back(destination);
     std::ranges::sort(ordered, comes_first, &Destination::prefix);
     return ordered;

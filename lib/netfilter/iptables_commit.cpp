@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -92,12 +93,16 @@ void keep_policy_counters(xtc_handle* handle) {
   }
 }
 
+// Whether libiptc took all edits. At its commit it holds the table twice: what it took is held no longer.
+template <typename Tables>
+bool carry_out(std::vector<nat::iptables::Edit> edits, xtc_handle* handle) {
+  return std::ranges::all_of(edits, [handle](const auto& edit) { return carry_out<Tables>(edit, handle); });
+}
+
 // Whether the kernel has taken the edits; errno says why not.
 template <typename Tables>
-bool commit(const std::vector<nat::iptables::Edit>& edits, xtc_handle* handle) {
-  for (const auto& edit : edits) {
-    if (!carry_out<Tables>(edit, handle)) return false;
-  }
+bool commit(std::vector<nat::iptables::Edit> edits, xtc_handle* handle) {
+  if (!carry_out<Tables>(std::move(edits), handle)) return false;
   keep_policy_counters<Tables>(handle);
   return Tables::commit(handle) != 0;
 }
@@ -118,11 +123,11 @@ std::optional<TableChange> change_nat_table(const StateFor& state_for) {
     const auto handle = open_table<Tables>();
     TableChange change{observe<Tables>(handle.get()), {}};
     change.after = state_for(change.before);
-    const auto edits = nat::iptables::difference(change.before, change.after);
+    auto edits = nat::iptables::difference(change.before, change.after);
     // What failed may have been to set the counters, after the rules were in: a look tells.
     if (edits.empty()) return tried;
     if (tried && !is_outrun()) throw_change_error<Tables>(number, reason, tried->after.chains);
-    if (commit<Tables>(edits, handle.get())) return change;
+    if (commit<Tables>(std::move(edits), handle.get())) return change;
     number = errno;
     reason = Tables::error_text(number);
     tried = std::move(change);
