@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 
 import pytest
+from harness.containerd import ContainerdHost
 from harness.host import Host, TOOLS
 from harness.network import Outside, ask
 from harness.node import ROOT, STATIC, Namespace
@@ -140,6 +141,36 @@ def test_the_image_runs(dist, podman):
     version = podman("run", "--rm", "--network=none", *limits, f"ip-masq:{OLD}", "--version")
     # By its name, as kubectl exec has it.
     assert podman("run", "--rm", "--network=none", "--entrypoint", '["ip-masq"]', *limits, f"ip-masq:{OLD}", "--version") == version
+
+
+def test_the_image_loads_without_a_registry(dist, tmp_path):
+    """As the guide says for each node: containerd by its own program, podman above; and buildah, and skopeo into a folder."""
+    archive, name = dist / f"ip-masq-{OLD}-image.tar", f"docker.io/library/ip-masq:{OLD}"
+    digest = (dist / f"ip-masq-{OLD}-image.digest").read_text().strip()
+    host = ContainerdHost(tmp_path)
+    try:
+        version = host.tool("--version")
+        host.start_containerd()
+        assert f"unpacking {name} ({digest})...done\n" in host.import_image(archive)
+        listed = host.run(*host.ctr("images", "list", f"name=={name}"), env=host.env).splitlines()
+        assert [line.split()[:3] for line in listed[1:]] == [[name, "application/vnd.oci.image.index.v1+json", digest]]
+        assert host.run(*host.ctr("run", "--rm", "--snapshotter", "native", name, "version", "/opt/cni/bin/ip-masq", "--version"), env=host.env) == version
+    finally:
+        host.close()
+
+    storage = ["--storage-driver", "vfs", "--root", tmp_path / "storage", "--runroot", tmp_path / "run"]
+
+    def buildah(*argv):
+        return subprocess.run(["buildah", *storage, *argv], capture_output=True, text=True, check=True).stdout
+
+    buildah("pull", f"oci-archive:{archive}")
+    assert [image["names"] for image in json.loads(buildah("images", "--json"))] == [[name]]
+    container = buildah("from", "--pull-never", name).strip()
+    assert buildah("run", "--isolation", "chroot", container, "--", "/opt/cni/bin/ip-masq", "--version") == version
+    buildah("rm", "--all")
+
+    subprocess.run(["skopeo", "copy", "--quiet", "--all", f"oci-archive:{archive}", f"oci:{tmp_path}/layout"], check=True)
+    assert json.loads((tmp_path / "layout/index.json").read_text())["manifests"][0]["digest"] == digest
 
 
 # ---- packages on a node
