@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 from harness.containerd import ContainerdHost
+from harness.guides import commands
 from harness.host import Host, TOOLS
 from harness.network import Outside, ask
 from harness.node import ROOT, STATIC, Namespace
@@ -283,6 +284,9 @@ def test_packages_come_and_go_beside_pods(packaged, releases, manager):
             assert package.install(version) == ""
             assert package.version() == f"install ok installed {version}-1"
             assert (host.rules(), host.conflist) == (rules, entered)
+        for line in commands(__file__, "release", "Back to an earlier version"):
+            host.run("sh", "-ec", line)
+        assert host.run("cmp", "/usr/sbin/ip-masq", "/opt/cni/bin/ip-masq") == ""
         addresses.append(pod())
 
         installed = "/opt/cni/bin/ip-masq"
