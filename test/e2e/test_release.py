@@ -11,7 +11,7 @@ import pytest
 from harness.containerd import ContainerdHost
 from harness.guides import commands
 from harness.host import Host, TOOLS
-from harness.network import Outside, ask
+from harness.network import Outside, Watch, ask
 from harness.node import ROOT, STATIC, Namespace
 
 CHECKS = TOOLS / "checks"
@@ -280,6 +280,7 @@ def test_packages_come_and_go_beside_pods(packaged, releases, manager):
         rules, entered = host.rules(), host.conflist
         assert sources(0) == [addresses[0], Outside.NODE[4]]
 
+        watch = Watch(pods[0], "udp:10.9.9.9", "udp:203.0.113.9", "tcp:203.0.113.9")
         for version in (NEW, OLD):
             assert package.install(version) == ""
             assert package.version() == f"install ok installed {version}-1"
@@ -298,6 +299,8 @@ ip-masq: is left, once the pods are gone
 """
         assert package.version() in ("", "package ip-masq is not installed\n")
         assert (host.rules(), host.conflist, host.ours()) == (rules, entered, before)
+        seen = watch.end()
+        assert seen.pop("rounds") > 10 and list(seen.values()) == [[addresses[0]], [Outside.NODE[4]], [Outside.NODE[4]]]
         addresses.append(pod())
         assert [sources(number) for number in range(3)] == [[address, Outside.NODE[4]] for address in addresses]
 
