@@ -13,23 +13,26 @@ def record(name, **more):
     return {"containerID": name, "ifname": "eth0", "addresses": [PODS[name]], "podSubnets": ["10.244.1.0/24"], **more}
 
 
-# Before records had a format: the hairpin's rule in the network's chain, and no mark of portmap's.
+# Before records had a format: the hairpin's rule in the network's chain, one for each pod subnet.
 FIRST = {
     "iptables": """*nat
 :IP-MASQ-67a95ac47c50 - [0:0]
 :IP-MASQ-PODS - [0:0]
 -A POSTROUTING -m comment --comment "ip-masq: pod egress" -j IP-MASQ-PODS
 -A IP-MASQ-67a95ac47c50 -d 10.244.1.0/24 -m conntrack --ctstate DNAT -m comment --comment "ip-masq: hairpin" -j RETURN
+-A IP-MASQ-67a95ac47c50 -d 169.254.0.0/16 -j ACCEPT
 -A IP-MASQ-67a95ac47c50 -d 10.0.0.0/8 -j ACCEPT
+-A IP-MASQ-67a95ac47c50 -d 224.0.0.0/4 -j ACCEPT
 -A IP-MASQ-67a95ac47c50 -j MASQUERADE --random-fully
 -A IP-MASQ-PODS -m mark --mark 0x4000/0x4000 -m comment --comment "ip-masq: left to kube-proxy" -j RETURN
+-A IP-MASQ-PODS -m mark --mark 0x2000/0x2000 -m comment --comment "ip-masq: left to portmap" -j RETURN
 -A IP-MASQ-PODS -m addrtype --dst-type LOCAL -j RETURN
 -A IP-MASQ-PODS -s 10.244.1.0/24 -m comment --comment "ip-masq: cbr0" -g IP-MASQ-67a95ac47c50
 COMMIT
 """,
     "nftables": """table inet ip-masq {
+	set cbr0-67a95ac47c50-kept { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4 }; }
 	map pod-subnets { type ipv4_addr : verdict; flags interval; elements = { 10.244.1.0/24 : goto cbr0-67a95ac47c50 }; }
-	set cbr0-67a95ac47c50-kept { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
 	chain cbr0-67a95ac47c50 {
 		ip daddr 10.244.1.0/24 ct status dnat counter return
 		ip daddr @cbr0-67a95ac47c50-kept counter snat ip to ip saddr
@@ -38,6 +41,7 @@ COMMIT
 	chain postrouting {
 		type nat hook postrouting priority srcnat - 5; policy accept;
 		meta mark & 0x00004000 == 0x00004000 counter return
+		meta mark & 0x00002000 == 0x00002000 counter return
 		fib daddr type local counter return
 		counter ip saddr vmap @pod-subnets
 	}
@@ -45,7 +49,7 @@ COMMIT
 """,
 }
 
-# With a chain for each network however many subnets lead there, and services of IPVS.
+# With one chain for each network, and what IPVS redirects left to it as well.
 SECOND = {
     "iptables": """*nat
 :IP-MASQ-9bd1a990da1f - [0:0]
