@@ -11,6 +11,7 @@ import pytest
 from harness.containerd import ContainerdHost
 from harness.guides import commands
 from harness.host import Host, TOOLS
+from harness.kubernetes import HELM
 from harness.network import Outside, Watch, ask
 from harness.node import ROOT, STATIC, Namespace
 
@@ -174,6 +175,21 @@ def test_the_image_loads_without_a_registry(dist, tmp_path):
     assert json.loads((tmp_path / "layout/index.json").read_text())["manifests"][0]["digest"] == digest
 
 
+def test_the_chart_is_of_the_release(dist):
+    """Its version, and its image by the digest."""
+    if not HELM.exists():
+        pytest.skip("helm is not there: scripts/install-tools could not reach the Go module proxy")
+
+    def helm(*argv):
+        return subprocess.run([HELM, *argv], capture_output=True, text=True, check=True).stdout
+
+    chart = dist / f"ip-masq-{OLD}.tgz"
+    assert re.findall(r"^(?:appVersion|version): (.*)$", helm("show", "chart", chart), re.MULTILINE) == [OLD] * 2
+    digest = (dist / f"ip-masq-{OLD}-image.digest").read_text().strip()
+    made = helm("template", "ip-masq", chart, "--namespace", "kube-system")
+    assert set(re.findall(r"^ +image: (.*)", made, re.MULTILINE)) == {f"ip-masq@{digest}"}
+
+
 # ---- packages on a node
 
 class PackagedHost(Host):
@@ -273,6 +289,9 @@ def test_packages_come_and_go_beside_pods(packaged, releases, manager):
         assert package.version() == f"install ok installed {OLD}-1"
         assert (host.conflist, host.rules()) == (untouched, nothing)
         assert host.run("cat", "/usr/lib/systemd/system/ip-masq.service") == (ROOT / "conf/systemd/ip-masq.service").read_text()
+        completions = {"bash-completion/completions/ip-masq", "fish/vendor_completions.d/ip-masq.fish",
+                       "zsh/vendor-completions/_ip-masq" if package.name == "deb" else "zsh/site-functions/_ip-masq"}
+        assert {f"/usr/share/{path}" for path in (*completions, "man/man8/ip-masq.8.gz")} <= set(host.ours())
         assert "docker|flannel|all" in host.run("ip-masq-snat-off", "--help") and "announce" in host.run("ip-masq-ospf-node", "--help")
 
         host.run("ip-masq", "install", "--after", "bridge")
