@@ -45,7 +45,8 @@ struct Ours {
   std::vector<std::string> wrong_from_the_start = {};  ///< files of which nothing good is known
   std::vector<std::string> misspelt = {};              ///< keys
   std::vector<std::string> damaged_records = {};
-  std::vector<std::string> unrecorded = {};  ///< rules that no record needs
+  std::vector<std::string> written_later = {};  ///< records of a later version's format
+  std::vector<std::string> unrecorded = {};     ///< rules that no record needs
   std::vector<std::string> unrecorded_deciding =
       {};                                         ///< those that decide over recorded pods of other networks
   std::vector<std::string> left_behind = {};      ///< rules of ours on a node where nothing needs any

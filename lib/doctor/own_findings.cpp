@@ -61,6 +61,12 @@ void find_wrong_files(const Ours& ours, Findings& findings) {
 }
 
 void find_lost_records(const Ours& ours, Findings& findings) {
+  append({"record-of-later-version",
+          ours.written_later,
+          "an ADD of these networks fails, and the DEL of a pod subnet's last pod: a later ip-masq recorded "
+          "them; the rules of pods that run stay",
+          {"# put that version, or a later one, back: its ip-masq install does so"}},
+         findings);
   append({"record-damaged",
           ours.damaged_records,
           "the rules of these networks stay as they are; what was recorded in the file is lost",

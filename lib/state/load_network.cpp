@@ -67,7 +67,8 @@ class Loader {
       if (const auto text = os::read_file(path)) network_.record = parse_network_record(*text);
     } catch (const Error& error) {
       if (is_damage(error))
-        network_.damaged.insert(network_.damaged.begin(), {path, error.what()});
+        network_.damaged.insert(network_.damaged.begin(),
+                                {path, error.what(), error.kind() == Kind::wrong_config});
       else
         network_.unread.emplace_back(error.what());
     }

@@ -17,6 +17,7 @@ namespace ipmasq::state {
 struct DamagedFile {
   std::filesystem::path path;
   std::string reason;
+  bool is_of_later_version = false;  ///< not damaged, but of a format that this version does not know
 
   bool operator==(const DamagedFile&) const = default;
 };

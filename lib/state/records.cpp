@@ -14,7 +14,14 @@ namespace {
 
 using cni::Json;
 
-constexpr int format = 2;
+// 1 had no number. An earlier version that overlooked what 3 has would give a pod the rules of another
+// network.
+constexpr int newest_format = 3;
+
+int format_of(const NetworkRecord& record) {
+  return record.shared_subnets.empty() ? 2 : newest_format;
+}
+
 constexpr char separator = ':';
 
 template <typename Items>
@@ -63,9 +70,10 @@ NetworkRecord record_in(const Json& json) {
   if (!named.is_number_integer() || named < 1)
     throw Error(Kind::wrong_text, "its format is " + cni::excerpt(named));
   const auto written = named.get<std::int64_t>();
-  if (written > format) {
+  if (written > newest_format) {
     throw Error(Kind::wrong_config, "it has format " + std::to_string(written) +
-                                        ", of a later ip-masq: this one knows " + std::to_string(format));
+                                        ", of a later ip-masq: this one knows " +
+                                        std::to_string(newest_format));
   }
   const auto on = backend_at(json, "backend");
   if (!on || !json.at("netconf").is_object())
@@ -75,7 +83,7 @@ NetworkRecord record_in(const Json& json) {
       .placement = {*on, backend_at(json, "leaving")}};
   for (const auto& prefix : prefixes_at(json, "unrecorded")) record.unrecorded.insert(prefix);
   for (const auto& prefix : prefixes_at(json, "sharedSubnets")) record.shared_subnets.insert(prefix);
-  record.is_carried_over = written != format;
+  record.is_carried_over = written == 1;
   return record;
 }
 
@@ -106,7 +114,7 @@ std::string to_text(const Attachment& attachment) {
 }
 
 std::string to_text(const NetworkRecord& record) {
-  Json json{{"format", format}, {"netconf", record.made_of.netconf}};
+  Json json{{"format", format_of(record)}, {"netconf", record.made_of.netconf}};
   if (record.made_of.file) {
     json["file"] = {{"path", record.made_of.file->path.string()}, {"keys", record.made_of.file->keys}};
   }

@@ -49,7 +49,7 @@ struct NetworkRecord {
   /// Pod subnets that another network had when pods of this one came to them, and LANs, whose other hosts are
   /// no pods: its pods there lead by their own addresses.
   std::set<net::Prefix> shared_subnets = {};
-  bool is_carried_over = false;  ///< read from a file of version 0.1.0
+  bool is_carried_over = false;  ///< read from a file of the first format
 
   /// Of the shared ones, those that hold one of `subnets`: a pod's own address.
   std::set<net::Prefix> shared_by(const std::set<net::Prefix>& subnets) const;
@@ -58,12 +58,13 @@ struct NetworkRecord {
 };
 
 std::string to_text(const Attachment& attachment);
+/// In the earliest format that says all of it: versions that know no later one go on with it.
 std::string to_text(const NetworkRecord& record);
 
 /// Throws std::exception for a text that holds no attachment `id`.
 Attachment parse_attachment(std::string_view text, const cni::AttachmentId& id);
 
-/// Reads the format of this version, and that of 0.1.0. Throws Error{wrong_text} for what is none of them,
+/// Reads all formats up to this version's. Throws Error{wrong_text} for what is none of them,
 /// Error{wrong_config} for the format of a later version, which is not to be touched.
 NetworkRecord parse_network_record(std::string_view text);
 

@@ -154,7 +154,8 @@ std::optional<NetworkRecord> Store::record(const std::string& network) const {
     return text ? std::optional(parse_network_record(*text)) : std::nullopt;
   } catch (const Error& error) {
     if (error.kind() == Kind::failed) throw;
-    throw Error(error.kind(), path.string() + " is damaged: " + error.what());
+    const auto* const what = error.kind() == Kind::wrong_text ? " is damaged: " : ": ";
+    throw Error(error.kind(), path.string() + what + error.what());
   }
 }
 

@@ -81,11 +81,14 @@ class Pass {
   }
 
   void describe(const std::string& name, const RecordedNetwork& network) {
+    if (network.written_later)
+      pass_.problems.push_back("record-of-later-version: network " + name + ": " + *network.written_later);
     for (const auto& problem : network.problems)
       pass_.problems.push_back("record-damaged: network " + name + ": " + problem);
     for (const auto& reason : network.stored.unread)
       pass_.problems.push_back("network " + name + ": " + reason);
-    pass_.is_right = pass_.is_right && network.problems.empty() && network.stored.unread.empty();
+    pass_.is_right =
+        pass_.is_right && network.problems.empty() && network.stored.unread.empty() && !network.written_later;
     pass_.attachments[name] = network.stored.attachments.size();
     if (!network.configuration) return;
     pass_.has_wrong_config[name] = !network.configuration->problems.empty();

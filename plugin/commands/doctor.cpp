@@ -73,6 +73,7 @@ class OurSide {
     const auto subnets = network.stored.wanted_subnets();
     ours_.networks.push_back({name, network.backend(), {subnets.begin(), subnets.end()}});
     std::ranges::copy(network.stored.unread, std::back_inserter(facts_.not_looked));
+    if (network.written_later) ours_.written_later.push_back(name + ": " + *network.written_later);
     for (const auto& problem : network.problems) ours_.damaged_records.push_back(name + ": " + problem);
     for (const auto& attachment : network.stored.attachments) describe(name, attachment);
     if (network.stored.record) {

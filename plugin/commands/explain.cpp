@@ -63,12 +63,15 @@ nat::Ruleset ruleset_with_all_pods(const Recorded& recorded) {
 void tell_what_stands(const nat::Fate standing, const std::optional<StandingRule>& rule,
                       const RecordedNetwork& network, Answer& answer) {
   answer.fate = standing;
-  answer.lists.why = "unknown: the record of network " + network.stored.name + " is damaged, or lost";
+  answer.lists.why = network.written_later
+                         ? "unknown: a later ip-masq wrote the record of network " + network.stored.name
+                         : "unknown: the record of network " + network.stored.name + " is damaged, or lost";
   answer.warnings.push_back(rule && !rule->standing.rule.empty()
                                 ? "the rule that stands is " + rule->standing.rule
                                 : "no rule of ours decides it");
   for (const auto& problem : network.problems) answer.warnings.push_back(problem);
-  answer.warnings.emplace_back("an ADD of one of its pods records it anew");
+  answer.warnings.push_back(network.written_later ? *network.written_later
+                                                  : "an ADD of one of its pods records it anew");
 }
 
 // What brings the lists in force where `rule` decides instead.

@@ -47,6 +47,7 @@ std::vector<std::string> texts_of(const std::set<net::Prefix>& subnets) {
 
 std::vector<std::string> problems_of(const RecordedNetwork& network) {
   auto problems = network.problems;
+  if (network.written_later) problems.push_back(*network.written_later);
   problems.insert(problems.end(), network.stored.unread.begin(), network.stored.unread.end());
   if (!network.configuration) return problems;
   for (const auto& problem : network.configuration->problems)

@@ -16,8 +16,11 @@ namespace {
 
 RecordedNetwork with_configuration(state::Network stored) {
   RecordedNetwork network{.stored = std::move(stored), .configuration = nullptr};
-  for (const auto& [path, reason] : network.stored.damaged) {
-    network.problems.push_back(path.string() + " is damaged: " + reason);
+  for (const auto& [path, reason, is_of_later_version] : network.stored.damaged) {
+    if (is_of_later_version)
+      network.written_later = path.string() + ": " + reason;
+    else
+      network.problems.push_back(path.string() + " is damaged: " + reason);
   }
   if (!network.stored.record) {
     if (network.stored.damaged.empty() && network.stored.unread.empty())

@@ -22,6 +22,9 @@ struct RecordedNetwork {
   std::vector<std::string> problems = {};  ///< what is wrong with its records, a line each; what
                                            ///< of them could not be read is told in `stored`
 
+  /// Where a later version wrote its record, what that says: no call of this one touches the network.
+  std::optional<std::string> written_later = {};
+
   /// None where there is no configuration.
   std::optional<Plan> plan() const;
   /// "nftables", "iptables"; empty where it is not recorded.

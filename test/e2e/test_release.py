@@ -8,8 +8,11 @@ import subprocess
 import tarfile
 
 import pytest
+from harness.containerd import ContainerdHost
+from harness.guides import commands
 from harness.host import Host, TOOLS
-from harness.network import Outside, ask
+from harness.kubernetes import HELM
+from harness.network import Outside, Watch, ask
 from harness.node import ROOT, STATIC, Namespace
 
 CHECKS = TOOLS / "checks"
@@ -142,6 +145,51 @@ def test_the_image_runs(dist, podman):
     assert podman("run", "--rm", "--network=none", "--entrypoint", '["ip-masq"]', *limits, f"ip-masq:{OLD}", "--version") == version
 
 
+def test_the_image_loads_without_a_registry(dist, tmp_path):
+    """As the guide says for each node: containerd by its own program, podman above; and buildah, and skopeo into a folder."""
+    archive, name = dist / f"ip-masq-{OLD}-image.tar", f"docker.io/library/ip-masq:{OLD}"
+    digest = (dist / f"ip-masq-{OLD}-image.digest").read_text().strip()
+    host = ContainerdHost(tmp_path)
+    try:
+        version = host.tool("--version")
+        host.start_containerd()
+        assert f"unpacking {name} ({digest})...done\n" in host.import_image(archive)
+        listed = host.run(*host.ctr("images", "list", f"name=={name}"), env=host.env).splitlines()
+        assert [line.split()[:3] for line in listed[1:]] == [[name, "application/vnd.oci.image.index.v1+json", digest]]
+        assert host.run(*host.ctr("run", "--rm", "--snapshotter", "native", name, "version", "/opt/cni/bin/ip-masq", "--version"), env=host.env) == version
+    finally:
+        host.close()
+
+    storage = ["--storage-driver", "vfs", "--root", tmp_path / "storage", "--runroot", tmp_path / "run"]
+
+    def buildah(*argv):
+        return subprocess.run(["buildah", *storage, *argv], capture_output=True, text=True, check=True).stdout
+
+    buildah("pull", f"oci-archive:{archive}")
+    assert [image["names"] for image in json.loads(buildah("images", "--json"))] == [[name]]
+    container = buildah("from", "--pull-never", name).strip()
+    assert buildah("run", "--isolation", "chroot", container, "--", "/opt/cni/bin/ip-masq", "--version") == version
+    buildah("rm", "--all")
+
+    subprocess.run(["skopeo", "copy", "--quiet", "--all", f"oci-archive:{archive}", f"oci:{tmp_path}/layout"], check=True)
+    assert json.loads((tmp_path / "layout/index.json").read_text())["manifests"][0]["digest"] == digest
+
+
+def test_the_chart_is_of_the_release(dist):
+    """Its version, and its image by the digest."""
+    if not HELM.exists():
+        pytest.skip("helm is not there: scripts/install-tools could not reach the Go module proxy")
+
+    def helm(*argv):
+        return subprocess.run([HELM, *argv], capture_output=True, text=True, check=True).stdout
+
+    chart = dist / f"ip-masq-{OLD}.tgz"
+    assert re.findall(r"^(?:appVersion|version): (.*)$", helm("show", "chart", chart), re.MULTILINE) == [OLD] * 2
+    digest = (dist / f"ip-masq-{OLD}-image.digest").read_text().strip()
+    made = helm("template", "ip-masq", chart, "--namespace", "kube-system")
+    assert set(re.findall(r"^ +image: (.*)", made, re.MULTILINE)) == {f"ip-masq@{digest}"}
+
+
 # ---- packages on a node
 
 class PackagedHost(Host):
@@ -241,6 +289,9 @@ def test_packages_come_and_go_beside_pods(packaged, releases, manager):
         assert package.version() == f"install ok installed {OLD}-1"
         assert (host.conflist, host.rules()) == (untouched, nothing)
         assert host.run("cat", "/usr/lib/systemd/system/ip-masq.service") == (ROOT / "conf/systemd/ip-masq.service").read_text()
+        completions = {"bash-completion/completions/ip-masq", "fish/vendor_completions.d/ip-masq.fish",
+                       "zsh/vendor-completions/_ip-masq" if package.name == "deb" else "zsh/site-functions/_ip-masq"}
+        assert {f"/usr/share/{path}" for path in (*completions, "man/man8/ip-masq.8.gz")} <= set(host.ours())
         assert "docker|flannel|all" in host.run("ip-masq-snat-off", "--help") and "announce" in host.run("ip-masq-ospf-node", "--help")
 
         host.run("ip-masq", "install", "--after", "bridge")
@@ -248,10 +299,14 @@ def test_packages_come_and_go_beside_pods(packaged, releases, manager):
         rules, entered = host.rules(), host.conflist
         assert sources(0) == [addresses[0], Outside.NODE[4]]
 
+        watch = Watch(pods[0], "udp:10.9.9.9", "udp:203.0.113.9", "tcp:203.0.113.9")
         for version in (NEW, OLD):
             assert package.install(version) == ""
             assert package.version() == f"install ok installed {version}-1"
             assert (host.rules(), host.conflist) == (rules, entered)
+        for line in commands(__file__, "release", "Back to an earlier version"):
+            host.run("sh", "-ec", line)
+        assert host.run("cmp", "/usr/sbin/ip-masq", "/opt/cni/bin/ip-masq") == ""
         addresses.append(pod())
 
         installed = "/opt/cni/bin/ip-masq"
@@ -263,6 +318,8 @@ ip-masq: is left, once the pods are gone
 """
         assert package.version() in ("", "package ip-masq is not installed\n")
         assert (host.rules(), host.conflist, host.ours()) == (rules, entered, before)
+        seen = watch.end()
+        assert seen.pop("rounds") > 10 and list(seen.values()) == [[addresses[0]], [Outside.NODE[4]], [Outside.NODE[4]]]
         addresses.append(pod())
         assert [sources(number) for number in range(3)] == [[address, Outside.NODE[4]] for address in addresses]
 

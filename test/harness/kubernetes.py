@@ -13,8 +13,9 @@ import tarfile
 from hashlib import sha256
 from pathlib import Path
 
+from harness.containerd import ContainerdHost
 from harness.daemons import Daemon, wait_until
-from harness.host import PLUGINS, PRIVATE, TOOLS, Host
+from harness.host import PLUGINS, TOOLS
 from harness.network import Witness, connect, give
 from harness.node import Namespace, NamespaceOfProcess
 
@@ -32,21 +33,6 @@ FLANNELS_CONFLIST = {
     "name": "cbr0", "cniVersion": "0.3.1",
     "plugins": [{"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True}},
                 {"type": "portmap", "capabilities": {"portMappings": True}}]}
-
-CONTAINERD = """version = 2
-root = "/var/lib/containerd"
-state = "/run/containerd/state"
-[grpc]
-  address = "/run/containerd/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-  restrict_oom_score_adj = true
-  sandbox_image = "docker.io/test/busybox:1"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/opt/cni/bin"
-    conf_dir = "/etc/cni/net.d"
-"""
 
 KUBELET = {
     "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "failCgroupV1": False, "cgroupsPerQOS": False,
@@ -131,11 +117,10 @@ class ControlPlane(Namespace):
         super().close()
 
 
-class KubeNode(Host):
+class KubeNode(ContainerdHost):
     """A node of the cluster; its programs find at the usual places what is theirs alone."""
 
-    PRIVATE = [*PRIVATE, "/etc/kube-flannel", "/opt/cni/bin", "/run/containerd", "/var/lib/containerd",
-               "/var/lib/kubelet", "/var/log/containers", "/var/log/pods"]
+    PRIVATE = [*ContainerdHost.PRIVATE, "/etc/kube-flannel", "/opt/cni/bin", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods"]
 
     def __init__(self, folder, name, number, control_plane):
         folder = Path(folder) / name
@@ -150,21 +135,6 @@ class KubeNode(Host):
         self.run("ip", "route", "add", "default", "via", OUTSIDE)
         self.sysctl(net__ipv4__ip_forward=1)
         self.run("cp", *(TOOLS / plugin for plugin in [*PLUGINS, "loopback"]), "/opt/cni/bin")
-        self.daemons = {}
-
-    def start_containerd(self, *images):
-        config = self.folder / "containerd.toml"
-        config.write_text(CONTAINERD)
-        daemon = self.daemons["containerd"] = Daemon(self, "containerd", "containerd", "--config", config)
-        wait_until(lambda: daemon.succeeds(*self.ctr("version")), daemon.process, "containerd")
-        for path in images:
-            self.import_image(path)
-
-    def ctr(self, *argv):
-        return ["ctr", "--address", "/run/containerd/containerd.sock", "-n", "k8s.io", *argv]
-
-    def import_image(self, path):
-        self.run(*self.ctr("images", "import", "--snapshotter", "native", path), env=self.env)
 
     def start_kubelet(self):
         config = self.folder / "kubelet.json"
@@ -186,9 +156,6 @@ class KubeNode(Host):
         self.daemons["kube-proxy"] = Program(self, "kube-proxy", proxy_mode=mode, kubeconfig=self.control_plane.kubeconfig,
                                              hostname_override=self.node_name, cluster_cidr=POD_NETWORK, conntrack_max_per_core=0,
                                              conntrack_tcp_timeout_established=0, conntrack_tcp_timeout_close_wait=0)
-
-    def end(self, name):
-        self.daemons.pop(name).end()
 
     def start(self, proxy_mode, flannel_flags):
         """All of it, as a boot does."""
@@ -223,7 +190,7 @@ class KubeNode(Host):
         self.run("nft", "flush", "ruleset")
 
     def close(self):
-        for name in ("kube-proxy", "kubelet", "flanneld", "containerd"):
+        for name in ("kube-proxy", "kubelet", "flanneld"):
             if name in self.daemons:
                 self.end(name)
         super().close()

@@ -65,8 +65,9 @@ def pod_of(documents):
     return documents["DaemonSet", "ip-masq"]["spec"]["template"]["spec"]
 
 
-def test_lint():
-    done = subprocess.run([HELM, "lint", "--strict", "--kube-version", "1.37.0", CHART], capture_output=True, text=True)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_lint(version):
+    done = subprocess.run([HELM, "lint", "--strict", "--kube-version", version, CHART], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.findall(r"^\[(WARNING|ERROR)\].*", done.stdout, re.MULTILINE) == []
 

@@ -34,6 +34,23 @@ def test_the_configuration_table_names_every_key(node):
     assert sorted(re.findall(r"(\w+) is \{\}", message)) == sorted(documented)
 
 
+@pytest.mark.parametrize("page, title", [("README.md", "Limits"), ("README.zh-CN.md", "限制")])
+def test_the_limits_are_those_of_the_code(node, page, title):
+    """So many are taken, one more is not."""
+    text = re.search(rf"^## {title}$\n\n- (.*?)^- ", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)[1]
+    told = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]+", text)]
+    keys = {"nonMasqueradeCIDRs": lambda count: [f"10.{number}.0.0/16" for number in range(count)],
+            "yieldMarks": lambda count: [str(number + 1) for number in range(count)],
+            "podSubnets": lambda count: ["10.244.0.0/16", *(f"10.{number}.0.0/16" for number in range(count - 1))],
+            "toPorts": lambda count: ",".join(str(2 * number + 1) for number in range(count)),
+            "subnetFile": lambda count: "/" + "x" * (count - 1)}
+    assert len(told) == len(keys)
+    for (key, value), most in zip(keys.items(), told):
+        for count, refusal in ((most, None), (most + 1, 7)):
+            error = node.call("ADD", "pod-1", node.netconf(**{key: value(count)})).error
+            assert (error and error[0]) == refusal, (key, count, error)
+
+
 def test_the_commands_are_those_of_the_help(node):
     documented = [re.match(r"ip-masq (\w+)", name)[1] for name in first_cells(guide("commands")) if name.startswith("ip-masq ")]
     assert documented == re.findall(r"^  ip-masq (\w+) ", node.tool("--help"), re.MULTILINE)

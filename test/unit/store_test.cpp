@@ -173,6 +173,16 @@ TEST_CASE("a network that is forgotten leaves nothing behind but what is somebod
   CHECK(store.networks().empty());
 }
 
+TEST_CASE("a record has the earliest format that says all of it, so that earlier versions go on with it") {
+  NetworkRecord record{.made_of = {cni::Json::object(), {}, {}},
+                       .placement = {config::Backend::nftables, {}}};
+  CHECK(to_text(record).starts_with(R"({"format":2,)"));
+  CHECK(parse_network_record(to_text(record)) == record);
+  record.shared_subnets = {test::prefix("10.244.1.0/24")};
+  CHECK(to_text(record).starts_with(R"({"format":3,)"));
+  CHECK(parse_network_record(to_text(record)) == record);
+}
+
 TEST_CASE("a network whose folder is moved while it is read is there as a whole, or not at all") {
   const test::TemporaryFolder folder;
   const Store store(folder.path() / "state");
@@ -216,10 +226,12 @@ TEST_CASE("a network's record that is damaged is told apart from one that is not
     CHECK(test::error_of([&] { store.record("n"); }).starts_with("6: " + path.string() + " is damaged: "));
     CHECK_FALSE(store.load("n").record);
     CHECK(store.load("n").damaged.front().path == path);
+    CHECK_FALSE(store.load("n").damaged.front().is_of_later_version);
   }
-  write(path, R"({"format": 3, "netconf": {}, "backend": "iptables"})");
+  write(path, R"({"format": 4, "netconf": {}, "backend": "iptables"})");
   CHECK(test::error_of([&] { store.record("n"); }) ==
-        "7: " + path.string() + " is damaged: it has format 3, of a later ip-masq: this one knows 2");
+        "7: " + path.string() + ": it has format 4, of a later ip-masq: this one knows 3");
+  CHECK(store.load("n").damaged.front().is_of_later_version);
 }
 
 TEST_CASE("what version 0.1.0 recorded is read, and carried over") {

@@ -704,7 +704,7 @@ TEST_CASE("a DEL that is not the last of its pod subnet needs no record of the n
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
   CHECK(runtime.add("b", "10.1.1.6/24").empty());
-  std::ofstream(runtime.folder.path() / "cbr0/network.json") << R"({"format": 3})";
+  std::ofstream(runtime.folder.path() / "cbr0/network.json") << R"({"format": 4})";
   CHECK(runtime.del("b").empty());
   CHECK(runtime.del("a").starts_with("7: "));
   CHECK(runtime.in_kernel() == "10.1.1.0/24 ");

@@ -128,12 +128,15 @@ def test_from_install_to_uninstall(running):
     cluster.nodes[0].write("/etc/cni/net.d/10-flannel.conflist", json.dumps(FLANNELS_CONFLIST))
     until(cluster, lambda: any(plugin["type"] == "ip-masq" for plugin in conflist(cluster.nodes[0])["plugins"]))
 
-    # A new version is rolled out, and uninstalled, which no connection notices. Without the agent the rules of running pods stay,
-    # and go with the last of them.
+    # A new version is rolled out, rolled back and uninstalled, which no connection notices. Without the agent the rules of running
+    # pods stay, and go with the last of them.
     watch = Watch(pods[1], f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}")
     helm(cluster, "upgrade", "ip-masq", CHART, "--set", "image.tag=0.1.1")
     for node in cluster.nodes:
         assert node.run("tail", "-c1", "/opt/cni/bin/ip-masq") == "\n"
+    helm(cluster, "rollback", "ip-masq")
+    for node in cluster.nodes:
+        node.run("cmp", STATIC, "/opt/cni/bin/ip-masq")
     before = tables(cluster)
     cluster.helm("uninstall", "ip-masq", "--wait", "--namespace=kube-system")
     assert tables(cluster) == before
