@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -552,21 +553,33 @@ def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
     assert agent.end() == 0
 
 
-def test_what_is_no_program_is_told(node, daemons):
+MADE = {"a FIFO": os.mkfifo, "a folder": os.mkdir, "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
+        "a link": lambda path: os.symlink("/gone/ip-masq", path)}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_what_is_no_program_is_told(node, daemons, what):
+    """And is there afterwards, under another name; a link to nothing is kept, as that of a package that is gone."""
     folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
     folder.mkdir()
     flannels = folder / "10-flannel.conflist"
     flannels.write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
     put_plugins(program.parent, flannels.read_text())
-    os.mkfifo(program)
+    MADE[what](program)
     node.add()
     daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN))
     agent = daemons[0]
-    agent.until(lambda: page(node, "/healthz") == (503, f"cannot keep the entry installed: {program} is no regular file\n"))
+    if what == "a link":
+        kept = Path(f"{program}.before-ip-masq")
+        agent.until_it_says(f"kept {program}, which is not ip-masq's, as {kept}")
+        agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+        assert os.readlink(kept) == "/gone/ip-masq" and program.read_bytes() == BINARY.read_bytes()
+        return
+    agent.until(lambda: page(node, "/healthz") == (503, f"cannot keep the entry installed: {program} is {what}: no program can stand there\n"))
     BLOWS[node.backend](node)
     agent.until(is_right(node, CBR0))
     assert page(node, "/healthz")[0] == 503
-    program.unlink()
+    program.rename(f"{program}.moved")
     agent.process.send_signal(signal.SIGHUP)
     agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
 
