@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "error/error.hpp"
 #include "runtime/unit.hpp"
 
 namespace ipmasq::runtime {
@@ -50,12 +51,17 @@ std::optional<Kubelet> read_kubelet(const NodeFiles& files) {
       *kubelet = {std::move(*endpoint), path};
   };
   for (const auto* const path : kubelet_files) read(path);
-  // A unit alone may be what is left of one.
-  const bool has_unit = is_in_use(unit, files) || kubelet || files.is_there(flags_file);
-  if (const auto config = has_unit ? option_of({unit}, {"config"}, files) : std::nullopt) read(config->value);
-  read(flags_file);
-  const auto said = has_unit ? option_of({unit}, {std::string(keys.back())}, files) : std::nullopt;
-  if (said && !said->value.empty()) kubelet = {said->value, said->said_by};
+  const bool has_files = kubelet || files.is_there(flags_file);
+  if (!has_files && !is_in_use(unit, files)) return kubelet;  // a unit alone may be what is left of one
+  try {
+    if (const auto config = option_of({unit}, {"config"}, files)) read(config->value);
+    read(flags_file);
+    const auto said = option_of({unit}, {std::string(keys.back())}, files);
+    if (said && !said->value.empty()) kubelet = {said->value, said->said_by};
+  } catch (const Error&) {
+    read(flags_file);
+    if (!kubelet || kubelet->endpoint.empty()) throw;  // else who writes that file means it
+  }
   return kubelet;
 }
 

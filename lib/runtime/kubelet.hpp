@@ -16,7 +16,7 @@ struct Kubelet {
 
 /// By the files that kubeadm, GKE, Gardener and "Kubernetes the hard way" leave, and by its unit where that
 /// runs, is enabled, or stands beside one of these; nullopt where there are none. A flag counts more than the
-/// configuration. Throws Error.
+/// configuration, and than a unit that cannot be read. Throws Error.
 std::optional<Kubelet> read_kubelet(const NodeFiles& files);
 
 /// The endpoint of a runtime that a file of keys or flags names last; nullopt where it names none.

@@ -5,7 +5,8 @@
 #include <filesystem>
 #include <iterator>
 #include <map>
-#include <memory>
+#include <ranges>
+#include <span>
 #include <sstream>
 #include <utility>
 
@@ -173,26 +174,33 @@ bool is_shell(const Word& word) {
 // The script of "sh -c SCRIPT", whatever else the shell is told.
 const Word* script_of(const std::vector<Word>& words) {
   const auto shell = std::ranges::find_if(words, is_shell);
-  for (auto word = shell; word != words.end(); ++word) {
-    const bool is_option = word != shell && word->text.starts_with('-') && !word->text.starts_with("--");
-    if (word != shell && !word->text.starts_with('-')) return nullptr;
-    if (is_option && word->text.find('c') != std::string::npos)
-      return std::next(word) == words.end() ? nullptr : std::to_address(std::next(word));
+  if (shell == words.end()) return nullptr;
+  bool is_next = false;
+  bool is_value = false;  // of "-o"
+  for (const auto& word : std::span(std::next(shell), words.end())) {
+    if (is_next && !is_value) return &word;
+    if (std::exchange(is_value, false)) continue;
+    if (!word.text.starts_with('-')) return nullptr;
+    is_value = word.text.ends_with('o') && !word.text.starts_with("--");
+    is_next = is_next || (!word.text.starts_with("--") && word.text.find('c') != std::string::npos);
   }
   return nullptr;
 }
 
-// What the program of the unit is started with, behind a shell as well.
+// What the program of the unit is started with, behind a shell as well; one word that nobody knows where that
+// is in a file that is run instead.
 std::vector<Word> words_of_program(const std::string& unit, const std::string& command,
                                    const Variables& variables) {
   auto words = words_of_unit(command, variables);
   const auto* const script = script_of(words);
-  if (script == nullptr) return words;
-  const auto commands = commands_of_script(script->text, variables);
-  for (auto each = commands.rbegin(); each != commands.rend(); ++each) {
-    if (has_program_of(unit, *each)) return *each;
+  if (script == nullptr && has_program_of(unit, words)) return words;
+  const auto commands =
+      script == nullptr ? std::vector<std::vector<Word>>() : commands_of_script(script->text, variables);
+  for (const auto& each : std::views::reverse(commands)) {
+    if (has_program_of(unit, each)) return each;
   }
-  return {{{}, "\"" + script->text + "\"", true}};
+  const auto text = script != nullptr ? script->text : words.empty() ? command : words.front().text;
+  return {{{}, "\"" + text + "\"", true}};
 }
 
 struct FoundOption {

@@ -6,11 +6,29 @@
 #include <optional>
 #include <utility>
 
+#include "error/error.hpp"
+
 namespace ipmasq::runtime {
 
 namespace {
 
 constexpr std::string_view blanks = " \t\r\n";
+
+constexpr std::size_t most_letters = std::size_t{1} << 20U;
+
+// Of what stands for variables: few of them can make much.
+class Budget {
+ public:
+  const std::string& take(const std::string& value) {
+    taken_ += value.size();
+    if (taken_ > most_letters)
+      throw Error(Kind::wrong_config, "a command line that is longer than 1 MiB with its variables");
+    return value;
+  }
+
+ private:
+  std::size_t taken_ = 0;
+};
 
 bool is_blank(char letter) {
   return blanks.find(letter) != std::string_view::npos;
@@ -52,7 +70,7 @@ std::string unescape(std::string_view text, std::size_t& at) {
 }
 
 // "${NAME}" looked up, "$$" as "$"; a name alone stays.
-std::string with_variables(const std::string& word, const Variables& variables) {
+std::string with_variables(const std::string& word, const Variables& variables, Budget& budget) {
   std::string text;
   for (std::size_t at = 0; at < word.size(); ++at) {
     const auto rest = std::string_view(word).substr(at);
@@ -62,7 +80,7 @@ std::string with_variables(const std::string& word, const Variables& variables) 
       ++at;
     } else if (rest.starts_with("${") && end != std::string_view::npos) {
       const auto found = variables.find(std::string(rest.substr(2, end - 2)));
-      if (found != variables.end()) text += found->second;
+      if (found != variables.end()) text += budget.take(found->second);
       at += end;
     } else {
       text += word[at];
@@ -174,12 +192,13 @@ class Script {
       return;
     }
     const auto found = variables_.find(name);
-    if (found != variables_.end()) return put(found->second, is_quoted);
+    if (found != variables_.end()) return put(std::string(budget_.take(found->second)), is_quoted);
     word_.may_be_many = !is_quoted && !is_in_word_;
     is_in_word_ = true;
     if (word_.unknown.empty()) word_.unknown = text_.substr(begin, at_ - begin);
   }
 
+  // `value`: none of the variables themselves, which may change on the way.
   void put(const std::string& value, bool is_quoted) {
     if (is_quoted) {
       word_.text += value;
@@ -218,6 +237,7 @@ class Script {
 
   std::string_view text_;
   Variables variables_;
+  Budget budget_;
   std::size_t at_ = 0;
   Word word_;
   bool is_in_word_ = false;
@@ -254,6 +274,7 @@ std::vector<std::string> unquoted_words(std::string_view text) {
 std::vector<Word> words_of_unit(std::string_view command, const Variables& variables) {
   constexpr std::string_view marks = "@-:+!|";
   std::vector<Word> words;
+  Budget budget;
   bool are_looked_up = true;
   for (auto& word : unquoted_words(command)) {
     if (words.empty()) {
@@ -265,9 +286,9 @@ std::vector<Word> words_of_unit(std::string_view command, const Variables& varia
     } else if (is_name_alone(word)) {
       const auto found = variables.find(word.substr(1));
       if (found == variables.end()) continue;
-      for (auto& each : unquoted_words(found->second)) words.push_back({std::move(each)});
+      for (auto& each : unquoted_words(budget.take(found->second))) words.push_back({std::move(each)});
     } else {
-      words.push_back({with_variables(word, variables)});
+      words.push_back({with_variables(word, variables, budget)});
     }
   }
   return words;

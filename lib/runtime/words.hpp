@@ -22,7 +22,8 @@ struct Word {
 /// Quotes and escapes taken away; no variable is looked up.
 std::vector<std::string> unquoted_words(std::string_view text);
 
-/// Of what ExecStart says: with its variables, and without the marks before the program.
+/// Of what ExecStart says: with its variables, and without the marks before the program. This and the next
+/// throw Error{wrong_config} where that makes more than 1 MiB.
 std::vector<Word> words_of_unit(std::string_view command, const Variables& variables);
 
 /// Of each simple command of a shell's script. A variable that neither the script nor `variables` sets is

@@ -88,6 +88,11 @@ TEST_CASE("a program that a shell starts") {
   CHECK(plugins(shell("cri-dockerd --cni-bin-dir $UNSET")) == not_known("$UNSET"));
   CHECK(plugins("ExecStart=/bin/sh -c 'cri-dockerd --cni-bin-dir $$UNSET'\n") == not_known("$UNSET"));
   CHECK(plugins(shell("/opt/start")) == not_known("\"/opt/start\""));
+  CHECK(plugins("ExecStart=/bin/bash -o pipefail -c 'cri-dockerd --cni-bin-dir=/a'\n") == "/a");
+  CHECK(plugins("ExecStart=/bin/bash -co pipefail 'cri-dockerd --cni-bin-dir=/a'\n") == "/a");
+  CHECK(plugins("ExecStart=/bin/sh /opt/start\n") == not_known("\"/bin/sh\""));
+  CHECK(plugins("ExecStart=/opt/start\n") == not_known("\"/opt/start\""));
+  CHECK(plugins("ExecStart=/usr/bin/nice -n 5 cri-dockerd --cni-bin-dir=/a\n") == "/a");
 }
 
 TEST_CASE("of two units the one that is used counts") {
@@ -123,6 +128,12 @@ TEST_CASE("files of variables") {
 }
 
 TEST_CASE("hostile scripts end") {
+  std::string doubled = "A=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n";
+  for (int times = 0; times < 64; ++times) doubled += "A=$A$A;";
+  CHECK_THROWS_AS(commands_of_script(doubled, {}), Error);
+  std::string many = "x";
+  for (int times = 0; times < 2000; ++times) many += times % 2 == 0 ? " $A" : " b${A}";
+  CHECK_THROWS_AS(words_of_unit(many, {{"A", std::string(1000, 'a')}}), Error);
   for (const auto* const text :
        {"$(", "${", "`", "\"", "'", "$", "\\", "a $((", "\"$(", "${a", "#", "a=$(b", "$(a) $"})
     CHECK(commands_of_script(text, {}).size() <= 2);
@@ -159,8 +170,10 @@ TEST_CASE("the kubelet's own flags, in its unit") {
   CHECK(told({{path, by_hand}, {"/srv/kubelet.yaml", crio}, {enabled, "->x"}}) ==
         "unix:///run/crio/crio.sock in /srv/kubelet.yaml");
   CHECK(told({{path, by_hand}, {"/srv/kubelet.yaml", crio}}) == "none");  // what is left of one
+  const std::string shell = "[Service]\nExecStart=/bin/sh -c 'kubelet $(cat /etc/flags)'\n";
+  CHECK(told({{path, shell}, {config, crio}}) == "unix:///run/crio/crio.sock in " + config);
   CHECK_THROWS_WITH_AS(
-      told({{path, "[Service]\nExecStart=/bin/sh -c 'kubelet $(cat /etc/flags)'\n"}, {config, crio}}),
+      told({{path, shell}, {config, "kind: KubeletConfiguration\n"}}),
       (path + ": what config is cannot be told from ExecStart: $(cat /etc/flags) is known once it runs alone")
           .c_str(),
       Error);
