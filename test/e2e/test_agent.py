@@ -635,6 +635,44 @@ def test_a_file_that_somebody_else_put_there_is_left_alone(host, daemons):
     daemons[0].until(lambda: host.run("cat", COPY, check=False) == "nonMasqueradeCIDRs: []\n")
 
 
+NO_FILES = {"a FIFO": ["mkfifo"], "a folder": ["mkdir"], "a socket": [sys.executable, "-c", "import os, stat, sys; os.mknod(sys.argv[1], stat.S_IFSOCK | 0o600)"],
+            "a link": ["ln", "-s", "/gone"]}
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+@pytest.mark.parametrize("place", ["copy", "source"])
+def test_what_is_no_file_is_told_and_left(host, daemons, what, place):
+    """In the copy's place, and instead of the file that is followed: it hangs nowhere, and what was good stays."""
+    source = host.folder / "mounted"
+    kind = {"a FIFO": "fifo", "a folder": "directory", "a socket": "socket", "a link": "symbolic link"}[what]
+    if place == "copy":
+        source.write_text("nonMasqueradeCIDRs: []\n")
+        host.run(*NO_FILES[what], COPY)
+    else:
+        source.write_text("catchAll: false\n")
+        daemons.append(Agent(host, "--config-from", source))
+        daemons[0].until(lambda: host.run("cat", COPY, check=False) == "catchAll: false\n")
+        source.unlink()
+        host.run(*NO_FILES[what], source)
+        daemons.pop().end()
+    daemons.append(Agent(host, "--config-from", source))
+    if place == "copy":
+        daemons[0].until_it_says(f"cannot copy the configuration file: {COPY} was put there by somebody else: remove it, for {source} to be followed")
+        daemons.pop().end()
+        host.tool("uninstall", "--conf-dir", "/etc/cni/net.d")
+        assert host.run("stat", "-c", "%F", COPY) == f"{kind}\n"
+        host.run("rm", "-r", COPY)
+    elif what == "a link":  # there is no such file: its start removes the copy, as it always does then
+        daemons[0].until_it_says(f"removed {COPY} (start)")
+    else:
+        daemons[0].until_it_says("cannot copy the configuration file: ")
+        assert host.run("cat", COPY) == "catchAll: false\n"
+        assert host.run("stat", "-c", "%F", source) == f"{kind}\n"
+        daemons.pop().end()
+        host.tool("uninstall", "--conf-dir", "/etc/cni/net.d")
+        assert host.run("ls", "-A", "/etc/config") == ""
+
+
 def test_adds_beside_the_agent(node, config, agent):
     config("nonMasqueradeCIDRs: [10.0.0.0/8]\n")
     for number in range(30):
