@@ -9,12 +9,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from harness import longest_wait  # noqa: E402
 from harness.host import TOOLS, Host  # noqa: E402
 from harness.kubernetes import HELM, PROGRAMS, Cluster  # noqa: E402
 from harness.node import STATIC, Namespace, Node  # noqa: E402
 
 PASSED = pytest.StashKey[bool]()
 PODMAN = ["podman", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--runtime", "runc"]
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(longest_wait)
 
 
 def pytest_terminal_summary(terminalreporter):

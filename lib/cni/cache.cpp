@@ -315,9 +315,11 @@ std::string cache_folders_text() {
   return text;
 }
 
-Cache read_caches(const CacheFilter& filter) {
+Cache read_caches(const CacheFilter& filter, const std::vector<fs::path>& more) {
   Cache all{.is_complete = true};
-  for (const auto* const folder : cache_folders) {
+  std::vector<fs::path> folders(cache_folders.begin(), cache_folders.end());
+  folders.insert(folders.end(), more.begin(), more.end());
+  for (const auto& folder : folders) {
     auto cache = read_cache(folder, filter);
     const bool is_there = cache.is_listed || !cache.problems.empty();
     all.is_listed = all.is_listed || cache.is_listed;

@@ -17,7 +17,7 @@
 
 namespace ipmasq::cni {
 
-/// libcni's own place; dockershim's and cri-dockerd's (--cni-cache-dir).
+/// libcni's own place; dockershim's and cri-dockerd's, as it is built.
 inline constexpr std::array cache_folders{"/var/lib/cni/results", "/var/lib/cni/cache/results"};
 
 /// "A or B"
@@ -70,8 +70,8 @@ Namespace look_at_namespace(const std::string& path);
 std::optional<CachedAttachment> parse_cached(const std::string& name, std::string_view text,
                                              const CacheFilter& filter);
 
-/// What is in any of cache_folders.
-Cache read_caches(const CacheFilter& filter);
+/// What is in any of cache_folders, and in `more`.
+Cache read_caches(const CacheFilter& filter, const std::vector<std::filesystem::path>& more = {});
 
 /// Of one folder. Reads files of kind cniCacheV1, and, of the networks named, the plain results of libcni
 /// before 0.8. What is wrong is told and stepped over, whatever it is; names are checked, files are bounded

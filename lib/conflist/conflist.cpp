@@ -287,6 +287,10 @@ const Network* first_with(const std::vector<Network>& networks, std::string_view
   return found == networks.end() ? nullptr : std::to_address(found);
 }
 
+bool may_be_half_written(const Network& network) {
+  return network.loading == Loading::refused && network.plugins.empty();
+}
+
 std::vector<const Network*> in_the_way(const std::vector<Network>& networks, const Network& network) {
   std::vector<const Network*> found;
   for (const auto& other : networks) {

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,8 @@ struct File {
   /// Of a .conflist: what is in the folder beside it that has the list's name, each as "cbr0/10-bridge.conf".
   std::vector<File> plugins = {};
   std::string plugins_trouble = {};  ///< why libcni refuses what has that name
+  /// Of a file of multus: the paths in it whose folder is this one, by whatever links.
+  std::set<std::string> leads_here = {};
 };
 
 enum class Loading {
@@ -72,6 +75,10 @@ struct Network {
   /// Where the plugin stands that makes the interface: the first that needs none before it.
   std::optional<std::size_t> place_of_maker() const;
 };
+
+/// Whether a file that libcni refuses is one in which nobody can make out plugins: half-written, perhaps, and
+/// so one that may come to have our entry.
+bool may_be_half_written(const Network& network);
 
 /// The name that a list says, for a folder beside it; nullopt where no such folder is asked for.
 std::optional<std::string> folder_of_plugins(const File& list);

@@ -22,8 +22,9 @@ bool is_multus(const Json& plugin) {
   return std::ranges::find(types_of_multus, type_of(plugin)) != types_of_multus.end();
 }
 
-// Either of the two may be as a container sees it.
-bool is_in(const fs::path& path, const fs::path& folder) {
+// Either of the two may be as a container sees it. `by`: the file that names the path.
+bool is_in(const fs::path& path, const fs::path& folder, const File& by) {
+  if (by.leads_here.contains(path.string())) return true;
   const auto parent = path.lexically_normal().parent_path().native();
   const auto ours = (folder / "").lexically_normal().parent_path().native();
   return parent.ends_with(ours) || (path.is_absolute() && ours.ends_with(parent));
@@ -34,9 +35,10 @@ bool is_a_path(const std::string& named) {
 }
 
 // Of a name that no runtime considers nobody knows whether it is there.
-bool is_missing(const fs::path& path, const std::vector<Network>& networks, const fs::path& folder) {
+bool is_missing(const fs::path& path, const std::vector<Network>& networks, const fs::path& folder,
+                const File& by) {
   const auto name = path.filename().native();
-  return is_in(path, folder) && is_considered(name) &&
+  return is_in(path, folder, by) && is_considered(name) &&
          std::ranges::find(networks, name, [](const Network& each) { return each.file.name; }) ==
              networks.end();
 }
@@ -55,18 +57,23 @@ std::vector<std::string> texts_under(const Json& plugin, std::string_view key) {
 
 // A path leads to a file, anything else is the name of a network; the API server's networks, which come
 // before that, are not to be seen from here.
-Led led_to(const std::string& named, const std::vector<Network>& networks, const fs::path& folder) {
+Led led_to(const std::string& named, const std::vector<Network>& networks, const fs::path& folder,
+           const File& by) {
   const fs::path path = named;
   const bool is_path = is_a_path(named);
   const auto found = std::ranges::find_if(networks, [&](const Network& network) {
     if (std::ranges::any_of(network.plugins, is_multus)) return false;
-    return is_path ? is_in(path, folder) && network.file.name == path.filename().native()
+    return is_path ? is_in(path, folder, by) && network.file.name == path.filename().native()
                    : network.is_loaded() && network.name == named;
   });
-  if (found == networks.end())
-    return {.elsewhere = is_path ? named : "the network " + cni::excerpt(Json(named)),
-            .is_missing = is_path && is_missing(path, networks, folder)};
-  return {.list = std::to_address(found)};
+  Led led{.asked_for = is_path ? "" : named};
+  if (found != networks.end()) {
+    led.list = std::to_address(found);
+  } else {
+    led.elsewhere = is_path ? named : "the network " + cni::excerpt(Json(named));
+    led.is_missing = is_path && is_missing(path, networks, folder, by);
+  }
+  return led;
 }
 
 Network as_network(const Json& delegate, const File& file) {
@@ -83,7 +90,7 @@ std::optional<Led> led_by_multus(const Network& first, const std::vector<Network
   const auto plugin = std::ranges::find_if(first.plugins, is_multus);
   if (plugin == first.plugins.end()) return std::nullopt;
   const auto cluster = text_in_plugin(*plugin, "clusterNetwork");
-  if (!cluster.empty()) return led_to(cluster, networks, folder);
+  if (!cluster.empty()) return led_to(cluster, networks, folder, first.file);
   const auto delegates = plugin->find("delegates");
   if (delegates == plugin->end() || !delegates->is_array() || delegates->empty() ||
       !delegates->front().is_object())
@@ -97,7 +104,7 @@ std::vector<NamedFile> named_by_multus(const Network& network, const fs::path& f
     if (!is_multus(plugin)) continue;
     for (const auto* const key : {"clusterNetwork", "defaultNetworks", "readinessindicatorfile"}) {
       for (auto& path : texts_under(plugin, key)) {
-        if (!is_a_path(path) || !is_in(path, folder)) continue;
+        if (!is_a_path(path) || !is_in(path, folder, network.file)) continue;
         auto name = fs::path(path).filename().native();
         named.push_back({network.file.name, key, std::move(path), std::move(name)});
       }

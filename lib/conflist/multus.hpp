@@ -18,10 +18,12 @@ struct Led {
   std::optional<Network> embedded = {};  ///< a copy that multus' own file holds, under the name of that file
   std::string elsewhere = {};            ///< what is not in the folder, or not told: "/etc/other/10.conflist"
   bool is_missing = false;               ///< that would be a file of the folder, and there is none
+  /// The name that multus asks the API server for before it looks in the folder; empty where it asks nobody.
+  std::string asked_for = {};
 };
 
 /// nullopt where `first`, one of `networks`, is no file of multus. `folder`: where they are; a container may
-/// see it under a longer path, such as /host/etc/cni/net.d.
+/// see it under a longer path, such as /host/etc/cni/net.d, and links may lead there (File::leads_here).
 std::optional<Led> led_by_multus(const Network& first, const std::vector<Network>& networks,
                                  const std::filesystem::path& folder);
 

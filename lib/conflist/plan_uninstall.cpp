@@ -60,10 +60,19 @@ std::string entry_told(const Network& network) {
   return ": " + cni::to_text(network.plugins[*network.our_place()]);
 }
 
+// Nobody can tell what it will be once it is whole.
+void note_what_is_half_written(const std::string& path, const Network& network, Plan& plan) {
+  if (!may_be_half_written(network)) return;
+  plan.notes.push_back(path + ": " + network.reason +
+                       ": it was left; where it is half-written, and has an entry of ip-masq once it is "
+                       R"(whole, "ip-masq uninstall" takes the entry out then)");
+}
+
 // Each is a file of its own.
 void remove_entries_beside(const Folder& folder, const Network& network, Plan& plan) {
   for (const auto& file : network.file.plugins) {
     auto list = network_of("x.conf", file.text);
+    note_what_is_half_written(folder.in(file.name), list, plan);
     if (!list.holds(our_type)) continue;
     plan.steps.push_back(
         {.kind = Step::Kind::remove,
@@ -153,6 +162,7 @@ Plan plan_uninstall(const std::string& path, const std::vector<File>& files) {
       if (!network.is_single && network.has_our_entry_inlined() &&
           !put_single_back(folder, networks, network, plan))
         take_out_of_list(folder, network, plan);
+      note_what_is_half_written(folder.in(network.file.name), network, plan);
       remove_entries_beside(folder, network, plan);
     }
   }

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
 
+#include "cni/json.hpp"
 #include "conflist/folder.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
@@ -89,6 +92,38 @@ void read_plugins(const fs::path& folder, File& list) {
   }
 }
 
+void add_paths(const cni::Json& json, std::set<std::string>& paths) {
+  if (json.is_structured()) {
+    for (const auto& each : json) add_paths(each, paths);
+  } else if (json.is_string() && json.get_ref<const std::string&>().starts_with('/')) {
+    paths.insert(json.get<std::string>());
+  }
+}
+
+// As it stands, and without what a container has before it ("/host").
+bool leads_to(const fs::path& path, const fs::path& folder) {
+  std::error_code error;
+  const auto parent = path.lexically_normal().parent_path();
+  fs::path shorter = "/";
+  for (auto part = parent.begin(); part != parent.end(); ++part) {
+    if (std::distance(parent.begin(), part) > 1) shorter /= *part;
+  }
+  return fs::equivalent(parent, folder, error) ||
+         (shorter != "/" && !fs::exists(parent, error) && fs::equivalent(shorter, folder, error));
+}
+
+void find_what_leads_here(const fs::path& folder, File& file) {
+  if (!is_considered(file.name) || file.text.find("multus") == std::string::npos) return;
+  std::set<std::string> paths;
+  try {
+    add_paths(cni::parse_json(file.text, "it"), paths);
+  } catch (const Error&) {
+    return;  // nor does multus read it
+  }
+  std::ranges::copy_if(paths, std::inserter(file.leads_here, file.leads_here.end()),
+                       [&folder](const std::string& path) { return leads_to(path, folder); });
+}
+
 bool is_read(std::string_view name) {
   return is_considered(name) || is_beside(name) || is_put_aside(name);
 }
@@ -100,6 +135,7 @@ std::vector<File> read_folder(const fs::path& folder) {
   for (auto& file : files) {
     try {
       read_plugins(folder, file);
+      find_what_leads_here(folder, file);
     } catch (const std::exception& error) {
       file.trouble = error.what();
       file.is_unread = true;

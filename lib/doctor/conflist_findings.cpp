@@ -128,8 +128,8 @@ void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere
                             " anew, as flannel's pod does when it starts");
     }
     const auto install = install_fix(facts, of_pods.network);
-    const bool is_no_command = gone.empty() || install.starts_with('#');
-    return finding.fix.push_back(is_no_command ? install : "# or, where this list is meant: " + install);
+    const auto words = install.starts_with("# ") ? install.substr(2) : install;
+    return finding.fix.push_back(gone.empty() ? install : "# or, where this list is meant: " + words);
   }
   if (!is_elsewhere) finding.fix.push_back(install_fix(facts, of_pods.network));
   finding.fix.emplace_back(

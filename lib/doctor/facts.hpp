@@ -59,11 +59,11 @@ struct Ours {
   std::vector<std::string> not_told = {};         ///< why it cannot be told of some pods
 };
 
-/// Where plugins are to be looked for: in the folder that is named, beside which the runtime may search
+/// Where plugins are to be looked for: in the folders that are named, beside which the runtime may search
 /// others; or else where the runtime searches, in its order; or else, where neither is known, in the folders
 /// that runtimes are built with.
 struct PluginFolders {
-  std::optional<std::filesystem::path> named = {};
+  std::vector<std::filesystem::path> named = {};
   std::vector<std::filesystem::path> searched = {};
 };
 
@@ -84,9 +84,13 @@ struct ListsFolder {
 /// A folder that runtimes look for plugins in.
 struct BinFolder {
   std::filesystem::path path;
-  std::map<std::string, std::string> programs;  ///< of each why it cannot be run; empty where it may
-  bool can_be_written = true;                   ///< or made, where it is not there
-  bool has_anothers = false;                    ///< what stands there under our program's name
+  std::map<std::string, std::string> programs = {};  ///< of each why it cannot be run; empty where it may
+  std::map<std::string, std::string> no_files = {};  ///< what has a name and is none: "a folder"
+  /// Where those lead that lead to nothing here. Of a folder that is named they are among the programs: who
+  /// names it may see no more of the runtime's files.
+  std::map<std::string, std::string> dead_links = {};
+  bool can_be_written = true;  ///< or made, where it is not there
+  bool has_anothers = false;   ///< what stands there under our program's name
 };
 
 /// How runtimes take the lists of the folder, as their files say.
@@ -180,7 +184,7 @@ struct Surroundings {
   std::vector<OwnLists> own_lists = {};
   std::vector<BinFolder> bin_folders = {};  ///< those that are there; of is_search_known all
   bool is_search_known = false;             ///< bin_folders are where the runtime searches, in its order
-  bool may_search_more = false;             ///< of these one is known, which was named; there may be others
+  bool may_search_more = false;             ///< these were named; there may be others
   std::vector<std::string> elsewhere =
       {};  ///< what was named to be looked at, and is not where the runtime looks, a line each
   std::optional<cni::Json> docker_config;  ///< daemon.json

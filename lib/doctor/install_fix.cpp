@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "conflist/folder.hpp"
 #include "conflist/multus.hpp"
+#include "conflist/plan.hpp"
 #include "conflist/typed_keys.hpp"
 #include "doctor/list_programs.hpp"
+#include "error/error.hpp"
 
 namespace ipmasq::doctor {
 
@@ -76,15 +79,43 @@ std::string into_search(const std::string& command, const std::vector<BinFolder>
          folder.path.string();
 }
 
+// Why install would refuse the list as it is; empty where it would not.
+std::string what_comes_first(const fs::path& conf_dir, const Lists& lists, const conflist::Network& list) {
+  const auto type = plugin_to_look_for(lists, list);
+  if (!type || !is_one_of(lists, list)) return {};
+  std::string reasons;
+  for (const auto& reason : conflist::why_add_would_fail(list))
+    reasons +=
+        (reasons.empty() ? "mend " + (conf_dir / list.file.name).string() + " first: " : "; ") + reason;
+  if (!reasons.empty()) return reasons;
+  std::vector<conflist::File> files;
+  for (const auto& each : lists) files.push_back(each.file);
+  try {
+    static_cast<void>(conflist::plan_install(conf_dir.string(), files, *type));
+  } catch (const Error& error) {
+    if (error.kind() == Kind::wrong_config)
+      return error.what() + (error.details().empty() ? "" : ": " + error.details());
+  }
+  return {};
+}
+
+std::string behind_what_comes_first(const fs::path& conf_dir, const Lists& lists,
+                                    const conflist::Network& list, std::string command) {
+  if (command.starts_with('#')) return command;
+  const auto first = what_comes_first(conf_dir, lists, list);
+  return first.empty() ? command : "# " + first + "; then: " + command;
+}
+
 // What multus takes by its path is not to be renamed before multus takes the other name.
 std::string behind_multus(const fs::path& conf_dir, const Lists& lists, const conflist::Network& list,
                           std::string command) {
-  if (!list.is_single || !is_one_of(lists, list) || command.starts_with('#')) return command;
+  if (!list.is_single || !is_one_of(lists, list) || command.starts_with('#'))
+    return behind_what_comes_first(conf_dir, lists, list, std::move(command));
   std::string before;
   for (const auto& named : conflist::who_names(list.file.name, lists, conf_dir))
     before += (before.empty() ? "# " : "; ") +
               conflist::told_to_name(named, conflist::list_names_of(list.file.name).front(), conf_dir);
-  if (before.empty()) return command;
+  if (before.empty()) return behind_what_comes_first(conf_dir, lists, list, std::move(command));
   return before + "; then at once, since no pod starts in between: " + command;
 }
 

@@ -30,6 +30,18 @@ std::string fix_of(const Facts& facts, const conflist::NamedFile& named) {
 
 }  // namespace
 
+std::string why_multus_is_not_told(const Facts& facts) {
+  const auto* const loaded = list_of_runtime(facts.node);
+  const bool concerns_us = list_of_ours(facts) != nullptr || !facts.ours.networks.empty();
+  if (loaded == nullptr || !concerns_us) return {};
+  const auto led = conflist::led_by_multus(*loaded, facts.node.lists, facts.node.conf_dir);
+  if (!led || led->asked_for.empty()) return {};
+  return "for the list that pods get: multus takes the network " + cni::excerpt(cni::Json(led->asked_for)) +
+         ", as " + path_of(facts, *loaded) +
+         " says, from the API server, which is not asked here, before it looks in the folder; \"kubectl get "
+         "network-attachment-definitions -A\" tells whether it has one";
+}
+
 void find_missing_of_multus(const Facts& facts, Findings& findings) {
   const auto* const loaded = list_of_runtime(facts.node);
   if (loaded == nullptr) return;

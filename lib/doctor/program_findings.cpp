@@ -9,6 +9,7 @@
 #include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
 #include "doctor/list_programs.hpp"
+#include "doctor/program_trouble.hpp"
 
 namespace ipmasq::doctor {
 
@@ -56,9 +57,31 @@ std::string path_in(const Folders& folders, const std::string& program) {
   return text;
 }
 
+// Under that name, which is no program for libcni.
+std::string what_stands_there(const Folders& folders, const std::string& program) {
+  std::string text;
+  for (const auto* const each : folders) {
+    const auto path = (each->path / program).string();
+    if (const auto found = each->no_files.find(program); found != each->no_files.end())
+      text += ": " + path + " is " + found->second;
+    if (const auto found = each->dead_links.find(program);
+        found != each->dead_links.end() && !has(*each, program))
+      text += ": " + path + " is a link to " + found->second + ", and that is not there";
+  }
+  return text;
+}
+
 std::string lacks(const Facts& facts, const conflist::Network& list, const Folders& folders,
                   const std::string& program) {
-  return "no program " + path_in(folders, program) + ", which " + path_of(facts, list) + " asks for";
+  return "no program " + path_in(folders, program) + ", which " + path_of(facts, list) + " asks for" +
+         what_stands_there(folders, program);
+}
+
+// Of what is neither a file nor a link: install does not take its place.
+void append_move_away(const Folders& folders, Finding& finding) {
+  for (const auto* const each : folders) {
+    if (each->no_files.contains(our_program)) finding.fix.push_back(move_away(each->path / our_program));
+  }
 }
 
 // ---- ours
@@ -68,6 +91,7 @@ void find_missing_in_search(const Facts& facts, const conflist::Network& ours, F
   const auto folders = all_of(facts.node.bin_folders);
   if (is_in_any(folders, our_program)) return;
   for (const auto* const folder : folders) finding.where.push_back(lacks(facts, ours, {folder}, our_program));
+  append_move_away(folders, finding);
   finding.fix.push_back(install_fix(facts, ours));
   findings.push_back(std::move(finding));
 }
@@ -79,6 +103,7 @@ void find_missing_program(const Facts& facts, const conflist::Network& ours, Fin
   for (const auto* const folder : folders) {
     if (has(*folder, our_program)) continue;
     finding.where.push_back(lacks(facts, ours, {folder}, our_program));
+    append_move_away({folder}, finding);
     finding.fix.push_back(install_into(facts, ours, *folder));
   }
   if (finding.where.empty()) return;
@@ -195,6 +220,35 @@ void find_another_program(const Facts& facts, const conflist::Network& ours, Fin
   findings.push_back(std::move(finding));
 }
 
+// ---- what cannot be told
+
+// Of those that are asked for: links whose ends are not seen, and, beside the folders that are named, others
+// that may have what these lack.
+std::vector<std::string> what_is_not_seen(const Facts& facts, const conflist::Network& ours,
+                                          const Folders& folders) {
+  std::vector<std::string> lines;
+  auto programs = others_of(ours);
+  programs.insert(our_program);
+  for (const auto& program : programs) {
+    const auto having = where_it_is_run(facts, folders, program);
+    for (const auto* const folder : having) {
+      const auto link = folder->dead_links.find(program);
+      if (link == folder->dead_links.end()) continue;
+      lines.push_back("whether " + (folder->path / program).string() + " can be run: it is a link to " +
+                      link->second + ", which is not there, or not seen here");
+    }
+    if (!having.empty() || !facts.node.may_search_more || program == our_program) continue;
+    if (std::ranges::none_of(programs, [&folders](const auto& each) {
+          return each != our_program && is_in_any(folders, each);
+        }))
+      continue;  // the runtime does not look there at all, or all are missing: a finding
+    lines.push_back("whether the runtime finds " + program + " in another folder: it is not in " +
+                    path_in(folders, program) + ", which " + path_of(facts, ours) +
+                    " asks for; --bin-dir, given once for each folder where the runtime looks, tells");
+  }
+  return lines;
+}
+
 }  // namespace
 
 Folders folders_for(const Facts& facts, const conflist::Network& list) {
@@ -202,12 +256,14 @@ Folders folders_for(const Facts& facts, const conflist::Network& list) {
                                     : usual_folders_for(facts, others_of(list));
 }
 
-std::string why_programs_are_not_told(const Facts& facts) {
+std::vector<std::string> why_programs_are_not_told(const Facts& facts) {
   const auto* const ours = list_of_ours(facts);
-  if (ours == nullptr || !folders_for(facts, *ours).empty()) return {};
-  return "for the programs that " + path_of(facts, *ours) +
-         " asks for: it is not known where the runtime looks for plugins, and none of the usual folders has "
-         "any of them; --bin-dir DIR says where";
+  if (ours == nullptr) return {};
+  const auto folders = folders_for(facts, *ours);
+  if (!folders.empty()) return what_is_not_seen(facts, *ours, folders);
+  return {"for the programs that " + path_of(facts, *ours) +
+          " asks for: it is not known where the runtime looks for plugins, and none of the usual folders has "
+          "any of them; --bin-dir DIR says where"};
 }
 
 void find_program_findings(const Facts& facts, Findings& findings) {

@@ -15,6 +15,6 @@ void find_program_findings(const Facts& facts, Findings& findings);
 std::vector<const BinFolder*> folders_for(const Facts& facts, const conflist::Network& list);
 
 /// Why it cannot be told whether the list's programs are there; empty where it can.
-std::string why_programs_are_not_told(const Facts& facts);
+std::vector<std::string> why_programs_are_not_told(const Facts& facts);
 
 }  // namespace ipmasq::doctor

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "error/error.hpp"
+#include "nat/foreign_rule.hpp"
 #include "os/file.hpp"
 
 namespace ipmasq::doctor {
@@ -101,6 +102,29 @@ std::string program_trouble(const fs::path& path) {
   const Head head(path);
   if (head.is_elf()) return trouble_of_elf(head, size);
   return head.is_script() ? "" : "is no program: neither ELF nor a script with #!";
+}
+
+std::string what_is_no_file(const fs::path& path) {
+  std::error_code error;
+  switch (fs::status(path, error).type()) {
+    case fs::file_type::none:
+      throw Error(Kind::failed, "cannot look at " + path.string() + ": " + error.message());
+    case fs::file_type::regular:
+    case fs::file_type::not_found:
+      return {};
+    case fs::file_type::directory:
+      return "a folder";
+    case fs::file_type::fifo:
+      return "a FIFO";
+    case fs::file_type::socket:
+      return "a socket";
+    default:
+      return "a device";
+  }
+}
+
+std::string move_away(const fs::path& path) {
+  return "mv -n " + nat::shell_word(path.string()) + " " + nat::shell_word(path.string() + ".moved");
 }
 
 bool is_cut_off(const fs::path& path) {

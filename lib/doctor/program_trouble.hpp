@@ -15,4 +15,11 @@ std::string program_trouble(const std::filesystem::path& path);
 /// read.
 bool is_cut_off(const std::filesystem::path& path);
 
+/// What stands there where that is neither a file nor a link to one, or to nothing: "a folder"; empty where
+/// it is, or where nothing is. Throws Error{failed}.
+std::string what_is_no_file(const std::filesystem::path& path);
+
+/// A command that gives it another name beside.
+std::string move_away(const std::filesystem::path& path);
+
 }  // namespace ipmasq::doctor

@@ -154,39 +154,42 @@ void read_processes(Reader& reader, Surroundings& node) {
 }
 
 // As libcni finds them: any regular file, whoever may run it (pkg/invoke/find.go).
-std::map<std::string, std::string> programs_in(const fs::path& folder, bool is_named, Reader& reader,
-                                               std::vector<std::string>& not_looked) {
-  std::map<std::string, std::string> programs;
+BinFolder bin_folder(const fs::path& folder, bool is_named, Reader& reader) {
+  BinFolder found{.path = folder};
   for (const auto& path : reader.entries_of(folder)) {
     std::error_code error;
     const auto name = path.filename().string();
     if (fs::is_regular_file(path, error)) {
-      reader.look([&] { programs[name] = program_trouble(path); });
-    } else if (is_named && fs::is_symlink(path, error) && !fs::exists(path, error)) {
-      // Who names the folder may see no more of the runtime's files, as in a container.
-      programs[name] = "";
-      if (name != conflist::our_type) continue;
-      not_looked.push_back("whether " + path.string() + " can be run: it is a link to " +
-                           fs::read_symlink(path, error).string() + ", which is not there, or not seen here");
+      reader.look([&] { found.programs[name] = program_trouble(path); });
+    } else if (!fs::is_symlink(path, error) || fs::exists(path, error)) {
+      reader.look([&] { found.no_files[name] = what_is_no_file(path); });
+    } else {
+      found.dead_links[name] = fs::read_symlink(path, error).string();
+      if (is_named) found.programs[name] = "";
     }
   }
-  return programs;
+  std::error_code error;
+  found.can_be_written = !fs::exists(folder, error) || ::access(folder.c_str(), W_OK) == 0;
+  return found;
 }
 
-void read_bin_folders(const PluginFolders& plugins, Reader& reader, std::vector<std::string>& not_looked,
-                      Surroundings& node) {
+void read_bin_folders(const PluginFolders& plugins, Reader& reader, Surroundings& node) {
   std::vector<fs::path> folders(bin_folders.begin(), bin_folders.end());
-  node.is_search_known = plugins.named || !plugins.searched.empty();
-  node.may_search_more = plugins.named.has_value();
+  const bool is_named = !plugins.named.empty();
+  node.is_search_known = is_named || !plugins.searched.empty();
+  node.may_search_more = is_named;
   if (!plugins.searched.empty()) folders = plugins.searched;
-  if (plugins.named) folders = {*plugins.named};
-  std::error_code error;
+  if (is_named) folders = plugins.named;
   for (const auto& folder : folders) {
-    BinFolder found{.path = folder,
-                    .programs = programs_in(folder, plugins.named.has_value(), reader, not_looked),
-                    .can_be_written = !fs::exists(folder, error) || ::access(folder.c_str(), W_OK) == 0};
+    auto found = bin_folder(folder, is_named, reader);
     if (!found.programs.empty() || node.is_search_known) node.bin_folders.push_back(std::move(found));
   }
+}
+
+// Of what runtimes recorded of pods.
+void read_cache_names(const fs::path& folder, Reader& reader, Surroundings& node) {
+  reader.look([&] { node.has_cache = node.has_cache || os::is_there(folder); });
+  for (const auto& path : reader.entries_of(folder)) node.cached_results.push_back(path.filename().string());
 }
 
 void read_settings(Reader& reader, Surroundings& node) {
@@ -277,20 +280,18 @@ std::uint64_t kernel_counter(const std::string& name) {
 }
 
 Surroundings read_surroundings(const ListsFolder& lists, const PluginFolders& plugins,
-                               const fs::path& subnet_file, std::vector<std::string>& not_looked) {
+                               const fs::path& subnet_file, const std::vector<fs::path>& more_caches,
+                               std::vector<std::string>& not_looked) {
   Surroundings node;
   Reader reader(not_looked);
   node.subnet_file = subnet_file;
   reader.look([&] { node.flannel_masquerades = config::read_flannel_masquerades(subnet_file); });
   read_lists(lists, reader, not_looked, node);
-  read_bin_folders(plugins, reader, not_looked, node);
+  read_bin_folders(plugins, reader, node);
   read_docker(reader, not_looked, node);
   read_processes(reader, node);
-  for (const auto* const folder : cni::cache_folders) {
-    reader.look([&] { node.has_cache = node.has_cache || os::is_there(folder); });
-    for (const auto& path : reader.entries_of(folder))
-      node.cached_results.push_back(path.filename().string());
-  }
+  for (const auto* const folder : cni::cache_folders) read_cache_names(folder, reader, node);
+  for (const auto& folder : more_caches) read_cache_names(folder, reader, node);
   read_settings(reader, node);
   read_tracking(reader, node);
   return node;

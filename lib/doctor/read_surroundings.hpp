@@ -11,9 +11,11 @@
 namespace ipmasq::doctor {
 
 /// Reads what is in files and /proc: all of Surroundings but what the kernel is asked for by sockets.
-/// What cannot be read is told in `not_looked`.
+/// `more_caches`: folders of libcni's cache beside the usual ones. What cannot be read is told in
+/// `not_looked`.
 Surroundings read_surroundings(const ListsFolder& lists, const PluginFolders& plugins,
                                const std::filesystem::path& subnet_file,
+                               const std::vector<std::filesystem::path>& more_caches,
                                std::vector<std::string>& not_looked);
 
 /// Reads the lists of each folder.

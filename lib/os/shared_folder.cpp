@@ -202,6 +202,10 @@ void tidy_up(const fs::path& folder) {
   if (is_there(folder) && !left_in(folder).empty()) const SharedFolder held(folder);
 }
 
+std::vector<fs::path> left_unfinished(const fs::path& folder) {
+  return is_there(folder) ? left_in(folder) : std::vector<fs::path>();
+}
+
 bool write_shared(const fs::path& path, std::string_view text, const Before& before, const fs::path& like) {
   const auto target = behind_links(path);
   auto attributes = attributes_of(target);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "os/file_lock.hpp"
 
@@ -25,6 +26,9 @@ class SharedFolder {
 /// Takes away what a call that was cut short has left in the folder, and touches nothing where nothing was.
 /// Throws Error.
 void tidy_up(const std::filesystem::path& folder);
+
+/// What that would take away; nothing where there is no such folder. Throws Error.
+std::vector<std::filesystem::path> left_unfinished(const std::filesystem::path& folder);
 
 /// What was read under a name; nullopt: nothing was there.
 using Before = std::optional<std::string>;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr auto networks_flag = "cni-conf-dir";
 constexpr auto plugins_flag = "cni-bin-dir";
+constexpr auto cache_flag = "cni-cache-dir";
 
 // As its own package has it, kubespray's and minikube's.
 std::optional<UnitOption> option(const char* flag, const NodeFiles& files) {
@@ -46,6 +47,13 @@ Folders read_cri_dockerd(const std::string& told, const NodeFiles& files) {
     }
   }
   return folders;
+}
+
+std::optional<std::filesystem::path> cache_of_cri_dockerd(const NodeFiles& files) {
+  const auto said = option(cache_flag, files);
+  if (!said) return std::nullopt;
+  const auto folder = folder_in({{cache_flag, said->value}}, cache_flag, said->said_by);
+  return folder ? std::optional(*folder / "results") : std::nullopt;
 }
 
 }  // namespace ipmasq::runtime

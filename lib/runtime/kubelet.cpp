@@ -3,16 +3,21 @@
 #include <array>
 #include <sstream>
 #include <string_view>
+#include <utility>
+
+#include "error/error.hpp"
+#include "runtime/unit.hpp"
 
 namespace ipmasq::runtime {
 
 namespace {
 
 // What comes later counts more.
-constexpr std::array kubelet_files{
-    "/home/kubernetes/kubelet-config.yaml",  "/var/lib/kubelet/config/kubelet",
-    "/var/lib/kubelet/kubelet-config.yaml",  "/var/lib/kubelet/config.yaml",
-    "/var/lib/kubelet/instance-config.yaml", "/var/lib/kubelet/kubeadm-flags.env"};
+constexpr std::array kubelet_files{"/home/kubernetes/kubelet-config.yaml", "/var/lib/kubelet/config/kubelet",
+                                   "/var/lib/kubelet/kubelet-config.yaml", "/var/lib/kubelet/config.yaml",
+                                   "/var/lib/kubelet/instance-config.yaml"};
+constexpr auto flags_file = "/var/lib/kubelet/kubeadm-flags.env";
+constexpr auto unit = "kubelet.service";
 
 constexpr std::array<std::string_view, 2> keys{"containerRuntimeEndpoint", "container-runtime-endpoint"};
 
@@ -38,12 +43,24 @@ std::optional<std::string> endpoint_in(const std::string& text) {
 
 std::optional<Kubelet> read_kubelet(const NodeFiles& files) {
   std::optional<Kubelet> kubelet;
-  for (const auto* const path : kubelet_files) {
+  const auto read = [&](const std::string& path) {
     const auto text = files.text_of(path);
-    if (!text) continue;
+    if (!text) return;
     if (!kubelet) kubelet.emplace();
     if (auto endpoint = endpoint_in(*text); endpoint && !endpoint->empty())
       *kubelet = {std::move(*endpoint), path};
+  };
+  for (const auto* const path : kubelet_files) read(path);
+  const bool has_files = kubelet || files.is_there(flags_file);
+  if (!has_files && !is_in_use(unit, files)) return kubelet;  // a unit alone may be what is left of one
+  try {
+    if (const auto config = option_of({unit}, {"config"}, files)) read(config->value);
+    read(flags_file);
+    const auto said = option_of({unit}, {std::string(keys.back())}, files);
+    if (said && !said->value.empty()) kubelet = {said->value, said->said_by};
+  } catch (const Error&) {
+    read(flags_file);
+    if (!kubelet || kubelet->endpoint.empty()) throw;  // else who writes that file means it
   }
   return kubelet;
 }

@@ -16,14 +16,21 @@ struct UnitOption {
   std::string said_by;  ///< the file that has it
 };
 
-/// Of the first of these units that is there, as its files say, which a running one may not have read yet:
-/// the last "--NAME VALUE" or "--NAME=VALUE" (with one "-" as well) of any of the names; nullopt where there
-/// is none. What stands in a variable is not looked up: the value is its name. Throws Error.
+/// Whether it runs, or is enabled.
+bool is_in_use(const std::string& unit, const NodeFiles& files);
+
+/// Of those of these units that are there: the ones that run, or else that are enabled, or else all; as their
+/// files say, which a running one may not have read yet.
+///
+/// The last "--NAME VALUE" or "--NAME=VALUE" (with one "-" as well) of any of the names on the command line,
+/// with the variables of the unit looked up, also where a shell is told to start the program; nullopt where
+/// there is none. Throws Error{wrong_config} where that cannot be told: it is in what a shell finds out when
+/// it runs, or two units say different things.
 std::optional<UnitOption> option_of(const std::vector<std::string>& units,
                                     const std::vector<std::string>& names, const NodeFiles& files);
 
-/// Of the same: a variable by its Environment, or by the files that its EnvironmentFile names, which count
-/// more; nullopt where it is not set, or empty. Throws Error.
+/// A variable by its Environment, or by the files that its EnvironmentFile names, which count more; nullopt
+/// where it is not set, or empty. Throws Error, as option_of.
 std::optional<UnitOption> variable_of(const std::vector<std::string>& units, std::string_view name,
                                       const NodeFiles& files);
 

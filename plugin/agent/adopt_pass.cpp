@@ -15,6 +15,7 @@
 #include "error/error.hpp"
 #include "os/file.hpp"
 #include "plugin/verbs/adoption.hpp"
+#include "plugin/verbs/caches.hpp"
 #include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -87,8 +88,13 @@ struct Task {
 class Pass {
  public:
   // `node`: where rules are to follow, so that those of other networks count as well.
-  Pass(const state::Store& store, const fs::path& conf_dir, const Node* node)
+  Pass(const state::Store& store, const fs::path& conf_dir, const Node* node,
+       const std::vector<conflist::Network>& to_come = {})
       : store_(store), node_(node), candidates_(lists_in(conf_dir, pass_)) {
+    for (const auto& network : to_come) {
+      if (may_be_a_network_of_ours(network))
+        candidates_.insert_or_assign(network.name, candidate_of(network));
+    }
     read_cache();
   }
 
@@ -125,7 +131,7 @@ class Pass {
       for (const auto& attachment : network.attachments)
         filter.known.emplace(cni::cache_name(name, attachment.id), name);
     }
-    cache_ = cni::read_caches(filter);
+    cache_ = read_caches_of_node(filter);
     pass_.is_told = cache_.is_listed;
     pass_.warnings = cache_.problems;
     pass_.not_seen = cache_.not_seen;
@@ -213,8 +219,9 @@ void carry_out(const Node& node, Task& task, AdoptPass& pass) {
 
 }  // namespace
 
-AdoptPass look_for_unadopted(const state::Store& store, const fs::path& conf_dir) {
-  Pass pass(store, conf_dir, nullptr);
+AdoptPass look_for_unadopted(const state::Store& store, const fs::path& conf_dir,
+                             const std::vector<conflist::Network>& to_come) {
+  Pass pass(store, conf_dir, nullptr, to_come);
   pass.for_each_task([&pass](Task& task) {
     const bool is_seen = !task.network.attachments.empty() || !task.network.without_pods.empty();
     if (is_seen) pass.result().networks.push_back(std::move(task.network));

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "conflist/conflist.hpp"
 #include "netfilter/kernel.hpp"
 #include "state/store.hpp"
 
@@ -41,8 +42,10 @@ struct AdoptPass {
 AdoptPass adopt_pass(const state::Store& store, netfilter::Kernel& kernel,
                      const std::filesystem::path& conf_dir, std::chrono::nanoseconds lock_timeout);
 
-/// What adopt_pass would adopt. Changes nothing.
-AdoptPass look_for_unadopted(const state::Store& store, const std::filesystem::path& conf_dir);
+/// What adopt_pass would adopt. `to_come`: lists that will stand in conf_dir instead of those of their names.
+/// Changes nothing.
+AdoptPass look_for_unadopted(const state::Store& store, const std::filesystem::path& conf_dir,
+                             const std::vector<conflist::Network>& to_come = {});
 
 /// "NETWORK: NAMESPACE/POD 10.244.1.7/24 (CONTAINER eth0)", a line each.
 std::vector<std::string> texts_of(const UnadoptedNetwork& network);

@@ -76,10 +76,16 @@ std::string follow(const ConfigCopy& copy, WhenGone when_gone) {
   return "copied " + from->string() + " to " + copy.to.string();
 }
 
+std::vector<fs::path> files_of_copy(const fs::path& to) {
+  if (!is_ours(to)) return {};
+  const auto bytes = bytes_of(to);
+  return is_there(bytes) ? std::vector{to, bytes} : std::vector{to};
+}
+
 std::string remove_copy(const fs::path& to) {
-  if (!is_ours(to)) return "";
-  os::remove_file(to);
-  os::remove_file(bytes_of(to));
+  const auto files = files_of_copy(to);
+  if (files.empty()) return "";
+  for (const auto& each : files) os::remove_file(each);
   return "removed " + to.string();
 }
 

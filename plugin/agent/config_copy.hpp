@@ -24,6 +24,9 @@ enum class WhenGone { keep, remove };
 /// all of the new one. Throws Error.
 std::string follow(const ConfigCopy& copy, WhenGone when_gone);
 
+/// What there is of a copy: `to`, and the file with its bytes; empty where it is none.
+std::vector<std::filesystem::path> files_of_copy(const std::filesystem::path& to);
+
 /// Takes `to` away where it is a copy; what it did, empty for nothing. Throws Error.
 std::string remove_copy(const std::filesystem::path& to);
 

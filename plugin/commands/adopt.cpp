@@ -88,6 +88,12 @@ void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& 
   throw_what_is_left(pass);
 }
 
+void tell_what_install_would_adopt(const std::filesystem::path& state_dir,
+                                   const std::filesystem::path& conf_dir,
+                                   const std::vector<conflist::Network>& lists, std::ostream& output) {
+  print(look_for_unadopted(state::Store(state_dir), conf_dir, lists), "would adopt ", output);
+}
+
 void adopt_after_install(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
                          std::ostream& output) {
   auto pass = run(state_dir, conf_dir, DryRun::no);

@@ -3,7 +3,9 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <vector>
 
+#include "conflist/conflist.hpp"
 #include "plugin/commands/command_line.hpp"
 
 namespace ipmasq::plugin {
@@ -18,5 +20,10 @@ void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& 
 /// The same as the last step of an install: silent where there is none.
 void adopt_after_install(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
                          std::ostream& output);
+
+/// What that would adopt once these lists are written. Throws Error.
+void tell_what_install_would_adopt(const std::filesystem::path& state_dir,
+                                   const std::filesystem::path& conf_dir,
+                                   const std::vector<conflist::Network>& lists, std::ostream& output);
 
 }  // namespace ipmasq::plugin

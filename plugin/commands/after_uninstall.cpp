@@ -36,11 +36,18 @@ Notes who_is_left(const fs::path& state_dir) {
           "uninstall --rules\" takes what is left away"};
 }
 
-Notes who_asks(const InstallTarget& target) {
+bool is_changed(const fs::path& path, const std::vector<fs::path>& files) {
+  return std::ranges::any_of(files, [&path](const fs::path& each) {
+    return each.filename() == path.filename() && is_same(each.parent_path(), path.parent_path());
+  });
+}
+
+Notes who_asks(const InstallTarget& target, const std::vector<fs::path>& changed) {
   const auto program = (target.bin_dir / conflist::our_type).string();
   Notes notes;
   std::vector<std::string> not_looked;
   for (const auto& list : lists_that_ask(target, not_looked)) {
+    if (is_changed(list, changed)) continue;
     notes.push_back(
         list.string() + " asks for " + program +
         ", which stays: without it no pod of that list starts or ends; ip-masq uninstall --conf-dir " +
@@ -70,12 +77,14 @@ Notes who_may_put_it_back(const fs::path& state_dir, const fs::path& conf_dir) {
 }  // namespace
 
 Notes settle_program(const fs::path& state_dir, const InstallTarget& target, bool are_records_gone,
-                     std::ostream& output) {
+                     Doing doing, const std::vector<fs::path>& changed, std::ostream& output) {
   auto notes = are_records_gone ? Notes() : who_is_left(state_dir);
-  auto needed = who_asks(target);
-  if (notes.empty() && needed.empty()) put_program_back(target.bin_dir, Doing::act, notes, output);
+  auto needed = who_asks(target, changed);
+  const bool is_back =
+      notes.empty() && needed.empty() && put_program_back(target.bin_dir, doing, notes, output);
   std::ranges::move(who_may_put_it_back(state_dir, target.conf_dir), std::back_inserter(needed));
-  std::ranges::move(needed.empty() ? what_stays(target.bin_dir) : needed, std::back_inserter(notes));
+  if (needed.empty() && !is_back) needed = what_stays(target.bin_dir);
+  std::ranges::move(needed, std::back_inserter(notes));
   return notes;
 }
 

@@ -24,6 +24,7 @@
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/program_version.hpp"
+#include "plugin/commands/uninstall.hpp"
 #include "plugin/commands/waiting_install.hpp"
 
 namespace ipmasq::plugin {
@@ -63,7 +64,8 @@ Options:
   --conf-dir DIR               adopt, agent, install, uninstall, doctor: where conflists are, whatever the
                                flavour (else /etc/cni/net.d)
   --bin-dir DIR                agent, install, uninstall, doctor: where plugins are, whatever the flavour (else
-                               /opt/cni/bin; of doctor also where else runtimes have them)
+                               /opt/cni/bin; of doctor also where else runtimes have them, and given once for
+                               each where there are several)
   --after TYPE                 agent, install: the plugin whose conflist is meant (default flannel)
   --wait                       install: until there is such a conflist, and what it asks for
   --dry-run                    adopt, install, uninstall: say what would be done, and do nothing
@@ -122,6 +124,7 @@ std::optional<runtime::Flavour> parse_flavour(const std::string& text) {
 
 // A command with what was given to it.
 struct Call {
+  std::string_view name;
   const cxxopts::ParseResult& options;
   std::vector<std::string> operands;
 
@@ -136,7 +139,12 @@ FolderOptions folder_options(const Call& call) {
   FolderOptions options{.has_flavour = call.has("flavour")};
   if (options.has_flavour) options.flavour = parse_flavour(call.text("flavour"));
   if (call.has("conf-dir")) options.conf_dir = call.text("conf-dir");
-  if (call.has("bin-dir")) options.bin_dir = call.text("bin-dir");
+  if (!call.has("bin-dir")) return options;
+  const auto folders = call.options["bin-dir"].as<std::vector<std::string>>();
+  options.bin_dir = folders.front();
+  options.more_bin_dirs.assign(folders.begin() + 1, folders.end());
+  if (!options.more_bin_dirs.empty() && call.name != "doctor")
+    throw UsageError(std::string(call.name) + " takes one --bin-dir");
   return options;
 }
 
@@ -208,18 +216,21 @@ int run_agent(const Call& call) {
 }
 
 int run_install(const Call& call) {
-  auto conf_dir = std::filesystem::path();
   if (call.has("wait") && call.doing() == Doing::act) {
     const auto installed = install_when_possible(folder_options(call), call.text("after"), std::cout);
     tell(installed.notes);
-    conf_dir = installed.folders.conf_dir;
-  } else {
-    const auto folders = folders_for(folder_options(call));
-    tell_reason(folders);
-    tell(install(target_in(folders, call.text("after")), call.doing(), std::cout));
-    conf_dir = folders.conf_dir;
+    adopt_after_install(call.state_dir(), installed.folders.conf_dir, std::cout);
+    return EXIT_SUCCESS;
   }
-  if (call.doing() == Doing::act) adopt_after_install(call.state_dir(), conf_dir, std::cout);
+  const auto folders = folders_for(folder_options(call));
+  const auto target = target_in(folders, call.text("after"));
+  tell_reason(folders);
+  tell(install(target, call.doing(), std::cout));
+  if (call.doing() == Doing::act) {
+    adopt_after_install(call.state_dir(), target.conf_dir, std::cout);
+  } else {
+    tell_what_install_would_adopt(call.state_dir(), target.conf_dir, lists_once_installed(target), std::cout);
+  }
   return EXIT_SUCCESS;
 }
 
@@ -227,12 +238,13 @@ int run_uninstall(const Call& call) {
   const auto folders = folders_for(folder_options(call));
   tell_reason(folders);
   const auto target = target_in(folders, call.text("after"));
-  tell(uninstall(target, call.doing(), std::cout));
-  if (call.doing() == Doing::pretend) return EXIT_SUCCESS;
-  const auto removed = is_of_this_node(target.conf_dir) ? remove_copy(ConfigCopy{}.to) : "";
-  if (!removed.empty()) std::cout << removed << '\n';
-  if (call.has("rules")) remove_rules(call.state_dir(), std::cout);
-  tell(settle_program(call.state_dir(), target, call.has("rules"), std::cout));
+  const auto doing = call.doing();
+  const auto done = uninstall(target, doing, std::cout);
+  tell(done.notes);
+  if (is_of_this_node(target.conf_dir)) remove_copy_of_agent(doing, std::cout);
+  if (call.has("rules")) remove_rules(call.state_dir(), doing, std::cout);
+  const auto changed = doing == Doing::pretend ? done.files : std::vector<std::filesystem::path>();
+  tell(settle_program(call.state_dir(), target, call.has("rules"), doing, changed, std::cout));
   return EXIT_SUCCESS;
 }
 
@@ -268,7 +280,7 @@ int run(int argc, const char* const* argv) {
   options.add_options()("h,help", "")("version", "")(
       "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
       "flavour", "", cxxopts::value<std::string>())("conf-dir", "", cxxopts::value<std::string>())(
-      "bin-dir", "", cxxopts::value<std::string>())(
+      "bin-dir", "", cxxopts::value<std::vector<std::string>>())(
       "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(
       "keep-installed", "")("wait", "")("dry-run", "")("listen", "", cxxopts::value<std::string>())(
       "config-from", "", cxxopts::value<std::vector<std::string>>())(
@@ -297,7 +309,7 @@ int run(int argc, const char* const* argv) {
     throw UsageError(command + " takes " + std::to_string(found->operands) + " arguments, not " +
                      std::to_string(operands.size()));
   }
-  return found->run({parsed, operands});
+  return found->run({found->name, parsed, operands});
 }
 
 int tell_usage(const std::exception& error) {

@@ -1,8 +1,5 @@
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <ostream>
 #include <utility>
 
@@ -10,12 +7,11 @@
 #include "config/in_force.hpp"
 #include "config/netconf.hpp"
 #include "doctor/findings.hpp"
+#include "doctor/multus_findings.hpp"
 #include "doctor/no_network_findings.hpp"
 #include "doctor/program_findings.hpp"
 #include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
-#include "nat/explain.hpp"
-#include "netfilter/conntrack.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
@@ -24,6 +20,8 @@
 #include "plugin/commands/others_program.hpp"
 #include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/pods_decided_over.hpp"
+#include "plugin/commands/scarce_ports.hpp"
+#include "plugin/verbs/caches.hpp"
 #include "plugin/verbs/first_pod.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "routing/learned_routes.hpp"
@@ -232,38 +230,6 @@ std::filesystem::path subnet_file_of(const Recorded& recorded) {
 
 // ---- the node beside us
 
-std::uint64_t ports_of(const nat::NetworkChain& chain) {
-  constexpr std::uint64_t unprivileged = 65'536 - 1'024;  // what NAT takes where nothing is said
-  if (chain.translation.to_ports.empty()) return unprivileged;
-  std::uint64_t sum = 0;
-  for (const auto& range : chain.translation.to_ports) sum += range.size();
-  return sum;
-}
-
-// Nine tenths of them: a new connection finds a free one by chance alone.
-bool are_scarce(std::uint64_t used, std::uint64_t all) {
-  return used * 10 >= all * 9;
-}
-
-std::string text_of(const netfilter::PortUse& use) {
-  return std::string(use.protocol == IPPROTO_TCP ? "tcp" : "udp") + " from " + net::to_text(use.seen) +
-         " to " + net::to_text(use.host) + " port " + std::to_string(use.port);
-}
-
-std::vector<doctor::UsedPorts> scarce_ports(const nat::Ruleset& wanted) {
-  std::uint64_t fewest = std::numeric_limits<std::uint64_t>::max();
-  for (const auto& chain : wanted.chains) fewest = std::min(fewest, ports_of(chain));
-  if (wanted.chains.empty()) return {};
-  std::vector<doctor::UsedPorts> scarce;
-  for (const auto& use : netfilter::ports_in_use(fewest - fewest / 10)) {
-    const auto chain = nat::explain(wanted, use.source, use.host).chain;
-    if (chain && are_scarce(use.connections, ports_of(*chain)))
-      scarce.push_back(
-          {text_of(use), chain->network, std::min(use.connections, ports_of(*chain)), ports_of(*chain)});
-  }
-  return scarce;
-}
-
 // Where a packet to somebody whom no route of its own leads to goes: addresses that nobody has (RFC 5737,
 // RFC 3849).
 std::map<net::Family, std::string> ways_out() {
@@ -297,19 +263,11 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
   look(not_looked, [&] { node.way_out = ways_out(); });
 }
 
-// A kernel without conntrack's netlink tells nothing of ports: no reason to say more.
-void count_ports(doctor::Facts& facts) {
-  try {
-    facts.node.scarce_ports = scarce_ports(facts.ours.wanted);
-  } catch (const Error& error) {
-    if (error.kind() != Kind::absent) facts.not_looked.emplace_back(error.what());
-  }
-}
-
 // Nothing of it is to be taken for a node on which nothing is wrong.
 void tell_what_was_not_found(const DoctorFolders& folders, doctor::Facts& facts) {
-  auto whys = {doctor::why_programs_are_not_told(facts),
-               folders.not_looked.empty() ? doctor::why_lists_are_not_told(facts) : std::string()};
+  auto whys = doctor::why_programs_are_not_told(facts);
+  if (folders.not_looked.empty()) whys.push_back(doctor::why_lists_are_not_told(facts));
+  whys.push_back(doctor::why_multus_is_not_told(facts));
   std::ranges::copy_if(whys, std::back_inserter(facts.not_looked),
                        [](const std::string& why) { return !why.empty(); });
 }
@@ -326,8 +284,9 @@ doctor::Facts look_at(const DoctorTarget& target) {
   }
   const auto recorded = read.value_or(Recorded());
   facts.not_looked = target.folders.not_looked;
-  facts.node = doctor::read_surroundings(target.folders.lists, target.folders.plugins,
-                                         subnet_file_of(recorded), facts.not_looked);
+  facts.node =
+      doctor::read_surroundings(target.folders.lists, target.folders.plugins, subnet_file_of(recorded),
+                                more_cache_folders(facts.not_looked), facts.not_looked);
   tell_ours_from_others(facts.node.bin_folders, facts.not_looked);
   facts.node.elsewhere = target.folders.elsewhere;
   facts.node.taking = target.folders.taking;

@@ -74,6 +74,12 @@ CommandFolders named_folders(const FolderOptions& options, const runtime::NodeFi
   return folders;
 }
 
+std::vector<fs::path> named_bin_dirs(const FolderOptions& options) {
+  auto folders = options.more_bin_dirs;
+  if (options.bin_dir) folders.insert(folders.begin(), *options.bin_dir);
+  return folders;
+}
+
 // Of what is looked at since the operator named a folder, what the runtime does not use.
 std::vector<std::string> elsewhere(const FolderOptions& options, const fs::path& conf_dir,
                                    const runtime::Choice& choice) {
@@ -82,8 +88,10 @@ std::vector<std::string> elsewhere(const FolderOptions& options, const fs::path&
     lines.push_back((options.conf_dir ? "--conf-dir is " : "without --conf-dir it is ") + conf_dir.string() +
                     "; " + choice.reason);
   }
-  if (options.bin_dir && !is_one_of(*options.bin_dir, choice.plugins))
-    lines.push_back("--bin-dir is " + options.bin_dir->string() + "; " + choice.reason);
+  for (const auto& each : named_bin_dirs(options)) {
+    if (!is_one_of(each, choice.plugins))
+      lines.push_back("--bin-dir is " + each.string() + "; " + choice.reason);
+  }
   return lines;
 }
 
@@ -168,7 +176,7 @@ DoctorFolders folders_for_doctor(const FolderOptions& options) {
   const bool is_named = options.conf_dir || options.flavour;
   DoctorFolders folders{
       .lists = {usual_folders(options).conf_dir, is_named ? SaidBy::its_user : SaidBy::nobody},
-      .plugins = {.named = options.bin_dir}};
+      .plugins = {.named = named_bin_dirs(options)}};
   try {
     const auto choice = ask_the_node(options);
     if (options.asks_the_node()) folders.lists.path = options.conf_dir.value_or(choice.networks);

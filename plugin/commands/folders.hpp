@@ -20,6 +20,7 @@ struct FolderOptions {
   std::optional<runtime::Flavour> flavour = {};  ///< none: what is found ("auto")
   std::optional<std::filesystem::path> conf_dir = {};
   std::optional<std::filesystem::path> bin_dir = {};
+  std::vector<std::filesystem::path> more_bin_dirs = {};  ///< of doctor, beside bin_dir
 
   /// A folder that is named stands; without --flavour none is looked for then, since who names one, in a
   /// container most of all, has the node's files elsewhere.

@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "conflist/conflist.hpp"
 #include "error/error.hpp"
+#include "plugin/commands/carry_out.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -26,18 +28,12 @@ struct InstallTarget {
   std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
 };
 
-/// `pretend`: tells what it would do, and does nothing.
-enum class Doing { act, pretend };
-
-/// What an operator should know, and nothing was done about; a line each.
-using Notes = std::vector<std::string>;
-
 /// Copies this program, unless a newer one is there (what is empty or cut off in its place is nobody's), then
 /// puts our entry into the first conflist that a runtime loads and that holds the plugin named; tells what it
 /// changed. Each file is the old one or all of the new one at any time; the conflist as it was stays beside
 /// it as FILE.before-ip-masq. Where all is as it should be nothing is written. Where a runtime would not find
-/// the program (plugin_folders.hpp) nothing is changed. Throws Error, and has then changed no conflist, or
-/// says so.
+/// the program (plugin_folders.hpp), or where what has its name is no file, nothing is changed. Throws Error,
+/// and has then changed no conflist, or says so.
 Notes install(const InstallTarget& target, Doing doing, std::ostream& output);
 
 /// The same; where it could be done later, when there is such a conflist or what it asks for, why not now.
@@ -47,26 +43,14 @@ std::optional<Error> try_to_install(const InstallTarget& target, Doing doing, No
 /// Why nothing can be done where no conflist has that plugin; without details.
 Error no_conflist(const InstallTarget& target);
 
+/// The lists that install would write now, as it would write them. Throws Error.
+std::vector<conflist::Network> lists_once_installed(const InstallTarget& target);
+
 /// Each program that the conflist asks for, ours among them, in each folder where it may be: for who waits
 /// for them. Throws Error.
 std::set<std::filesystem::path> programs_asked_for(const InstallTarget& target);
 
 /// What of a folder of conflists install reads, for who waits for changes of it.
 watch::FileWatch::Endings conflists_of(const std::filesystem::path& conf_dir);
-
-/// Takes our entry, and all that install put in with it, out of every conflist of all folders, putting back
-/// what was there before where nothing else has changed since. The binary stays: pods that are there need it
-/// for their DEL. Throws Error, after doing what could be done.
-Notes uninstall(const InstallTarget& target, Doing doing, std::ostream& output);
-
-/// Where install has kept somebody else's program of our name, that one takes our program's place again; for
-/// when no pod needs ours any more. Throws Error.
-void put_program_back(const std::filesystem::path& bin_dir, Doing doing, Notes& notes, std::ostream& output);
-
-/// Of our program where it is still there after uninstall: what for, and how it goes.
-Notes what_stays(const std::filesystem::path& bin_dir);
-
-/// Takes away all rules of ours and all records. Throws Error.
-void remove_rules(const std::filesystem::path& state_dir, std::ostream& output);
 
 }  // namespace ipmasq::plugin

@@ -181,6 +181,7 @@ Folders lists_that_ask(const InstallTarget& target, Lines& not_looked) {
         const auto path = folder / list.file.name;
         if (list.file.is_unread)
           not_looked.push_back("cannot read " + path.string() + ": " + list.file.trouble);
+        if (conflist::may_be_half_written(list)) not_looked.push_back(path.string() + ": " + list.reason);
         if (list.our_place()) lists.push_back(path);
       }
     } catch (const Error& error) {

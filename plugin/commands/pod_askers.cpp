@@ -5,6 +5,7 @@
 
 #include "cni/cache.hpp"
 #include "error/error.hpp"
+#include "plugin/verbs/caches.hpp"
 #include "routing/node_addresses.hpp"
 
 namespace ipmasq::plugin {
@@ -18,7 +19,7 @@ Namespaces cached_namespaces(const Recorded& recorded) {
   cni::CacheFilter filter;
   for (const auto& [name, network] : recorded) filter.networks.insert(name);
   Namespaces namespaces;
-  for (const auto& cached : cni::read_caches(filter).living)
+  for (const auto& cached : read_caches_of_node(filter).living)
     namespaces.emplace(cni::cache_name(cached.network, cached.id), cached.netns);
   return namespaces;
 }

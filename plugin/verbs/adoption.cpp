@@ -5,6 +5,7 @@
 
 #include "error/error.hpp"
 #include "plugin/verbs/attachment.hpp"
+#include "plugin/verbs/caches.hpp"
 #include "plugin/verbs/own_address.hpp"
 
 namespace ipmasq::plugin {
@@ -51,7 +52,7 @@ void adopt(Unadopted unadopted, Plan& plan) {
 }
 
 std::vector<std::string> adopt_beside(const cni::AttachmentId& first, const Node& node, Plan& plan) {
-  const auto cache = cni::read_caches(
+  const auto cache = read_caches_of_node(
       {.networks = {plan.network}, .known = {{cni::cache_name(plan.network, first), plan.network}}});
   auto unadopted = find_unadopted(node.store, plan.network, plan.configuration->netconf, cache,
                                   subnets_of_others(node, plan.network));

@@ -397,11 +397,31 @@ def test_what_it_could_not_look_at_is_said(site):
         assert is_carried(site, pod)
 
 
-def test_the_cache_of_cri_dockerd(site):
+@pytest.mark.parametrize("flags, folder", [("", "/var/lib/cni/cache"), ("--cni-cache-dir=/var/lib/cni/mine", "/var/lib/cni/mine"),
+                                           ("$OPTS", "/var/lib/cni/mine")], ids=["as it is built", "by its flag", "by a variable"])
+def test_the_cache_of_cri_dockerd(site, flags, folder):
+    """Where its unit says, for adopt and for doctor."""
     site.use_conflist(WITH)
-    site.run("sh", "-ec", f"mkdir -pm 700 /var/lib/cni/cache && mv {CACHE} /var/lib/cni/cache/results")
+    site.write("/etc/config/options", "OPTS=--v=2 --cni-cache-dir=/var/lib/cni/mine\n")
+    site.write("/etc/systemd/system/cri-docker.service",
+               f"[Service]\nEnvironmentFile=-/etc/config/options\nExecStart=/usr/bin/cri-dockerd --container-runtime-endpoint fd:// {flags}\n")
+    site.run("sh", "-ec", f"mkdir -pm 700 {folder} && mv {CACHE} {folder}/results")
+    found = {each["name"]: each for each in json.loads(site.tool("doctor", "-o", "json", check=False))["findings"]}
+    assert len(found["pods-not-adopted"]["where"]) == 2
     assert site.tool("adopt").splitlines()[:2] == [f"adopted {line}" for line in adopted(site)]
-    site.run("mv", "/var/lib/cni/cache/results", CACHE)
+    assert all(seen_from(pod) == expected_of(pod) for pod in site.pods)
+    site.run("mv", f"{folder}/results", CACHE)
+
+
+def test_a_cache_that_nobody_can_tell_of(site):
+    """Where it is cannot be told from the unit: that is said, and those that are seen are adopted."""
+    site.use_conflist(WITH)
+    site.write("/etc/systemd/system/cri-docker.service", "[Service]\nExecStart=/bin/sh -c 'cri-dockerd $(cat /etc/options)'\n")
+    done = subprocess.run(site.inside(BINARY, "adopt"), capture_output=True, text=True, env=site.env)
+    assert done.returncode == 1 and done.stdout.splitlines()[:2] == [f"adopted {line}" for line in adopted(site)]
+    assert done.stderr == ("ip-masq: pods may be left that are not adopted: where cri-dockerd keeps its cache: /etc/systemd/system/cri-docker.service: "
+                           "what cni-cache-dir is cannot be told from ExecStart: $(cat /etc/options) is known once it runs alone\n")
+    site.run("rm", "/etc/systemd/system/cri-docker.service")
 
 
 def test_flannels_own_subnet_where_there_is_no_cache(host):

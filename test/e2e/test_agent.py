@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -552,21 +553,33 @@ def test_a_disk_that_hangs_keeps_nobody_from_mending(node, daemons):
     assert agent.end() == 0
 
 
-def test_what_is_no_program_is_told(node, daemons):
+MADE = {"a FIFO": os.mkfifo, "a folder": os.mkdir, "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
+        "a link": lambda path: os.symlink("/gone/ip-masq", path)}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_what_is_no_program_is_told(node, daemons, what):
+    """And is there afterwards, under another name; a link to nothing is kept, as that of a package that is gone."""
     folder, program = node.folder / "net.d", node.folder / "bin/ip-masq"
     folder.mkdir()
     flannels = folder / "10-flannel.conflist"
     flannels.write_text('{"name": "cbr0", "cniVersion": "0.3.1", "plugins": [{"type": "flannel"}]}')
     put_plugins(program.parent, flannels.read_text())
-    os.mkfifo(program)
+    MADE[what](program)
     node.add()
     daemons.append(Agent(node, "--keep-installed", "--conf-dir", folder, "--bin-dir", program.parent, *LISTEN))
     agent = daemons[0]
-    agent.until(lambda: page(node, "/healthz") == (503, f"cannot keep the entry installed: {program} is no regular file\n"))
+    if what == "a link":
+        kept = Path(f"{program}.before-ip-masq")
+        agent.until_it_says(f"kept {program}, which is not ip-masq's, as {kept}")
+        agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
+        assert os.readlink(kept) == "/gone/ip-masq" and program.read_bytes() == BINARY.read_bytes()
+        return
+    agent.until(lambda: page(node, "/healthz") == (503, f"cannot keep the entry installed: {program} is {what}: no program can stand there\n"))
     BLOWS[node.backend](node)
     agent.until(is_right(node, CBR0))
     assert page(node, "/healthz")[0] == 503
-    program.unlink()
+    program.rename(f"{program}.moved")
     agent.process.send_signal(signal.SIGHUP)
     agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
 
@@ -620,6 +633,44 @@ def test_a_file_that_somebody_else_put_there_is_left_alone(host, daemons):
     assert host.run("cat", COPY) == "nonMasqueradeCIDRs: [10.0.0.0/8]\n"
     host.run("rm", COPY)
     daemons[0].until(lambda: host.run("cat", COPY, check=False) == "nonMasqueradeCIDRs: []\n")
+
+
+NO_FILES = {"a FIFO": ["mkfifo"], "a folder": ["mkdir"], "a socket": [sys.executable, "-c", "import os, stat, sys; os.mknod(sys.argv[1], stat.S_IFSOCK | 0o600)"],
+            "a link": ["ln", "-s", "/gone"]}
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+@pytest.mark.parametrize("place", ["copy", "source"])
+def test_what_is_no_file_is_told_and_left(host, daemons, what, place):
+    """In the copy's place, and instead of the file that is followed: it hangs nowhere, and what was good stays."""
+    source = host.folder / "mounted"
+    kind = {"a FIFO": "fifo", "a folder": "directory", "a socket": "socket", "a link": "symbolic link"}[what]
+    if place == "copy":
+        source.write_text("nonMasqueradeCIDRs: []\n")
+        host.run(*NO_FILES[what], COPY)
+    else:
+        source.write_text("catchAll: false\n")
+        daemons.append(Agent(host, "--config-from", source))
+        daemons[0].until(lambda: host.run("cat", COPY, check=False) == "catchAll: false\n")
+        source.unlink()
+        host.run(*NO_FILES[what], source)
+        daemons.pop().end()
+    daemons.append(Agent(host, "--config-from", source))
+    if place == "copy":
+        daemons[0].until_it_says(f"cannot copy the configuration file: {COPY} was put there by somebody else: remove it, for {source} to be followed")
+        daemons.pop().end()
+        host.tool("uninstall", "--conf-dir", "/etc/cni/net.d")
+        assert host.run("stat", "-c", "%F", COPY) == f"{kind}\n"
+        host.run("rm", "-r", COPY)
+    elif what == "a link":  # there is no such file: its start removes the copy, as it always does then
+        daemons[0].until_it_says(f"removed {COPY} (start)")
+    else:
+        daemons[0].until_it_says("cannot copy the configuration file: ")
+        assert host.run("cat", COPY) == "catchAll: false\n"
+        assert host.run("stat", "-c", "%F", source) == f"{kind}\n"
+        daemons.pop().end()
+        host.tool("uninstall", "--conf-dir", "/etc/cni/net.d")
+        assert host.run("ls", "-A", "/etc/config") == ""
 
 
 def test_adds_beside_the_agent(node, config, agent):

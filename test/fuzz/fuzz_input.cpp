@@ -20,7 +20,9 @@
 #include "http/server.hpp"
 #include "nat/network.hpp"
 #include "nat/ruleset.hpp"
+#include "runtime/environment_file.hpp"
 #include "runtime/toml.hpp"
+#include "runtime/words.hpp"
 
 namespace {
 
@@ -101,6 +103,13 @@ void read_cached(const std::string& text) {
   static_cast<void>(cni::addresses(cached->result, cached->id.interface));
 }
 
+// A command line of systemd, with its variables, and what a shell makes of it.
+void read_unit(const std::string& text) {
+  const auto variables = runtime::parse_environment(text);
+  static_cast<void>(runtime::words_of_unit(text, variables));
+  static_cast<void>(runtime::commands_of_script(text, variables));
+}
+
 }  // namespace
 
 // NOLINTNEXTLINE(readability-identifier-naming): libFuzzer's name
@@ -108,7 +117,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);  // NOLINT: bytes as text
   try {
-    switch (data[0] % 9) {  // NOLINT: what libFuzzer gives
+    switch (data[0] % 10) {  // NOLINT: what libFuzzer gives
       case 0:
         read_call(text);
         break;
@@ -132,6 +141,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       case 7:
         static_cast<void>(runtime::parse_toml(text, "/config.toml"));
+        break;
+      case 8:
+        read_unit(text);
         break;
       default:
         expect(http::answer_to(text, {{"/healthz", [] { return http::Page{.body = "ok"}; }}})

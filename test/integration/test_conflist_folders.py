@@ -4,7 +4,6 @@ file, and again: to the byte, with owner, mode and links."""
 import json
 import os
 import re
-import socket
 import stat
 import struct
 import subprocess
@@ -406,14 +405,42 @@ def test_an_attribute_that_cannot_be_kept_is_told(place):
     assert snapshot(place.folder) == before
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: socket.socket(socket.AF_UNIX).bind(str(path))], ids=["FIFO", "folder", "socket"])
-def test_what_is_no_program_is_told(place, make):
-    """And nobody waits for what may come out of it."""
+MADE = {"a FIFO": os.mkfifo, "a folder": os.mkdir, "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600)}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_what_is_no_program_is_told(place, what):
+    """And nobody waits for what may come out of it; the fix loses nothing."""
     place.put({"10-flannel.conflist": KUBE_FLANNEL})
-    make(place.bin / "ip-masq")
-    before = snapshot(place.folder)
-    assert place("install", status=1) == f"ip-masq: {place.bin}/ip-masq is no regular file\n  nothing of ip-masq's: remove it\n"
-    assert snapshot(place.folder) == before
+    program, kept = place.bin / "ip-masq", place.bin / "ip-masq.before-ip-masq"
+    MADE[what](program)
+    before, state = snapshot(place.folder), ["--state-dir", place.folder.parent / "state"]
+    fix = f"mv -n {program} {program}.moved"
+    for options in [], ["--dry-run"]:
+        assert place("install", *options, status=1) == f"ip-masq: {program} is {what}: no program can stand there\n  {fix}\n"
+    kept.write_text("somebody's")
+    for options in ["--dry-run"], []:
+        assert place("uninstall", "--bin-dir", place.bin, *state, *options) == (
+            f"ip-masq: note: {kept} was left: {program} is {what}\nip-masq: note: {program} is {what}, and not of ip-masq: it was left\n")
+    assert snapshot(place.folder) == before and kept.read_text() == "somebody's"
+    kept.unlink()
+    subprocess.run(["sh", "-ec", fix], check=True)
+    place("install")
+    assert program.read_bytes() == BINARY.read_bytes() and os.path.lexists(f"{program}.moved")
+
+    # The same where the program that install has kept would be.
+    MADE[what](kept)
+    assert f"ip-masq: note: {kept} was left: {kept} is {what}\n" in place("uninstall", "--bin-dir", place.bin, *state)
+    assert program.read_bytes() == BINARY.read_bytes() and os.path.lexists(kept)
+
+
+def test_a_link_to_nothing_in_the_programs_place_is_left_by_uninstall(place):
+    place.put({"10-flannel.conflist": KUBE_FLANNEL})
+    program = place.bin / "ip-masq"
+    program.symlink_to("/gone")
+    assert place("uninstall", "--bin-dir", place.bin, "--state-dir", place.folder.parent / "state") == (
+        f"ip-masq: note: {program} is a link to /gone, which is not there, or not seen here: it was left\n")
+    assert os.readlink(program) == "/gone"
 
 
 def test_a_file_that_somebody_keeps_writing_is_left_to_him(place):
@@ -505,8 +532,14 @@ def test_what_others_put_out_of_force_stays_so(place, suffix):
     (MULTUS_SHIM, ": multus hands pods on to /host/etc/cni/net.d/10-flannel.conflist"),
     (MULTUS_SHIM.replace("/host/etc/cni/net.d", "/hostFOLDER"), None),
     (MULTUS_SHIM.replace("/host/etc/cni/net.d/10-flannel.conflist", "cbr0"), None),
-], ids=["a copy", "elsewhere", "this file", "this network"])
+    # As microk8s' folder of the revision that runs, and as multus' pod sees it.
+    (MULTUS_SHIM.replace("/host/etc/cni/net.d", "LINK"), None),
+    (MULTUS_SHIM.replace("/host/etc/cni/net.d", "/hostLINK"), None),
+], ids=["a copy", "elsewhere", "this file", "this network", "through a link", "through a link, of a container"])
 def test_what_multus_hands_pods_on_to_is_told(place, multus, does):
+    link = place.folder.parent / "current"
+    link.symlink_to("net.d")
+    multus = multus.replace("LINK", str(link))
     place.put({"00-multus.conf": multus.replace("FOLDER", str(place.folder)), "10-flannel.conflist": KUBE_FLANNEL})
     first, second = place.folder / "00-multus.conf", place.folder / "10-flannel.conflist"
     note = f"ip-masq: note: {first} is loaded before {second}{does}\n" if does else ""

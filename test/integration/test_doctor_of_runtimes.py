@@ -314,7 +314,7 @@ def test_the_list_is_gone_and_another_stands_there(site):
         "where": [f"{loopback} is what the runtime loads, and has no entry of ip-masq",
                   f"{conflist}.before-ip-masq is of ip-masq install: its list is gone"],
         "fix": [f"# have its owner bring {conflist} anew, as flannel's pod does when it starts",
-                "# see first where the runtime looks for plugins: none of the list's others is in /opt/cni/bin"]}}, [])
+                "# or, where this list is meant: see first where the runtime looks for plugins: none of the list's others is in /opt/cni/bin"]}}, [])
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES[2:], ids=[f"{each.flavour}-{number}" for number, each in enumerate(RUNTIMES[2:])])
@@ -355,7 +355,11 @@ def test_two_folders_of_plugins_as_a_container_sees_them(site):
         "name": "plugin-missing", "weight": "note", "does": "an ADD fails: no pod starts, unless the runtime looks for plugins in other folders as well",
         "where": [f"no program /opt/cni/bin/{each}, which /etc/cni/net.d/10-flannel.conflist asks for" for each in ("bridge", "host-local")],
         "fix": ["# have their owners put them there: flannel's own pod brings flannel, the package or the release of containernetworking's "
-                "plugins brings bridge, host-local and portmap", "# where it does, and they are there, nothing is wrong"]}}, [])
+                "plugins brings bridge, host-local and portmap", "# where it does, and they are there, nothing is wrong"]}}, [
+            f"whether the runtime finds {each} in another folder: it is not in /opt/cni/bin/{each}, which /etc/cni/net.d/10-flannel.conflist asks for; "
+            "--bin-dir, given once for each folder where the runtime looks, tells" for each in ("bridge", "host-local")])
+    assert doctor(site, *NAMED, "--bin-dir", "/usr/libexec/cni") == ({}, [])
+    assert site.call("install", *NAMED, "--bin-dir", "/usr/libexec/cni") == (2, "", "ip-masq: install takes one --bin-dir; see ip-masq --help\n")
     for path, text in KUBELET.items():
         site.put(path, text)  # whose runtime has no file: it is as it is built, with one folder
     assert {name: each["weight"] for name, each in doctor(site, *NAMED)[0].items()} == {"plugin-missing": "hurts"}

@@ -310,7 +310,10 @@ def test_the_package_knows_where_the_program_is(site, runtime):
     assert script("preremove", "remove") == ""
     site.tool("install")
     assert script("postinstall", "configure") == script("preremove", "upgrade") == ""
-    removal = (f"ip-masq: still installed on this node: {program}\nip-masq: would have put {conflist} back\nip-masq: note: {runtime.reason}\n"
+    removal = (f"ip-masq: still installed on this node: {program}\nip-masq: would have put {conflist} back\n"
+               f"ip-masq: would have removed {conflist}.before-ip-masq\nip-masq: note: {runtime.reason}\n"
+               f"ip-masq: note: {program} stays, since pods that run need it for their end, and doctor misses the entry as long as it is there: "
+               f"once none of these pods is left, rm {program}\n"
                f'ip-masq: pods go on as they are; "{program} uninstall" takes the entry out, and "{program} uninstall --rules" what\n'
                "ip-masq: is left, once the pods are gone\n")
     assert sorted(script("preremove", "remove").splitlines()) == sorted(removal.splitlines())

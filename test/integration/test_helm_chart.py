@@ -129,6 +129,23 @@ def test_folders_that_are_given_stand_instead():
     assert pod["initContainers"][0]["args"] == ["install", "--wait", "--bin-dir=/host/b", "--conf-dir=/c", "--after=ptp"]
 
 
+def test_other_folders_of_plugins_are_seen_by_helm_test():
+    doctor = made("flavour=crio", "otherBinDirs={/usr/libexec/cni,/srv/cni}")["Pod", "ip-masq-doctor"]["spec"]
+    container, = doctor["containers"]
+    assert container["args"] == ["doctor", "--bin-dir=/opt/cni/bin", "--bin-dir=/usr/libexec/cni", "--bin-dir=/srv/cni", "--conf-dir=/etc/cni/net.d"]
+    folders = {volume["name"]: volume["hostPath"]["path"] for volume in doctor["volumes"]}
+    mounted = {mount["mountPath"]: folders[mount["name"]] for mount in container["volumeMounts"]}
+    for folder in "/opt/cni/bin", "/usr/libexec/cni", "/srv/cni":
+        assert mounted[folder] == folder
+
+
+@pytest.mark.parametrize("values", [["flavour=k3s"], ["binDir=/var/lib/rancher/k3s/data/current/bin"]])
+def test_links_of_k3s_lead_where_helm_test_sees_them(values):
+    doctor = made(*values)["Pod", "ip-masq-doctor"]["spec"]
+    assert {"name": "k3s", "hostPath": {"path": "/var/lib/rancher/k3s/data", "type": "Directory"}} in doctor["volumes"]
+    assert {"name": "k3s", "mountPath": "/var/lib/rancher/k3s/data", "readOnly": True} in doctor["containers"][0]["volumeMounts"]
+
+
 def test_openshift_lets_it_run():
     assert made("flavour=openshift")["RoleBinding", "ip-masq"]["roleRef"]["name"] == "system:openshift:scc:privileged"
     assert sorted(made()) == [("ConfigMap", "ip-masq"), ("DaemonSet", "ip-masq"), ("Pod", "ip-masq-doctor")]
@@ -170,6 +187,8 @@ def test_a_config_map_of_somebody_else():
     ("flavour=k8s", "at '/flavour': value must be one of 'kubeadm', 'k3s', 'rke2', 'microk8s', 'openshift', 'crio', 'podman'"),
     ("binDir=opt", "at '/binDir': 'opt' does not match pattern"),
     ("confDir=/", "at '/confDir': '/' does not match pattern"),
+    ("otherBinDirs={opt}", "at '/otherBinDirs/0': 'opt' does not match pattern"),
+    ("otherBinDirs=/opt", "at '/otherBinDirs': got string, want array"),
     ("binDir=//", "at '/binDir': '//' does not match pattern"),
     ("binDir=/opt/../..", "at '/binDir'"),
     ("listen.address=localhost", "at '/listen/address': 'localhost' does not match pattern"),

@@ -52,7 +52,8 @@ def test_where_the_runtime_says_where_it_looks_no_other_folder_is_right(site):
     assert places(site) == ([], False)
     both = ["--conf-dir", "/etc/cni/net.d", "--bin-dir", "/usr/lib/cni"]
     assert site.call("install", "--dry-run", *both) == (
-        0, f"would have put /usr/lib/cni/ip-masq\nwould have put the entry into {LIST}\n", f"ip-masq: note: {why}\n")
+        0, f"would have put /usr/lib/cni/ip-masq\nwould have written {LIST}.before-ip-masq\nwould have put the entry into {LIST}\n",
+        f"ip-masq: note: {why}\n")
     bring(site, "flannel")
     site.run("rm", "/opt/cni/bin/portmap")
     assert site.call("install") == (0, DONE, f"{NOTE}ip-masq: note: {lacks('portmap')}\n")
@@ -85,7 +86,8 @@ def test_a_folder_that_can_be_written(site, is_there):
     assert found == {"entry-missing": [fix]}
     note = ("ip-masq: note: crio: networks in /etc/cni/net.d (as CRI-O is built, no file of /etc/crio names another), plugins in /usr/libexec/cni or "
             "/srv/cni/bin (plugin_dirs in /etc/crio/crio.conf.d/10-crio.conf)\n")
-    assert site.call("install", "--dry-run") == (0, f"would have put /srv/cni/bin/ip-masq\nwould have put the entry into {LIST}\n", note)
+    assert site.call("install", "--dry-run") == (
+        0, f"would have put /srv/cni/bin/ip-masq\nwould have written {LIST}.before-ip-masq\nwould have put the entry into {LIST}\n", note)
     assert site.call(*fix.split()[1:]) == (0, f"put /srv/cni/bin/ip-masq\nput the entry into {LIST}\n", "")
     assert json.loads(site.tool("doctor", "-o", "json", check=False))["findings"] == []
 

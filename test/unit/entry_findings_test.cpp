@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "doctor/findings.hpp"
+#include "doctor/multus_findings.hpp"
 #include "finding_texts.hpp"
 #include "texts.hpp"
 
@@ -112,6 +113,47 @@ TEST_CASE("where multus hands pods on to is not always to be seen") {
           "  found: /etc/cni/net.d/00-multus.conf is what the runtime loads: multus hands pods on to " +
               to + "\n  fix: # see that the entry stands there, behind the other plugins\n");
   CHECK(text(behind_multus(R"("type":"multus-shim")", without_entry)).empty());
+}
+
+TEST_CASE("multus asks the API server for a network before it looks in the folder") {
+  const auto said = [](const std::string& to, const std::string& list) {
+    return why_multus_is_not_told(
+        behind_multus(R"("type":"multus-shim","clusterNetwork":")" + to + '"', list));
+  };
+  const std::string told =
+      ", as /etc/cni/net.d/00-multus.conf says, from the API server, which is not asked here, before it "
+      "looks "
+      "in the folder; \"kubectl get network-attachment-definitions -A\" tells whether it has one";
+  for (const std::string name : {"cbr0", "other"})
+    CHECK(said(name, with_entry) ==
+          "for the list that pods get: multus takes the network \"" + name + '"' + told);
+  CHECK(said("/etc/cni/net.d/10-flannel.conflist", with_entry).empty());
+  CHECK(said("cbr0", without_entry).empty());  // nothing of it is ours
+  CHECK(why_multus_is_not_told(behind_multus(R"("type":"multus-shim")", with_entry)).empty());
+}
+
+TEST_CASE("a list that install would refuse is to be mended first") {
+  const auto fix = [](const std::string& list) {
+    Facts facts;
+    facts.node.conf_dir = "/etc/cni/net.d";
+    facts.node.bin_folders = with_plugins;
+    facts.node.lists = conflist::read_networks({{.name = "10-flannel.conflist", .text = list}});
+    for (const auto& finding : examine(facts)) {
+      if (finding.name == "entry-missing") return finding.fix.front();
+    }
+    return std::string();
+  };
+  const auto with_version = [](const std::string& version) {
+    return "{" + version + R"("name":"cbr0","plugins":[{"type":"flannel"}]})";
+  };
+  const std::string command = "ip-masq install --conf-dir /etc/cni/net.d --bin-dir /opt/cni/bin";
+  const std::string speaks = ": ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0; then: " + command;
+  const std::string first = "# mend /etc/cni/net.d/10-flannel.conflist first: ";
+  CHECK(fix(with_version(R"("cniVersion":"0.3.1",)")) == command);
+  CHECK(fix(with_version("")) == first + "it has no \"cniVersion\"" + speaks);
+  CHECK(fix(with_version(R"("cniVersion":"0.2.0",)")) == first + "\"cniVersion\" is \"0.2.0\"" + speaks);
+  CHECK(fix(R"({"cniVersion":"1.0.0","name":"c/0","plugins":[{"type":"flannel"}]})")
+            .starts_with(first + "\"name\" is \"c/0\": expected "));
 }
 
 TEST_CASE("records of pods whose end nobody told of") {

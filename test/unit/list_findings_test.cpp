@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "doctor/findings.hpp"
+#include "doctor/program_findings.hpp"
 #include "list_facts.hpp"
 #include "texts.hpp"
 
@@ -228,6 +229,67 @@ TEST_CASE("the programs that a list asks for") {
             "  fix: # see first where the runtime looks for plugins: none of the list's others is in /a\n"
             "hurts plugin-missing\n" +
             missing("/a/bridge") + missing("/a/flannel") + missing("/a/host-local") + owners);
+}
+
+TEST_CASE("what stands in a program's place and is none") {
+  auto facts = facts_with(
+      {{.name = "10.conflist",
+        .text = R"({"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"},{"type":"ip-masq"}]})"}});
+  auto bin = folder("/a", {"bridge"});
+  bin.no_files = {{"ip-masq", "a folder"}};
+  const auto told = [&](bool is_known) {
+    facts.node.bin_folders = {bin};
+    facts.node.is_search_known = is_known;
+    Findings findings;
+    find_program_findings(facts, findings);
+    std::string text;
+    for (const auto& finding : findings) {
+      text += finding.name + "\n";
+      for (const auto& line : finding.where) text += line + "\n";
+      for (const auto& line : finding.fix) text += line + "\n";
+    }
+    return text;
+  };
+  const std::string missing = "program-missing\nno program /a/ip-masq, which /n/10.conflist asks for";
+  const std::string install = "ip-masq install --conf-dir /n --after bridge --bin-dir /a\n";
+  for (const bool is_known : {true, false})
+    CHECK(told(is_known) ==
+          missing + ": /a/ip-masq is a folder\nmv -n /a/ip-masq /a/ip-masq.moved\n" + install);
+  bin.no_files.clear();
+  bin.dead_links = {{"ip-masq", "/gone"}};
+  CHECK(told(true) == missing + ": /a/ip-masq is a link to /gone, and that is not there\n" + install);
+}
+
+TEST_CASE("plugins that are not seen where a folder is named") {
+  auto facts = facts_with(
+      {{.name = "10.conflist",
+        .text = R"({"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"},{"type":"portmap"},)"
+                R"({"type":"ip-masq"}]})"}});
+  facts.node.is_search_known = true;
+  facts.node.may_search_more = true;
+  const auto told = [&facts](const std::vector<BinFolder>& folders) {
+    facts.node.bin_folders = folders;
+    return test::lines(why_programs_are_not_told(facts));
+  };
+  const auto missing = [](const std::string& where) {
+    return "whether the runtime finds portmap in another folder: it is not in " + where +
+           ", which /n/10.conflist asks for; --bin-dir, given once for each folder where the runtime looks, "
+           "tells\n";
+  };
+  CHECK(told({folder("/a", {"bridge", "portmap", "ip-masq"})}).empty());
+  CHECK(told({folder("/a", {"bridge", "ip-masq"})}) == missing("/a/portmap"));
+  CHECK(told({folder("/a", {"bridge", "ip-masq"}), folder("/b", {})}) == missing("/a/portmap or /b/portmap"));
+  CHECK(told({folder("/a", {"bridge", "ip-masq"}), folder("/b", {"portmap"})}).empty());
+  CHECK(told({folder("/a", {"ip-masq"})}).empty());  // it hurts, and is found
+  auto linked = folder("/a", {"bridge", "portmap", "ip-masq"});
+  linked.dead_links = {{"portmap", "/usr/lib/cni/portmap"}, {"ip-masq", "/x"}, {"tuning", "/y"}};
+  CHECK(
+      told({linked}) ==
+      "whether /a/ip-masq can be run: it is a link to /x, which is not there, or not seen here\n"
+      "whether /a/portmap can be run: it is a link to /usr/lib/cni/portmap, which is not there, or not seen "
+      "here\n");
+  facts.node.may_search_more = false;
+  CHECK(told({folder("/a", {"bridge", "ip-masq"})}).empty());  // it hurts, and is found
 }
 
 TEST_CASE("programs that plugins call by themselves") {

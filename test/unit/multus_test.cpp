@@ -84,6 +84,17 @@ TEST_CASE("a file that multus takes by its path keeps its name") {
           .starts_with("refused: /host/etc/cni/net.d/99-flannel.conf would become "));
 }
 
+TEST_CASE("a path of multus that leads into the folder through links") {
+  auto by = multus(R"("clusterNetwork":"/var/snap/microk8s/6000/args/cni-network/99-flannel.conf")");
+  const std::string other =
+      "note: /etc/cni/net.d/00-multus.conf is loaded before /etc/cni/net.d/99-flannel.conf: multus hands "
+      "pods on to /var/snap/microk8s/6000/args/cni-network/99-flannel.conf\n";
+  CHECK(planned({by, single}).find(other) != std::string::npos);
+  by.leads_here = {"/var/snap/microk8s/6000/args/cni-network/99-flannel.conf"};
+  CHECK(planned({by, single}) ==
+        refused("clusterNetwork", "/var/snap/microk8s/6000/args/cni-network/99-flannel.conflist"));
+}
+
 TEST_CASE("a file that multus takes otherwise becomes a list") {
   const std::string done =
       "put the entry into /etc/cni/net.d/99-flannel.conflist, which stands instead of "

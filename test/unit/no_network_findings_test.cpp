@@ -139,15 +139,17 @@ TEST_CASE("where the list that had our entry is gone, and pods get another") {
         missing("200.conf", "10.conflist") +
             "  fix: # have its owner bring /n/10.conflist anew, as flannel's pod does when it "
             "starts\n"
-            "  fix: # ip-masq install --conf-dir /n --after loopback" +
+            "  fix: # or, where this list is meant: ip-masq install --conf-dir /n --after loopback" +
             install);
   facts.node.bin_folders = {folder("/b", {"loopback"})};
-  CHECK(text_with_weights(facts) ==
-        missing("200.conf", "10.conflist") +
-            "  fix: # have its owner bring /n/10.conflist anew, as flannel's pod does when it "
-            "starts\n"
-            "  fix: # or, where this list is meant: ip-masq install --conf-dir /n --after "
-            "loopback --bin-dir /b\n");
+  CHECK(
+      text_with_weights(facts) ==
+      missing("200.conf", "10.conflist") +
+          "  fix: # have its owner bring /n/10.conflist anew, as flannel's pod does when it "
+          "starts\n"
+          "  fix: # or, where this list is meant: mend /n/200.conf first: it has no \"cniVersion\": ip-masq "
+          "speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0; then: ip-masq install --conf-dir /n --after "
+          "loopback --bin-dir /b\n");
   facts.node.put_aside = {"10.conflist"};
   CHECK(text_with_weights(facts).empty());
   facts.node.put_aside.clear();

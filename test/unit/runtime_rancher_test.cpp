@@ -140,6 +140,24 @@ TEST_CASE("auto: k3s and RKE2 whose unit names another folder for their data") {
         "/mnt/rke2/agent/etc/containerd/config.toml names none)");
 }
 
+TEST_CASE("auto: of RKE2's server and agent, which come in one archive, the one that is used") {
+  const auto found = [](const std::string& more) {
+    const auto all = choice({{"/usr/local/lib/systemd/system/rke2-server.service",
+                              "[Service]\nExecStart=/usr/local/bin/rke2 server\n"},
+                             {"/usr/local/lib/systemd/system/rke2-agent.service",
+                              "[Service]\nExecStart=/usr/local/bin/rke2 agent --data-dir /mnt/rke2\n"},
+                             {more, ""},
+                             {rke2, rke2_text},
+                             {"/mnt/rke2/agent/etc/containerd/config.toml", rke2_text}});
+    return all.find("/mnt/rke2") != std::string::npos ? "the agent's" : "the server's";
+  };
+  const std::string enabled = "/etc/systemd/system/multi-user.target.wants/";
+  CHECK(found(enabled + "rke2-agent.service") == std::string("the agent's"));
+  CHECK(found(enabled + "rke2-server.service") == std::string("the server's"));
+  CHECK(found("/run/systemd/units/invocation:rke2-agent.service") == std::string("the agent's"));
+  CHECK(found("/none") == std::string("the agent's"));  // the one that says anything
+}
+
 TEST_CASE("auto: k3s whose unit names its files otherwise") {
   const auto found = [](const std::string& unit, const std::pair<std::string, std::string>& more) {
     const auto all = choice({{"/etc/systemd/system/k3s.service", "[Service]\n" + unit},

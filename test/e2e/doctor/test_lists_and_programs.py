@@ -149,17 +149,28 @@ def test_the_program_is_missing(plain):
 
 
 def test_a_folder_that_is_named_is_the_one(plain):
-    """Links in it lead where a container does not see it, as those of k3s."""
+    """Links in it lead where a container does not see it, as those of k3s: of these it could not look."""
     plain.run("sh", "-ec", "mkdir /run/cni/named; for each in bridge host-local; do ln -s /nowhere/$each /run/cni/named; done")
-    found = findings(plain, "--bin-dir", "/run/cni/named")
-    assert said(plain, "--bin-dir", "/run/cni/named") == {
-        "program-missing": ("hurts", [f"no program /run/cni/named/ip-masq, which {LIST} asks for"])}
-    carry_out(plain, *found.values())
-    assert findings(plain, "--bin-dir", "/run/cni/named") == {}
+
+    def not_seen(*names):
+        return [f"whether /run/cni/named/{each} can be run: it is a link to /nowhere/{each}, which is not there, or not seen here" for each in names]
+
+    status, told = doctor(plain, "--bin-dir", "/run/cni/named")
+    finding, = told["findings"]
+    assert (status, finding["name"], finding["weight"], finding["where"], told["notLooked"]) == (
+        1, "program-missing", "hurts", [f"no program /run/cni/named/ip-masq, which {LIST} asks for"], not_seen("bridge", "host-local"))
+    carry_out(plain, finding)
+    status, told = doctor(plain, "--bin-dir", "/run/cni/named")
+    assert (status, told["findings"], told["notLooked"]) == (3, [], not_seen("bridge", "host-local"))
     plain.run("ln", "-sf", "/nowhere/ip-masq", "/run/cni/named/ip-masq")
     status, told = doctor(plain, "--bin-dir", "/run/cni/named")
-    assert (status, told["findings"]) == (3, [])
-    assert told["notLooked"] == ["whether /run/cni/named/ip-masq can be run: it is a link to /nowhere/ip-masq, which is not there, or not seen here"]
+    assert (status, told["findings"], told["notLooked"]) == (3, [], not_seen("bridge", "host-local", "ip-masq"))
+    plain.run("sh", "-ec", "cd /run/cni/named; rm *; mkdir ip-masq; cp /opt/cni/bin/bridge /opt/cni/bin/host-local .")
+    found = findings(plain, "--bin-dir", "/run/cni/named")
+    assert found["program-missing"]["where"] == [f"no program /run/cni/named/ip-masq, which {LIST} asks for: /run/cni/named/ip-masq is a folder"]
+    carry_out(plain, *found.values())
+    assert findings(plain, "--bin-dir", "/run/cni/named") == {}
+    assert plain.run("ls", "/run/cni/named").split() == ["bridge", "host-local", "ip-masq", "ip-masq.moved"]
 
 
 def test_a_folder_that_is_named_and_has_nothing(plain):
