@@ -73,6 +73,13 @@ std::string nothing_to_do(const AdoptPass& pass) {
          "; each is recorded with its next ADD\n";
 }
 
+void print_of_install(AdoptPass pass, const std::string& done, std::ostream& output) {
+  pass.elsewhere.clear();    // their own ADDs adopt there
+  pass.passed_over.clear();  // install has told of them
+  print(pass, done, output);
+  throw_what_is_left(pass);
+}
+
 }  // namespace
 
 void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir, DryRun dry_run,
@@ -91,16 +98,12 @@ void adopt(const std::filesystem::path& state_dir, const std::filesystem::path& 
 void tell_what_install_would_adopt(const std::filesystem::path& state_dir,
                                    const std::filesystem::path& conf_dir,
                                    const std::vector<conflist::Network>& lists, std::ostream& output) {
-  print(look_for_unadopted(state::Store(state_dir), conf_dir, lists), "would adopt ", output);
+  print_of_install(look_for_unadopted(state::Store(state_dir), conf_dir, lists), "would adopt ", output);
 }
 
 void adopt_after_install(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir,
                          std::ostream& output) {
-  auto pass = run(state_dir, conf_dir, DryRun::no);
-  pass.elsewhere.clear();    // their own ADDs adopt there
-  pass.passed_over.clear();  // install has told of them
-  print(pass, "adopted ", output);
-  throw_what_is_left(pass);
+  print_of_install(run(state_dir, conf_dir, DryRun::no), "adopted ", output);
 }
 
 }  // namespace ipmasq::plugin

@@ -2,9 +2,10 @@
 
 import json
 import re
+import subprocess
 
 import pytest
-from harness.node import Namespace, Node
+from harness.node import BINARY, Namespace, Node
 from test_conflist_folders import ENTRY, FOLDERS, KUBE_FLANNEL, Place, snapshot
 
 
@@ -143,6 +144,14 @@ def test_the_copy_that_the_agent_made(host):
         said = host.tool("install", *folders, "--after", "bridge", "--dry-run").splitlines()
         would = [line.removeprefix("would adopt ") for line in said if line.startswith("would adopt ")]
         assert len(would) == 1 and would[0].startswith("bridge-net: 10.22.0.2/24 (")
+        host.run("sh", "-ec", "echo '{' > /var/lib/cni/results/bridge-net-other-eth0")  # of whose pod nobody can tell
+        wrong = [subprocess.run(host.inside(BINARY, "install", *folders, "--after", "bridge", *options), capture_output=True, text=True, env=host.env)
+                 for options in (["--dry-run"], [])]
+        assert [each.returncode for each in wrong] == [1, 1] and wrong[0].stderr == wrong[1].stderr != ""
+        assert wrong[0].stdout.splitlines()[-1] == f"would adopt {would[0]}"
+        host.run("rm", "-r", "/var/lib/cni/results/bridge-net-other-eth0", "/run/cni/ip-masq")
+        host.tool("uninstall", "--rules", *folders)
+        host.run("sh", "-ec", "echo 'catchAll: false' > /etc/config/.ip-masq-agent; ln -s .ip-masq-agent /etc/config/ip-masq-agent")
         assert f"adopted {would[0]}" in host.tool("install", *folders, "--after", "bridge").splitlines()
         host.run("mkdir", "/run/cni/other")
         host.tool("uninstall", "--conf-dir", "/run/cni/other")  # of another node, perhaps

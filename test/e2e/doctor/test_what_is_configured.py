@@ -106,12 +106,13 @@ def test_no_forwarding_before_the_first_pod(host):
     assert weights(host) == {"ip-forward-off": "hurts"}
 
 
-@pytest.mark.parametrize("lists", [["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["10.0.0.0/8", "0.0.0.0/0"]])
+@pytest.mark.parametrize("lists", [["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"], ["10.0.0.0/8", "0.0.0.0/0"], ["::/0"], ["fc00::/7", "::/1", "8000::/1"]])
 def test_everything_is_exempt(world, pod, lists):
     configure(world, pod, nonMasqueradeCIDRs=lists)
     found = findings(world)
     assert {name: each["weight"] for name, each in found.items()} == {"everything-exempt": "hurts"}
-    assert found["everything-exempt"]["where"][0].startswith("0.0.0.0/0 keeps the addresses of pods of network bridge-net")
+    everything = "::/0" if ":" in lists[0] else "0.0.0.0/0"
+    assert found["everything-exempt"]["where"][0].startswith(f"{everything} keeps the addresses of pods of network bridge-net")
 
 
 def test_snat_to_an_address_that_nobody_has(world, pod):
