@@ -1,7 +1,7 @@
 #include <optional>
 #include <ostream>
 
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
 #include "netfilter/kernel.hpp"
 #include "plugin/commands/install.hpp"
 #include "state/store.hpp"
@@ -10,7 +10,7 @@ namespace ipmasq::plugin {
 
 void remove_rules(const std::filesystem::path& state_dir, std::ostream& output) {
   const state::Store store(state_dir);
-  const auto lock_timeout = config::Netconf{}.lock_timeout;
+  const auto lock_timeout = config::default_lock_timeout;
   std::optional<os::FileLock> lock;
   if (store.exists()) lock.emplace(store.lock_exclusive(lock_timeout));
   netfilter::RealKernel kernel;

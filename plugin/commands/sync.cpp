@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
 #include "plugin/agent/sync_pass.hpp"
@@ -32,7 +32,7 @@ void print(const std::vector<std::string>& lines, std::ostream& output) {
 void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   const state::Store store(state_dir);
   netfilter::RealKernel kernel;
-  const auto pass = sync_pass(store, kernel, config::Netconf{}.lock_timeout);
+  const auto pass = sync_pass(store, kernel, config::default_lock_timeout);
   auto problems = pass.problems;
   std::vector<std::string> unrecorded;
   try {
