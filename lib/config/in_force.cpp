@@ -136,6 +136,14 @@ SharedConfiguration in_force(const Reading& reading, const std::optional<MadeOf>
   return std::make_shared<const Configuration>(std::move(configuration));
 }
 
+std::shared_ptr<const Netconf> netconf_of(const SharedConfiguration& configuration) {
+  return {configuration, &configuration->netconf};
+}
+
+const std::vector<std::string>& problems_of(const Configuration& configuration) {
+  return configuration.problems;
+}
+
 SharedConfiguration as_made(const MadeOf& made_of) {
   return std::make_shared<const Configuration>(
       Configuration{parse_netconf(made_of.netconf, pointer_to(made_of.file)), made_of});

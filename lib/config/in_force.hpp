@@ -2,7 +2,6 @@
 // was good last, for pods that run and for new ones alike.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +11,7 @@
 #include "config/agent_file.hpp"
 #include "config/made_of.hpp"
 #include "config/netconf.hpp"
+#include "config/shared_configuration.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::config {
@@ -37,24 +37,10 @@ struct Configuration {
   std::vector<std::string> problems = {};  ///< of files that are wrong now, and so not in force
 };
 
-/// A list may have 10,000 networks: whoever needs it refers to it.
-using SharedConfiguration = std::shared_ptr<const Configuration>;
-
-inline std::shared_ptr<const Netconf> netconf_of(const SharedConfiguration& configuration) {
-  return {configuration, &configuration->netconf};
-}
-
-/// Whether the network has pods of a family; asked only where something depends on it.
-using HasPods = std::function<bool(net::Family)>;
-
 /// `last_good`: of the network's record; it also stays where the file says something else by a slip, and
 /// where subnet.env names no network any more of a family that pods have. Throws Error{wrong_config} with all
 /// problems where something is wrong and nothing good is known instead.
 SharedConfiguration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
                              const HasPods& has_pods);
-
-/// What rules were made of, whatever the files say now. Throws Error{wrong_config} for a record that nobody
-/// of this version wrote.
-SharedConfiguration as_made(const MadeOf& made_of);
 
 }  // namespace ipmasq::config

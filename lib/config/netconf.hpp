@@ -10,6 +10,7 @@
 #include "cni/json.hpp"
 #include "config/agent_file.hpp"
 #include "config/backend.hpp"
+#include "config/defaults.hpp"
 #include "config/exemption.hpp"
 #include "config/mark.hpp"
 #include "config/port_range.hpp"
@@ -43,12 +44,12 @@ struct Netconf {
   Exemption exemption = Exemption::hold;
   std::vector<Mark> yield_marks{{0x4000, 0x4000}, {0x2000, 0x2000}};
   std::vector<net::Prefix> pod_subnets;  ///< empty: those of prevResult
-  std::filesystem::path subnet_file = "/run/flannel/subnet.env";
-  std::filesystem::path config_file = "/etc/config/ip-masq-agent";
+  std::filesystem::path subnet_file = default_subnet_file;
+  std::filesystem::path config_file = default_config_file;
   std::optional<Backend> backend;  ///< none: "auto"
-  std::filesystem::path state_dir = "/run/cni/ip-masq";
+  std::filesystem::path state_dir = default_state_dir;
   std::chrono::nanoseconds resync_interval = std::chrono::seconds(60);
-  std::chrono::nanoseconds lock_timeout = std::chrono::seconds(30);
+  std::chrono::nanoseconds lock_timeout = default_lock_timeout;
   std::vector<std::string> warnings;  ///< keys that are misspelt, and slips and warnings of the agent's file
 };
 

@@ -6,9 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "config/netconf.hpp"
 #include "nat/ruleset.hpp"
 #include "net/address.hpp"
+
+namespace ipmasq::config {
+struct Netconf;
+}
 
 namespace ipmasq::nat {
 

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "config/netconf.hpp"
 #include "nat/network.hpp"
 
 namespace ipmasq::nat {

@@ -10,6 +10,7 @@
 #include "cni/cache.hpp"
 #include "cni/environment.hpp"
 #include "config/flannel.hpp"
+#include "config/in_force.hpp"
 #include "conflist/conflist.hpp"
 #include "conflist/read_folder.hpp"
 #include "error/error.hpp"

@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
 
 namespace ipmasq::plugin {
 
 struct ConfigCopy {
   std::vector<std::filesystem::path> from;  ///< the first of these that exists
-  std::filesystem::path to = config::Netconf{}.config_file;
+  std::filesystem::path to = config::default_config_file;
 };
 
 /// What becomes of the copy where there is nothing to copy from.

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "config/in_force.hpp"
 #include "error/error.hpp"
 #include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/recorded.hpp"

@@ -5,7 +5,7 @@
 
 #include "cni/cache.hpp"
 #include "cni/json.hpp"
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
 #include "error/error.hpp"
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/json_output.hpp"
@@ -18,7 +18,7 @@ AdoptPass run(const std::filesystem::path& state_dir, const std::filesystem::pat
   const state::Store store(state_dir);
   if (dry_run == DryRun::yes) return look_for_unadopted(store, conf_dir);
   netfilter::RealKernel kernel;
-  return adopt_pass(store, kernel, conf_dir, config::Netconf{}.lock_timeout);
+  return adopt_pass(store, kernel, conf_dir, config::default_lock_timeout);
 }
 
 void print(const AdoptPass& pass, const std::string& done, std::ostream& output) {

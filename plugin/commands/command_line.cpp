@@ -11,7 +11,7 @@
 
 #include <cxxopts.hpp>
 
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
 #include "config/port_range.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
@@ -278,7 +278,7 @@ constexpr std::array<Command, 10> commands{{{"show", 0, run_show},
 int run(int argc, const char* const* argv) {
   cxxopts::Options options("ip-masq");
   options.add_options()("h,help", "")("version", "")(
-      "state-dir", "", cxxopts::value<std::string>()->default_value(config::Netconf{}.state_dir.string()))(
+      "state-dir", "", cxxopts::value<std::string>()->default_value(config::default_state_dir))(
       "flavour", "", cxxopts::value<std::string>())("conf-dir", "", cxxopts::value<std::string>())(
       "bin-dir", "", cxxopts::value<std::vector<std::string>>())(
       "after", "", cxxopts::value<std::string>()->default_value(InstallTarget{}.after))("rules", "")(

@@ -225,7 +225,7 @@ std::filesystem::path subnet_file_of(const Recorded& recorded) {
   for (const auto& [name, network] : recorded) {
     if (network.configuration) return network.configuration->netconf.subnet_file;
   }
-  return config::Netconf{}.subnet_file;
+  return config::default_subnet_file;
 }
 
 // ---- the node beside us

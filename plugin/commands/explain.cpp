@@ -145,7 +145,7 @@ void add_warnings(const Recorded& recorded, const net::Address& source, Answer& 
   const auto& network = recorded.at(answer.lists.source->network);
   answer.backend = network.backend();
   if (network.configuration) {
-    for (const auto& problem : network.configuration->problems)
+    for (const auto& problem : config::problems_of(*network.configuration))
       answer.warnings.push_back("what was good last is in force: " + problem);
   }
   const bool may_be_undone = answer.fate == nat::Fate::kept && answer.lists.chain &&

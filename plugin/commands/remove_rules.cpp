@@ -1,7 +1,7 @@
 #include <optional>
 #include <ostream>
 
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
 #include "netfilter/kernel.hpp"
 #include "plugin/commands/uninstall.hpp"
 #include "state/store.hpp"
@@ -21,7 +21,7 @@ void tell_of_records(const std::string& name, const state::Network& network, std
 
 void remove_rules(const std::filesystem::path& state_dir, Doing doing, std::ostream& output) {
   const state::Store store(state_dir);
-  const auto lock_timeout = config::Netconf{}.lock_timeout;
+  const auto lock_timeout = config::default_lock_timeout;
   const bool is_dry = doing == Doing::pretend;
   std::optional<os::FileLock> lock;
   if (store.exists() && !is_dry) lock.emplace(store.lock_exclusive(lock_timeout));

@@ -50,7 +50,7 @@ std::vector<std::string> problems_of(const RecordedNetwork& network) {
   if (network.written_later) problems.push_back(*network.written_later);
   problems.insert(problems.end(), network.stored.unread.begin(), network.stored.unread.end());
   if (!network.configuration) return problems;
-  for (const auto& problem : network.configuration->problems)
+  for (const auto& problem : config::problems_of(*network.configuration))
     problems.push_back("what was good last is in force: " + problem);
   return problems;
 }

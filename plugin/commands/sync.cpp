@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
 #include "plugin/agent/sync_pass.hpp"
@@ -24,7 +24,7 @@ std::string line_of(const nat::Source& left_alone) {
 void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   const state::Store store(state_dir);
   netfilter::RealKernel kernel;
-  const auto pass = sync_pass(store, kernel, config::Netconf{}.lock_timeout);
+  const auto pass = sync_pass(store, kernel, config::default_lock_timeout);
   const auto& problems = pass.problems;
   for (const auto& change : pass.changes) output << nat::printable(change.line) << '\n';
   const bool is_recorded = store.exists();

@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "cni/result.hpp"
+#include "config/in_force.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
 #include "plugin/verbs/adoption.hpp"

@@ -54,7 +54,7 @@ void adopt(Unadopted unadopted, Plan& plan) {
 std::vector<std::string> adopt_beside(const cni::AttachmentId& first, const Node& node, Plan& plan) {
   const auto cache = read_caches_of_node(
       {.networks = {plan.network}, .known = {{cni::cache_name(plan.network, first), plan.network}}});
-  auto unadopted = find_unadopted(node.store, plan.network, plan.configuration->netconf, cache,
+  auto unadopted = find_unadopted(node.store, plan.network, *config::netconf_of(plan.configuration), cache,
                                   subnets_of_others(node, plan.network));
   auto problems = std::move(unadopted.problems);
   adopt(std::move(unadopted), plan);

@@ -5,9 +5,12 @@
 #include <vector>
 
 #include "cni/cache.hpp"
-#include "config/netconf.hpp"
 #include "plugin/verbs/plan.hpp"
 #include "state/store.hpp"
+
+namespace ipmasq::config {
+struct Netconf;
+}
 
 namespace ipmasq::plugin {
 

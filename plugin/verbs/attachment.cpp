@@ -5,6 +5,7 @@
 
 #include "cni/environment.hpp"
 #include "cni/result.hpp"
+#include "config/netconf.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 

@@ -5,8 +5,11 @@
 #include <string>
 
 #include "cni/json.hpp"
-#include "config/netconf.hpp"
 #include "state/records.hpp"
+
+namespace ipmasq::config {
+struct Netconf;
+}
 
 namespace ipmasq::plugin {
 

@@ -2,6 +2,7 @@
 #include <ostream>
 
 #include "cni/result.hpp"
+#include "config/in_force.hpp"
 #include "error/error.hpp"
 #include "nat/contradictions.hpp"
 #include "nat/foreign_rule.hpp"

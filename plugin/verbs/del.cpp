@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "config/netconf.hpp"
 #include "error/error.hpp"
 #include "nat/network.hpp"
 #include "plugin/verbs/adoption.hpp"

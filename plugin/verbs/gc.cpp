@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "config/in_force.hpp"
 #include "error/error.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/verbs/transaction.hpp"

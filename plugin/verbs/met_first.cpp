@@ -1,5 +1,7 @@
 #include "plugin/verbs/met_first.hpp"
 
+#include "config/in_force.hpp"
+
 namespace ipmasq::plugin {
 
 namespace {

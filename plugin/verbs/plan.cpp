@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "config/in_force.hpp"
 #include "nat/network.hpp"
 
 namespace ipmasq::plugin {

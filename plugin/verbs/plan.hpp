@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "config/in_force.hpp"
+#include "config/shared_configuration.hpp"
 #include "nat/ruleset.hpp"
 #include "plugin/verbs/node.hpp"
 #include "state/records.hpp"

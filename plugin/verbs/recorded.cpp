@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <iterator>
 
+#include "config/in_force.hpp"
 #include "error/error.hpp"
 #include "nat/network.hpp"
 #include "plugin/verbs/attachment.hpp"

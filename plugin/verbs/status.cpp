@@ -1,5 +1,6 @@
 #include <ostream>
 
+#include "config/in_force.hpp"
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
 #include "plugin/verbs/first_pod.hpp"

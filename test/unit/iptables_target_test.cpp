@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "iptables_memory_table.hpp"
 
 namespace ipmasq::nat::iptables {

@@ -12,14 +12,8 @@
 namespace ipmasq::test {
 
 /// `keys`: the netconf's, without braces.
-inline nat::Network network(const std::string& name, const std::string& keys,
-                            const std::vector<std::string>& pod_subnets) {
-  nat::Network network{.name = name,
-                       .netconf = std::make_shared<const config::Netconf>(
-                           config::parse_netconf(cni::Json::parse("{" + keys + "}")))};
-  for (const auto& subnet : pod_subnets) network.pod_subnets.insert(prefix(subnet));
-  return network;
-}
+nat::Network network(const std::string& name, const std::string& keys,
+                     const std::vector<std::string>& pod_subnets);
 
 /// The chains of a family as iptables-save prints their rules, chains by name.
 inline std::string chains_text(const nat::iptables::Chains& chains) {

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "config/netconf.hpp"
 #include "growth.hpp"
 #include "nat/nftables_target.hpp"
 #include "networks.hpp"
