@@ -195,8 +195,8 @@ std::vector<Word> words_of_program(const std::string& unit, const std::string& c
   if (script == nullptr && has_program_of(unit, words)) return words;
   const auto commands =
       script == nullptr ? std::vector<std::vector<Word>>() : commands_of_script(script->text, variables);
-  const auto last = std::find_if(commands.rbegin(), commands.rend(),
-                                 [&unit](const auto& each) { return has_program_of(unit, each); });
+  const auto is_it = [&unit](const std::vector<Word>& each) { return has_program_of(unit, each); };
+  const auto last = std::find_if(commands.rbegin(), commands.rend(), is_it);
   if (last != commands.rend()) return *last;
   const auto text = script != nullptr ? script->text : words.empty() ? command : words.front().text;
   return {{{}, "\"" + text + "\"", true}};
