@@ -32,7 +32,7 @@ struct Link {
   std::string name;
   std::string kind;  // "bridge", "veth"; empty for a device of hardware
   int master = 0;    // the bridge, bond or team that it is a port of
-  int lower = 0;     // what it stands on, in this network namespace
+  int lower = 0;     // what it stands on, or the other end, in this network namespace
 };
 
 std::string kind_in(const nlmsghdr& message) {
@@ -104,6 +104,25 @@ bool is_way_out(unsigned interface, net::Family family) {
   return route && route->interface() == interface;
 }
 
+// Whether a pod can be at the other end of it.
+bool may_have_pod(const Link& link) {
+  constexpr std::array<std::string_view, 3> ending_here{"bridge", "dummy", ""};
+  const bool is_in_two = link.kind == "veth" && (link.lower != 0 || link.master != 0);
+  return !is_in_two && std::ranges::find(ending_here, link.kind) == ending_here.end();
+}
+
+// A route that somebody put before the one of the bridge that the pod is on.
+bool leads_past_bridge(const net::Address& pod, const RouteAnswer& route, const std::string& own) {
+  if (may_have_pod(link_of(route.interface()))) return false;
+  bool is_past = false;
+  for (const auto& [interface, network] : networks_by_interface()) {
+    if (network.length == net::bits(pod.family) || !network.contains(pod)) continue;
+    if (interface == own) return false;
+    is_past = is_past || is_bridge(interface);
+  }
+  return is_past;
+}
+
 }  // namespace
 
 bool is_on_an_uplink(const net::InterfaceAddress& pod, bool has_host_interface, Ports ports) {
@@ -137,14 +156,25 @@ std::optional<std::string> interface_of_pod(const net::Address& pod) {
   const auto own = route ? interface_of(*route) : "";
   const bool leads_to_it =
       !own.empty() && !leads_out(link_of(route->interface())) && !is_way_out(route->interface(), pod.family);
-  if (leads_to_it) return own;
-  std::pair<std::string, net::Prefix> nearest{own, {}};
+  if (leads_to_it && !leads_past_bridge(pod, *route, own)) return own;
+  std::pair<std::string, net::Prefix> nearest{leads_to_it ? "" : own, {}};
   for (auto& each : networks_by_interface()) {
     const bool is_nearer = each.second.length < net::bits(pod.family) &&
                            (nearest.first.empty() || nearest.second.length < each.second.length);
     if (each.second.contains(pod) && is_nearer) nearest = std::move(each);
   }
   return nearest.first.empty() ? std::nullopt : std::optional(std::move(nearest.first));
+}
+
+bool swallows(const std::string& interface) {
+  const auto index = ::if_nametoindex(interface.c_str());
+  constexpr unsigned loopback = 1;  // of each network namespace
+  return index == loopback || (index != 0 && link_of(index).kind == "dummy");
+}
+
+bool is_bridge(const std::string& interface) {
+  const auto index = ::if_nametoindex(interface.c_str());
+  return index != 0 && link_of(index).kind == "bridge";
 }
 
 std::set<std::string> devices_of(const std::string& interface) {

@@ -32,9 +32,16 @@ bool has_own_way_to(const net::Address& address);
 std::optional<std::string> interface_towards(const net::Address& address);
 
 /// The name of the interface that a pod's packets come by: the node's own way to it; where that is refused,
-/// or leads out by an uplink, the one whose network holds it; nullopt where there is none. Throws
+/// or leads out by an uplink, or to where neither a network nor another end of a veth is, past the bridge
+/// whose network holds the pod, the one whose network holds it; nullopt where there is none. Throws
 /// Error{failed}.
 std::optional<std::string> interface_of_pod(const net::Address& pod);
+
+/// Whether what leaves by an interface ends there: the loopback device, or a dummy. Throws Error{failed}.
+bool swallows(const std::string& interface);
+
+/// Throws Error{failed}.
+bool is_bridge(const std::string& interface);
 
 /// An interface and those below it, by which its packets come and leave: a bridge's ports, what a bond or
 /// VLAN stands on. Throws Error{failed}.

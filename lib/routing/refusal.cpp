@@ -151,7 +151,10 @@ Lead lead_by(const PolicyRule& rule, const KernelRoute& route, std::set<std::str
   return {
       std::move(interfaces),
       program(family) + " route: " + text + table + (is_main ? "" : " (" + leading_text(rule, family) + ")"),
-      removal, route.table, route.destination};
+      removal,
+      route.table,
+      route.destination,
+      !route.has_gateway};
 }
 
 // Since Linux 6.13 it is told as EINVAL.

@@ -49,6 +49,7 @@ struct Lead {
   std::string removal;      ///< the command that takes the route away; empty where none can
   std::uint32_t table = 0;  ///< that has the route
   net::Prefix destination;  ///< of the route
+  bool is_on_link = false;  ///< the route has no gateway
 
   bool operator==(const Lead&) const = default;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "doctor/flows.hpp"
+#include "plugin/commands/lost_leads.hpp"
 #include "plugin/commands/pod_marks.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
@@ -55,7 +56,16 @@ std::vector<routing::Refusal> refusals_of_answers(const ConnectionWays& ways,
   return refusals;
 }
 
-// Where answers come to another interface than the pod's: neither a router nor another pod brings them back.
+// Where it is led on to a place that nobody takes it from.
+void append_lost_lead(const ConnectionWays& ways, const routing::PolicyRouting& routing,
+                      const std::set<std::string>& pod_interfaces, std::vector<std::string>& sentences) {
+  const auto lost = lost_lead_of(ways.sent, routing, pod_interfaces);
+  if (!lost) return;
+  sentences.push_back((lost->is_certain ? "" : "it may be that ") + std::string("this node leads it ") +
+                      lost->where + (lost->lead.by.empty() ? "" : ": " + lost->lead.by));
+}
+
+// Where answers come to another interface than the pod's.
 void append_leads(const ConnectionWays& ways, const routing::PolicyRouting& routing,
                   const std::set<std::string>& pod_interfaces, std::vector<std::string>& sentences) {
   for (const auto& each : ways.answers) {
@@ -64,7 +74,7 @@ void append_leads(const ConnectionWays& ways, const routing::PolicyRouting& rout
     const bool are_all_wrong = lead->interfaces.erase(*ways.way.pod_interface) == 0;
     if (lead->interfaces.empty()) continue;
     const bool is_lost = std::ranges::all_of(lead->interfaces, [&](const std::string& interface) {
-      return interface == each.in_interface || pod_interfaces.contains(interface);
+      return loses_answers(*lead, interface, each.in_interface, pod_interfaces);
     });
     const bool is_certain = is_lost && are_all_wrong && ways.answers.size() == 1;
     std::string interfaces;
@@ -89,7 +99,8 @@ ConnectionWays ways_of(const net::Address& source, const net::Address& destinati
   way.pod_devices = routing::devices_of(*way.pod_interface);
   const auto sent = [&ways] { return doctor::flow_on(ways.way, ways.node_addresses); };
   ways.sent = {source, destination, *way.pod_interface, marks_of(sent(), routing, foreign)};
-  const auto uplinks = routing.interfaces_of(ways.sent);
+  auto uplinks = routing.interfaces_of(ways.sent);
+  std::erase_if(uplinks, routing::swallows);
   for (const auto& uplink : uplinks) {
     way.uplink = uplink;
     way.uplink_devices = routing::devices_of(uplink);
@@ -103,15 +114,17 @@ ConnectionWays ways_of(const net::Address& source, const net::Address& destinati
 }
 
 void append_where_lost(const ConnectionWays& ways, const routing::PolicyRouting& routing,
-                       const std::set<std::string>& pod_interfaces, std::vector<std::string>& sentences) {
+                       const std::set<std::string>& pod_interfaces, bool is_to_pod,
+                       std::vector<std::string>& sentences) {
   const auto pod = net::to_text(ways.source);
   const auto refusals = refusals_of_answers(ways, routing);
   const bool is_the_nodes = std::ranges::any_of(
       refusals, [](const routing::Refusal& each) { return each.route && each.route->is_local(); });
   if (ways.way.pod_interface && !is_the_nodes) {
     const auto to = net::to_text(ways.sent.destination);
-    tell(routing.refusals_of(ways.sent), "this node does not forward it to " + to,
-         "this node has no way to " + to, sentences);
+    const auto refused = routing.refusals_of(ways.sent);
+    tell(refused, "this node does not forward it to " + to, "this node has no way to " + to, sentences);
+    if (refused.empty() && !is_to_pod) append_lost_lead(ways, routing, pod_interfaces, sentences);
   }
   tell(refusals, "this node does not forward answers to " + pod, "this node has no way to " + pod, sentences);
   if (refusals.empty()) append_leads(ways, routing, pod_interfaces, sentences);

@@ -26,8 +26,10 @@ ConnectionWays ways_of(const net::Address& source, const net::Address& destinati
                        const routing::PolicyRouting& routing, const nat::Foreign& foreign);
 
 /// Appends a sentence for each rule or route by which this node leads it, or the answer to it, nowhere, or on
-/// to where it is lost: `pod_interfaces` are those of all pods. Throws Error.
+/// to where it is lost: `pod_interfaces` are those of all pods, `is_to_pod` says that it is sent to one.
+/// Throws Error.
 void append_where_lost(const ConnectionWays& ways, const routing::PolicyRouting& routing,
-                       const std::set<std::string>& pod_interfaces, std::vector<std::string>& sentences);
+                       const std::set<std::string>& pod_interfaces, bool is_to_pod,
+                       std::vector<std::string>& sentences);
 
 }  // namespace ipmasq::plugin

@@ -252,8 +252,10 @@ Answer answer_of(const Node& node, const net::Address& source, const net::Addres
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
   // Multicast has routes of its own, which the kernel is not asked for here.
-  if (!destination.is_multicast())
-    append_where_lost(ways, routing, pod_interfaces(recorded), answer.warnings);
+  if (!destination.is_multicast()) {
+    append_where_lost(ways, routing, pod_interfaces(recorded), is_in_pod_subnet(recorded, destination),
+                      answer.warnings);
+  }
   ways.way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
   look_for_drops(ways.way, foreign, answer);
   return answer;

@@ -17,11 +17,13 @@
 #include "nat/explain.hpp"
 #include "net/address.hpp"
 #include "plugin/commands/asked_hosts.hpp"
+#include "plugin/commands/lost_leads.hpp"
 #include "plugin/commands/pod_marks.hpp"
 #include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/pods_alike.hpp"
 #include "plugin/commands/told_no_ways.hpp"
 #include "routing/learned_routes.hpp"
+#include "routing/pod_route.hpp"
 #include "routing/refusal.hpp"
 #include "routing/route_question.hpp"
 
@@ -47,12 +49,6 @@ bool hands_over(const nat::Foreign& foreign) {
   });
 }
 
-std::string joined(const std::set<std::string>& names) {
-  std::string text;
-  for (const auto& each : names) text += (text.empty() ? "" : ", ") + each;
-  return text;
-}
-
 // Of one family.
 class NoWays {
  public:
@@ -70,6 +66,7 @@ class NoWays {
         led_to_(kept_networks(ruleset_, family)) {
     for (const auto& each : routing::refusing_routes(family)) refused_.insert(each.destination);
     for (const auto& each : routing_.refused_by_rules()) refused_.insert(each);
+    look([&] { may_lose_ = routes_that_may_lose(routes_, pods_.interfaces()); });
     if (routing_.mark_bits() != 0) marked_ = doctor::named_by(foreign_);
   }
 
@@ -153,6 +150,23 @@ class NoWays {
     return told;
   }
 
+  // Refused, or led to where it is lost.
+  std::vector<Told> losses_of(const routing::Asked& sent) {
+    auto told = refusals_of(sent);
+    const auto lost = told.empty() ? lost_lead_of(sent, routing_, pods_.interfaces()) : std::nullopt;
+    if (!lost) return told;
+    const auto by = "led " + lost->where + (lost->lead.by.empty() ? "" : ": " + lost->lead.by);
+    told.push_back({.no_way = {.pods = {},
+                               .by = by,
+                               .fix = lost->lead.removal,
+                               .is_missed = lost->is_certain,
+                               .is_certain = lost->are_all},
+                    .about = {lost->lead.destination},
+                    .destination = lost->lead.destination,
+                    .table = lost->lead.table});
+    return told;
+  }
+
   // What the node itself sends to a pod goes as answers do, but for rules that ask where these came from.
   std::vector<Told> own_refusals(const PodAt& pod) {
     auto found = refusals_of({{family_, {}}, pod.address, "", {}});
@@ -171,6 +185,7 @@ class NoWays {
     std::vector<Told> found;
     auto uplinks = routing_.interfaces_of(sent(alike, from));
     uplinks.erase(alike.pods.front().interface);
+    std::erase_if(uplinks, routing::swallows);
     for (const auto& uplink : uplinks) {
       for (auto& each : answers_by(uplink, alike, from)) {
         each.no_way.are_answers = true;
@@ -190,9 +205,9 @@ class NoWays {
     auto wrong = lead->interfaces;
     const bool are_all_wrong = wrong.erase(interface) == 0;
     if (wrong.empty()) return found;
-    // Neither the router nor another pod brings them back.
-    const bool is_lost = std::ranges::any_of(
-        wrong, [&](const std::string& each) { return each == uplink || pods_.interfaces().contains(each); });
+    const bool is_lost = std::ranges::any_of(wrong, [&](const std::string& each) {
+      return loses_answers(*lead, each, uplink, pods_.interfaces());
+    });
     const auto by =
         "led on to " + joined(wrong) + ", not to " + interface + (lead->by.empty() ? "" : ": " + lead->by);
     found.push_back(
@@ -215,7 +230,7 @@ class NoWays {
     const bool is_asked = !pod.interface.empty() && !is_the_nodes;
     if (is_asked && leads_beyond(pod)) {
       const bool is_world_missed = routing::has_way_to(world.host);
-      for (auto& each : refusals_of(sent(alike, world))) {
+      for (auto& each : losses_of(sent(alike, world))) {
         const bool may_be_meant = each.is_local && hands_over(foreign_);
         each.no_way.is_missed = each.no_way.is_missed && is_world_missed && !may_be_meant;
         tell(std::move(each), alike, std::nullopt);
@@ -249,6 +264,9 @@ class NoWays {
       for (const auto& each : chain.destinations) look([&] { ask_for_listed(alike, each); });
     }
     for (const auto& each : refused_) look([&] { ask_for_refused(alike, each); });
+    for (const auto& each : may_lose_) {
+      if (!is_of_pods(each)) look([&] { ask_for_lost(alike, each); });
+    }
     for (const auto& each : marked_) {
       if (each.family() == family_) look([&] { ask_for_marked(alike, each); });
     }
@@ -290,6 +308,16 @@ class NoWays {
     }
   }
 
+  // What no list keeps may be led there on purpose.
+  void ask_for_lost(const PodsAlike& alike, const Prefix& network) {
+    for (auto& each : found_for(alike, network)) {
+      const bool is_by_it = std::ranges::find(each.about, network) != each.about.end();
+      if (!is_by_it) continue;
+      each.no_way.is_missed = each.no_way.is_missed && is_kept(network);
+      tell(std::move(each), alike, network);
+    }
+  }
+
   void ask_for_marked(const PodsAlike& alike, const Prefix& network) {
     if (!is_kept(network) || is_of_pods(network)) return;
     for (auto& each : found_for(alike, network)) {
@@ -303,7 +331,7 @@ class NoWays {
     const auto host = host_of(network, routes_);
     if (!host) return {};
     const To to{*host, network};
-    auto told = refusals_of(sent(alike, to));
+    auto told = losses_of(sent(alike, to));
     std::ranges::move(answers_from(alike, to), std::back_inserter(told));
     if (!leads_to_part_of(routes_, network)) return told;
     for (auto& each : told) each.no_way.is_certain = false;
@@ -325,6 +353,7 @@ class NoWays {
   ToldNoWays told_;
   std::vector<Prefix> led_to_;                  // by gateways, and kept
   std::set<Prefix> refused_;                    // by rules and routes
+  std::set<Prefix> may_lose_;                   // by routes to where pods are, or nobody
   std::set<Prefix> marked_;                     // by others, perhaps
   std::set<net::Address> have_node_addresses_;  // pods
   bool tells_more_apart_ = false;

@@ -19,6 +19,7 @@ namespace ipmasq::plugin {
 namespace {
 
 using net::Family;
+using net::Prefix;
 
 // Pods that come by one interface, or by one that is not known.
 struct Pods {
@@ -90,6 +91,14 @@ std::set<std::string> pod_interfaces(const Recorded& recorded) {
     if (place.second) interfaces.insert(*place.second);
   }
   return interfaces;
+}
+
+bool is_in_pod_subnet(const Recorded& recorded, const net::Address& address) {
+  return std::ranges::any_of(recorded, [&address](const auto& each) {
+    const auto subnets = each.second.stored.wanted_subnets();
+    return std::ranges::any_of(subnets,
+                               [&address](const Prefix& subnet) { return subnet.contains(address); });
+  });
 }
 
 net::Address nobody(Family family) {

@@ -18,6 +18,9 @@ std::vector<doctor::PodWay> pod_ways(const Recorded& recorded, const nat::Foreig
 /// The interfaces by which packets of all recorded pods come. Throws Error.
 std::set<std::string> pod_interfaces(const Recorded& recorded);
 
+/// Whether a subnet of recorded pods holds it.
+bool is_in_pod_subnet(const Recorded& recorded, const net::Address& address);
+
 /// An address that nobody has (RFC 5737, RFC 3849): it goes where all goes that is not known better.
 net::Address nobody(net::Family family);
 

@@ -117,6 +117,15 @@ ON_A_BRIDGE = {
                                 [f"from 10.22.0.0/24 to {EXEMPT}/32: ip route: throw {EXEMPT}/32"], f"ip route del throw {EXEMPT}/32"),
     "a next hop that is none": (["ip nexthop add id 5 blackhole", f"ip route add {EXEMPT} nhid 5"], KEPT_DEAD,
                                 [f"from 10.22.0.0/24 to {EXEMPT}/32: ip route: blackhole {EXEMPT}/32 nhid 5"], f"ip route del {EXEMPT}/32 nhid 5"),
+    "on to where it ends": ([f"ip route add {EXEMPT} dev lo"], KEPT_DEAD,
+                            [f"from 10.22.0.0/24 to {EXEMPT}/32: led to lo, where it ends: ip route: {EXEMPT}/32 dev lo"],
+                            f"ip route del {EXEMPT}/32 dev lo"),
+    "answers to one pod, by another bridge": (["ip link add br9 type bridge && ip link set br9 up", f"ip route add {SECOND} dev br9"], FIRST_ALONE,
+                                              [f"answers to {SECOND}/32 by uplink0: led on to br9, not to cni0: ip route: {SECOND}/32 dev br9"],
+                                              f"ip route del {SECOND}/32 dev br9"),
+    "answers to one pod, to where they end": ([f"ip route add {SECOND} dev lo"], FIRST_ALONE,
+                                              [f"answers to {SECOND}/32 by uplink0: led on to lo, not to cni0: ip route: {SECOND}/32 dev lo"],
+                                              f"ip route del {SECOND}/32 dev lo"),
     "answers, where several next hops lead there": (
         ["ip route replace default nexthop via 198.18.0.254 dev uplink0 nexthop via 198.18.0.254 dev uplink0 weight 2",
          RULE + "iif uplink0 to 10.22.0.0/24 blackhole"], OTHERS_DEAD,
@@ -144,6 +153,33 @@ def test_pods_on_a_bridge(world, pod, second):
         pods.check([], FIRST_ALONE, [f"nft ip theirs base handle 3: {told} ({SECOND}/32 alone)"],
                    f"nft insert rule ip theirs base ip saddr {SECOND}/32 accept && nft insert rule ip theirs base ip daddr {SECOND}/32 accept",
                    name="forward-drops-pods", left={"forward-drops-pods": "note"})
+
+
+def test_what_is_led_to_where_pods_are(world, pod, second):
+    """Somebody there may have the address, and hand it on."""
+    world.cnitool("add", "bridge-net", second)
+    pods = Pods(world, pod, second)
+    world.run("sh", "-ec", f"ip route del {EXEMPT}; ip route add {EXEMPT} via 198.18.1.254 metric 7")
+    for to, expected in ((EXEMPT, KEPT_DEAD), (ELSEWHERE, OTHERS_DEAD)):
+        world.run("ip", "route", "add", to, "dev", "cni0")
+        route = f"back to cni0, where pods are: ip route: {to}/32 dev cni0"
+        found = findings(world)
+        assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {
+            "pods-have-no-way": ("note", [f"from 10.22.0.0/24 to {to}/32: led {route}"])}
+        assert json.loads(world.tool("explain", FIRST, to, "-o", "json"))["warnings"] == [f"it may be that this node leads it {route}"]
+        assert (pods.heard(), pods.explained()) == (expected, expected)
+        world.run(*found["pods-have-no-way"]["fix"][-1][2:].split())
+        assert (findings(world), pods.heard(), pods.explained()) == ({}, ALL, ALL)
+
+
+def test_a_pod_that_the_reverse_path_filter_takes_for_somebody_elses(world, pod, second):
+    world.cnitool("add", "bridge-net", second)
+    world.run("sh", "-ec", f"ip link add br9 type bridge; ip link set br9 up; ip route add {SECOND} dev br9; sysctl -qw net.ipv4.conf.all.rp_filter=1")
+    found = findings(world)["pods-have-no-way"]
+    assert (found["weight"], found["where"][0]) == (
+        "hurts", f"from {SECOND}/32 to {WORLD}: rp_filter of cni0: it is not the interface that this node's own way to {SECOND} is by")
+    pods = Pods(world, pod, second)
+    assert (pods.heard(), pods.explained()) == (FIRST_ALONE, FIRST_ALONE)
 
 
 def test_what_the_node_alone_cannot_send_is_a_note(world, pod):
