@@ -158,8 +158,18 @@ struct PodWay {
   std::optional<net::Address> destination = {};  ///< none: any
   std::optional<nat::Fate> fate = {};            ///< of what they send, by our rules; none: any
   std::vector<PodAt> attached = {};              ///< of them, those that are recorded
+  std::vector<net::Prefix> leads_to = {};        ///< networks behind routers; all, of length 0: the world
 
   bool operator==(const PodWay&) const = default;
+};
+
+/// A rule, or a chain's policy, that drops packets of pods, or the answers to them.
+struct ForwardDrop {
+  std::string decides;      ///< "nft inet theirs base handle 7: -p 17 -j DROP", and which protocol alone
+  bool is_certain = false;  ///< else it drops some, or may: ports, rates and what else cannot be told decide
+  std::string fix;          ///< commands, joined by &&
+
+  bool operator==(const ForwardDrop&) const = default;
 };
 
 /// The node beside ip-masq.
@@ -172,6 +182,7 @@ struct Surroundings {
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
   std::vector<PodWay> ways = {};
   std::vector<NoWay> no_ways = {};
+  std::vector<ForwardDrop> drops = {};
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};

@@ -1,5 +1,7 @@
 #include "doctor/flows.hpp"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -19,8 +21,12 @@ using nat::ForeignElement;
 using nat::ForeignRule;
 using nat::ForeignSet;
 
-// Others block what is not wanted by sets of a hundred thousand.
-constexpr std::size_t most_elements = 1024;
+// What no host beyond a default route has (RFC 6890), or what others' lists of such have.
+constexpr std::array<const char*, 20> not_of_the_world{
+    "0.0.0.0/8",     "10.0.0.0/8",      "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16",
+    "172.16.0.0/12", "192.0.0.0/24",    "192.0.2.0/24",   "192.88.99.0/24", "192.168.0.0/16",
+    "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",    "::/3",
+    "2001::/16",     "2002::/16",       "4000::/2",       "8000::/1",       "3fff::/20"};
 
 using Sets = std::map<std::tuple<std::string, std::string, std::string>, const ForeignSet*>;
 
@@ -44,7 +50,7 @@ void add_address(const ForeignElement& element, unsigned at, net::Family family,
 void add_names(const ForeignRule& rule, const nat::Lookup& lookup, const Sets& sets,
                std::set<net::Prefix>& names) {
   const auto found = sets.find({rule.family, rule.table, lookup.set});
-  if (found == sets.end() || found->second->elements.size() > most_elements) return;
+  if (found == sets.end()) return;
   for (const auto& element : found->second->elements) {
     for (const auto& at : {lookup.source_at, lookup.destination_at}) {
       if (at) add_address(element, *at, family_of(rule, element), names);
@@ -79,6 +85,46 @@ std::set<net::Prefix> named_by(const nat::Foreign& foreign) {
   }
   std::erase_if(found, [](const net::Prefix& each) { return each.length == 0; });
   return found;
+}
+
+std::set<std::string> interfaces_named_by(const nat::Foreign& foreign) {
+  Sets sets;
+  for (const auto& each : foreign.sets) sets[{each.family, each.table, each.name}] = &each;
+  std::set<std::string> found;
+  const auto add_of_set = [&](const ForeignRule& rule, const nat::Lookup& lookup) {
+    const auto set = sets.find({rule.family, rule.table, lookup.set});
+    if (set == sets.end()) return;
+    for (const auto& element : set->second->elements) {
+      for (const auto& at : {lookup.in_interface_at, lookup.out_interface_at}) {
+        if (at && element.first.size() > *at) found.insert(element.first.substr(*at, IFNAMSIZ).c_str());
+      }
+    }
+  };
+  for (const auto& rule : foreign.rules) {
+    if (rule.in_interface) found.insert(rule.in_interface->value);
+    if (rule.out_interface) found.insert(rule.out_interface->value);
+    for (const auto& each : rule.lookups) add_of_set(rule, each);
+    if (rule.verdicts) add_of_set(rule, *rule.verdicts);
+  }
+  return found;
+}
+
+std::optional<net::Address> host_beside(const std::set<net::Prefix>& names, const net::Prefix& network) {
+  std::vector<net::Range> ranges;
+  const auto add = [&](const net::Prefix& each) {
+    if (each.family() == network.family()) ranges.push_back(net::range_of(each));
+  };
+  for (const auto& each : names) add(each);
+  if (network.length == 0) {
+    for (const auto* const each : not_of_the_world) add(net::parse_interface_address(each).value().network());
+  }
+  std::ranges::sort(ranges);
+  auto host = network.length < net::bits(network.family()) ? net::next(network.address)
+                                                           : std::optional(network.address);
+  for (const auto& each : ranges) {
+    if (host && each.first <= *host && *host <= each.last) host = net::next(each.last);
+  }
+  return host && network.contains(*host) ? host : std::nullopt;
 }
 
 std::string text_of(const std::vector<net::Prefix>& pods) {

@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <iterator>
+#include <map>
 #include <set>
 #include <utility>
 
 #include "doctor/flows.hpp"
 #include "nat/drops.hpp"
+#include "nat/explain.hpp"
 #include "nat/hook_order.hpp"
+#include "nat/packet.hpp"
 
 namespace ipmasq::doctor {
 
@@ -37,35 +41,53 @@ std::vector<net::Prefix> translations(const Facts& facts, const PodWay& way) {
   return addresses;
 }
 
-// Pods of a way that others' rules treat each by itself: by its address, or by an interface where there are
-// many.
-std::vector<PodAt> named_alone(const PodWay& way, const nat::Foreign& foreign) {
-  constexpr std::size_t most = 64;
-  const auto names = named_by(foreign);
-  const auto is_of_some = [&way](const net::Prefix& name) {
-    return std::ranges::any_of(way.pods, [&name](const net::Prefix& each) { return !name.contains(each); });
-  };
-  const auto is_named = [&](const PodAt& pod) {
-    const bool is_by_address = std::ranges::any_of(
-        names, [&](const net::Prefix& name) { return name.contains(pod.address) && is_of_some(name); });
-    if (is_by_address || way.pod_interface || pod.interface.empty()) return is_by_address;
-    return std::ranges::any_of(foreign.rules, [&pod](const nat::ForeignRule& rule) {
-      const auto is_it = [&pod](const auto& match) { return match && match->value == pod.interface; };
-      return is_it(rule.in_interface) || is_it(rule.out_interface);
-    });
-  };
-  std::vector<PodAt> found;
+struct Names {
+  std::set<net::Prefix> addresses;
+  std::set<std::string> interfaces;
+};
+
+Names names_of(const nat::Foreign& foreign) {
+  return {named_by(foreign), interfaces_named_by(foreign)};
+}
+
+// Pods of a way that no rule of others can tell apart, by address or by an interface where there are many.
+// One such group is the way itself.
+std::vector<std::vector<PodAt>> told_apart(const PodWay& way, const Names& names) {
+  std::vector<net::Prefix> some;
+  std::ranges::copy_if(names.addresses, std::back_inserter(some), [&way](const net::Prefix& name) {
+    const auto holds = [&name](const net::Prefix& each) { return name.contains(each); };
+    const auto lies_in = [&name](const net::Prefix& each) { return each.contains(name); };
+    return std::ranges::any_of(way.pods, [&](const auto& each) { return holds(each) || lies_in(each); }) &&
+           !std::ranges::all_of(way.pods, holds);
+  });
+  std::map<std::vector<bool>, std::vector<PodAt>> groups;
   for (const auto& pod : way.attached) {
-    if (found.size() < most && is_named(pod)) found.push_back(pod);
+    std::vector<bool> key;
+    for (const auto& each : some) key.push_back(each.contains(pod.address));
+    const bool has_its_own = !way.pod_interface && !pod.interface.empty();
+    for (const auto& each : names.interfaces) {
+      key.push_back(has_its_own && nat::is_interface_of(each, pod.interface));
+    }
+    groups[key].push_back(pod);
   }
-  return found;
+  std::vector<std::vector<PodAt>> found;
+  for (auto& [key, pods] : groups) found.push_back(std::move(pods));
+  return found.size() > 1 ? found : std::vector<std::vector<PodAt>>();
+}
+
+// Each costs a walk through all rules.
+std::size_t most_asked(const nat::Foreign& foreign) {
+  constexpr std::size_t least = 128;
+  constexpr std::size_t most = 1024;
+  constexpr std::size_t most_rules = 2'500'000;
+  return std::clamp(most_rules / (foreign.rules.size() + 1), least, most);
 }
 
 PodWay way_of(const PodAt& pod, const PodWay& way) {
   auto its = way;
   its.pods = {net::host_prefix(pod.address)};
   if (!pod.interface.empty()) its.pod_interface = pod.interface;
-  its.attached.clear();
+  its.attached = {pod};
   return its;
 }
 
@@ -176,14 +198,25 @@ bool has_others_addresses(const ForeignChain& base, const nat::Flow& flow) {
 
 class Collection {
  public:
-  explicit Collection(const Facts& facts) : facts_(facts) {}
+  explicit Collection(const Facts& facts)
+      : facts_(facts), names_(names_of(facts.node.foreign)), most_(most_asked(facts.node.foreign)) {}
 
   void ask_for(const PodWay& way) {
     if (!ask_about(way, {})) return;
-    for (const auto& pod : named_alone(way, facts_.node.foreign)) {
-      const auto its = way_of(pod, way);
-      ask_about(its, {its.pods.front()});
+    ask_where_it_leads(way, {});
+    for (const auto& pods : told_apart(way, names_)) {
+      if (asked_++ >= most_) return;
+      std::set<net::Prefix> alone;
+      for (const auto& each : pods) alone.insert(net::host_prefix(each.address));
+      const auto its = way_of(pods.front(), way);
+      if (ask_about(its, alone)) ask_where_it_leads(its, alone);
     }
+  }
+
+  std::vector<std::string> not_looked() const {
+    if (asked_ <= most_) return {};
+    return {"rules of others tell more pods apart than are asked about (" + std::to_string(most_) +
+            "): who of the rest has packets dropped is not known"};
   }
 
   std::vector<ForwardDrop> all() const {
@@ -203,29 +236,50 @@ class Collection {
   }
 
  private:
+  // What is dropped of all destinations but those that rules name.
+  void ask_where_it_leads(const PodWay& way, const std::set<net::Prefix>& alone) {
+    if (way.destination) return;
+    for (const auto& network : way.leads_to) {
+      const auto host = host_beside(names_.addresses, network);
+      if (!host) continue;
+      auto towards = way;
+      towards.destination = host;
+      const auto fate =
+          nat::explain(facts_.ours.wanted,
+                       way.attached.empty() ? way.pods.front().address : way.attached.front().address, *host)
+              .fate;
+      if (fate != nat::Fate::left_alone) towards.fate = fate;
+      ask_about(towards, alone, true);
+    }
+  }
+
   // Whether any may be dropped. `alone`: pods of which nothing is told but what is certain.
-  bool ask_about(const PodWay& way, const std::set<net::Prefix>& alone) {
+  bool ask_about(const PodWay& way, const std::set<net::Prefix>& alone, bool is_one_of_many = false) {
     const auto translated =
         way.fate == nat::Fate::kept ? std::vector<net::Prefix>() : translations(facts_, way);
-    const auto sent = flow_on(way, facts_.node.addresses);
+    auto sent = flow_on(way, facts_.node.addresses);
+    if (is_one_of_many)
+      sent.destinations = {net::host_prefix(*std::exchange(sent.destination, std::nullopt))};
+    const bool is_for_certain = is_one_of_many || !alone.empty();
     bool is_open = false;
     for (const auto& flow : {sent, nat::answer_to(sent)}) {
-      if (way.fate != nat::Fate::masqueraded || translated.empty()) is_open |= ask(flow, false, alone);
+      if (way.fate != nat::Fate::masqueraded || translated.empty())
+        is_open |= ask(flow, false, alone, is_for_certain);
       if (translated.empty()) continue;
       auto masqueraded = flow;
       masqueraded.translated = translated;
-      is_open |= ask(std::move(masqueraded), true, alone);
+      is_open |= ask(std::move(masqueraded), true, alone, is_for_certain);
     }
     return is_open;
   }
 
-  bool ask(nat::Flow flow, bool is_translated, const std::set<net::Prefix>& alone) {
+  bool ask(nat::Flow flow, bool is_translated, const std::set<net::Prefix>& alone, bool is_for_certain) {
     bool is_open = false;
     for (const auto protocol : protocols) {
       flow.protocol = protocol;
       for (auto& drop : nat::drops(facts_.node.foreign, flow)) {
         is_open = is_open || !drop.is_certain;
-        if (!alone.empty() && !drop.is_certain) continue;
+        if (is_for_certain && !drop.is_certain) continue;
         const bool is_of_translated = is_translated && has_others_addresses(drop.base, flow);
         add({std::move(drop), flow.sources.front().family(), is_of_translated, {protocol}, alone});
       }
@@ -257,14 +311,18 @@ class Collection {
   }
 
   const Facts& facts_;
+  Names names_;
+  std::size_t most_;
+  std::size_t asked_ = 0;  // of those that are told apart
   std::vector<Found> found_;
 };
 
 }  // namespace
 
-std::vector<ForwardDrop> forward_drops(const Facts& facts) {
+std::vector<ForwardDrop> forward_drops(const Facts& facts, std::vector<std::string>& not_looked) {
   Collection found(facts);
   for (const auto& way : facts.node.ways) found.ask_for(way);
+  std::ranges::move(found.not_looked(), std::back_inserter(not_looked));
   return found.all();
 }
 

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "doctor/flows.hpp"
-#include "doctor/forwarding.hpp"
 #include "nat/explain.hpp"
 
 namespace ipmasq::doctor {
@@ -82,7 +81,7 @@ void find_forward_drops(const Facts& facts, Findings& findings) {
   maybe.fix = {"# nothing is wrong where that is meant; else have its owner spare the pods"};
   maybe.weight = Weight::note;
   std::size_t not_named = 0;
-  for (const auto& drop : forward_drops(facts)) {
+  for (const auto& drop : facts.node.drops) {
     auto& finding = drop.is_certain ? certain : maybe;
     const bool is_new = std::ranges::find(finding.where, drop.decides) == finding.where.end();
     if (drop.is_certain) {

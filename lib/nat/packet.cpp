@@ -11,6 +11,10 @@
 
 namespace ipmasq::nat {
 
+bool is_interface_of(const std::string& pattern, const std::string& name) {
+  return pattern.ends_with('+') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
+}
+
 namespace {
 
 Answer inverted_if(bool inverted, Answer answer) {
@@ -57,15 +61,10 @@ constexpr std::size_t padded(std::size_t size) {
   return (size + of_register - 1) / of_register * of_register;
 }
 
-// "eth+": all that begin so.
-bool is_name(const std::string& pattern, const std::string& name) {
-  return pattern.ends_with('+') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
-}
-
 // Of what is not known only that nothing is forwarded from or to the node's own lo.
 Answer is_interface(const Match<std::string>& match, const std::optional<std::string>& known) {
   if (match.value == "lo") return inverted_if(match.inverted, Answer::no);
-  return inverted_if(match.inverted, known ? yes_if(is_name(match.value, *known)) : Answer::may);
+  return inverted_if(match.inverted, known ? yes_if(is_interface_of(match.value, *known)) : Answer::may);
 }
 
 // Of a packet that has one of several.
@@ -171,7 +170,7 @@ std::set<std::string> Packet::ports(const std::set<std::string>& devices,
   for (const auto& each : devices) {
     const bool is_it =
         base_->family == "bridge" ? each != interface : std::ranges::any_of(base_->devices, [&](const auto& bound) {
-          return is_name(bound, each);
+          return is_interface_of(bound, each);
         });
     if (is_it) found.insert(each);
   }

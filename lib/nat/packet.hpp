@@ -30,6 +30,9 @@ constexpr Answer both(Answer left, Answer right) {
   return std::min(left, right);
 }
 
+/// "eth+": all that begin so.
+bool is_interface_of(const std::string& pattern, const std::string& name);
+
 struct PacketMark {
   std::uint32_t value = 0;
   std::uint32_t unknown = 0;  ///< bits

@@ -7,6 +7,7 @@
 #include "config/in_force.hpp"
 #include "config/netconf.hpp"
 #include "doctor/findings.hpp"
+#include "doctor/forwarding.hpp"
 #include "doctor/multus_findings.hpp"
 #include "doctor/no_network_findings.hpp"
 #include "doctor/program_findings.hpp"
@@ -259,6 +260,7 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
     }
   });
   look(not_looked, [&] { node.no_ways = no_ways(recorded, node.ways, node.foreign, not_looked); });
+  look(not_looked, [&] { node.drops = doctor::forward_drops(facts, not_looked); });
   look(not_looked, [&] { node.ospf_routes = routing::ospf_routes(); });
   look(not_looked, [&] { node.way_out = ways_out(); });
 }

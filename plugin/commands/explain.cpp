@@ -225,7 +225,7 @@ void look_for_drops(const doctor::PodWay& way, const nat::Foreign& foreign, Answ
   facts.node.ways = {way};
   const bool may_be_bridged = way.pod_interface && way.pod_interface == way.uplink;
   std::size_t told = 0;
-  for (const auto& drop : doctor::forward_drops(facts)) {
+  for (const auto& drop : doctor::forward_drops(facts, facts.not_looked)) {
     const bool is_certain = drop.is_certain && !may_be_bridged;
     if (!is_certain && ++told > most_told) continue;
     answer.warnings.push_back((is_certain

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -49,6 +50,9 @@ bool hands_over(const nat::Foreign& foreign) {
   });
 }
 
+// Others block what is not wanted by sets of a hundred thousand.
+constexpr std::size_t most_marked = 1024;
+
 // Of one family.
 class NoWays {
  public:
@@ -67,7 +71,15 @@ class NoWays {
     for (const auto& each : routing::refusing_routes(family)) refused_.insert(each.destination);
     for (const auto& each : routing_.refused_by_rules()) refused_.insert(each);
     look([&] { may_lose_ = routes_that_may_lose(routes_, pods_.interfaces()); });
-    if (routing_.mark_bits() != 0) marked_ = doctor::named_by(foreign_);
+    if (routing_.mark_bits() == 0) return;
+    for (const auto& each : doctor::named_by(foreign_)) {
+      const bool is_asked = each.family() == family_ && is_kept(each) && !is_of_pods(each);
+      if (is_asked) marked_.insert(each);
+    }
+    if (marked_.size() <= most_marked) return;
+    marked_.erase(std::next(marked_.begin(), most_marked), marked_.end());
+    not_looked_.insert("rules of others name more networks than are asked about for their marks (" +
+                       std::to_string(most_marked) + "): whether pods' packets get to the rest is not known");
   }
 
   std::vector<NoWay> all() {
@@ -133,14 +145,28 @@ class NoWays {
     Prefix network;
   };
 
+  // Of many that are taken together, marks may tell this one's interface from the others'.
+  const doctor::PodWay& way_of(const PodsAlike& alike) {
+    const auto& interface = alike.pods.front().interface;
+    if (alike.way->pod_interface || !pods_.is_interface_named(interface)) return *alike.way;
+    auto& way = own_ways_[{alike.way, interface}];
+    if (!way.pod_interface) {
+      way = *alike.way;
+      way.attached.clear();
+      way.pod_interface = interface;
+      way.pod_devices = routing::devices_of(interface);
+    }
+    return way;
+  }
+
   routing::Asked sent(const PodsAlike& alike, const To& to) {
     const auto& pod = alike.pods.front();
-    return {pod.address, to.host, pod.interface, marks_.sent(*alike.way, pod.address, to.network)};
+    return {pod.address, to.host, pod.interface, marks_.sent(way_of(alike), pod.address, to.network)};
   }
 
   routing::Asked answer(const PodsAlike& alike, const To& from, const std::string& uplink) {
     const auto& pod = alike.pods.front();
-    return {from.host, pod.address, uplink, marks_.answers(*alike.way, pod.address, from.network, uplink)};
+    return {from.host, pod.address, uplink, marks_.answers(way_of(alike), pod.address, from.network, uplink)};
   }
 
   std::vector<Told> refusals_of(const routing::Asked& asked) {
@@ -267,9 +293,7 @@ class NoWays {
     for (const auto& each : may_lose_) {
       if (!is_of_pods(each)) look([&] { ask_for_lost(alike, each); });
     }
-    for (const auto& each : marked_) {
-      if (each.family() == family_) look([&] { ask_for_marked(alike, each); });
-    }
+    for (const auto& each : marked_) look([&] { ask_for_marked(alike, each); });
   }
 
   // A route of a table that is not the pods' is none of theirs: that there is none is no finding.
@@ -319,7 +343,6 @@ class NoWays {
   }
 
   void ask_for_marked(const PodsAlike& alike, const Prefix& network) {
-    if (!is_kept(network) || is_of_pods(network)) return;
     for (auto& each : found_for(alike, network)) {
       if (!each.is_by_mark || !each.no_way.is_certain) continue;
       each.no_way.is_missed = each.no_way.is_missed && !(each.is_local && hands_over(foreign_));
@@ -358,6 +381,7 @@ class NoWays {
   std::set<net::Address> have_node_addresses_;  // pods
   bool tells_more_apart_ = false;
   std::set<std::string> not_looked_;
+  std::map<std::pair<const doctor::PodWay*, std::string>, doctor::PodWay> own_ways_;
 };
 
 }  // namespace

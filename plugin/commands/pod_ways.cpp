@@ -56,13 +56,23 @@ ByInterface by_interface(const Recorded& recorded) {
   return pods;
 }
 
-std::set<std::string> uplinks(const std::vector<net::Prefix>& to, const doctor::PodWay& way,
-                              const routing::PolicyRouting& routing, PodMarks& marks) {
+// What is asked about for the world stands for all of it.
+net::Prefix of_the_world(const net::Prefix& each) {
+  const bool is_nobody = each == net::host_prefix(nobody(each.family()));
+  return is_nobody ? net::network_of({each.family(), {}}, 0) : each;
+}
+
+// By each uplink, what it leads to.
+std::map<std::string, std::vector<net::Prefix>> uplinks(const std::vector<net::Prefix>& to,
+                                                        const doctor::PodWay& way,
+                                                        const routing::PolicyRouting& routing,
+                                                        PodMarks& marks) {
   const auto& pod = way.attached.front();
-  std::set<std::string> found;
+  std::map<std::string, std::vector<net::Prefix>> found;
   for (const auto& each : to) {
-    found.merge(routing.interfaces_of(
-        {pod.address, each.address, pod.interface, marks.sent(way, pod.address, each)}));
+    for (const auto& uplink : routing.interfaces_of(
+             {pod.address, each.address, pod.interface, marks.sent(way, pod.address, each)}))
+      found[uplink].push_back(of_the_world(each));
   }
   found.erase(pod.interface);
   return found;
@@ -131,16 +141,23 @@ std::vector<doctor::PodWay> pod_ways(const Recorded& recorded, const nat::Foreig
     PodMarks marks(routing, foreign);
     auto to = kept_networks(ruleset, family);
     to.insert(to.begin(), net::network_of(nobody(family), net::bits(family)));
+    std::vector<net::Prefix> led_to;
+    for (const auto& each : to) {
+      if (routing::has_way_to(each.address)) led_to.push_back(of_the_world(each));
+    }
     for (const auto& [place, group] : pods) {
       if (place.first != family) continue;
       doctor::PodWay way{.pods = {group.subnets.begin(), group.subnets.end()},
                          .pod_interface = place.second,
                          .pod_devices = place.second ? routing::devices_of(*place.second) : devices,
                          .attached = group.attached};
-      const auto left_by =
-          place.second && !way.attached.empty() ? uplinks(to, way, routing, marks) : std::set<std::string>();
-      for (const auto& uplink : left_by) {
+      const auto left_by = place.second && !way.attached.empty()
+                               ? uplinks(to, way, routing, marks)
+                               : std::map<std::string, std::vector<net::Prefix>>();
+      if (!place.second) std::ranges::copy(led_to, std::back_inserter(way.leads_to));
+      for (const auto& [uplink, leads_to] : left_by) {
         way.uplink = uplink;
+        way.leads_to = leads_to;
         way.uplink_devices = routing::devices_of(uplink);
         ways.push_back(way);
       }

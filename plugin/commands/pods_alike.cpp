@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <tuple>
 #include <utility>
 
 #include "doctor/flows.hpp"
+#include "nat/packet.hpp"
 
 namespace ipmasq::plugin {
 
@@ -38,6 +40,19 @@ std::set<Name> names_of(const routing::PolicyRouting& routing,
   return names;
 }
 
+// Those of the pods that what may mark packets tells from others.
+std::set<std::string> told_apart(const std::set<std::string>& interfaces,
+                                 const routing::PolicyRouting& routing, const nat::Foreign& foreign) {
+  std::set<std::string> found;
+  if (routing.mark_bits() == 0) return found;
+  for (const auto& pattern : doctor::interfaces_named_by(foreign)) {
+    const auto is_meant = [&pattern](const std::string& each) { return nat::is_interface_of(pattern, each); };
+    if (std::ranges::all_of(interfaces, is_meant)) continue;
+    std::ranges::copy_if(interfaces, std::inserter(found, found.end()), is_meant);
+  }
+  return found;
+}
+
 }  // namespace
 
 RecordedPods::RecordedPods(const std::vector<doctor::PodWay>& ways, const routing::PolicyRouting& routing,
@@ -53,6 +68,9 @@ RecordedPods::RecordedPods(const std::vector<doctor::PodWay>& ways, const routin
       if (!pod.interface.empty()) interfaces_.insert(pod.interface);
     }
   }
+  const auto marked = told_apart(interfaces_, routing, foreign);
+  for (auto& pod : pods_)
+    pod.has_named_interface = pod.has_named_interface || marked.contains(pod.at.interface);
   std::ranges::sort(pods_, {}, [](const Pod& pod) { return pod.at.address; });
   std::map<std::string, std::uint32_t> numbers;
   for (const auto& each : interfaces_) numbers[each] = ::if_nametoindex(each.c_str());
@@ -129,6 +147,12 @@ std::vector<Prefix> RecordedPods::as_prefixes(const std::vector<PodAt>& pods) co
 bool RecordedPods::has_own_interface(const PodAt& pod) const {
   return std::ranges::any_of(pods_,
                              [&pod](const Pod& each) { return each.at == pod && each.has_own_interface; });
+}
+
+bool RecordedPods::is_interface_named(const std::string& interface) const {
+  return !interface.empty() && std::ranges::any_of(pods_, [&interface](const Pod& each) {
+    return each.at.interface == interface && each.has_named_interface;
+  });
 }
 
 bool RecordedPods::is_for_a_subnet_of(const Prefix& route, const Prefix& pods) const {

@@ -39,6 +39,8 @@ class RecordedPods {
   std::vector<net::Prefix> as_prefixes(const std::vector<doctor::PodAt>& pods) const;
   /// Whether this node reaches it by a route of its own alone, as over a veth.
   bool has_own_interface(const doctor::PodAt& pod) const;
+  /// Whether rules of policy routing, or what marks packets, ask for it.
+  bool is_interface_named(const std::string& interface) const;
   /// Whether a route is for a whole subnet that these are of, at least; else it is about pods alone.
   bool is_for_a_subnet_of(const net::Prefix& route, const net::Prefix& pods) const;
   /// Those that a prefix holds.

@@ -16,6 +16,9 @@ def test_an_nft_forward_chain_with_policy_drop(world, state):
     assert world.seen() == world.right
 
 
+# The listed host alone is heard.
+NOT_PRIVATE = (True, False, True, False)
+
 # Where and how packets of pods, or the answers, are dropped: what still answers, and what doctor names.
 DROPPING_NFT = {
     "new connections": ("inet", "forward priority 0", ["iifname cni0 ct state new drop"], NONE),
@@ -36,6 +39,9 @@ DROPPING_NFT = {
     "ingress of the bridge": ("netdev", "ingress device cni0 priority 0", ["drop"], NONE),
     "the bridge family": ("bridge", "input priority 0", ["ip saddr 10.22.0.0/16 drop"], NONE),
     "what is not the uplink's": ("inet", "forward priority 0", ["oifname uplink0 ip saddr != 198.18.0.0/24 drop"], (True, False, True, False)),
+    "the world, but private networks": ("inet", "forward priority 0", ["iifname cni0 ip daddr != 10.0.0.0/8 drop"], NOT_PRIVATE),
+    "answers, but of private networks": ("inet", "forward priority 0", ["ip saddr != 10.0.0.0/8 drop"], NOT_PRIVATE),
+    "the world, but a set": ("inet", "forward priority 0", ["iifname cni0 ip daddr != { 10.0.0.0/8, 172.16.0.0/12 } drop"], NOT_PRIVATE),
     "a chain further on": ("inet", "forward priority 0", ["iifname vmap { cni0 : drop }"], NONE),
 }
 
