@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <iterator>
 #include <set>
 #include <utility>
 
 #include "doctor/flows.hpp"
 #include "nat/drops.hpp"
 #include "nat/hook_order.hpp"
+#include "net/prefixes.hpp"
 
 namespace ipmasq::doctor {
 
@@ -32,7 +34,15 @@ std::vector<net::Prefix> translations(const Facts& facts, const PodWay& way) {
     if (address.family == family && (way.uplink ? interface == *way.uplink : interface != "lo")) add(address);
   }
   for (const auto& chain : facts.ours.wanted.chains) {
-    if (chain.family == family && chain.translation.snat_to) add(*chain.translation.snat_to);
+    if (chain.family != family) continue;
+    const auto add_all = [&addresses](const net::Range& to) {
+      std::ranges::copy(net::prefixes_of(to), std::back_inserter(addresses));
+    };
+    if (!way.uplink) {
+      std::ranges::for_each(chain.translation.sources(), add_all);
+    } else if (const auto to = chain.translation.source_by(way.uplink)) {
+      add_all(*to);
+    }
   }
   return addresses;
 }
