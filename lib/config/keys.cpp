@@ -58,16 +58,19 @@ std::optional<std::string> Keys::string(const char* key, const std::string& expe
   return std::nullopt;
 }
 
-std::optional<std::vector<std::string>> Keys::strings(const char* key, const std::string& expected) {
+std::optional<std::vector<cni::Json>> Keys::items(const char* key, const std::string& expected) {
   const auto* const value = find(key);
   if (value == nullptr) return std::nullopt;
-  if (!value->is_array()) {
-    refuse(key, *value, "a list of " + expected + (looks_like_items(*value) ? no_space_after_dash : ""));
-    return std::nullopt;
-  }
-  const auto other =
-      std::find_if(value->begin(), value->end(), [](const cni::Json& item) { return !item.is_string(); });
-  if (other == value->end()) return value->get<std::vector<std::string>>();
+  if (value->is_array()) return value->get<std::vector<cni::Json>>();
+  refuse(key, *value, "a list of " + expected + (looks_like_items(*value) ? no_space_after_dash : ""));
+  return std::nullopt;
+}
+
+std::optional<std::vector<std::string>> Keys::strings(const char* key, const std::string& expected) {
+  const auto values = items(key, expected);
+  if (!values) return std::nullopt;
+  const auto other = std::ranges::find_if(*values, [](const cni::Json& item) { return !item.is_string(); });
+  if (other == values->end()) return std::vector<std::string>(values->begin(), values->end());
   problems_.push_back(place(key, *other) + key + " holds " + cni::excerpt(*other) + ": expected " + expected +
                       (other->is_object() ? in_quotes : ""));
   return std::nullopt;

@@ -20,6 +20,8 @@ class Keys {
   std::optional<bool> boolean(const char* key);
   std::optional<std::string> string(const char* key, const std::string& expected);
   std::optional<std::vector<std::string>> strings(const char* key, const std::string& expected);
+  /// A list, of whatever.
+  std::optional<std::vector<cni::Json>> items(const char* key, const std::string& expected);
   std::optional<unsigned> number(const char* key, unsigned lowest, unsigned highest);
 
   /// Notes: KEY is VALUE: expected EXPECTED.

@@ -191,26 +191,6 @@ void read_to_ports(Keys& keys, Netconf& netconf) {
   netconf.to_ports = *ranges;
 }
 
-void read_snat_to(Keys& keys, Netconf& netconf) {
-  constexpr auto expected = "an address such as 203.0.113.7 or 2001:db8::7, at most one per family";
-  const auto texts = keys.strings("snatTo", expected);
-  if (!texts) return;
-  for (const auto& text : *texts) {
-    const auto address = net::parse_address(text);
-    if (const auto mapped = address ? mapped_ipv4({*address, net::bits(address->family)}) : std::nullopt) {
-      keys.refuse("snatTo", text, "an IPv4 address as such, " + net::to_text(mapped->address));
-      continue;
-    }
-    auto& slot =
-        address && address->family == net::Family::ipv6 ? netconf.snat_to_ipv6 : netconf.snat_to_ipv4;
-    if (!address || slot || address->is_unspecified() || address->is_loopback() || address->is_multicast()) {
-      keys.refuse("snatTo", text, expected);
-      continue;
-    }
-    slot = address;
-  }
-}
-
 void read_yield_marks(Keys& keys, Netconf& netconf) {
   constexpr auto expected =
       "marks such as \"0x4000/0x4000\", whose mask is not 0 and covers the value, at most 32";
@@ -245,7 +225,7 @@ void read_pod_subnets(Keys& keys, Netconf& netconf) {
 void read_values(Keys& keys, Netconf& netconf) {
   using namespace std::chrono_literals;
   read_to_ports(keys, netconf);
-  read_snat_to(keys, netconf);
+  netconf.snat_to = read_snat_to(keys);
   read_yield_marks(keys, netconf);
   read_pod_subnets(keys, netconf);
   netconf.catch_all = keys.boolean("catchAll").value_or(netconf.catch_all);

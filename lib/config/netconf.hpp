@@ -14,6 +14,7 @@
 #include "config/exemption.hpp"
 #include "config/mark.hpp"
 #include "config/port_range.hpp"
+#include "config/snat_to.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::config {
@@ -39,8 +40,7 @@ struct Netconf {
   bool masquerade_link_local_ipv6 = false;
   bool random_fully = true;
   std::vector<PortRange> to_ports;
-  std::optional<net::Address> snat_to_ipv4;
-  std::optional<net::Address> snat_to_ipv6;
+  SnatToOfFamilies snat_to;
   Exemption exemption = Exemption::hold;
   std::vector<Mark> yield_marks{{0x4000, 0x4000}, {0x2000, 0x2000}};
   std::vector<net::Prefix> pod_subnets;  ///< empty: those of prevResult

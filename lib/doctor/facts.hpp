@@ -163,6 +163,9 @@ struct PodWay {
   bool operator==(const PodWay&) const = default;
 };
 
+/// Of a range of snatTo: who has more addresses than these was not asked about each.
+inline constexpr std::size_t most_asked_of_a_range = 1024;
+
 /// A rule, or a chain's policy, that drops packets of pods, or the answers to them.
 struct ForwardDrop {
   std::string decides;      ///< "nft inet theirs base handle 7: -p 17 -j DROP", and which protocol alone
@@ -175,8 +178,10 @@ struct ForwardDrop {
 /// The node beside ip-masq.
 struct Surroundings {
   nat::Foreign foreign;
-  std::set<net::Address> addresses;                             ///< of the node's interfaces
-  std::map<net::Address, std::string> interface_of = {};        ///< where they are
+  std::set<net::Address> addresses;                       ///< of the node's interfaces
+  std::map<net::Address, std::string> interface_of = {};  ///< where they are
+  std::set<std::string> interfaces = {};                  ///< all that are there
+  std::set<net::Address> routed_here = {};  ///< of snatTo: no interface has it, and a route says it is here
   std::set<std::pair<std::string, net::Prefix>> networks = {};  ///< of these: interface, network
   std::map<net::Family, std::string> way_out = {};  ///< the interface that the default route leads out by
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known

@@ -15,6 +15,7 @@
 #include "nat/explain.hpp"
 #include "nat/hook_order.hpp"
 #include "nat/packet.hpp"
+#include "net/prefixes.hpp"
 
 namespace ipmasq::doctor {
 
@@ -36,7 +37,15 @@ std::vector<net::Prefix> translations(const Facts& facts, const PodWay& way) {
     if (address.family == family && (way.uplink ? interface == *way.uplink : interface != "lo")) add(address);
   }
   for (const auto& chain : facts.ours.wanted.chains) {
-    if (chain.family == family && chain.translation.snat_to) add(*chain.translation.snat_to);
+    if (chain.family != family) continue;
+    const auto add_all = [&addresses](const net::Range& to) {
+      std::ranges::copy(net::prefixes_of(to), std::back_inserter(addresses));
+    };
+    if (!way.uplink) {
+      std::ranges::for_each(chain.translation.sources(), add_all);
+    } else if (const auto to = chain.translation.source_by(way.uplink)) {
+      add_all(*to);
+    }
   }
   return addresses;
 }

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
+#include <map>
 #include <set>
 #include <utility>
 
 #include "doctor/flows.hpp"
 #include "nat/explain.hpp"
+#include "net/range.hpp"
 
 namespace ipmasq::doctor {
 
@@ -210,6 +212,55 @@ void find_everything_exempt(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
+constexpr std::size_t most_told_of_a_range = 3;
+
+std::string told(const std::vector<std::string>& lines) {
+  std::string text;
+  for (std::size_t index = 0; index < std::min(lines.size(), most_told_of_a_range); ++index)
+    text += (index == 0 ? "" : ", ") + lines[index];
+  return text + (lines.size() > most_told_of_a_range ? ", ..." : "");
+}
+
+// What snatTo has for one way out, and where its addresses are.
+class SnatToItem {
+ public:
+  SnatToItem(const nat::NetworkChain& chain, const net::Range& to, const std::string* interface)
+      : chain_(chain), to_(to), interface_(interface) {}
+
+  void look(const Surroundings& node, Finding& elsewhere, Finding& other) const {
+    const auto way_out = node.way_out.find(chain_.family);
+    const auto* const leads_out =
+        interface_ != nullptr || way_out == node.way_out.end() ? interface_ : &way_out->second;
+    std::vector<std::string> missing;
+    std::map<std::string, std::vector<std::string>> on;
+    std::size_t asked = 0;
+    for (std::optional next(to_.first); next && *next <= to_.last && asked < most_asked_of_a_range;
+         next = net::next(*next), ++asked) {
+      const auto holder = node.interface_of.find(*next);
+      if (holder != node.interface_of.end()) {
+        on[holder->second].push_back(net::to_text(*next));
+      } else if (!node.routed_here.contains(*next)) {
+        missing.push_back(net::to_text(*next));
+      }
+    }
+    if (!missing.empty()) elsewhere.where.push_back(told(missing) + of_network());
+    for (const auto& [holder, addresses] : on) {
+      if (leads_out == nullptr || holder == "lo" || holder == *leads_out) continue;
+      other.where.push_back(
+          told(addresses) + of_network() + ", is on " + holder +
+          (interface_ == nullptr ? "; the default route leads out by " : "; it is for what leaves by ") +
+          *leads_out);
+    }
+  }
+
+  std::string of_network() const { return ", snatTo of network " + chain_.network; }
+
+ private:
+  const nat::NetworkChain& chain_;  // NOLINT(cppcoreguidelines-avoid-const-or-ref-data-members)
+  net::Range to_;
+  const std::string* interface_;
+};
+
 void find_wrong_snat_to(const Facts& facts, Findings& findings) {
   Finding elsewhere{"snat-to-elsewhere",
                     {},
@@ -220,26 +271,30 @@ void find_wrong_snat_to(const Facts& facts, Findings& findings) {
       "snat-to-other-uplink",
       {},
       "answers to masqueraded pods come back by another uplink than they left by",
-      {"# name an address of the uplink that the default route leads out by in snatTo; nothing is wrong "
-       "where both reach the same routers"},
+      {"# name an address of the uplink that they leave by in snatTo; nothing is wrong where both reach the "
+       "same routers"},
+      Weight::note};
+  // One file is for many nodes, and nothing leaves by what is not there.
+  Finding absent{
+      "snat-to-no-interface",
+      {},
+      "an item of snatTo is for an interface that this node does not have: pods leave by others, and "
+      "get what holds for those",
+      {"# name the interface as ip link does; nothing is wrong where other nodes have it"},
       Weight::note};
   for (const auto& chain : facts.ours.wanted.chains) {
-    const auto& address = chain.translation.snat_to;
-    if (!address) continue;
-    const auto line = net::to_text(*address) + ", snatTo of network " + chain.network;
-    const auto holder = facts.node.interface_of.find(*address);
-    if (holder == facts.node.interface_of.end()) {
-      elsewhere.where.push_back(line);
-      continue;
+    const auto& [random, ports, everywhere, by_interface] = chain.translation;
+    if (everywhere) SnatToItem(chain, *everywhere, nullptr).look(facts.node, elsewhere, other);
+    for (const auto& [interface, to] : by_interface) {
+      const SnatToItem item(chain, to, &interface);
+      if (facts.node.interfaces.contains(interface)) {
+        item.look(facts.node, elsewhere, other);
+      } else {
+        absent.where.push_back(interface + item.of_network());
+      }
     }
-    const auto way_out = facts.node.way_out.find(chain.family);
-    const bool is_other =
-        way_out != facts.node.way_out.end() && holder->second != "lo" && holder->second != way_out->second;
-    if (is_other)
-      other.where.push_back(line + ", is on " + holder->second + "; the default route leads out by " +
-                            way_out->second);
   }
-  for (auto* const finding : {&elsewhere, &other}) {
+  for (auto* const finding : {&elsewhere, &other, &absent}) {
     if (!finding->where.empty()) findings.push_back(std::move(*finding));
   }
 }

@@ -19,7 +19,7 @@ struct Flow {
   std::vector<net::Prefix> sources;              ///< of one family, at least one
   std::optional<net::Address> destination = {};  ///< none: any beyond this node
   std::optional<Fate> fate = {};                 ///< none: any
-  std::optional<net::Address> snat_to = {};      ///< where masqueraded: none is the outgoing interface's
+  std::optional<net::Range> snat_to = {};        ///< where masqueraded: none is the outgoing interface's
   /// What our rules say of the same sources towards another destination; never called where there is none.
   std::function<Fate(const net::Address&)> fate_towards = {};
   std::optional<std::string> in_interface = {};   ///< by which they come from the pod, where it is known

@@ -33,7 +33,10 @@ std::optional<net::Prefix> prefix_of(const Rule& rule, net::Family family) {
 void append_source_nat(const Translation& translation, const std::optional<Prefix>& destination,
                        std::vector<Rule>& rules) {
   for (const auto& part : source_nat_rules(translation)) {
-    Rule rule{.destination = destination, .protocol = part.protocol, .target = part.nat};
+    Rule rule{.destination = destination,
+              .out_interface = part.out_interface,
+              .protocol = part.protocol,
+              .target = part.nat};
     if (!part.takes_all()) {
       const auto share = (part.ports * certain + part.ports_left / 2) / part.ports_left;
       rule.probability = static_cast<std::uint32_t>(share);
@@ -52,9 +55,9 @@ std::string format(const char* pattern, Parts... parts) {
 std::string to_text(const SourceNat& nat) {
   std::string text = nat.to ? " -j SNAT" : " -j MASQUERADE";
   if (nat.to) {
-    const auto address = net::to_text(*nat.to);
-    const bool bracketed = nat.ports && nat.to->family == net::Family::ipv6;
-    text += " --to-source " + (bracketed ? "[" + address + "]" : address);
+    const auto addresses = net::ends_text(*nat.to);
+    const bool bracketed = nat.ports && family(*nat.to) == net::Family::ipv6;
+    text += " --to-source " + (bracketed ? "[" + addresses + "]" : addresses);
     if (nat.ports) text += ":" + config::to_text(*nat.ports);
   } else if (nat.ports) {
     text += " --to-ports " + config::to_text(*nat.ports);
@@ -178,6 +181,7 @@ std::string to_text(const std::string& chain, const Rule& rule) {
   std::string text = "-A " + chain;
   if (rule.source) text += " -s " + net::to_text(*rule.source);
   if (rule.destination) text += " -d " + net::to_text(*rule.destination);
+  if (rule.out_interface) text += " -o " + *rule.out_interface;
   if (rule.protocol) text += " -p " + std::string(nat::to_text(*rule.protocol));
   if (rule.mark) text += " -m mark --mark " + config::to_text(*rule.mark);
   if (rule.to_local) text += " -m addrtype --dst-type LOCAL";

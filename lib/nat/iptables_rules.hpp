@@ -57,6 +57,7 @@ enum class Redirected : std::uint8_t {
 struct Rule {
   std::optional<net::Prefix> source = {};
   std::optional<net::Prefix> destination = {};
+  std::optional<std::string> out_interface = {};
   std::optional<Protocol> protocol = {};
   bool to_local = false;                      ///< -m addrtype --dst-type LOCAL
   std::optional<Redirected> redirected = {};  ///< by_addressee only where `destination` is set

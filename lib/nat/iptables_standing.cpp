@@ -17,7 +17,9 @@ Matches matches(const Rule& rule, const net::Address& source, const net::Address
   if (is_marked || rule.to_local || rule.redirected) return Matches::no;
   if (rule.source && !rule.source->contains(source)) return Matches::no;
   if (rule.destination && !rule.destination->contains(destination)) return Matches::no;
-  return rule.protocol || rule.probability || !rule.other_matches.empty() ? Matches::maybe : Matches::yes;
+  return rule.out_interface || rule.protocol || rule.probability || !rule.other_matches.empty()
+             ? Matches::maybe
+             : Matches::yes;
 }
 
 bool has_no_target(const Rule& rule) {

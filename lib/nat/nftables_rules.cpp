@@ -67,10 +67,39 @@ std::optional<InSet> add_destinations(const std::string& set, Verdict verdict, c
   return InSet{chain.family, set};
 }
 
+// nft lists addresses that are a whole prefix as that prefix, which it does not read with ports: then the
+// last address has a rule of its own, and its share.
+std::vector<SourceNatRule> listed_alike(const std::vector<SourceNatRule>& rules) {
+  constexpr std::uint32_t most_addresses = 1U << 15U;  // a share of more is as good as all
+  std::vector<SourceNatRule> all;
+  for (const auto& each : rules) {
+    const auto& to = each.nat.to;
+    if (!to || !each.nat.ports || to->first == to->last || !net::prefix_of(*to)) {
+      all.push_back(each);
+      continue;
+    }
+    const auto host_bits = net::bits(family(*to)) - net::prefix_of(*to)->length;
+    const auto addresses = host_bits < 15 ? 1U << host_bits : most_addresses;
+    auto all_but_last = each;
+    all_but_last.nat.to->last = *net::previous(to->last);  // NOLINT(bugprone-unchecked-optional-access)
+    all_but_last.ports = each.ports * (addresses - 1);
+    all_but_last.ports_left = each.ports_left * addresses;
+    auto last = each;
+    last.nat.to->first = to->last;
+    last.ports_left = all_but_last.ports_left - all_but_last.ports;
+    all.push_back(std::move(all_but_last));
+    all.push_back(std::move(last));
+  }
+  return all;
+}
+
 void append_source_nat(const Translation& translation, const std::optional<InSet>& destinations,
                        std::vector<Rule>& rules) {
-  for (const auto& each : source_nat_rules(translation)) {
-    Rule rule{.destination_in = destinations, .protocol = each.protocol, .statement = each.nat};
+  for (const auto& each : listed_alike(source_nat_rules(translation))) {
+    Rule rule{.out_interface = each.out_interface,
+              .destination_in = destinations,
+              .protocol = each.protocol,
+              .statement = each.nat};
     if (!each.takes_all()) rule.share = Share{each.ports, each.ports_left};
     rules.push_back(std::move(rule));
   }
@@ -117,6 +146,7 @@ std::string prefix_text(const net::Prefix& prefix) {
 
 std::string addresses_text(const Rule& rule) {
   std::string text;
+  if (rule.out_interface) text += "oifname \"" + *rule.out_interface + "\" ";
   if (rule.source) text += protocol_of(rule.source->family()) + " saddr " + prefix_text(*rule.source);
   if (rule.destination)
     text += protocol_of(rule.destination->family()) + " daddr " + prefix_text(*rule.destination);
@@ -127,6 +157,16 @@ std::string addresses_text(const Rule& rule) {
   if (rule.destination_in)
     text += protocol_of(rule.destination_in->family) + " daddr @" + rule.destination_in->set + " ";
   return text;
+}
+
+// Each end of a range has brackets of its own.
+std::string addresses_of(const SourceNat& nat) {
+  if (!nat.ports) return net::to_text(*nat.to);
+  const auto text = [](const net::Address& address) {
+    const auto plain = net::to_text(address);
+    return address.family == Family::ipv6 ? "[" + plain + "]" : plain;
+  };
+  return text(nat.to->first) + (nat.to->first == nat.to->last ? "" : "-" + text(nat.to->last));
 }
 
 struct StatementText {
@@ -143,9 +183,8 @@ struct StatementText {
     std::string text = " masquerade";
     std::string to;
     if (nat.to) {
-      const auto address = net::to_text(*nat.to);
-      text = " snat " + protocol_of(nat.to->family);
-      to = nat.to->family == Family::ipv6 && nat.ports ? "[" + address + "]" : address;
+      text = " snat " + protocol_of(family(*nat.to));
+      to = addresses_of(nat);
     }
     if (nat.ports) to += ":" + config::to_text(*nat.ports);
     if (!to.empty()) text += " to " + to;

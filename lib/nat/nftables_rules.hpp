@@ -60,6 +60,7 @@ struct InSet {
 
 /// One rule, which also counts. All parts that are set must match.
 struct Rule {
+  std::optional<std::string> out_interface = {};  ///< oifname
   std::optional<net::Prefix> source = {};
   std::optional<net::Prefix> destination = {};
   std::optional<InSet> pair_in = {};         ///< source and destination together

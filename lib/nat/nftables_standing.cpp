@@ -81,7 +81,7 @@ class Walk {
     if (const auto* const keep = std::get_if<KeepSource>(&rule.statement))
       return keep->family == source_.family ? std::optional(Fate::kept) : std::nullopt;
     if (const auto* const nat = std::get_if<SourceNat>(&rule.statement))
-      return !nat->to || nat->to->family == source_.family ? std::optional(Fate::masqueraded) : std::nullopt;
+      return !nat->to || family(*nat->to) == source_.family ? std::optional(Fate::masqueraded) : std::nullopt;
     return std::nullopt;
   }
 
@@ -92,7 +92,8 @@ class Walk {
                                  (rule.not_sent_to && (rule.not_sent_to->family() != destination_.family ||
                                                        rule.not_sent_to->contains(destination_)));
     if (is_not_about_it) return Match::no;
-    auto match = rule.protocol || rule.share || !rule.other.empty() ? Match::perhaps : Match::yes;
+    auto match = rule.out_interface || rule.protocol || rule.share || !rule.other.empty() ? Match::perhaps
+                                                                                          : Match::yes;
     if (rule.destination_in) match = std::min(match, is_in(*rule.destination_in, SetKind::ranges));
     if (rule.pair_in) match = std::min(match, is_in(*rule.pair_in, SetKind::selves));
     return match;

@@ -25,10 +25,6 @@ Answer yes_if(bool holds) {
   return holds ? Answer::yes : Answer::no;
 }
 
-bool overlaps(const net::Range& left, const net::Range& right) {
-  return left.first.family == right.first.family && left.first <= right.last && right.first <= left.last;
-}
-
 bool covers(const net::Range& outer, const net::Range& inner) {
   return outer.first.family == inner.first.family && outer.first <= inner.first && inner.last <= outer.last;
 }
@@ -116,7 +112,7 @@ Addresses::Addresses(const std::vector<net::Prefix>& prefixes) {
 Answer Addresses::lie_in(const net::Range& range) const {
   const auto first =
       std::ranges::lower_bound(ranges_, range.first, {}, [](const net::Range& each) { return each.last; });
-  if (first == ranges_.end() || !overlaps(*first, range)) return Answer::no;
+  if (first == ranges_.end() || !net::overlap(*first, range)) return Answer::no;
   return covers(range, {ranges_.front().first, ranges_.back().last}) ? Answer::yes : Answer::may;
 }
 

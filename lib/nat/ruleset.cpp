@@ -96,13 +96,13 @@ NetworkChain chain_of(const Network& network, Family family) {
     return each.family() == family && !network.pod_subnets.contains(each);
   });
   const auto& netconf = *network.netconf;
+  const auto& snat_to = family == Family::ipv4 ? netconf.snat_to.ipv4 : netconf.snat_to.ipv6;
   return {.network = network.name,
           .family = family,
           .destinations = destinations.longest_first(),
           .catch_all = netconf.catch_all,
           .exemption = netconf.exemption,
-          .translation = {netconf.random_fully, netconf.to_ports,
-                          family == Family::ipv4 ? netconf.snat_to_ipv4 : netconf.snat_to_ipv6},
+          .translation = {netconf.random_fully, netconf.to_ports, snat_to.everywhere, snat_to.by_interface},
           .shared_subnets = std::move(shared)};
 }
 
@@ -124,6 +124,18 @@ void add_network(const Network& network, Ruleset& ruleset) {
 }
 
 }  // namespace
+
+std::optional<net::Range> Translation::source_by(const std::optional<std::string>& interface) const {
+  const auto found = interface ? snat_to_by_interface.find(*interface) : snat_to_by_interface.end();
+  return found == snat_to_by_interface.end() ? snat_to : found->second;
+}
+
+std::vector<net::Range> Translation::sources() const {
+  std::vector<net::Range> all;
+  if (snat_to) all.push_back(*snat_to);
+  for (const auto& [interface, to] : snat_to_by_interface) all.push_back(to);
+  return all;
+}
 
 bool comes_first(const Source& left, const Source& right) {
   return left.prefix != right.prefix ? comes_first(left.prefix, right.prefix) : left.network < right.network;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -11,6 +12,7 @@
 #include "config/mark.hpp"
 #include "config/port_range.hpp"
 #include "net/address.hpp"
+#include "net/range.hpp"
 
 namespace ipmasq::nat {
 
@@ -29,7 +31,14 @@ struct Destination {
 struct Translation {
   bool random_fully = true;
   std::vector<config::PortRange> to_ports;  ///< none: whatever port the kernel picks
-  std::optional<net::Address> snat_to;      ///< none: the address of the outgoing interface
+  std::optional<net::Range> snat_to;        ///< none: the address of the outgoing interface
+  std::map<std::string, net::Range> snat_to_by_interface = {};  ///< where that is the way out
+
+  /// By which way out. `interface`: nullopt where it is not known, then what holds for all others.
+  std::optional<net::Range> source_by(const std::optional<std::string>& interface) const;
+
+  /// All of them, whatever the way out.
+  std::vector<net::Range> sources() const;
 
   bool operator==(const Translation&) const = default;
 };

@@ -109,9 +109,7 @@ Walk::Outcome Walk::translate(const ForeignRule& rule, const Step& step) {
   const auto certainty = both(step.certainty, asked);
   if (certainty == Answer::yes) translated_in_ = Hook::postrouting;
   const bool is_same =
-      rule.target == "MASQUERADE"
-          ? !flow_.snat_to
-          : flow_.snat_to && rule.translates_to == net::Range{*flow_.snat_to, *flow_.snat_to};
+      rule.target == "MASQUERADE" ? !flow_.snat_to : flow_.snat_to && rule.translates_to == flow_.snat_to;
   if (fate_ == Fate::masqueraded && is_same) return ends;
   const auto* const to_interface = "hides it behind the address of the interface by which it leaves";
   report(Kind::translated_by_others, certainty, rule,

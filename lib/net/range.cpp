@@ -35,13 +35,34 @@ Range range_of(const Prefix& prefix) {
   return range;
 }
 
+std::optional<Prefix> prefix_of(const Range& range) {
+  for (unsigned length = 0; length <= bits(range.first.family); ++length) {
+    const auto prefix = network_of(range.first, length);
+    if (range_of(prefix) == range) return prefix;
+  }
+  return std::nullopt;
+}
+
+bool overlap(const Range& left, const Range& right) {
+  return left.first.family == right.first.family && left.first <= right.last && right.first <= left.last;
+}
+
+std::optional<Range> parse_range(std::string_view text) {
+  const auto dash = text.find('-');
+  const auto first = parse_address(text.substr(0, dash));
+  const auto last = dash == std::string_view::npos ? first : parse_address(text.substr(dash + 1));
+  if (!first || !last || first->family != last->family || *last < *first) return std::nullopt;
+  return Range{*first, *last};
+}
+
+std::string ends_text(const Range& range) {
+  return to_text(range.first) + (range.first == range.last ? "" : "-" + to_text(range.last));
+}
+
 std::string to_text(const Range& range) {
   if (range.first == range.last) return to_text(range.first);
-  for (unsigned length = 0; length < bits(range.first.family); ++length) {
-    const auto prefix = network_of(range.first, length);
-    if (range_of(prefix) == range) return to_text(prefix);
-  }
-  return to_text(range.first) + "-" + to_text(range.last);
+  const auto prefix = prefix_of(range);
+  return prefix ? to_text(*prefix) : ends_text(range);
 }
 
 }  // namespace ipmasq::net

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 #include "netfilter/iptables_addresses.hpp"
 #include "netfilter/iptables_bytes.hpp"
@@ -74,6 +75,24 @@ void add_other(Rule& rule, const std::string& text) {
   rule.other_matches += (rule.other_matches.empty() ? "" : " ") + text;
 }
 
+// iptables compares as many bytes as the mask has: a whole name with its end, or what a name begins with.
+void put_out_interface(const std::string& name, auto& ip) {
+  store_name(ip.outiface, name);
+  std::memset(ip.outiface_mask, 0xff, name.size() + 1);
+}
+
+void read_out_interface(const auto& ip, Rule& rule) {
+  const std::string name(name_in(ip.outiface));
+  if (name.empty()) return;
+  std::remove_cvref_t<decltype(ip)> exact{};
+  put_out_interface(name, exact);
+  if (std::memcmp(exact.outiface_mask, ip.outiface_mask, sizeof exact.outiface_mask) == 0) {
+    rule.out_interface = name;
+  } else {
+    add_other(rule, "-o " + name + "+");
+  }
+}
+
 template <typename Tables>
 void read_addresses(const typename Tables::Entry& entry, Rule& rule) {
   const auto& ip = Tables::addresses(entry);
@@ -86,7 +105,7 @@ void read_addresses(const typename Tables::Entry& entry, Rule& rule) {
   }
   if (ip.proto != 0 && !rule.protocol) add_other(rule, "-p " + std::to_string(ip.proto));
   if (!name_in(ip.iniface).empty()) add_other(rule, "-i " + std::string(name_in(ip.iniface)));
-  if (!name_in(ip.outiface).empty()) add_other(rule, "-o " + std::string(name_in(ip.outiface)));
+  read_out_interface(ip, rule);
   if (ip.invflags != 0) add_other(rule, "(inverted)");
   if ((ip.flags & ~(Tables::goto_flag | Tables::protocol_flag)) != 0) add_other(rule, "(flags)");
 }
@@ -152,6 +171,7 @@ std::vector<std::byte> encode(const Rule& rule) {
   auto& ip = Tables::addresses(entry);
   put_prefix(rule.source, ip.src, ip.smsk);
   put_prefix(rule.destination, ip.dst, ip.dmsk);
+  if (rule.out_interface) put_out_interface(*rule.out_interface, ip);
   if (rule.protocol) {
     ip.proto = static_cast<std::uint16_t>(*rule.protocol);
     ip.flags |= Tables::protocol_flag;

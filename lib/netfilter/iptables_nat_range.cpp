@@ -29,8 +29,8 @@ template <typename Fields, typename Range>
 void write(const nat::SourceNat& target, Range& range) {
   if (target.to) {
     Fields::flags(range) |= NF_NAT_RANGE_MAP_IPS;
-    std::memcpy(&Fields::first(range), target.to->bytes.data(), sizeof Fields::first(range));
-    std::memcpy(&Fields::last(range), target.to->bytes.data(), sizeof Fields::last(range));
+    std::memcpy(&Fields::first(range), target.to->first.bytes.data(), sizeof Fields::first(range));
+    std::memcpy(&Fields::last(range), target.to->last.bytes.data(), sizeof Fields::last(range));
   }
   if (target.ports) {
     Fields::flags(range) |= NF_NAT_RANGE_PROTO_SPECIFIED;
@@ -48,13 +48,12 @@ std::optional<nat::SourceNat> read(const Range& range, bool is_snat) {
   const bool has_address = (flags & NF_NAT_RANGE_MAP_IPS) != 0;
   const auto& first = Fields::first(range);
   const auto& last = Fields::last(range);
-  // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): addresses fill it
-  const bool has_one = std::memcmp(&first, &last, sizeof first) == 0;
-  if ((flags & ~ours) != 0 || has_address != is_snat || !has_one) return std::nullopt;
+  if ((flags & ~ours) != 0 || has_address != is_snat) return std::nullopt;
   nat::SourceNat target;
   if (has_address) {
-    target.to.emplace(net::Address{Fields::family, {}});
-    std::memcpy(target.to->bytes.data(), &first, sizeof first);
+    target.to.emplace(net::Range{{Fields::family, {}}, {Fields::family, {}}});
+    std::memcpy(target.to->first.bytes.data(), &first, sizeof first);
+    std::memcpy(target.to->last.bytes.data(), &last, sizeof last);
   }
   if ((flags & NF_NAT_RANGE_PROTO_SPECIFIED) != 0)
     target.ports = {ntohs(Fields::first_port(range)), ntohs(Fields::last_port(range))};

@@ -58,6 +58,9 @@ constexpr std::uint32_t key_length(net::Family family, nat::nftables::SetKind ki
   return kind == nat::nftables::SetKind::selves ? 2 * bytes_of(family) : bytes_of(family);
 }
 
+/// Of an interface's name, filled up with zeros: IFNAMSIZ.
+inline constexpr std::size_t interface_name_size = 16;
+
 using Bytes = std::basic_string<std::uint8_t>;
 
 /// Of an element.

@@ -22,6 +22,7 @@ enum class Holds {
   redirection,
   address_type,
   random,
+  out_interface,
   constant,
 };
 

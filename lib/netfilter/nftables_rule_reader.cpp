@@ -110,7 +110,8 @@ class ExpressionReader {
     static const std::map<std::uint32_t, Load> loads{
         {NFT_META_NFPROTO, {.holds = Holds::address_family, .length = sizeof(std::uint8_t)}},
         {NFT_META_MARK, {.holds = Holds::mark, .length = sizeof(std::uint32_t)}},
-        {NFT_META_L4PROTO, {.holds = Holds::protocol, .length = sizeof(std::uint8_t)}}};
+        {NFT_META_L4PROTO, {.holds = Holds::protocol, .length = sizeof(std::uint8_t)}},
+        {NFT_META_OIFNAME, {.holds = Holds::out_interface, .length = interface_name_size}}};
     const auto load = loads.find(attributes.number(NFTA_META_KEY));
     if (load == loads.end() || attributes[NFTA_META_DREG] == nullptr) return false;
     registers_.load(attributes.number(NFTA_META_DREG), load->second);
@@ -207,6 +208,8 @@ class ExpressionReader {
         return operation == NFT_CMP_NEQ && is_prefix(load, value, rule_.not_sent_to);
       case Holds::mark:
         return is_equal && is_mark(load, value);
+      case Holds::out_interface:
+        return is_equal && is_out_interface(value);
       case Holds::protocol:
         return is_equal && is_protocol(value);
       case Holds::address_type:
@@ -248,6 +251,14 @@ class ExpressionReader {
         nat::protocols_with_ports,
         [&value](nat::Protocol protocol) { return value == Bytes{static_cast<std::uint8_t>(protocol)}; });
     return found != nat::protocols_with_ports.end() && set_once(rule_.protocol, *found);
+  }
+
+  // Less than a whole field is what a name begins with.
+  bool is_out_interface(const Bytes& value) {
+    const auto end = std::ranges::find(value, 0);
+    const bool is_whole = value.size() == interface_name_size && end != value.begin() &&
+                          std::ranges::all_of(end, value.end(), [](std::uint8_t byte) { return byte == 0; });
+    return is_whole && end != value.end() && set_once(rule_.out_interface, std::string(value.begin(), end));
   }
 
   bool is_redirected(const Load& load, const Bytes& value) {
@@ -320,22 +331,24 @@ class ExpressionReader {
     const auto number = attributes.number(NFTA_NAT_FAMILY);
     const auto family = number == protocol_family(Family::ipv4) ? Family::ipv4 : Family::ipv6;
     const auto lowest = attributes.number(NFTA_NAT_REG_ADDR_MIN);
-    const bool is_one =
-        attributes[NFTA_NAT_REG_ADDR_MAX] == nullptr || attributes.number(NFTA_NAT_REG_ADDR_MAX) == lowest;
+    const auto highest =
+        attributes[NFTA_NAT_REG_ADDR_MAX] == nullptr ? lowest : attributes.number(NFTA_NAT_REG_ADDR_MAX);
     nat::SourceNat nat;
-    const bool is_right = attributes.number(NFTA_NAT_TYPE) == NFT_NAT_SNAT && is_one &&
+    const bool is_right = attributes.number(NFTA_NAT_TYPE) == NFT_NAT_SNAT &&
                           number == protocol_family(family) &&
                           read_ports(attributes, NFTA_NAT_REG_PROTO_MIN, NFTA_NAT_REG_PROTO_MAX, nat) &&
                           read_flags(attributes.number(NFTA_NAT_FLAGS), nat);
     family_matters_ = family_matters_ || family_ == family;
-    if (family_ == family && holds_whole(lowest, Holds::source) && !nat.ports && !nat.random_fully) {
+    if (family_ == family && highest == lowest && holds_whole(lowest, Holds::source) && !nat.ports &&
+        !nat.random_fully) {
       rule_.statement = nat::nftables::KeepSource{family};
       return is_right;
     }
-    const auto& constant = registers_.at(lowest).constant;
-    nat.to = address_in(family, constant);
+    const auto first = registers_.at(lowest).constant;
+    const auto last = registers_.at(highest).constant;
+    nat.to = net::Range{address_in(family, first), address_in(family, last)};
     rule_.statement = nat;
-    return is_right && constant.size() == bytes_of(family);
+    return is_right && first.size() == bytes_of(family) && last.size() == bytes_of(family);
   }
 
   // The ports in the registers that `first` and `last` name.

@@ -9,6 +9,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 
+#include <array>
 #include <optional>
 #include <variant>
 
@@ -81,6 +82,7 @@ class RuleWriter {
   explicit RuleWriter(nl_msg* message) : message_(message) {}
 
   void write(const Rule& rule) {
+    if (rule.out_interface) match_out_interface(*rule.out_interface);
     write_addresses(rule);
     if (rule.mark) match_mark(*rule.mark);
     if (rule.to_local) match_local();
@@ -120,22 +122,27 @@ class RuleWriter {
   }
   void operator()(const nat::SourceNat& nat) const {
     std::uint32_t flags = nat.random_fully ? NF_NAT_RANGE_PROTO_RANDOM_FULLY : 0;
-    if (nat.to) load_constant(NFT_REG_1, nat.to->bytes.data(), bytes_of(nat.to->family));
-    // A single port is in one register, which is both ends: nft then prints it as one.
-    const auto last_port = nat.ports && nat.ports->size() > 1 ? NFT_REG_3 : NFT_REG_2;
+    // A single address, as a single port, is in one register, which is both ends: nft then prints it as one.
+    const bool is_range = nat.to && nat.to->first != nat.to->last;
+    if (nat.to) load_constant(NFT_REG_1, nat.to->first.bytes.data(), bytes_of(family(*nat.to)));
+    if (is_range) load_constant(NFT_REG_2, nat.to->last.bytes.data(), bytes_of(family(*nat.to)));
+    const auto first_port = is_range ? NFT_REG_3 : NFT_REG_2;
+    const auto behind = is_range ? NFT_REG_4 : NFT_REG_3;
+    const auto last_port = nat.ports && nat.ports->size() > 1 ? behind : first_port;
     if (nat.ports) {
       flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
-      load_port(NFT_REG_2, nat.ports->first);
-      if (last_port != NFT_REG_2) load_port(last_port, nat.ports->last);
+      load_port(first_port, nat.ports->first);
+      if (last_port != first_port) load_port(last_port, nat.ports->last);
     }
     Expression expression(message_, nat.to ? "nat" : "masq");
     if (nat.to) {
       expression.number(NFTA_NAT_TYPE, NFT_NAT_SNAT)
-          .number(NFTA_NAT_FAMILY, protocol_family(nat.to->family))
+          .number(NFTA_NAT_FAMILY, protocol_family(family(*nat.to)))
           .number(NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+      if (is_range) expression.number(NFTA_NAT_REG_ADDR_MAX, NFT_REG_2);
     }
     if (nat.ports) {
-      expression.number(nat.to ? int{NFTA_NAT_REG_PROTO_MIN} : int{NFTA_MASQ_REG_PROTO_MIN}, NFT_REG_2)
+      expression.number(nat.to ? int{NFTA_NAT_REG_PROTO_MIN} : int{NFTA_MASQ_REG_PROTO_MIN}, first_port)
           .number(nat.to ? int{NFTA_NAT_REG_PROTO_MAX} : int{NFTA_MASQ_REG_PROTO_MAX}, last_port);
     }
     if (flags != 0) expression.number(nat.to ? int{NFTA_NAT_FLAGS} : int{NFTA_MASQ_FLAGS}, flags);
@@ -228,6 +235,13 @@ class RuleWriter {
     load_meta(NFT_META_MARK);
     if (mark.mask != config::Mark{}.mask) this->mask(&mark.mask, sizeof mark.mask);
     compare(NFT_CMP_EQ, &mark.value, sizeof mark.value);
+  }
+  // Filled up with zeros: without them it is what a name begins with.
+  void match_out_interface(const std::string& name) const {
+    load_meta(NFT_META_OIFNAME);
+    std::array<char, interface_name_size> filled{};
+    name.copy(filled.data(), filled.size() - 1);
+    compare(NFT_CMP_EQ, filled.data(), filled.size());
   }
   void match_local() const {
     Expression(message_, "fib")

@@ -52,6 +52,13 @@ std::vector<std::pair<std::string, net::Address>> addresses_by_interface() {
   return addresses;
 }
 
+std::set<std::string> interfaces() {
+  const auto list = list_addresses();
+  std::set<std::string> names;
+  for (const auto* each = list.get(); each != nullptr; each = each->ifa_next) names.insert(each->ifa_name);
+  return names;
+}
+
 std::vector<std::pair<std::string, net::Prefix>> networks_by_interface() {
   const auto list = list_addresses();
   std::vector<std::pair<std::string, net::Prefix>> networks;

@@ -1,6 +1,7 @@
 // The addresses that this node's interfaces have.
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,9 @@ std::vector<net::Address> node_addresses();
 
 /// The same, each after the name of its interface.
 std::vector<std::pair<std::string, net::Address>> addresses_by_interface();
+
+/// The names of all interfaces. Throws Error{failed}.
+std::set<std::string> interfaces();
 
 /// The networks that these are of, each after the name of its interface. Throws Error{failed}.
 std::vector<std::pair<std::string, net::Prefix>> networks_by_interface();

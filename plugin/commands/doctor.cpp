@@ -1,3 +1,5 @@
+#include <linux/rtnetlink.h>
+
 #include <algorithm>
 #include <functional>
 #include <ostream>
@@ -28,6 +30,7 @@
 #include "routing/learned_routes.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
+#include "routing/route_question.hpp"
 
 namespace ipmasq::plugin {
 
@@ -242,6 +245,26 @@ std::map<net::Family, std::string> ways_out() {
   return ways;
 }
 
+// Addresses of snatTo that a route of the node's own holds, as of "ip route add local".
+std::set<net::Address> routed_here(const nat::Ruleset& wanted,
+                                   const std::map<net::Address, std::string>& interface_of) {
+  std::set<net::Address> found;
+  for (const auto& chain : wanted.chains) {
+    for (const auto& range : chain.translation.sources()) {
+      std::size_t asked = 0;
+      for (std::optional next(range.first);
+           next && *next <= range.last && asked < doctor::most_asked_of_a_range;
+           next = net::next(*next), ++asked) {
+        const bool is_here =
+            !interface_of.contains(*next) &&
+            routing::ask_for_route({.source = {chain.family, {}}, .destination = *next}).type == RTN_LOCAL;
+        if (is_here) found.insert(*next);
+      }
+    }
+  }
+  return found;
+}
+
 void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
   auto& node = facts.node;
   auto& not_looked = facts.not_looked;
@@ -252,6 +275,8 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
       node.interface_of.emplace(address, interface);
     }
     for (const auto& each : routing::networks_by_interface()) node.networks.insert(each);
+    node.interfaces = routing::interfaces();
+    node.routed_here = routed_here(facts.ours.wanted, node.interface_of);
   });
   look(not_looked, [&] {
     node.ways = pod_ways(recorded, node.foreign);

@@ -28,6 +28,7 @@ struct Answer {
   nat::Fate fate = nat::Fate::left_alone;
   nat::Explanation lists;
   std::string backend = {};
+  std::optional<std::string> translated_to = {};  // by snatTo: an address, or a range of which it is one
   std::vector<std::string> warnings = {};
 };
 
@@ -183,7 +184,7 @@ nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const
                   const Answer& answer) {
   auto flow = doctor::flow_on(ways.way, ways.node_addresses);
   flow.fate = answer.fate;
-  flow.snat_to = answer.lists.chain ? answer.lists.chain->translation.snat_to : std::nullopt;
+  if (answer.lists.chain) flow.snat_to = answer.lists.chain->translation.source_by(ways.way.uplink);
   flow.fate_towards = [&ruleset, source](const net::Address& other) {
     return nat::explain(ruleset, source, other).fate;
   };
@@ -235,6 +236,17 @@ void look_for_drops(const doctor::PodWay& way, const nat::Foreign& foreign, Answ
   }
 }
 
+// Where the way out is not known, only what holds for all.
+std::optional<std::string> translated_to(const Answer& answer, const std::optional<std::string>& uplink) {
+  const bool is_ours =
+      answer.fate == nat::Fate::masqueraded && answer.lists.fate == answer.fate && answer.lists.chain;
+  if (!is_ours) return std::nullopt;
+  const auto& translation = answer.lists.chain->translation;
+  const bool is_known = uplink || translation.snat_to_by_interface.empty();
+  const auto to = is_known ? translation.source_by(uplink) : std::nullopt;
+  return to ? std::optional(net::ends_text(*to)) : std::nullopt;
+}
+
 Answer answer_of(const Node& node, const net::Address& source, const net::Address& destination) {
   if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
   const auto recorded = read_recorded(node.store);
@@ -248,6 +260,7 @@ Answer answer_of(const Node& node, const net::Address& source, const net::Addres
   const auto foreign = netfilter::foreign_rules();
   const routing::PolicyRouting routing(source.family);
   auto ways = ways_of(source, destination, routing, foreign);
+  answer.translated_to = translated_to(answer, ways.way.uplink);
   if (rule) look_at_others(ruleset, source, ways, foreign, rule->backend, answer);
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
@@ -269,6 +282,7 @@ cni::Json to_json(const std::string& source, const std::string& destination, con
                  {"why", lists.why}};
   if (lists.source && answer.fate != lists.fate) json["listed"] = nat::to_text(lists.fate);
   if (lists.destination) json["prefix"] = net::to_text(*lists.destination);
+  if (answer.translated_to) json["snatTo"] = *answer.translated_to;
   if (lists.source) {
     json["network"] = lists.source->network;
     json["podSubnet"] = net::to_text(lists.source->prefix);
@@ -285,6 +299,7 @@ void print(const std::string& source, const std::string& destination, const Answ
   output << "  " << lists.why;
   if (lists.destination) output << ": " << net::to_text(*lists.destination);
   output << '\n';
+  if (answer.translated_to) output << "  as " << *answer.translated_to << " (snatTo)\n";
   if (lists.source) {
     const auto backend = answer.backend.empty() ? "" : " (" + answer.backend + ")";
     output << "  network " << lists.source->network << backend << ", pod subnet "

@@ -15,6 +15,7 @@
 #include "plugin/verbs/recorded.hpp"
 #include "probe/ask.hpp"
 #include "probe/inside.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
@@ -33,7 +34,7 @@ struct Finding {
   std::optional<netfilter::Tracked> tracked = {};  // what this node knows of the connection
   bool is_tracking_told = false;                   // false where the kernel does not say
   bool is_kept = false;
-  std::optional<net::Address> snat_to = {};
+  std::optional<net::Range> snat_to = {};
   Answer answer = Answer::silent;
   std::string reason = {};
   std::string todo = {};  // empty where all is well
@@ -87,7 +88,8 @@ Finding probe_as(Asker asker, const nat::Ruleset& wanted, const ProbeTarget& tar
   if (!finding.is_asked()) return finding;
   look_at_tracking(finding, target, asked.source_port);
   const auto explained = nat::explain(wanted, *finding.asker.source, target.host);
-  if (explained.chain) finding.snat_to = explained.chain->translation.snat_to;
+  if (explained.chain)
+    finding.snat_to = explained.chain->translation.source_by(routing::interface_towards(target.host));
   finding.is_kept =
       finding.tracked ? finding.tracked->seen == finding.asker.source : explained.fate == nat::Fate::kept;
   if (finding.tracked) finding.seen = net::to_text(finding.tracked->seen);
@@ -166,9 +168,11 @@ std::string todo_of(const Finding& finding, const ProbeTarget& target, const Cir
            host + " (masqueradeCIDRs)";
   }
   if (answers_the_node) {
-    const bool is_ours = finding.snat_to && (!finding.tracked || finding.tracked->seen == finding.snat_to);
+    const bool is_ours =
+        finding.snat_to &&
+        (!finding.tracked || net::overlap(*finding.snat_to, {finding.tracked->seen, finding.tracked->seen}));
     const auto seen = !finding.seen.empty() ? finding.seen
-                      : is_ours             ? net::to_text(*finding.snat_to)
+                      : is_ours             ? net::ends_text(*finding.snat_to)
                                             : std::string("what its pods are masqueraded as");
     return host + " answers this node's own address but not " + seen +
            ": it, or a router before it, has no route back to that address by this node" +

@@ -36,6 +36,8 @@ FILES = [
     ("toPorts: 1024-1123,2000-2299  # --to-ports\n", {"ports": ("1024-1123", "2000-2299")}),
     ("masqueradeCIDRs: [10.1.2.0/24]\ncatchAll: false\n", {"masqueraded": ("10.1.2.0/24",), "catch_all": False}),
     ("snatTo: ['203.0.113.7']\nexemption: return\n", {"to": "203.0.113.7", "exemption": "return"}),
+    ("snatTo:\n- 203.0.113.8-203.0.113.15\n- {address: 203.0.113.7, interface: eth1}\n",
+     {"to": "203.0.113.8-203.0.113.15", "by_interface": (("eth1", "203.0.113.7"),)}),
     ("unknown: {a: [1, 2]}\nnonMasqueradeCIDRs: [10.0.0.0/8]\n", {"kept": ("10.0.0.0/8", *REST)}),
     # YAML that looks odd, and what Kubernetes makes of it as well
     ("---\nnonMasqueradeCIDRs: [10.0.0.0/8]\n---\n", TEN),
@@ -97,7 +99,9 @@ BROKEN = [
     ("toPorts: 99999\n", 1, "toPorts is 99999: expected ports"),
     ("toPorts: 5-1\n", 1, 'toPorts is "5-1": expected ports'),
     ("snatTo: 203.0.113.7\n", 1, 'snatTo is "203.0.113.7": expected a list of'),
-    ("snatTo:\n- 203.0.113.7\n- 203.0.113.8\n", 3, 'snatTo is "203.0.113.8": expected an address'),
+    ("snatTo:\n- address: 203.0.113.7\n  interface: eth1\n- address: 203.0.113.8\n  interface: eth*\n", 4,
+     'snatTo is {"address":"203.0.113.8","interface":"eth*"}: expected as interface a name'),
+    ("snatTo:\n- 203.0.113.7\n- 203.0.113.8\n", 3, 'snatTo is "203.0.113.8": expected at most one item of IPv4'),
     ("exemption: never\n", 1, 'exemption is "never": expected "hold" or "return"'),
     ("a: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\ncidrLimit: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n"
      "toPorts: [" + ",".join(["*c"] * 300) + "]\n", None, "too much for a list of networks"),

@@ -26,7 +26,8 @@ class Subnet:
     catch_all: bool = True
     random_fully: bool = True
     ports: tuple = ()           # ("1024-1123", "2000-2299")
-    to: str = None
+    to: str = None              # an address, or a range
+    by_interface: tuple = ()    # (interface, to), by rising name
     shared: str = None          # of a single address: another network's pod subnet that it stands in
 
     @property
@@ -83,12 +84,19 @@ def iptables_chain_name(subnet):
 
 
 def iptables_source_nat(subnet, start):
+    rules = []
+    for interface, to in subnet.by_interface:
+        rules += iptables_source_nat_to(subnet, f"{start} -o {interface}", to)
+    return rules + iptables_source_nat_to(subnet, start, subnet.to)
+
+
+def iptables_source_nat_to(subnet, start, to):
     tail = " --random-fully" if subnet.random_fully else ""
 
     def target(ports):
-        if not subnet.to:
+        if not to:
             return "MASQUERADE" + (f" --to-ports {ports}" if ports else "") + tail
-        address = f"[{subnet.to}]" if ports and subnet.family == 6 else subnet.to
+        address = f"[{to}]" if ports and subnet.family == 6 else to
         return f"SNAT --to-source {address}" + (f":{ports}" if ports else "") + tail
 
     rules = []
@@ -189,21 +197,48 @@ def address_of(subnet):
 
 
 def nftables_source_nat(subnet, start):
+    rules = []
+    for interface, to in subnet.by_interface:
+        rules += nftables_source_nat_to(subnet, f'oifname "{interface}" {start}', to)
+    return rules + nftables_source_nat_to(subnet, start, subnet.to)
+
+
+def nftables_parts(to):
+    """(first, last, addresses, of those left) of each part of a range that nft reads with ports as it lists it: no whole prefix."""
+    first, last = (ipaddress.ip_address(text) for text in (to.split("-") * 2)[:2])
+    size = int(last) - int(first) + 1
+    if size == 1 or len(list(ipaddress.summarize_address_range(first, last))) > 1:
+        return [(first, last, 1, 1)]
+    return [(first, last - 1, size - 1, size), (last, last, 1, 1)]
+
+
+def nftables_source_nat_to(subnet, start, to):
     ip = "ip" if subnet.family == 4 else "ip6"
     tail = " fully-random" if subnet.random_fully else ""
 
-    def statement(ports):
-        to = subnet.to or ""
-        if ports:
-            to = (f"[{to}]" if to and subnet.family == 6 else to) + f":{ports}"
-        return (f"snat {ip}" if subnet.to else "masquerade") + (f" to {to}" if to else "") + tail
+    def with_ports(first, last, ports):
+        ends = [f"[{end}]" if subnet.family == 6 else str(end) for end in dict.fromkeys([first, last])]
+        return f"snat {ip} to {'-'.join(ends)}:{ports}{tail}"
+
+    def ported(protocol, size, left, statement):
+        share = f"numgen random mod {left} < {size} " if size < left else ""
+        return f"{start}meta l4proto {protocol} {share}counter {statement}"
 
     rules = []
     for protocol in ("tcp", "udp", "sctp"):
         for ports, size, left in subnet.shares():
-            share = f"numgen random mod {left} < {size} " if size < left else ""
-            rules.append(f"{start}meta l4proto {protocol} {share}counter {statement(ports)}")
-    return [*rules, f"{start}counter {statement(None)}"]
+            if not to:
+                rules.append(ported(protocol, size, left, f"masquerade to :{ports}{tail}"))
+                continue
+            parts = nftables_parts(to)
+            of_all = parts[0][3]
+            rules.append(ported(protocol, size * parts[0][2], left * of_all, with_ports(*parts[0][:2], ports)))
+            if len(parts) > 1:
+                rules.append(ported(protocol, size, left * of_all - size * parts[0][2], with_ports(*parts[1][:2], ports)))
+    if not to:
+        return [*rules, f"{start}counter masquerade{tail}"]
+    first, last = nftables_parts(to)[0][0], nftables_parts(to)[-1][1]
+    return [*rules, f"{start}counter snat {ip} to {range_text(first, last, subnet.family)}{tail}"]
 
 
 def nftables_blocks(subnets):

@@ -77,6 +77,15 @@ RESERVED = ("100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "
      {"catch_all": False, "masqueraded": ("10.1.2.0/24", "192.0.2.7/32")}),
     ({"randomFully": False}, {"random_fully": False}),
     ({"snatTo": ["203.0.113.7"]}, {"to": "203.0.113.7"}),
+    ({"snatTo": ["203.0.113.8-203.0.113.15"]}, {"to": "203.0.113.8-203.0.113.15"}),
+    ({"snatTo": ["203.0.113.8-203.0.113.14", {"address": "203.0.113.7", "interface": "eth1"}, {"address": "203.0.113.8-203.0.113.9", "interface": "eth0"}],
+      "masqueradeCIDRs": ["10.1.2.0/24"]},
+     {"to": "203.0.113.8-203.0.113.14", "by_interface": (("eth0", "203.0.113.8-203.0.113.9"), ("eth1", "203.0.113.7")),
+      "masqueraded": ("10.1.2.0/24",)}),
+    ({"snatTo": [{"address": "203.0.113.8-203.0.113.15", "interface": "e.1-x@"}], "toPorts": "1000-1999,3000-3009", "randomFully": False, "catchAll": False,
+      "masqueradeCIDRs": ["10.1.2.0/24"]},
+     {"by_interface": (("e.1-x@", "203.0.113.8-203.0.113.15"),), "ports": ("1000-1999", "3000-3009"), "random_fully": False, "catch_all": False,
+      "masqueraded": ("10.1.2.0/24",)}),
     ({"masqLinkLocal": True}, {"kept": DEFAULT[4][1:], "masqueraded": ("169.254.0.0/16",)}),
     ({"nonMasqueradeCIDRs": []}, {"kept": ("10.244.1.0/24", *REST)}),
     ({"nonMasqueradeCIDRs": ["0.0.0.0/0"]}, {"kept": ("0.0.0.0/0", *REST)}),
@@ -100,6 +109,8 @@ def test_keys(node, keys, changes):
 @pytest.mark.parametrize("keys, changes", [
     ({"nonMasqueradeCIDRs": ["::/0"]}, {"kept": ("::/0", "fe80::/10", "ff00::/8")}),
     ({"snatTo": ["2001:db8::7"], "toPorts": "1024-29999"}, {"to": "2001:db8::7", "ports": ("1024-29999",)}),
+    ({"snatTo": ["2001:db8::8-2001:db8::f", {"address": "2001:db8::1-2001:db8::3", "interface": "eth1"}], "toPorts": "1024-29999"},
+     {"to": "2001:db8::8-2001:db8::f", "by_interface": (("eth1", "2001:db8::1-2001:db8::3"),), "ports": ("1024-29999",)}),
     ({"masqLinkLocalIPv6": True}, {"kept": DEFAULT[6][1:], "masqueraded": ("fe80::/10",)}),
 ], ids=lambda value: " ".join(value)[:60])
 def test_keys_of_ipv6(node, keys, changes):
@@ -109,8 +120,13 @@ def test_keys_of_ipv6(node, keys, changes):
     assert node.check(ips=ips, **keys) is None
 
 
-def test_what_is_saved_restores_to_the_same(node):
-    keys = {"toPorts": "1024-29999,32768-65535", "snatTo": ["203.0.113.7", "2001:db8::7"], "yieldMarks": ["0x7", "0x10/0xf0"],
+@pytest.mark.parametrize("snat_to", [
+    ["203.0.113.7", "2001:db8::7"],
+    ["203.0.113.8-203.0.113.15", "2001:db8::8-2001:db8::9", {"address": "203.0.113.7-203.0.113.9", "interface": "eth1"},
+     {"address": "2001:db8::-2001:db8::ffff:ffff:ffff:ffff", "interface": "e.1-x@"}],
+], ids=["addresses", "ranges by interface"])
+def test_what_is_saved_restores_to_the_same(node, snat_to):
+    keys = {"toPorts": "1024-29999,32768-65535", "snatTo": snat_to, "yieldMarks": ["0x7", "0x10/0xf0"],
             "masqueradeCIDRs": ["10.1.2.0/24", "fd01::/32"]}
     node.add(ips=DUAL, **keys)
     node.add(ips=["10.5.0.7/16"], **keys, name="7th")

@@ -9,7 +9,9 @@ NETWORKS = "expected a network such as 10.0.0.0/8 or fd00::/8"
 NETWORK_LIST = "expected a list of networks such as 10.0.0.0/8 or fd00::/8"
 PATH = 'expected an absolute path without ".."'
 PORTS = 'expected ports such as "1024-29999,32768-65535", that do not overlap'
-SNAT = "expected an address such as 203.0.113.7 or 2001:db8::7, at most one per family"
+SNAT = ('expected an address such as 203.0.113.7 or 2001:db8::7, a range such as 203.0.113.8-203.0.113.15, or '
+        '{"address": "203.0.113.7", "interface": "eth1"}')
+SNAT_NAME = "expected as interface a name of 1 to 15 ASCII characters without blanks and / : + * \" ' \\"
 MARKS = 'expected marks such as "0x4000/0x4000", whose mask is not 0 and covers the value, at most 32'
 LOCK = 'expected a duration of at most 10m, such as "30s" or "500ms"'
 RESYNC = 'expected a duration from 1s to 24h, such as "1m30s"'
@@ -71,7 +73,16 @@ KEYS = [
     ({"toPorts": ",".join(str(2 * n + 1) for n in range(17))}, f'toPorts is "1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31,33": {PORTS}'),
     ({"snatTo": "203.0.113.7"}, f'snatTo is "203.0.113.7": expected a list of {SNAT[9:]}'),
     ({"snatTo": ["203.0.113.7/32"]}, f'snatTo is "203.0.113.7/32": {SNAT}'),
-    ({"snatTo": ["203.0.113.7", "203.0.113.8"]}, f'snatTo is "203.0.113.8": {SNAT}'),
+    ({"snatTo": ["203.0.113.7", "203.0.113.8"]}, 'snatTo is "203.0.113.8": expected at most one item of IPv4 without interface'),
+    ({"snatTo": ["2001:db8::7", "2001:db8::8-2001:db8::9"]}, 'snatTo is "2001:db8::8-2001:db8::9": expected at most one item of IPv6 without interface'),
+    ({"snatTo": ["203.0.113.9-2001:db8::8"]}, f'snatTo is "203.0.113.9-2001:db8::8": {SNAT}'),
+    ({"snatTo": ["203.0.113.8-15"]}, f'snatTo is "203.0.113.8-15": {SNAT}'),
+    ({"snatTo": ["::ffff:203.0.113.7-::ffff:203.0.113.9"]},
+     'snatTo is "::ffff:203.0.113.7-::ffff:203.0.113.9": expected IPv4 addresses as such, 203.0.113.7-203.0.113.9'),
+    ({"snatTo": [{"address": "203.0.113.7"}]}, f'snatTo is {{"address":"203.0.113.7"}}: {SNAT}'),
+    ({"snatTo": [{"address": "203.0.113.7", "interface": 1}]}, f'snatTo is {{"address":"203.0.113.7","interface":1}}: {SNAT}'),
+    ({"snatTo": [7]}, f"snatTo is 7: {SNAT}"),
+    ({"snatTo": [{"address": "1.1.1.1", "interface": "eth+"}]}, f'snatTo is {{"address":"1.1.1.1","interface":"eth+"}}: {SNAT_NAME}'),
     ({"snatTo": ["0.0.0.0"]}, f'snatTo is "0.0.0.0": {SNAT}'),
     ({"snatTo": ["127.0.0.1"]}, f'snatTo is "127.0.0.1": {SNAT}'),
     ({"snatTo": ["ff02::1"]}, f'snatTo is "ff02::1": {SNAT}'),

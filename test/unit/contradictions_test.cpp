@@ -91,7 +91,7 @@ TEST_CASE(
   CHECK(text({{rule}, {nat_chain(90)}, {}}, in_iptables, flow(Fate::masqueraded)).empty());
   CHECK(text({{rule}, {nat_chain(90)}, {}}, in_nftables, flow(Fate::left_alone)).empty());
   auto to_an_address = flow(Fate::masqueraded);
-  to_an_address.snat_to = address("198.18.0.7");
+  to_an_address.snat_to = one("198.18.0.7");
   CHECK(text({{rule}, {nat_chain(90)}, {}}, in_nftables, to_an_address) == hidden);
 }
 
@@ -103,7 +103,7 @@ TEST_CASE("another address than ours is another source, the same one is not") {
         "gives it the source 198.18.0.7\n"
         "  nft inet theirs base handle 7: -j SNAT --to-source 198.18.0.7\n");
   auto to_the_same = flow(Fate::masqueraded);
-  to_the_same.snat_to = address("198.18.0.7");
+  to_the_same.snat_to = one("198.18.0.7");
   CHECK(text(foreign, in_nftables, to_the_same).empty());
 }
 

@@ -51,7 +51,10 @@ TEST_CASE("every rule that can be wanted survives the kernel's layout") {
        {R"("masqueradeCIDRs": ["10.1.2.0/24", "fd01::/16"])",
         R"("toPorts": "1024-29999,32768-65535", "randomFully": false)",
         R"("toPorts": "1024-29999", "snatTo": ["203.0.113.7", "2001:db8::7"])",
-        R"("snatTo": ["203.0.113.7", "2001:db8::7"], "exemption": "return", "yieldMarks": ["5"])"}) {
+        R"("snatTo": ["203.0.113.7", "2001:db8::7"], "exemption": "return", "yieldMarks": ["5"])",
+        R"("snatTo": ["203.0.113.8-203.0.113.15", {"address": "203.0.113.7-203.0.113.9", "interface": "eth1"},
+                      {"address": "2001:db8::7", "interface": "a234567890bcdef"}, "2001:db8::8-2001:db8::f"],
+           "toPorts": "1000,2000-2999", "masqueradeCIDRs": ["10.1.2.0/24"])"}) {
     check_all_rules<Ipv4Tables>(keys, {"10.244.1.0/24", "10.244.2.5/32", "0.0.0.0/0"});
     check_all_rules<Ipv6Tables>(keys, {"fd00:10:244:1::/64", "fd00:10:244:2::5/128"});
   }
@@ -65,11 +68,11 @@ TEST_CASE("a rule with anything beyond ours equals none of ours") {
   CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches.empty());
   entry->ip.outiface[0] = 'e';
   CHECK(nat::iptables::to_text("C", decode<Ipv4Tables>(*entry, "ACCEPT").rule) ==
-        "-A C -d 10.0.0.0/8 -o e -j ACCEPT");
+        "-A C -d 10.0.0.0/8 -o e+ -j ACCEPT");
   entry->ip.invflags = IPT_INV_DSTIP;
-  CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches == "-o e (inverted)");
+  CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches == "-o e+ (inverted)");
   entry->ip.dmsk.s_addr = 0x00ff00ff;
-  CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches == "(mask with holes) -o e (inverted)");
+  CHECK(decode<Ipv4Tables>(*entry, "ACCEPT").rule.other_matches == "(mask with holes) -o e+ (inverted)");
 }
 
 TEST_CASE("a match that is none of ours, or stands twice, makes a rule another one") {

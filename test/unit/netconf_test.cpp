@@ -154,10 +154,65 @@ TEST_CASE("the limit counts what is written") {
         }) == "7: nonMasqueradeCIDRs and masqueradeCIDRs have 2 entries: expected at most 1 (cidrLimit)");
 }
 
-TEST_CASE("snatTo takes one address a family") {
-  const auto netconf = parse(R"("snatTo": ["2001:db8::7", "203.0.113.7"])");
-  CHECK(netconf.snat_to_ipv4 == test::address("203.0.113.7"));
-  CHECK(netconf.snat_to_ipv6 == test::address("2001:db8::7"));
+TEST_CASE("snatTo takes one item a family and way out") {
+  const auto range = [](const std::string& text) { return net::parse_range(text).value(); };
+  const auto [ipv4, ipv6] =
+      parse(
+          R"("snatTo": ["2001:db8::7", "203.0.113.8-203.0.113.15", {"address": "203.0.113.7", "interface": "eth1"},
+                          {"interface": "eth1", "address": "2001:db8::1-2001:db8::2"}, {"address": "203.0.113.7", "interface": "eth2"}])")
+          .snat_to;
+  CHECK(ipv4.everywhere == range("203.0.113.8-203.0.113.15"));
+  CHECK(ipv6.everywhere == range("2001:db8::7"));
+  CHECK(ipv4.by_interface ==
+        std::map<std::string, net::Range>{{"eth1", range("203.0.113.7")}, {"eth2", range("203.0.113.7")}});
+  CHECK(ipv6.by_interface == std::map<std::string, net::Range>{{"eth1", range("2001:db8::1-2001:db8::2")}});
+}
+
+TEST_CASE(
+    "of two items of snatTo for one way out the second is refused, and so is a range that is reversed") {
+  const auto refused = [](const std::string& text) {
+    return test::error_of([&text] { parse(R"("snatTo": [")" + text + "\"]"); });
+  };
+  CHECK(refused("203.0.113.9-203.0.113.8") ==
+        "7: snatTo is \"203.0.113.9-203.0.113.8\": expected a range from its lower to its higher end, "
+        "203.0.113.8-203.0.113.9");
+  CHECK(
+      test::error_of([] {
+        parse(R"("snatTo": [{"address": "1.1.1.1", "interface": "eth1"}, "1.1.1.1",
+                              {"address": "1.1.1.2", "interface": "eth1"}])");
+      }) ==
+      R"(7: snatTo is {"address":"1.1.1.2","interface":"eth1"}: expected at most one item of IPv4 for interface eth1)");
+}
+
+TEST_CASE("no range of snatTo holds what is no source") {
+  const auto refused = [](const std::string& text) {
+    return test::error_of([&text] { parse(R"("snatTo": [")" + text + "\"]"); });
+  };
+  for (const auto* const range : {"126.0.0.1-128.0.0.1", "0.0.0.0-1.1.1.1", "203.0.113.7-224.0.0.1",
+                                  "::-2001:db8::", "2001:db8::-ff00::", "203.0.113.7-", "-203.0.113.7",
+                                  "203.0.113.7-203.0.113.8-203.0.113.9", "203.0.113.7 - 203.0.113.8"}) {
+    CAPTURE(range);
+    CHECK(refused(range).find("expected an address such as 203.0.113.7") != std::string::npos);
+  }
+}
+
+TEST_CASE("interfaces of snatTo are such that both back ends take for one name") {
+  for (const auto* const name : {"eth1", "e-x.1@2", "a234567890bcdef", "~#%!"}) {
+    CAPTURE(name);
+    const auto netconf =
+        parse(R"("snatTo": [{"address": "203.0.113.7", "interface": ")" + std::string(name) + "\"}]");
+    CHECK(netconf.snat_to.ipv4.by_interface.contains(name));
+  }
+  for (const auto* const name :
+       {"", "a234567890bcdefg", "a/b", "a b", "a\\tb", "a\\u0000b", "\\u007f", "eth+", "a+b", "eth*", ".",
+        "..", "a:b", "a\\\"b", "a\\\\b", "a'b", "\\u00e9"}) {
+    CAPTURE(name);
+    const auto error = test::error_of([&name] {
+      parse(R"("snatTo": [{"address": "203.0.113.7", "interface": ")" + std::string(name) + "\"}]");
+    });
+    CHECK(error.ends_with(
+        R"(: expected as interface a name of 1 to 15 ASCII characters without blanks and / : + * " ' \)"));
+  }
 }
 
 TEST_CASE("pod subnets come from prevResult, each once") {

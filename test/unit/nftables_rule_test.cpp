@@ -24,9 +24,16 @@ nat::nftables::Rule through_netlink(const nat::nftables::Rule& rule) {
 
 TEST_CASE("every rule is read as it was written") {
   const std::vector<std::string> keys{
-      "", R"("exemption": "return", "randomFully": false)", R"("yieldMarks": ["0x7", "0x10/0xf0"])",
+      "",
+      R"("exemption": "return", "randomFully": false)",
+      R"("yieldMarks": ["0x7", "0x10/0xf0"])",
       R"("toPorts": "1-2,1024-29999,65535", "masqueradeCIDRs": ["10.1.2.0/24", "fd01::/32"], "catchAll": false)",
-      R"("snatTo": ["203.0.113.7", "2001:db8::7"], "toPorts": "5000-5009", "randomFully": false)"};
+      R"("snatTo": ["203.0.113.7", "2001:db8::7"], "toPorts": "5000-5009", "randomFully": false)",
+      R"("snatTo": ["203.0.113.8-203.0.113.15", {"address": "203.0.113.7-203.0.113.9", "interface": "eth1"},
+                    {"address": "2001:db8::7", "interface": "a234567890bcdef"}, "2001:db8::8-2001:db8::a"],
+         "masqueradeCIDRs": ["10.1.2.0/24"])",
+      R"("snatTo": ["203.0.113.8-203.0.113.15", {"address": "2001:db8::8-2001:db8::f", "interface": "eth1"}],
+         "toPorts": "1000,2000-2999", "catchAll": false, "masqueradeCIDRs": ["10.1.2.0/24", "fd01::/32"])"};
   int rules = 0;
   for (const auto& each : keys) {
     const auto ruleset = nat::wanted_ruleset({test::network(

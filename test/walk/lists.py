@@ -65,4 +65,6 @@ class Configuration:
 
     def source(self, family):
         """The address of `snatTo`; None where it is the interface's."""
-        return next(iter(self.of_family("snatTo", family)), None)
+        items = [(item["address"], item["interface"]) if isinstance(item, dict) else (item, None) for item in self.keys.get("snatTo", ())]
+        by_way_out = {interface: address for address, interface in items if family_of(address) == family}
+        return by_way_out.get("uplink0", by_way_out.get(None))

@@ -132,6 +132,23 @@ def test_snat_to_an_address_of_another_uplink(world, pod):
         "198.18.1.1, snatTo of network bridge-net, is on uplink1; the default route leads out by uplink0"]
 
 
+def test_snat_to_a_range_of_which_some_are_missing(world, pod):
+    configure(world, pod, snatTo=["198.18.0.1-198.18.0.6"])
+    assert findings(world)["snat-to-elsewhere"]["where"] == ["198.18.0.2, 198.18.0.3, 198.18.0.4, ..., snatTo of network bridge-net"]
+    world.run("ip", "route", "add", "local", "198.18.0.0/29", "dev", "lo")
+    assert findings(world) == {}
+
+
+def test_snat_to_by_interface(world, pod):
+    configure(world, pod, snatTo=[{"address": "198.18.1.1", "interface": "uplink1"}, {"address": "198.18.0.1", "interface": "uplink0"}])
+    assert findings(world) == {}
+    configure(world, pod, snatTo=[{"address": "198.18.1.1", "interface": "uplink0"}, {"address": "198.18.0.1", "interface": "uplink9"}])
+    found = findings(world)
+    assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {
+        "snat-to-other-uplink": ("note", ["198.18.1.1, snatTo of network bridge-net, is on uplink1; it is for what leaves by uplink0"]),
+        "snat-to-no-interface": ("note", ["uplink9, snatTo of network bridge-net"])}
+
+
 def test_pods_outside_flannels_network(host, pod):
     host.use_conflist("10-flannel-ip-masq.conflist")
     host.write("/run/flannel/subnet.env", SUBNET_ENV.format("false"))
