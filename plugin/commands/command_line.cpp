@@ -21,6 +21,7 @@
 #include "plugin/commands/after_uninstall.hpp"
 #include "plugin/commands/completion.hpp"
 #include "plugin/commands/folders.hpp"
+#include "plugin/commands/help_table.hpp"
 #include "plugin/commands/install.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/program_version.hpp"
@@ -129,9 +130,11 @@ struct Call {
   std::vector<std::string> operands;
 
   bool has(const char* option) const { return options.count(option) > 0; }
+  /// Of an option that takes no value, which may be told all the same: --rules=false.
+  bool is_on(const char* option) const { return options[option].as<bool>(); }
   std::string text(const char* option) const { return options[option].as<std::string>(); }
   std::filesystem::path state_dir() const { return text("state-dir"); }
-  Doing doing() const { return has("dry-run") ? Doing::pretend : Doing::act; }
+  Doing doing() const { return is_on("dry-run") ? Doing::pretend : Doing::act; }
   OutputFormat format() const { return parse_format(text("output")); }
 };
 
@@ -196,7 +199,7 @@ int run_sync(const Call& call) {
 int run_adopt(const Call& call) {
   const auto folders = folders_for(folder_options(call));
   if (folders.is_found) tell_reason(folders);
-  adopt(call.state_dir(), folders.conf_dir, call.has("dry-run") ? DryRun::yes : DryRun::no, call.format(),
+  adopt(call.state_dir(), folders.conf_dir, call.is_on("dry-run") ? DryRun::yes : DryRun::no, call.format(),
         std::cout);
   return EXIT_SUCCESS;
 }
@@ -204,7 +207,7 @@ int run_adopt(const Call& call) {
 int run_agent(const Call& call) {
   const auto options = folder_options(call);
   AgentDuties duties{.chores = {.asked_for = options, .folders = folders_for_agent(options)}};
-  if (call.has("keep-installed")) duties.chores.keep_installed = call.text("after");
+  if (call.is_on("keep-installed")) duties.chores.keep_installed = call.text("after");
   if (call.has("config-from")) {
     const auto from = call.options["config-from"].as<std::vector<std::string>>();
     duties.chores.config_copy = ConfigCopy{.from = {from.begin(), from.end()}};
@@ -216,7 +219,7 @@ int run_agent(const Call& call) {
 }
 
 int run_install(const Call& call) {
-  if (call.has("wait") && call.doing() == Doing::act) {
+  if (call.is_on("wait") && call.doing() == Doing::act) {
     const auto installed = install_when_possible(folder_options(call), call.text("after"), std::cout);
     tell(installed.notes);
     adopt_after_install(call.state_dir(), installed.folders.conf_dir, std::cout);
@@ -242,9 +245,9 @@ int run_uninstall(const Call& call) {
   const auto done = uninstall(target, doing, std::cout);
   tell(done.notes);
   if (is_of_this_node(target.conf_dir)) remove_copy_of_agent(doing, std::cout);
-  if (call.has("rules")) remove_rules(call.state_dir(), doing, std::cout);
+  if (call.is_on("rules")) remove_rules(call.state_dir(), doing, std::cout);
   const auto changed = doing == Doing::pretend ? done.files : std::vector<std::filesystem::path>();
-  tell(settle_program(call.state_dir(), target, call.has("rules"), doing, changed, std::cout));
+  tell(settle_program(call.state_dir(), target, call.is_on("rules"), doing, changed, std::cout));
   return EXIT_SUCCESS;
 }
 
@@ -273,6 +276,19 @@ constexpr std::array<Command, 10> commands{{{"show", 0, run_show},
                                             {"install", 0, run_install},
                                             {"uninstall", 0, run_uninstall},
                                             {"completion", 1, run_completion}}};
+
+// What every command takes.
+constexpr std::array<std::string_view, 3> common{"state-dir", "output", "operands"};
+
+void refuse_options_of_others(const std::string& command, const cxxopts::ParseResult& parsed) {
+  const auto table = read_help(help);
+  for (const auto& given : parsed.arguments()) {
+    const auto option = std::ranges::find(table.options, given.key(), &ToldOption::name);
+    const bool is_common = std::ranges::find(common, given.key()) != common.end();
+    if (!is_common && option != table.options.end() && !option->is_of(command))
+      throw UsageError(command + " has no option --" + given.key());
+  }
+}
 
 // The exit status.
 int run(int argc, const char* const* argv) {
@@ -309,6 +325,7 @@ int run(int argc, const char* const* argv) {
     throw UsageError(command + " takes " + std::to_string(found->operands) + " arguments, not " +
                      std::to_string(operands.size()));
   }
+  refuse_options_of_others(command, parsed);
   return found->run({found->name, parsed, operands});
 }
 

@@ -8,76 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "plugin/commands/help_table.hpp"
+
 namespace ipmasq::plugin {
 
 namespace {
-
-struct Command {
-  std::string name;
-  std::string operands;  ///< "SRC DST"; "a|b|c" where only these are
-  std::string text;
-};
-
-struct Option {
-  std::string letter;  ///< "o", of those that have one
-  std::string name;
-  std::string value;  ///< what it takes; empty for nothing
-  std::string text;
-  std::vector<std::string> commands = {};  ///< that have it; none for all
-
-  bool is_of(const std::string& command) const {
-    return commands.empty() || std::ranges::find(commands, command) != commands.end();
-  }
-};
-
-struct Table {
-  std::vector<Command> commands;
-  std::vector<Option> options;
-};
-
-// "NAME OPERANDS  text", which begins where there are two spaces.
-Command split(const std::string& line) {
-  const auto gap = std::min(line.find("  "), line.size());
-  const auto text = std::min(line.find_first_not_of(' ', gap), line.size());
-  const auto space = std::min(line.find(' '), gap);
-  return {line.substr(0, space), space < gap ? line.substr(space + 1, gap - space - 1) : "",
-          line.substr(text)};
-}
-
-// Takes "a, b: " off the text where these are commands.
-std::vector<std::string> take_commands(std::string& text, const std::vector<Command>& known) {
-  const auto colon = text.find(": ");
-  if (colon == std::string::npos) return {};
-  std::vector<std::string> names;
-  std::istringstream words(text.substr(0, colon));
-  for (std::string word; words >> word;) {
-    if (word.ends_with(',')) word.pop_back();
-    if (std::ranges::find(known, word, &Command::name) == known.end()) return {};
-    names.push_back(word);
-  }
-  text.erase(0, colon + 2);
-  return names;
-}
-
-Table read(std::string_view help) {
-  constexpr std::string_view command = "  ip-masq ";
-  constexpr std::string_view option = "  --";
-  constexpr std::string_view lettered = "  -";
-  Table table;
-  std::istringstream lines{std::string(help)};
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with(command) && line[command.size()] != '-') {
-      table.commands.push_back(split(line.substr(command.size())));
-    } else if (line.starts_with(lettered)) {
-      const auto begin = line.find("--") + 2;
-      auto [name, value, text] = split(line.substr(begin));
-      auto commands = take_commands(text, table.commands);
-      const auto letter = line.starts_with(option) ? "" : line.substr(lettered.size(), 1);
-      table.options.push_back({letter, name, value, text, std::move(commands)});
-    }
-  }
-  return table;
-}
 
 bool is_folder(const std::string& value) {
   return value == "DIR";
@@ -94,7 +29,7 @@ std::string choices(std::string value) {
   return value;
 }
 
-std::string flags(const Option& option, const char* between) {
+std::string flags(const ToldOption& option, const char* between) {
   return (option.letter.empty() ? "" : "-" + option.letter + between) + "--" + option.name;
 }
 
@@ -130,7 +65,7 @@ std::string bash_words(const std::string& value) {
   return words.empty() ? "" : "-W " + quoted(words);
 }
 
-void print_bash(const Table& table, std::ostream& output) {
+void print_bash(const HelpTable& table, std::ostream& output) {
   const auto names = [&] {
     std::string all;
     for (const auto& command : table.commands) all += command.name + " ";
@@ -177,7 +112,7 @@ std::string zsh_action(const std::string& value) {
   return words.empty() ? " " : "(" + words + ")";
 }
 
-void print_zsh(const Table& table, std::ostream& output) {
+void print_zsh(const HelpTable& table, std::ostream& output) {
   constexpr std::string_view special = "[]:\\";
   output << "#compdef ip-masq\n_ip_masq() {\n  local -a commands=(\n";
   for (const auto& command : table.commands)
@@ -220,7 +155,7 @@ std::string fish_words(const std::string& value) {
   return words.empty() ? " -x" : " -x -a " + quoted(words);
 }
 
-void print_fish(const Table& table, std::ostream& output) {
+void print_fish(const HelpTable& table, std::ostream& output) {
   constexpr std::string_view special = "\\";
   output << "complete -c ip-masq -f\n"
             "complete -c ip-masq -n __fish_use_subcommand -l help\n"
@@ -249,14 +184,14 @@ void print_fish(const Table& table, std::ostream& output) {
 void print_completion(std::string_view shell, std::string_view help, std::ostream& output) {
   struct Shell {
     std::string_view name;
-    void (*print)(const Table&, std::ostream&);
+    void (*print)(const HelpTable&, std::ostream&);
   };
   constexpr std::array<Shell, 3> shells{{{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}}};
   const auto* const found = std::ranges::find(shells, shell, &Shell::name);
   if (found == shells.end())
     throw std::invalid_argument("there is no completion for \"" + std::string(shell) +
                                 "\": expected bash, zsh or fish");
-  found->print(read(help), output);
+  found->print(read_help(help), output);
 }
 
 }  // namespace ipmasq::plugin

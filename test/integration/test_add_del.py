@@ -253,6 +253,8 @@ def test_explain_names_the_key(node):
     (["agent", "--listen", "9464"], 2,
      'ip-masq: --listen is "9464": expected an address and a port such as 127.0.0.1:9464 or [::1]:9464; see ip-masq --help\n'),
     (["frob"], 2, 'ip-masq: there is no command "frob"; see ip-masq --help\n'),
+    (["sync", "--dry-run"], 2, "ip-masq: sync has no option --dry-run; see ip-masq --help\n"),
+    (["uninstall", "--wait"], 2, "ip-masq: uninstall has no option --wait; see ip-masq --help\n"),
     ([], 2, "ip-masq: no command; see ip-masq --help\n"),
 ])
 def test_wrong_usage_is_told(node, argv, status, error):

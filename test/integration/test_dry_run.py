@@ -121,6 +121,8 @@ def test_rules_and_records(tmp_path, backend):
         for network in "cbr0", "other":
             assert f"would have removed the records of network {network}: 1 attachment" in lines
         rules = [line.removeprefix("would have removed ") for line in lines if "the records of" not in line]
+        node.tool("uninstall", "--rules=false", *argv[2:])
+        assert (node.save(), node.files()) == (with_pods, records)
         shown = json.loads(node.tool("show", "-o", "json"))
         assert sorted(rules) == sorted(rule["rule"] for rule in shown["rules"])
         node.tool(*argv)

@@ -139,6 +139,21 @@ def test_other_folders_of_plugins_are_seen_by_helm_test():
         assert mounted[folder] == folder
 
 
+def test_a_folder_that_is_named_twice_is_mounted_once():
+    """Kubernetes refuses a pod with two mounts at one path."""
+    others = "otherBinDirs={/opt/cni/bin/,/usr/libexec/cni,/usr/libexec/cni/}"
+    container = made(others)["Pod", "ip-masq-doctor"]["spec"]["containers"][0]
+    assert [each for each in container["args"] if each.startswith("--bin-dir")] == ["--bin-dir=/opt/cni/bin", "--bin-dir=/usr/libexec/cni"]
+    paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert len(set(paths)) == len(paths)
+
+
+@pytest.mark.parametrize("version", ["1.29.0", "1.37.0"])
+@pytest.mark.parametrize("value", ["appArmorProfile=null", "enabled=true"])
+def test_values_that_charts_above_give(value, version):
+    assert template(value, version=version).stdout == template(version=version).stdout
+
+
 @pytest.mark.parametrize("values", [["flavour=k3s"], ["binDir=/var/lib/rancher/k3s/data/current/bin"]])
 def test_links_of_k3s_lead_where_helm_test_sees_them(values):
     doctor = made(*values)["Pod", "ip-masq-doctor"]["spec"]

@@ -44,7 +44,7 @@ app.kubernetes.io/name: ip-masq
 {{- end }}
 
 {{- define "ip-masq.appArmorAnnotations" -}}
-{{- if and .Values.appArmorProfile.type (not (include "ip-masq.appArmorIsAField" .)) }}
+{{- if and (.Values.appArmorProfile | default dict).type (not (include "ip-masq.appArmorIsAField" .)) }}
 {{- $named := dict "RuntimeDefault" "runtime/default" "Unconfined" "unconfined" "Localhost" (printf "localhost/%s" .Values.appArmorProfile.localhostProfile) }}
 {{- range list "install" "agent" }}
 container.apparmor.security.beta.kubernetes.io/{{ . }}: {{ get $named $.Values.appArmorProfile.type }}
