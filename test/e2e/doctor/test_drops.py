@@ -64,8 +64,8 @@ def test_an_interface_that_does_not_forward(world, pod, interface, answered):
     assert heard(world, pod) == ALL
 
 
-def test_a_forward_chain_that_lets_some_through(world):
+def test_a_forward_chain_that_lets_some_through_and_drops_the_world(world):
     put_rules(world, "iptables-legacy", "filter", ["-P FORWARD DROP", "-A FORWARD -i cni0 -d 10.0.0.0/8 -j ACCEPT",
                                                    "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"])
-    assert weights(world) == {"forward-drops-pods": "note"}
+    assert weights(world) == {"forward-drops-pods": "hurts"}
     assert world.seen() == (world.right[0], None)
