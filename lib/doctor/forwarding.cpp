@@ -72,6 +72,7 @@ std::vector<std::vector<PodAt>> told_apart(const PodWay& way, const Names& names
   std::map<std::vector<bool>, std::vector<PodAt>> groups;
   for (const auto& pod : way.attached) {
     std::vector<bool> key;
+    key.reserve(some.size() + names.interfaces.size());
     for (const auto& each : some) key.push_back(each.contains(pod.address));
     const bool has_its_own = !way.pod_interface && !pod.interface.empty();
     for (const auto& each : names.interfaces) {
@@ -80,6 +81,7 @@ std::vector<std::vector<PodAt>> told_apart(const PodWay& way, const Names& names
     groups[key].push_back(pod);
   }
   std::vector<std::vector<PodAt>> found;
+  found.reserve(groups.size());
   for (auto& [key, pods] : groups) found.push_back(std::move(pods));
   return found.size() > 1 ? found : std::vector<std::vector<PodAt>>();
 }

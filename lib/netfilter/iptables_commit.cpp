@@ -95,8 +95,9 @@ void keep_policy_counters(xtc_handle* handle) {
 
 // Whether libiptc took all edits. At its commit it holds the table twice: what it took is held no longer.
 template <typename Tables>
-bool carry_out(std::vector<nat::iptables::Edit> edits, xtc_handle* handle) {
-  return std::ranges::all_of(edits, [handle](const auto& edit) { return carry_out<Tables>(edit, handle); });
+bool carry_out(std::vector<nat::iptables::Edit>&& edits, xtc_handle* handle) {
+  const auto held = std::move(edits);
+  return std::ranges::all_of(held, [handle](const auto& edit) { return carry_out<Tables>(edit, handle); });
 }
 
 // Whether the kernel has taken the edits; errno says why not.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "config/netconf.hpp"
 #include "error/error.hpp"
@@ -25,8 +26,8 @@ std::chrono::nanoseconds lock_timeout_of(const cni::Json& netconf) {
 // last of a pod subnet.
 class Deleting {
  public:
-  Deleting(const Node& node, std::string network, cni::AttachmentId id)
-      : node_(node), network_(std::move(network)), id_(std::move(id)) {}
+  Deleting(Node node, std::string network, cni::AttachmentId id)
+      : node_(std::move(node)), network_(std::move(network)), id_(std::move(id)) {}
 
   void run() {
     for (const auto& id : ended_neighbours()) Deleting(node_, network_, id).forget();

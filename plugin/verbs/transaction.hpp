@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "plugin/verbs/node.hpp"
@@ -17,7 +18,7 @@ namespace ipmasq::plugin {
 /// clean.
 class Transaction {
  public:
-  explicit Transaction(const Node& node) : node_(node) {}
+  explicit Transaction(Node node) : node_(std::move(node)) {}
 
   /// Runs `steps`; where they throw, takes back what they did, the last one first, and throws the same. What
   /// cannot be taken back either stays recorded, and the message says so.
