@@ -41,6 +41,29 @@ def put(place, name, config):
     return path
 
 
+def capabilities_of_the_manifest():
+    """Of each container that writes into the node's folders, as setpriv takes them."""
+    lists = re.findall(r"add: \[(.*DAC_OVERRIDE.*)\]", (ROOT / "conf/kubernetes/ip-masq.yaml").read_text())
+    assert len(lists) == 2
+    return ["-all," + ",".join("+" + name.strip().lower() for name in names.split(",")) for names in lists]
+
+
+@pytest.mark.parametrize("capabilities", capabilities_of_the_manifest())
+def test_folders_of_another_user(place, capabilities):
+    """As kubespray makes them, by a container as the manifest has it."""
+    conflist = put(place, "10-flannel.conflist", FLANNEL)
+    before = conflist.read_bytes()
+    for path in place / "net.d", place / "bin", conflist:
+        os.chown(path, 997, 996)
+    argv = ["setpriv", f"--bounding-set={capabilities}", "--inh-caps=-all", BINARY]
+    folders = ["--conf-dir", place / "net.d", "--bin-dir", place / "bin"]
+    subprocess.run([*argv, "install", *folders], check=True)
+    assert same(json.loads(conflist.read_text()), INSTALLED)
+    assert (conflist.stat().st_uid, conflist.stat().st_gid) == (997, 996)
+    subprocess.run([*argv, "uninstall", *folders], check=True)
+    assert conflist.read_bytes() == before and (conflist.stat().st_uid, conflist.stat().st_gid) == (997, 996)
+
+
 def names(place):
     return sorted(path.name for path in (place / "net.d").iterdir())
 
