@@ -41,6 +41,29 @@ def put(place, name, config):
     return path
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_flannels_own_subnet_file(place, single):
+    """As microk8s' flannel has it: canonical/microk8s#935. Else pods of other nodes would be masqueraded where no list has them."""
+    path = "/var/snap/microk8s/common/run/flannel/subnet.env"
+    flannel = {**FLANNEL["plugins"][0], "subnetFile": path}
+    network = {"name": "cbr0", "cniVersion": "0.3.1", **(flannel if single else {"plugins": [flannel]})}
+    file = put(place, "10-flannel.conf" if single else "10-flannel.conflist", network)
+    before, conflist = file.read_bytes(), place / "net.d/10-flannel.conflist"
+    run(place, "install")
+    plugins = json.loads(conflist.read_text())["plugins"]
+    assert plugins[-1] == {"type": "ip-masq", "subnetFile": path}
+    assert not [name for name in names(place) if "entry" in name]
+    conflist.write_text(json.dumps({"name": "cbr0", "cniVersion": "0.3.1", "plugins": [flannel, {"type": "ip-masq"}]}))
+    assert run(place, "install", check=False)[2] == (
+        f"ip-masq: note: {file if single else conflist}: flannel's plugin reads its networks from {path}, ip-masq's entry does not: "
+        f'write "subnetFile": "{path}" into the entry\n')
+    if not single:
+        conflist.write_bytes(before)
+        run(place, "install")
+        run(place, "uninstall")
+        assert file.read_bytes() == before
+
+
 def capabilities_of_the_manifest():
     """Of each container that writes into the node's folders, as setpriv takes them."""
     lists = re.findall(r"add: \[(.*DAC_OVERRIDE.*)\]", (ROOT / "conf/kubernetes/ip-masq.yaml").read_text())
