@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "config/defaults.hpp"
 #include "conflist/entry.hpp"
 #include "conflist/folder.hpp"
 #include "conflist/multus.hpp"
@@ -38,21 +39,40 @@ void check_that_it_works(const Folder& folder, const std::string& name, const Ne
               "put that right first; nothing was changed in it");
 }
 
+// What flannel's plugin reads its networks from, where that is not what we read them from without being told.
+std::optional<std::string> other_subnet_file(const Network& network) {
+  for (const auto& plugin : network.plugins) {
+    const auto file = plugin.find("subnetFile");
+    const bool is_other = type_of(plugin) == flannel_type && file != plugin.end() && file->is_string() &&
+                          !file->get<std::string>().empty() && *file != config::default_subnet_file;
+    if (is_other) return file->get<std::string>();
+  }
+  return std::nullopt;
+}
+
+// Where nobody wrote one: as flannel's plugin beside it has it.
+std::string new_entry_for(const Network& network) {
+  const auto file = other_subnet_file(network);
+  if (!file) return plain_entry;
+  return R"({"type": "ip-masq", "subnetFile": )" + cni::Json(*file).dump() + "}";
+}
+
 // The entry that goes into `list`, or into what was written instead of it.
 std::string wanted_entry(const Folder& folder, const std::string& name,
-                         const std::optional<std::string>& list) {
+                         const std::optional<std::string>& list, const Network& network) {
   if (list) {
     if (auto entry = entry_of(*list)) return *entry;
   }
   auto kept = folder.text(kept_entry_of(name)).value_or("");
   while (!kept.empty() && (kept.back() == '\n' || kept.back() == '\r')) kept.pop_back();
-  return is_entry(kept) ? kept : std::string(plain_entry);
+  return is_entry(kept) ? kept : new_entry_for(network);
 }
 
-// So that the entry's keys outlive a file that is written anew.
-void keep_entry(const Folder& folder, const std::string& name, const std::string& entry, Plan& plan) {
+// So that keys that somebody wrote into it outlive a file that is written anew.
+void keep_entry(const Folder& folder, const std::string& name, const std::string& entry,
+                const Network& network, Plan& plan) {
   const auto beside = kept_entry_of(name);
-  if (!has_keys(entry)) {
+  if (!has_keys(entry) || entry == new_entry_for(network)) {
     if (folder.has(beside))
       plan.steps.push_back({.kind = Step::Kind::remove, .name = beside, .may_fail = true});
   } else if (const auto text = entry + "\n"; folder.text(beside) != text) {
@@ -85,12 +105,22 @@ void note_masquerade_beside(const Folder& folder, const Network& network, Plan& 
   }
 }
 
+// Pods of other nodes are then masqueraded where no list has them.
+void note_other_subnet_file(const Folder& folder, const Network& network, const std::string& entry,
+                            Plan& plan) {
+  const auto flannels = other_subnet_file(network);
+  if (!flannels || cni::parse_json(entry, "it").value("subnetFile", cni::Json()) == *flannels) return;
+  plan.notes.push_back(
+      folder.in(network.file.name) + ": flannel's plugin reads its networks from " + *flannels +
+      ", ip-masq's entry does not: write \"subnetFile\": " + cni::Json(*flannels).dump() + " into the entry");
+}
+
 std::string install_into_list(const Folder& folder, const Network& network, Plan& plan) {
   const auto& name = network.file.name;
   const auto& text = network.file.text;
   check_that_an_entry_can_be_last(folder, network);
   const bool has_it_beside = network.our_place() && !network.has_our_entry_inlined();
-  const auto entry = has_it_beside ? std::nullopt : std::optional(wanted_entry(folder, name, text));
+  const auto entry = has_it_beside ? std::nullopt : std::optional(wanted_entry(folder, name, text, network));
   const auto wanted = network.inlined > 0 ? with_entry(text, entry) : text;
   check_that_it_works(folder, name, with_text(network, wanted));
   note_masquerade_beside(folder, network, plan);
@@ -105,7 +135,8 @@ std::string install_into_list(const Folder& folder, const Network& network, Plan
     plan.steps.push_back(
         {.name = name, .other = name, .text = wanted, .told = "put the entry into " + folder.in(name)});
   }
-  if (entry) keep_entry(folder, name, *entry, plan);
+  if (entry) keep_entry(folder, name, *entry, network, plan);
+  if (entry) note_other_subnet_file(folder, network, *entry, plan);
   return name;
 }
 
@@ -157,7 +188,7 @@ std::string install_into_single(const Folder& folder, const std::vector<Network>
   auto list_name = list_name_for(folder, network);
   check_that_it_may_be_renamed(folder, name, list_name, networks);
   const auto list = folder.text(list_name);
-  const auto entry = wanted_entry(folder, list_name, list);
+  const auto entry = wanted_entry(folder, list_name, list, network);
   const auto wanted = made_of(network.file.text, entry);
   check_that_it_works(folder, name, network_of("x.conflist", wanted));
   if (list != wanted) plan.steps.push_back({.name = list_name, .other = name, .text = wanted});
@@ -166,7 +197,8 @@ std::string install_into_single(const Folder& folder, const std::vector<Network>
                         .other = name,
                         .told = "put the entry into " + folder.in(list_name) + ", which stands instead of " +
                                 folder.in(name)});
-  keep_entry(folder, list_name, entry, plan);
+  keep_entry(folder, list_name, entry, network, plan);
+  note_other_subnet_file(folder, network, entry, plan);
   return list_name;
 }
 

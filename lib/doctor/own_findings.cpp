@@ -76,7 +76,9 @@ void find_lost_records(const Ours& ours, Findings& findings) {
   append(
       {"rules-without-record",
        ours.unrecorded,
-       "rules stand for pods that are not recorded here: the record was lost, or another stateDir has it",
+       "rules stand for pods that are not recorded here: none has started since the install, the record was "
+       "lost, "
+       "or another stateDir has it",
        {"# where these pods live, this records those that the runtime knows; so does their next ADD:",
         "ip-masq adopt",
         "# where none of this node's pods lives, ip-masq uninstall --rules takes away all rules and records"},

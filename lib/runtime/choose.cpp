@@ -12,6 +12,7 @@
 #include "runtime/kubelet.hpp"
 #include "runtime/podman.hpp"
 #include "runtime/rancher.hpp"
+#include "runtime/unit_folders.hpp"
 
 namespace ipmasq::runtime {
 
@@ -19,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto containerd_file = "/etc/containerd/config.toml";
+constexpr auto usual_containerd_file = "/etc/containerd/config.toml";
 constexpr auto crio_socket = "/run/crio/crio.sock";  // as CRI-O is built
 constexpr auto microk8s_file = "/var/snap/microk8s/current/args/containerd-template.toml";
 constexpr auto machine_config =
@@ -36,6 +37,11 @@ void follow_version(const NodeFiles& files, const K3s& k3s, Folders& folders) {
   for (auto& folder : folders.plugins) {
     if (!version.empty() && folder == (version / "bin").lexically_normal()) folder = k3s.older_plugins;
   }
+}
+
+// Of one that is a service of its own: kops' has another.
+fs::path containerd_file(const NodeFiles& files) {
+  return path_of_option({"containerd.service"}, {"config", "c"}, files).value_or(usual_containerd_file);
 }
 
 std::optional<Folders> read_plain_containerd(const NodeFiles& files, const fs::path& path,
@@ -78,7 +84,8 @@ std::optional<Folders> guess_k3s(const K3s& k3s, const NodeFiles& files) {
 std::optional<Folders> read_k3s(const NodeFiles& files) {
   const auto k3s = find_k3s(files);
   if (const auto endpoint = external_endpoint_of_k3s(files); !endpoint.empty()) {
-    auto found = names(endpoint, "crio") ? read_crio(files) : read_plain_containerd(files, containerd_file);
+    auto found =
+        names(endpoint, "crio") ? read_crio(files) : read_plain_containerd(files, containerd_file(files));
     if (found) return found;
   } else if (auto found = read_containerd(files, k3s.containerd_file)) {
     follow_version(files, k3s, found->folders);
@@ -114,7 +121,7 @@ std::optional<Folders> read_kubeadm(const NodeFiles& files) {
   if (names(kubelet->endpoint, "crio.sock")) return read_crio(files);
   if (names(kubelet->endpoint, "cri-dockerd.sock") || names(kubelet->endpoint, "dockershim.sock"))
     return read_cri_dockerd(kubelet->said_by, files);
-  return read_plain_containerd(files, containerd_file);
+  return read_plain_containerd(files, containerd_file(files));
 }
 
 std::optional<Folders> read_podman_with_cni(const NodeFiles& files) {
@@ -168,7 +175,7 @@ Folders usual(Flavour flavour, const NodeFiles& files) {
 // The files of what it names may be there without what tells auto whose they are.
 std::optional<Folders> read_named(Flavour flavour, const NodeFiles& files) {
   if (auto found = read(flavour, files)) return found;
-  if (flavour == Flavour::kubeadm) return read_plain_containerd(files, containerd_file);
+  if (flavour == Flavour::kubeadm) return read_plain_containerd(files, containerd_file(files));
   if (flavour == Flavour::openshift || flavour == Flavour::crio) return read_crio(files);
   return std::nullopt;
 }
@@ -285,7 +292,7 @@ std::vector<Candidate> find_candidates(const NodeFiles& files) {
                         !files.is_there(find_k3s(files).containerd_file) &&
                         external_endpoint_of_k3s(files).empty();
   if (is_guess || (found.empty() && !read_kubelet(files))) {
-    if (auto folders = read_plain_containerd(files, containerd_file))
+    if (auto folders = read_plain_containerd(files, containerd_file(files)))
       found.push_back({Flavour::kubeadm, std::move(*folders)});
   }
   return found;

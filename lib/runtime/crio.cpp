@@ -7,6 +7,8 @@
 
 #include "error/error.hpp"
 #include "runtime/toml.hpp"
+#include "runtime/unit.hpp"
+#include "runtime/unit_folders.hpp"
 
 namespace ipmasq::runtime {
 
@@ -79,8 +81,9 @@ void append_files_below(const fs::path& folder, int depth, const NodeFiles& file
 }  // namespace
 
 std::optional<Folders> read_crio(const NodeFiles& files) {
-  std::vector<fs::path> paths{main_file};
-  append_files_below(more_files, 0, files, paths);
+  const std::vector<std::string> units{"crio.service", "cri-o.service"};
+  std::vector<fs::path> paths{path_of_option(units, {"config", "c"}, files).value_or(main_file)};
+  append_files_below(path_of_option(units, {"config-dir", "d"}, files).value_or(more_files), 0, files, paths);
   Found found;
   std::string last;
   for (const auto& path : paths) {
@@ -89,8 +92,15 @@ std::optional<Folders> read_crio(const NodeFiles& files) {
     last = path.string();
     take(parse_toml(*text, last), last, found);
   }
-  if (last.empty()) return std::nullopt;
   auto& folders = found.folders;
+  const bool is_told = take_networks(units, "cni-config-dir", files, folders);
+  const bool is_told_plugins = take_plugins(units, "cni-plugin-dir", files, folders);
+  if (is_told_plugins) found.older_key.reset();
+  if (const auto network = option_of(units, {"cni-default-network"}, files)) {
+    folders.network = network->value;
+    folders.network_said_by = "cni-default-network in " + network->said_by;
+  }
+  if (last.empty() && !is_told && !is_told_plugins) return std::nullopt;
   const std::string built = "as CRI-O is built, no file of /etc/crio names another";
   if (folders.networks.empty()) {
     folders.networks = built_networks;

@@ -1,4 +1,5 @@
-// CRI-O's configuration: crio.conf(5), and every file below crio.conf.d(5), the last of which wins.
+// CRI-O's configuration: crio.conf(5), and every file below crio.conf.d(5), the last of which wins; and the
+// command line of its service, crio(8), which counts more.
 #pragma once
 
 #include <optional>
@@ -8,7 +9,7 @@
 
 namespace ipmasq::runtime {
 
-/// nullopt where there is no such file. Throws Error.
+/// nullopt where there is neither a file nor an option. Throws Error.
 std::optional<Folders> read_crio(const NodeFiles& files);
 
 }  // namespace ipmasq::runtime

@@ -79,16 +79,20 @@ void tell_what_stands(const nat::Fate standing, const std::optional<StandingRule
 std::string help_against(const StandingRule& rule, const Node& node, const nat::Ruleset& ruleset,
                          const Recorded& recorded, const net::Address& source, const std::string& network) {
   const auto backend = config::to_text(rule.backend);
-  const bool is_of_another = std::ranges::any_of(ruleset.sources, [&](const nat::Source& each) {
-    return each.network != network && each.prefix.contains(source) &&
-           recorded.at(each.network).backend() == backend;
-  });
-  if (is_of_another && recorded.at(network).backend() != backend)
+  const bool is_elsewhere = recorded.at(network).backend() != backend;
+  const auto decides = [&](const nat::Source& each) {
+    return each.network != network && each.prefix.contains(source);
+  };
+  const auto unrecorded = unrecorded_sources(node, recorded);
+  const bool is_of_another = std::ranges::any_of(unrecorded, decides) ||
+                             std::ranges::any_of(ruleset.sources, [&](const nat::Source& each) {
+                               return decides(each) && recorded.at(each.network).backend() == backend;
+                             });
+  if (is_of_another && is_elsewhere)
     return "of another network, which is in " + backend + ": " + same_backend;
-  const bool is_unrecorded =
-      std::ranges::any_of(unrecorded_sources(node, recorded), [&](const nat::Source& each) {
-        return each.network != network && each.prefix == net::host_prefix(source);
-      });
+  const bool is_unrecorded = std::ranges::any_of(unrecorded, [&](const nat::Source& each) {
+    return decides(each) && each.prefix == net::host_prefix(source);
+  });
   return is_unrecorded ? "no record needs it: an ADD of the pod that lives takes the address over"
                        : "ip-masq sync brings it in force";
 }

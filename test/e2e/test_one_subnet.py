@@ -197,6 +197,17 @@ def test_who_comes_last_has_the_address_that_no_record_tells_of(site):
     assert site.node.save() == site.node.expected()
 
 
+@pytest.mark.parametrize("backend", ["nftables"], indirect=True)
+def test_rules_in_the_other_back_end_that_no_record_tells_of(site):
+    """No sync brings the lists in force against them."""
+    assert site.add("old", 5) == (0, "")
+    assert site.add("new", 6, backend="iptables")[0] == 0
+    lose_records(site, "old")
+    assert site.explain(6, KEPT_BY_OLD).endswith(f": of another network, which is in nftables: {SAME_BACKEND}\n")
+    site.node.tool("sync")
+    assert site.follows(6) == "old"
+
+
 def test_rules_that_no_record_tells_of_hurt_where_they_decide_over_another_networks_pod(site):
     node = site.node
     assert site.add("old", 5) == site.add("new", 5) == (0, "")

@@ -41,6 +41,52 @@ def put(place, name, config):
     return path
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_flannels_own_subnet_file(place, single):
+    """As microk8s' flannel has it: canonical/microk8s#935. Else pods of other nodes would be masqueraded where no list has them."""
+    path = "/var/snap/microk8s/common/run/flannel/subnet.env"
+    flannel = {**FLANNEL["plugins"][0], "subnetFile": path}
+    network = {"name": "cbr0", "cniVersion": "0.3.1", **(flannel if single else {"plugins": [flannel]})}
+    file = put(place, "10-flannel.conf" if single else "10-flannel.conflist", network)
+    before, conflist = file.read_bytes(), place / "net.d/10-flannel.conflist"
+    run(place, "install")
+    plugins = json.loads(conflist.read_text())["plugins"]
+    assert plugins[-1] == {"type": "ip-masq", "subnetFile": path}
+    assert not [name for name in names(place) if "entry" in name]
+    conflist.write_text(json.dumps({"name": "cbr0", "cniVersion": "0.3.1", "plugins": [flannel, {"type": "ip-masq"}]}))
+    assert run(place, "install", check=False)[2] == (
+        f"ip-masq: note: {file if single else conflist}: flannel's plugin reads its networks from {path}, ip-masq's entry does not: "
+        f'write "subnetFile": "{path}" into the entry\n')
+    if not single:
+        conflist.write_bytes(before)
+        run(place, "install")
+        run(place, "uninstall")
+        assert file.read_bytes() == before
+
+
+def capabilities_of_the_manifest():
+    """Of each container that writes into the node's folders, as setpriv takes them."""
+    lists = re.findall(r"add: \[(.*DAC_OVERRIDE.*)\]", (ROOT / "conf/kubernetes/ip-masq.yaml").read_text())
+    assert len(lists) == 2
+    return ["-all," + ",".join("+" + name.strip().lower() for name in names.split(",")) for names in lists]
+
+
+@pytest.mark.parametrize("capabilities", capabilities_of_the_manifest())
+def test_folders_of_another_user(place, capabilities):
+    """As kubespray makes them, by a container as the manifest has it."""
+    conflist = put(place, "10-flannel.conflist", FLANNEL)
+    before = conflist.read_bytes()
+    for path in place / "net.d", place / "bin", conflist:
+        os.chown(path, 997, 996)
+    argv = ["setpriv", f"--bounding-set={capabilities}", "--inh-caps=-all", BINARY]
+    folders = ["--conf-dir", place / "net.d", "--bin-dir", place / "bin"]
+    subprocess.run([*argv, "install", *folders], check=True)
+    assert same(json.loads(conflist.read_text()), INSTALLED)
+    assert (conflist.stat().st_uid, conflist.stat().st_gid) == (997, 996)
+    subprocess.run([*argv, "uninstall", *folders], check=True)
+    assert conflist.read_bytes() == before and (conflist.stat().st_uid, conflist.stat().st_gid) == (997, 996)
+
+
 def names(place):
     return sorted(path.name for path in (place / "net.d").iterdir())
 

@@ -147,4 +147,16 @@ TEST_CASE("auto: containerd's imports, whose patterns have a star in any part") 
     CHECK(chosen(pattern, "/etc/containerd/conf.d/cni.toml") == "/etc/cni/net.d /opt/cni/bin");
 }
 
+TEST_CASE("auto: the file that containerd's service names, as kops has it") {
+  CHECK(choice({{"/lib/systemd/system/containerd.service",
+                 "[Service]\nExecStart=/usr/bin/containerd -c /etc/containerd/config-kops.toml\n"},
+                {containerd, "version = 2\n"},
+                {"/etc/containerd/config-kops.toml",
+                 "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nconf_dir = '/n'\nbin_dir = '/p'\n"},
+                {kubelet, kubelet_text}}) ==
+        "/n /p\nkubeadm: networks in /n (conf_dir in /etc/containerd/config-kops.toml), plugins in /p "
+        "(bin_dir in "
+        "/etc/containerd/config-kops.toml)");
+}
+
 }  // namespace ipmasq::runtime

@@ -45,6 +45,31 @@ TEST_CASE("auto: CRI-O and OpenShift, whose last file wins") {
         "plugins in /var/lib/cni/bin or /usr/libexec/cni (plugin_dirs in /etc/crio/crio.conf.d/00-default)");
 }
 
+TEST_CASE("auto: what CRI-O's service is told counts more (openshift/machine-config-operator#62)") {
+  constexpr auto service =
+      "[Service]\nEnvironmentFile=-/etc/sysconfig/crio-network\nExecStart=/usr/bin/crio "
+      "$CRIO_NETWORK_OPTIONS\n";
+  constexpr auto options =
+      "CRIO_NETWORK_OPTIONS=\"--cni-config-dir=/etc/kubernetes/cni/net.d "
+      "--cni-plugin-dir=/var/lib/cni/bin,/mine\"\n";
+  constexpr auto told =
+      "/etc/kubernetes/cni/net.d /var/lib/cni/bin\n"
+      "crio: networks in /etc/kubernetes/cni/net.d (cni-config-dir in /lib/systemd/system/crio.service), "
+      "plugins in "
+      "/var/lib/cni/bin or /mine (cni-plugin-dir in /lib/systemd/system/crio.service)";
+  for (const auto* const file : {"", "[crio.network]\nnetwork_dir = '/n'\nplugin_dir = '/old'\n"}) {
+    test::Files files{{"/lib/systemd/system/crio.service", service},
+                      {"/etc/sysconfig/crio-network", options}};
+    if (*file != '\0') files.put(crio, file);
+    CHECK(choice(files) == told);
+  }
+  CHECK(
+      choice({{"/lib/systemd/system/crio.service", "[Service]\nExecStart=/usr/bin/crio -c /etc/mine.conf\n"},
+              {"/etc/mine.conf", "[crio.network]\nnetwork_dir = '/n'\nplugin_dirs = ['/p']\n"}}) ==
+      "/n /p\ncrio: networks in /n (network_dir in /etc/mine.conf), plugins in /p (plugin_dirs in "
+      "/etc/mine.conf)");
+}
+
 TEST_CASE("auto: CRI-O's files in folders of its folder, in the order of a walk") {
   const auto plugins = [](const std::string& path) {
     return "[crio.network]\nplugin_dirs = ['" + path + "']\n";
