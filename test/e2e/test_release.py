@@ -313,6 +313,7 @@ def test_packages_come_and_go_beside_pods(packaged, releases, manager):
         assert package.remove() == f"""\
 ip-masq: still installed on this node: {installed}
 ip-masq: would have put /etc/cni/net.d/10-test.conflist back
+ip-masq: would have removed /etc/cni/net.d/10-test.conflist.before-ip-masq
 ip-masq: pods go on as they are; "{installed} uninstall" takes the entry out, and "{installed} uninstall --rules" what
 ip-masq: is left, once the pods are gone
 """

@@ -55,7 +55,7 @@ def test_flannels_own_subnet_file(place, single):
     assert not [name for name in names(place) if "entry" in name]
     conflist.write_text(json.dumps({"name": "cbr0", "cniVersion": "0.3.1", "plugins": [flannel, {"type": "ip-masq"}]}))
     assert run(place, "install", check=False)[2] == (
-        f"ip-masq: note: {file if single else conflist}: flannel's plugin reads its networks from {path}, ip-masq's entry does not: "
+        f"ip-masq: note: {conflist}: flannel's plugin reads its networks from {path}, ip-masq's entry does not: "
         f'write "subnetFile": "{path}" into the entry\n')
     if not single:
         conflist.write_bytes(before)

@@ -13,9 +13,11 @@ def family_of(text):
     return 6 if ":" in text else 4
 
 
-def frozen(keys):
-    """Keys of a netconf or a file as something that sets can hold."""
-    return tuple(sorted((key, tuple(value) if isinstance(value, list) else value) for key, value in keys.items()))
+def frozen(value):
+    """A netconf, a file, or a value of theirs, as something that sets can hold."""
+    if isinstance(value, dict):
+        return tuple(sorted((key, frozen(each)) for key, each in value.items()))
+    return tuple(map(frozen, value)) if isinstance(value, list) else value
 
 
 class Configuration:
@@ -65,6 +67,6 @@ class Configuration:
 
     def source(self, family):
         """The address of `snatTo`; None where it is the interface's."""
-        items = [(item["address"], item["interface"]) if isinstance(item, dict) else (item, None) for item in self.keys.get("snatTo", ())]
-        by_way_out = {interface: address for address, interface in items if family_of(address) == family}
+        items = [{"address": item, "interface": None} if isinstance(item, str) else dict(item) for item in self.keys.get("snatTo", ())]
+        by_way_out = {item["interface"]: item["address"] for item in items if family_of(item["address"]) == family}
         return by_way_out.get("uplink0", by_way_out.get(None))
