@@ -314,6 +314,8 @@ def test_packages_come_and_go_beside_pods(packaged, releases, manager):
 ip-masq: still installed on this node: {installed}
 ip-masq: would have put /etc/cni/net.d/10-test.conflist back
 ip-masq: would have removed /etc/cni/net.d/10-test.conflist.before-ip-masq
+ip-masq: note: rules of 2 recorded pods stay for them; most runtimes send no DEL without the entry: once these pods are gone, "ip-masq uninstall --rules" takes what is left away
+ip-masq: note: /opt/cni/bin/ip-masq stays, since pods that run need it for their end, and doctor misses the entry as long as it is there: once none of these pods is left, rm /opt/cni/bin/ip-masq
 ip-masq: pods go on as they are; "{installed} uninstall" takes the entry out, and "{installed} uninstall --rules" what
 ip-masq: is left, once the pods are gone
 """
