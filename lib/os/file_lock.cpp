@@ -100,25 +100,25 @@ bool is_told_to_end() {
   return ::sigismember(&pending, SIGTERM) == 1 || ::sigismember(&pending, SIGINT) == 1;
 }
 
-}  // namespace
-
-FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout)
-    : file_(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR)) {
-  if (!file_.is_open() && errno == EISDIR)
-    file_ = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!file_.is_open()) throw_errno("cannot open the lock " + path.string());
-  const int operation = kind == LockKind::shared ? LOCK_SH : LOCK_EX;
-  while (::flock(file_.number(), operation | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    if (errno != EWOULDBLOCK) throw_errno("cannot lock " + path.string());
-    wait_for(path, operation, timeout);
-    return;
-  }
+// Who waits may get a lock on a file that was removed meanwhile, while the next caller makes another.
+bool was_removed(const FileDescriptor& file, const std::filesystem::path& path) {
+  struct stat locked {};
+  struct stat now {};
+  if (::fstat(file.number(), &locked) != 0) return false;
+  if (::stat(path.c_str(), &now) != 0) return errno == ENOENT;
+  return locked.st_dev != now.st_dev || locked.st_ino != now.st_ino;
 }
 
-void FileLock::wait_for(const std::filesystem::path& path, int operation,
-                        std::chrono::nanoseconds timeout) const {
-  const auto deadline = Clock::now() + std::min<std::chrono::nanoseconds>(timeout, longest_wait);
+FileDescriptor open_lock(const std::filesystem::path& path) {
+  FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR));
+  if (!file.is_open() && errno == EISDIR)
+    file = FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!file.is_open()) throw_errno("cannot open the lock " + path.string());
+  return file;
+}
+
+void wait_for(const FileDescriptor& file, const std::filesystem::path& path, int operation,
+              Clock::time_point deadline) {
   const Ticks ticks;
   do {
     if (is_told_to_end()) {
@@ -129,9 +129,28 @@ void FileLock::wait_for(const std::filesystem::path& path, int operation,
       throw Error(Kind::busy, "the lock " + path.string() + " is still held by another process",
                   "fuser -v " + path.string() + " names it; lockTimeout says how long to wait");
     }
-    if (::flock(file_.number(), operation) == 0) return;
+    if (::flock(file.number(), operation) == 0) return;
   } while (errno == EINTR);
   throw_errno("cannot lock " + path.string());
+}
+
+void lock(const FileDescriptor& file, const std::filesystem::path& path, int operation,
+          Clock::time_point deadline) {
+  while (::flock(file.number(), operation | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) throw_errno("cannot lock " + path.string());
+    return wait_for(file, path, operation, deadline);
+  }
+}
+
+}  // namespace
+
+FileLock::FileLock(const std::filesystem::path& path, LockKind kind, std::chrono::nanoseconds timeout) {
+  const auto deadline = Clock::now() + std::min<std::chrono::nanoseconds>(timeout, longest_wait);
+  do {
+    file_ = open_lock(path);
+    lock(file_, path, kind == LockKind::shared ? LOCK_SH : LOCK_EX, deadline);
+  } while (was_removed(file_, path));
 }
 
 }  // namespace ipmasq::os

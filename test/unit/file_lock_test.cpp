@@ -146,6 +146,19 @@ TEST_CASE("a lock that is let go is had") {
   CHECK(held.wait(1min).first.empty());
 }
 
+TEST_CASE("who waited for a lock whose file is removed has the one that is made anew") {
+  const HeldLock held;
+  const Child remover([&held] {
+    if (::fork() != 0) return;
+    ::usleep(50'000);
+    ::unlink(held.path.c_str());
+    ::kill(held.holder.number(), SIGKILL);
+    ::_exit(0);
+  });
+  const FileLock lock(held.path, LockKind::exclusive, 1min);
+  CHECK(held.wait(0s).first.starts_with("11: "));
+}
+
 TEST_CASE("shared locks go together, and a lock in no folder is an error") {
   const test::TemporaryFolder folder;
   const auto path = folder.path() / "lock";
