@@ -19,6 +19,8 @@ namespace ipmasq::plugin {
 
 namespace {
 
+namespace fs = std::filesystem;
+
 // For what is under way, when the agent ends.
 constexpr auto patience_at_the_end = std::chrono::seconds(5);
 
@@ -42,6 +44,7 @@ struct Chores::Shared {
   void watch_programs(ChoresDone& result);
   void adopt(ChoresDone& result);
   void copy_config(bool is_routine, ChoresDone& result);
+  bool is_configuration_known(ChoresDone& result) const;
   void begin(const std::string& what);
 
   const state::Store store;
@@ -67,10 +70,19 @@ void Chores::Shared::begin(const std::string& what) {
 ChoresDone Chores::Shared::run(const Wish& asked) {
   ChoresDone result{.reason = asked.reason};
   ask_for_folders(result);
-  if (duties.keep_installed) keep_installed(result);
-  adopt(result);
+  // First of all: pods that come and pods that are adopted get the rules that it says.
   if (duties.config_copy) copy_config(asked.is_routine, result);
+  if (duties.keep_installed) keep_installed(result);
+  if (is_configuration_known(result)) adopt(result);
   return result;
+}
+
+// Before a file that is to be followed was ever good, defaults would change what pods have now.
+bool Chores::Shared::is_configuration_known(ChoresDone& result) const {
+  if (!result.is_without_copy) return true;
+  result.troubles.insert("cannot adopt: " + duties.config_copy->to.string() +
+                         " could never be made: pods that run stay as they are");
+  return false;
 }
 
 // What was found stays where nothing is to be found now: somebody is writing the files. Where nothing was,
@@ -149,15 +161,20 @@ void Chores::Shared::adopt(ChoresDone& result) {
 void Chores::Shared::copy_config(bool is_routine, ChoresDone& result) {
   begin("to copy the configuration file to " + duties.config_copy->to.string());
   result.has_wrong_copy = false;
+  const auto tell = [&](const std::string& what) {
+    result.troubles.insert(what);
+    std::error_code error;
+    result.is_without_copy =
+        fs::symlink_status(duties.config_copy->to, error).type() == fs::file_type::not_found;
+  };
   try {
     const auto copied = follow(*duties.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
     if (!copied.empty()) result.changes.push_back(copied);
   } catch (const Error& error) {
     result.has_wrong_copy = error.kind() == Kind::wrong_config;
-    const std::string tried = *result.has_wrong_copy ? "" : "cannot copy the configuration file: ";
-    result.troubles.insert(tried + error.what());
+    tell((*result.has_wrong_copy ? "" : "cannot copy the configuration file: ") + std::string(error.what()));
   } catch (const std::exception& error) {
-    result.troubles.insert(std::string("cannot copy the configuration file: ") + error.what());
+    tell(std::string("cannot copy the configuration file: ") + error.what());
   }
 }
 

@@ -37,6 +37,7 @@ struct ChoresDone {
   std::set<std::string> troubles = {};
   std::size_t kernel_changes = 0;
   std::optional<bool> has_wrong_copy = {};  ///< see AgentReport
+  bool is_without_copy = false;             ///< there is none, since it could not be made
 };
 
 class Chores {

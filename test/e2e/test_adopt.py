@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from harness.agents import Agent
 from harness.daemons import wait_until
 from harness.host import ROOT
 from harness.masquerades import ip_masq_agent, put
@@ -14,6 +15,7 @@ WITH = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
 WITHOUT = {**WITH, "plugins": WITH["plugins"][:-1]}
 KEPT, MASQUERADED = "tcp:10.9.9.9", "tcp:203.0.113.9"
 CACHE = "/var/lib/cni/results"
+COPY = "/etc/config/ip-masq-agent"
 
 
 @pytest.fixture
@@ -446,6 +448,28 @@ def test_flannels_own_subnet_where_there_is_no_cache(host):
     finally:
         first.close()
         second.close()
+
+
+def test_the_agent_adopts_with_what_it_is_told_to_follow(site, daemons):
+    """Not with the defaults first; and not at all with a file that is wrong, where none was ever good: the rules that pods have stay."""
+    source = site.folder / "mounted"
+    source.write_text("nonMasqueradeCIDRs: [10.9.0.0/99]\n")
+    site.use_conflist(WITH)
+    watches = [Watch(pod, KEPT, MASQUERADED) for pod in site.pods]
+    daemons.append(Agent(site, "--config-from", source))
+    daemons[0].until_it_says(f"cannot adopt: {COPY} could never be made: pods that run stay as they are")
+    assert "bridge-net" not in records(site)
+    source.write_text("nonMasqueradeCIDRs: [192.0.2.0/24]\n")
+    for pod in site.pods:
+        daemons[0].until_it_says(f"adopted {line_of(pod)} (")
+        site.cnitool("check", "bridge-net", pod)
+    for watch in watches:
+        assert (watch.end() | {"rounds": None}) == {KEPT: [Outside.NODE[4]], MASQUERADED: [Outside.NODE[4]], "rounds": None}
+    source.write_text("nonMasqueradeCIDRs: [10.9.0.0/99]\n")
+    daemons[0].until_it_says("config-wrong: ")
+    site.run("rm", "-r", "/run/cni/ip-masq/bridge-net")
+    for pod in site.pods:  # what was good last is known
+        daemons[0].until(lambda pod=pod: pod.id in site.run("find", "/run/cni/ip-masq", "-type", "f"))
 
 
 def test_the_agent_adopts(site, daemons):

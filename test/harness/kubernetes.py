@@ -26,6 +26,7 @@ SERVICE_NETWORK = "10.96.0.0/16"
 CONTROL_PLANE = "192.168.100.1"
 OUTSIDE = "192.168.100.254"
 EXEMPT, MASQUERADED = "10.9.9.9", "198.51.100.9"  # addresses of the host outside, by ip-masq's defaults
+EXEMPT_BY_DEFAULT = "172.16.9.9"  # another that these exempt, and ip-masq-agent's list of the tests does not
 TOKEN = "token"
 BUSYBOX = "docker.io/test/busybox:1"
 
@@ -216,8 +217,9 @@ class Cluster:
         connect(self.control_plane, "port-outside", self.outside, "eth0")
         self.control_plane.run("ip", "link", "set", "port-outside", "master", "lan")
         give(self.outside, "eth0", f"{OUTSIDE}/24")
-        give(self.outside, "lo", f"{EXEMPT}/32", f"{MASQUERADED}/32")
-        self.witness = Witness(self.outside, [EXEMPT, MASQUERADED])
+        addresses = [EXEMPT, MASQUERADED, EXEMPT_BY_DEFAULT]
+        give(self.outside, "lo", *(f"{address}/32" for address in addresses))
+        self.witness = Witness(self.outside, addresses)
         self.nodes = [KubeNode(folder, f"node{number}", number, self.control_plane) for number in (1, 2)]
         self.images = [image(self.folder / "busybox.tar", BUSYBOX, {"bin/busybox": "/bin/busybox"},
                              ["/bin/busybox", "sleep", "infinity"])]

@@ -4,7 +4,8 @@
   witness.py serve ADDRESS...       answers TCP, UDP and ICMP at these addresses; prints "ready"
   witness.py ask PROTOCOL:ADDRESS[:PORT]...   asks each, prints {"PROTOCOL:ADDRESS": source address seen there, or null}
   witness.py watch PROTOCOL:ADDRESS[:PORT]... asks each every 10 ms until its input ends; "ready" after the first answers, then
-                                              prints {"PROTOCOL:ADDRESS": [each source seen, once], ..., "rounds": N}
+                                              prints {"PROTOCOL:ADDRESS": [each source seen, once], ..., "rounds": N}, and on
+                                              standard error when each was seen first
 
 TCP and UDP answers carry the source address. An ICMP echo is answered by the kernel; its source is asked for over TCP.
 """
@@ -16,6 +17,7 @@ import socket
 import struct
 import sys
 import threading
+from datetime import datetime
 
 PORT = 7007
 PATIENCE = 3
@@ -149,6 +151,7 @@ def watch(questions):
             source = ask(question)
             if source not in seen[question]:
                 seen[question].append(source)
+                print(f"{datetime.now().time()}: {question} sees {source}", file=sys.stderr)
             times[question] += 1
             if times[question] == 1:
                 first_answers.wait()

@@ -2,11 +2,12 @@
 conf/kubernetes/ip-masq.yaml, which is made from it, applied."""
 
 import json
+from datetime import datetime
 
 import pytest
 from harness.daemons import wait_until
 from harness.guides import commands
-from harness.kubernetes import BUSYBOX, EXEMPT, FLANNELS_CONFLIST, MASQUERADED, PROGRAMS, pod_manifest
+from harness.kubernetes import BUSYBOX, EXEMPT, EXEMPT_BY_DEFAULT, FLANNELS_CONFLIST, MASQUERADED, PROGRAMS, pod_manifest
 from harness.masquerades import ip_masq_agent
 from harness.network import Watch, ask
 from harness.node import ROOT, STATIC
@@ -111,6 +112,7 @@ def test_from_install_to_uninstall(running):
     for pod in pods:
         until(cluster, lambda pod=pod: seen_from(pod) == (pod.node.address, pod.address))
     assert sources(watch) == ([pods[1].address, pods[1].node.address], [pods[1].node.address, pods[1].address])
+    print(cluster.kubectl("logs", "--namespace=kube-system", "--selector=app.kubernetes.io/name=ip-masq", "--prefix", "--timestamps", "--tail=-1"))
     late, = cluster.run_pods(pod_manifest("late", cluster.nodes[0]))
     configure(cluster, "nonMasqueradeCIDRs: [\n")
     until(cluster, lambda: "config-wrong: /etc/config/ip-masq-agent keeps what was good last: /config/ip-masq, line 2: not YAML"
@@ -200,6 +202,7 @@ def paste(cluster, step, on=None, **texts):
     env = {**place.env, "KUBECONFIG": str(cluster.control_plane.kubeconfig), "HOME": str(cluster.folder), "KUBE_EDITOR": str(cluster.folder / "editor"),
            "PATH": f"{PROGRAMS}:{place.env['PATH']}"}
     said = []
+    print(f"{datetime.now().time()}: {step}")  # shown beside what the watches saw, where a test fails
     for line in commands(__file__, "migration", "From ip-masq-agent", step):
         if line.startswith("podman build") or line.startswith("/opt/cni/bin/") != (on is not None):
             continue
@@ -214,7 +217,7 @@ def test_no_pod_notices_the_migration_from_ip_masq_agent(cluster, versions):
     cluster.images += versions.values()
     start_with_ip_masq_agent(cluster)
     pods = cluster.run_pods(*(pod_manifest(f"{name}-on-{node.node_name}", node) for node in cluster.nodes for name in ("early", "other")))
-    watches = [Watch(pod, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}") for pod in pods]
+    watches = [Watch(pod, f"tcp:{EXEMPT}", f"tcp:{MASQUERADED}", f"tcp:{EXEMPT_BY_DEFAULT}") for pod in pods]
 
     paste(cluster, "1. Keep what is there")
     assert paste(cluster, "2. See whether somebody would bring it back") == [""]
@@ -247,6 +250,7 @@ def test_no_pod_notices_the_migration_from_ip_masq_agent(cluster, versions):
         node.run("sh", "-c", "rm -r /run/cni/ip-masq/cbr0 /run/cni/ip-masq/lock")
     for node in cluster.nodes:
         until(cluster, lambda node=node: len(records(node)) == 2)
+    print(cluster.kubectl("logs", "--namespace=kube-system", "--selector=app.kubernetes.io/name=ip-masq", "--prefix", "--timestamps", "--tail=-1"))
     late, = cluster.run_pods(pod_manifest("late", cluster.nodes[0]))
 
     paste(cluster, "The way back")
@@ -260,6 +264,6 @@ def test_no_pod_notices_the_migration_from_ip_masq_agent(cluster, versions):
         assert seen_from(pod) == (pod.address, pod.node.address)
         seen = watch.end()
         assert seen.pop("rounds") > 10
-        assert list(seen.values()) == [[pod.address], [pod.node.address]]
+        assert list(seen.values()) == [[pod.address], [pod.node.address], [pod.node.address]]
     assert seen_from(late) == (late.address, late.node.address)
     cluster.kubectl("delete", "pod", "--all")
