@@ -11,6 +11,7 @@
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/connection_ways.hpp"
+#include "plugin/commands/ipsec_ways.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/pod_ways.hpp"
@@ -272,6 +273,7 @@ Answer answer_of(const Node& node, const net::Address& source, const net::Addres
   if (!destination.is_multicast()) {
     append_where_lost(ways, routing, pod_interfaces(recorded), is_in_pod_subnet(recorded, destination),
                       answer.warnings);
+    append_ipsec(ruleset, ways.way, answer.fate, answer.warnings);
   }
   ways.way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
   look_for_drops(ways.way, foreign, answer);
