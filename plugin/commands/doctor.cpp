@@ -280,7 +280,7 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
     node.routed_here = routed_here(facts.ours.wanted, node.interface_of);
   });
   look(not_looked, [&] {
-    node.ways = pod_ways(recorded, node.foreign);
+    node.ways = pod_ways(recorded, node.foreign, own_interfaces(recorded));
     for (const auto& way : node.ways) {
       node.pod_devices.insert(way.pod_devices.begin(), way.pod_devices.end());
     }
