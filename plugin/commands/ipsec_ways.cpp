@@ -78,7 +78,7 @@ struct Found {
 };
 
 // Where it goes that no narrower network is for.
-net::Address host_of(const Prefix& network) {
+net::Address host_in(const Prefix& network) {
   return network.length == 0 ? nobody(network.family()) : network.address;
 }
 
@@ -141,7 +141,7 @@ class Questions {
   }
 
  private:
-  net::Address host_of_pods(const doctor::PodWay& way, const Prefix& pods) const {
+  static net::Address host_of_pods(const doctor::PodWay& way, const Prefix& pods) {
     const auto is_of_them = [&pods](const doctor::PodAt& each) { return pods.contains(each.address); };
     const auto pod = std::ranges::find_if(way.attached, is_of_them);
     return pod == way.attached.end() ? pods.address : pod->address;
@@ -150,7 +150,7 @@ class Questions {
   // Whether lists masquerade what pods send to some of a network; or do not.
   bool are_some(const doctor::PodWay& way, const Prefix& pods, const Prefix& with,
                 bool are_masqueraded) const {
-    const auto decided = nat::explain(ruleset_, host_of_pods(way, pods), host_of(with));
+    const auto decided = nat::explain(ruleset_, host_of_pods(way, pods), host_in(with));
     if ((decided.fate == nat::Fate::masqueraded) == are_masqueraded) return true;
     return decided.chain && std::ranges::any_of(decided.chain->destinations, [&](const auto& each) {
              return with.contains(each.prefix) &&
