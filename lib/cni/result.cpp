@@ -98,6 +98,18 @@ bool has_host_interface(const Json& result) {
   return std::any_of(interfaces->begin(), interfaces->end(), has_no_sandbox);
 }
 
+std::vector<std::string> host_interfaces(const Json& result) {
+  std::vector<std::string> names;
+  const auto interfaces = result.find("interfaces");
+  if (interfaces == result.end() || !interfaces->is_array()) return names;
+  for (const auto& each : *interfaces) {
+    const auto name = each.is_object() ? each.find("name") : each.end();
+    if (name != each.end() && name->is_string() && has_no_sandbox(each))
+      names.push_back(name->get<std::string>());
+  }
+  return names;
+}
+
 std::vector<net::Address> gateways(const Json& result) {
   std::vector<net::Address> found;
   const auto ips = result.find("ips");

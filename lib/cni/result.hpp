@@ -23,6 +23,9 @@ std::vector<net::InterfaceAddress> addresses(const Json& result, const std::stri
 /// veth does and a macvlan does not; true where the result does not tell interfaces.
 bool has_host_interface(const Json& result);
 
+/// The names of those, in their order; none where the result does not tell interfaces.
+std::vector<std::string> host_interfaces(const Json& result);
+
 /// `ips[].gateway` of a result, those that are addresses.
 std::vector<net::Address> gateways(const Json& result);
 

@@ -148,6 +148,21 @@ struct NoWay {
   bool operator==(const NoWay&) const = default;
 };
 
+/// What IPsec's policies do to what pods send, or to the answers to it.
+struct UnderIpsec {
+  enum class Does { drops, drops_for_now, may_drop, transforms };
+
+  std::vector<net::Prefix> pods;
+  net::Prefix other;             ///< whom pods send to, or who answers
+  bool are_answers = false;      ///< to these pods
+  bool are_masqueraded = false;  ///< these packets have this node's address there
+  Does does = Does::drops;       ///< of drops_for_now: until a key daemon has agreed on a state
+  std::string by = {};           ///< the policy, and what it lacks
+  std::string fix = {};          ///< a command
+
+  bool operator==(const UnderIpsec&) const = default;
+};
+
 /// A way of some pods' packets through this node, and of the answers back.
 struct PodWay {
   std::vector<net::Prefix> pods;                  ///< of one family, at least one
@@ -188,6 +203,7 @@ struct Surroundings {
   std::vector<PodWay> ways = {};
   std::vector<NoWay> no_ways = {};
   std::vector<ForwardDrop> drops = {};
+  std::vector<UnderIpsec> under_ipsec = {};
   std::filesystem::path subnet_file;
   std::optional<bool> flannel_masquerades;  ///< FLANNEL_IPMASQ of subnet_file
   std::filesystem::path conf_dir = {};

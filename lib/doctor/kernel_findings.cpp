@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "doctor/flows.hpp"
+#include "doctor/ipsec_findings.hpp"
 #include "nat/explain.hpp"
 #include "net/range.hpp"
 
@@ -371,8 +372,8 @@ void find_scarce_ports(const Facts& facts, Findings& findings) {
 void find_kernel_findings(const Facts& facts, Findings& findings) {
   for (const auto find :
        {find_no_forwarding, find_interfaces_that_do_not_forward, find_no_way, find_forward_drops,
-        find_everything_exempt, find_wrong_snat_to, find_pods_outside_flannel, find_full_tracking,
-        find_scarce_ports, find_strict_reverse_path}) {
+        find_ipsec_findings, find_everything_exempt, find_wrong_snat_to, find_pods_outside_flannel,
+        find_full_tracking, find_scarce_ports, find_strict_reverse_path}) {
     find(facts, findings);
   }
 }

@@ -127,12 +127,13 @@ struct ForeignRule {
   std::optional<net::Range> translates_to = {};
   std::optional<Redirection> redirection = {};
   std::optional<MarkChange> mark_change = {};
-  std::uint32_t connection_mark = 0;  ///< bits of the connection's mark that it changes
-  bool untracks = false;              ///< NOTRACK
-  std::optional<Zone> zone = {};      ///< that it puts connections into
-  bool rewrites_source = false;       ///< without NAT: nft's `ip saddr set`
-  bool is_not_known = false;          ///< `target` may do anything
-  bool is_above_ours = false;         ///< in the POSTROUTING of legacy iptables, before the jump to our chain
+  std::optional<Lookup> mark_map = {};  ///< that the new mark is looked up in; where it was read, it counts
+  std::uint32_t connection_mark = 0;    ///< bits of the connection's mark that it changes
+  bool untracks = false;                ///< NOTRACK
+  std::optional<Zone> zone = {};        ///< that it puts connections into
+  bool rewrites_source = false;         ///< without NAT: nft's `ip saddr set`
+  bool is_not_known = false;            ///< `target` may do anything
+  bool is_above_ours = false;  ///< in the POSTROUTING of legacy iptables, before the jump to our chain
 
   bool operator==(const ForeignRule&) const = default;
 
@@ -170,6 +171,7 @@ struct ForeignElement {
   std::string target = {};  ///< of a verdict map: as ForeignRule has it
   bool is_jump = false;
   bool is_goto = false;
+  std::optional<std::uint32_t> number = {};  ///< of a map to marks
 
   bool is_any_other() const { return first.empty(); }
   bool operator==(const ForeignElement&) const = default;
@@ -197,7 +199,7 @@ struct StandingYieldMarks {
 struct Foreign {
   std::deque<ForeignRule> rules;
   std::vector<ForeignChain> chains;
-  std::vector<ForeignSet> sets;  ///< that rules look into by what can be told, or for a verdict
+  std::vector<ForeignSet> sets;  ///< that rules look into by what can be told, for a verdict or a mark
   StandingYieldMarks yield_marks = {};
 
   bool operator==(const Foreign&) const = default;

@@ -4,8 +4,17 @@ namespace ipmasq::nat {
 
 namespace {
 
+std::string commented(const std::string& command) {
+  return command.starts_with('#') ? command : "# " + command;
+}
+
 std::string fix_of(Contradiction::Kind kind, const ForeignRule& rule) {
-  const auto removal = delete_command(rule);
+  // Of a map, others' packets may need the rest; of what is not known nobody can say who needs it.
+  const bool is_by_map = kind == Contradiction::Kind::yield_mark_set && rule.mark_map;
+  const auto removal = is_by_map ? "# that mark alone, out of map " + shell_word(rule.mark_map->set) +
+                                       "; or with all of the map: " + delete_command(rule)
+                       : kind == Contradiction::Kind::not_known ? commented(delete_command(rule))
+                                                                : delete_command(rule);
   return kind == Contradiction::Kind::yield_mark_set
              ? "have its owner use another bit, or take the mark out of yieldMarks; or take it away: " +
                    removal

@@ -10,6 +10,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "nat/contradictions.hpp"
@@ -93,6 +94,8 @@ class Walk {
   // ---- what rules do
 
   void change_mark(const ForeignRule& rule, const Step& step);
+  /// Which changes the packet may meet by a rule, and how certainly each.
+  std::vector<std::pair<MarkChange, Answer>> changes_by(const ForeignRule& rule);
   /// Whether what is done now comes before connections are tracked; at the same priority nobody can tell.
   Answer is_before_tracking() const;
   void untrack(const ForeignRule& rule, const Step& step);
@@ -123,8 +126,12 @@ class Walk {
   PacketMark mark_;
   Answer untracked_ = Answer::no;
   std::optional<Hook> translated_in_;
-  std::uint32_t connection_mark_ = 0;        // bits that somebody may have set: a new connection has none
-  std::vector<const ForeignRule*> markers_;  // that were met, each once
+  std::uint32_t connection_mark_ = 0;  // bits that somebody may have set: a new connection has none
+  struct Marker {
+    const ForeignRule* rule;
+    std::vector<MarkChange> changes;  // one of these
+  };
+  std::vector<Marker> markers_;  // that were met, each once
   std::set<const ForeignRule*> marked_;
   ToldContradictions told_;
   std::vector<Drop> drops_;

@@ -1,6 +1,9 @@
 // What the rules that a packet matches do to it.
 #include <algorithm>
+#include <cstdint>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "nat/hook_order.hpp"
 #include "nat/nftables_rules.hpp"
@@ -60,9 +63,49 @@ void Walk::pass_ours_by(const ForeignRule& rule, const Step& step) {
 void Walk::change_mark(const ForeignRule& rule, const Step& step) {
   if (rule.is_of_services() && (!flow_.destination || !step.names_destination)) return;
   const auto comes_in_time = is_beside_nat(*base_) ? Answer::may : Answer::yes;
-  mark_.change(*rule.mark_change, connection_mark_, both(step.certainty, comes_in_time));
-  if (marked_.insert(&rule).second) markers_.push_back(&rule);
+  Marker marker{&rule, {}};
+  for (const auto& [change, is_it] : changes_by(rule)) {
+    mark_.change(change, connection_mark_, both(is_it, both(step.certainty, comes_in_time)));
+    marker.changes.push_back(change);
+  }
+  if (!marker.changes.empty() && marked_.insert(&rule).second) markers_.push_back(std::move(marker));
 }
+
+std::vector<std::pair<MarkChange, Answer>> Walk::changes_by(const ForeignRule& rule) {
+  const auto* const map = rule.mark_map ? packet_.set_of(rule, *rule.mark_map) : nullptr;
+  if (map == nullptr) return {{*rule.mark_change, Answer::yes}};
+  std::vector<std::pair<MarkChange, Answer>> changes;
+  std::set<std::uint32_t> known;  // a map of many addresses has few marks
+  auto any = Answer::no;
+  for (const auto& element : map->elements) {
+    ++met_;
+    if (element.is_any_other() || !element.number) continue;
+    const auto is_it = packet_.is_element(element, *rule.mark_map);
+    any = std::max(any, is_it);
+    const bool is_new =
+        is_it == Answer::yes || (is_it == Answer::may && known.insert(*element.number).second);
+    if (is_new) changes.emplace_back(MarkChange{.flip = *element.number}, is_it);
+  }
+  for (const auto& element : map->elements) {
+    const bool is_left = element.is_any_other() && element.number && any != Answer::yes;
+    if (is_left) changes.emplace_back(MarkChange{.flip = *element.number}, opposite(any));
+  }
+  return changes;
+}
+
+namespace {
+
+enum class Sets { not_so, may_be, so };
+
+// Whether a change can leave a packet with a mark; `may_be` where that comes from what is not known here.
+Sets can_set(const MarkChange& change, const config::Mark& mark) {
+  const auto foreseen = mark.mask & ~change.unknown & ~change.restored;
+  const auto touched = (~change.keep | change.flip | change.unknown | change.restored) & mark.mask;
+  if (touched == 0 || ((change.flip ^ mark.value) & foreseen & ~change.keep) != 0) return Sets::not_so;
+  return (change.unknown & mark.mask) != 0 ? Sets::may_be : Sets::so;
+}
+
+}  // namespace
 
 Answer Walk::is_before_tracking() const {
   if (base_->hook == Hook::ingress) return Answer::yes;
@@ -179,15 +222,13 @@ void Walk::ask_ours() {
   for (const auto& yield : ours_.yield_marks) {
     const auto has = mark_.has(yield);
     if (has == Answer::no) continue;
-    for (const auto* const rule : markers_) {
-      const auto& change = *rule->mark_change;
-      const auto foreseen = yield.mask & ~change.unknown & ~change.restored;
-      const auto touched = (~change.keep | change.flip | change.unknown | change.restored) & yield.mask;
-      const bool can_set_it = touched != 0 && ((change.flip ^ yield.value) & foreseen & ~change.keep) == 0;
-      if (!can_set_it) continue;
-      report(Kind::yield_mark_set, has, *rule,
-             "sets the mark " + config::to_text(yield) +
-                 ", for which our rules leave it to others (yieldMarks)");
+    const auto mark =
+        " the mark " + config::to_text(yield) + ", for which our rules leave it to others (yieldMarks)";
+    for (const auto& [rule, changes] : markers_) {
+      auto sets = Sets::not_so;
+      for (const auto& change : changes) sets = std::max(sets, can_set(change, yield));
+      if (sets == Sets::so) report(Kind::yield_mark_set, has, *rule, "sets" + mark);
+      if (sets == Sets::may_be) report(Kind::not_known, Answer::may, *rule, "sets" + mark);
     }
   }
 }

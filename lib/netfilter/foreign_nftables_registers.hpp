@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "nat/foreign_rule.hpp"
 #include "net/address.hpp"
 #include "netfilter/nftables_layout.hpp"
 
@@ -30,6 +31,7 @@ enum class Holds {
   connection_mark,
   connection_state,
   address_type,
+  of_map,        // what a map has for a key
   reverse_path,  // the interface that leads back to the source, of those by which it came; 0: none
   constant
 };
@@ -41,6 +43,7 @@ struct Register {
   std::optional<Bytes> mask = {};          // that was laid over it
   std::optional<Bytes> flipped = {};       // and this after
   Bytes bytes = {};                        // of a constant
+  nat::Lookup lookup = {};                 // of a map
 };
 
 /// Registers of 16 bytes and of 4 lie over one another.

@@ -113,7 +113,9 @@ class ForeignRuleReader {
     const auto key = attributes.number(NFTA_META_KEY);
     if (attributes[NFTA_META_DREG] == nullptr) {
       if (key == NFT_META_MARK) {
-        rule_.mark_change = mark_change_to(registers_.at(attributes.number(NFTA_META_SREG)));
+        const auto value = registers_.at(attributes.number(NFTA_META_SREG));
+        rule_.mark_change = mark_change_to(value);
+        if (value.holds == Holds::of_map && !value.mask) rule_.mark_map = value.lookup;
         registers_.forget(Holds::mark);
       }
       return true;
@@ -241,7 +243,10 @@ class ForeignRuleReader {
     } else if (attributes.number(NFTA_LOOKUP_DREG) == NFT_REG_VERDICT) {
       rule_.verdicts = std::move(lookup);
     } else {
-      registers_.load(attributes.number(NFTA_LOOKUP_DREG), {});
+      // What is in no element matches no rule; of a key that is not told here, most maps have all.
+      if (lookup.is_told()) rule_.lookups.push_back(lookup);
+      registers_.load(attributes.number(NFTA_LOOKUP_DREG),
+                      {.holds = Holds::of_map, .lookup = std::move(lookup)});
     }
     return true;
   }

@@ -229,6 +229,7 @@ class Reader {
         if (lookup.is_told()) wanted.emplace(rule.family, rule.table, lookup.set);
       }
       if (rule.verdicts) wanted.emplace(rule.family, rule.table, rule.verdicts->set);
+      if (rule.mark_map) wanted.emplace(rule.family, rule.table, rule.mark_map->set);
     }
     for (const auto& name : wanted) read_set(name, kinds_[name].has_intervals);
   }
@@ -274,6 +275,12 @@ class Reader {
     element.element.last =
         element.has_end ? key_in(attributes[NFTA_SET_ELEM_KEY_END]) : element.element.first;
     const Attributes data(attributes[NFTA_SET_ELEM_DATA]);
+    const auto value = data.bytes(NFTA_DATA_VALUE);
+    std::uint32_t number = 0;
+    if (value.size() == sizeof number) {
+      std::memcpy(&number, value.data(), sizeof number);
+      element.element.number = number;
+    }
     if (data[NFTA_DATA_VERDICT] != nullptr) {
       const auto verdict = foreign_verdict(data[NFTA_DATA_VERDICT]);
       element.element.target = verdict.target;

@@ -177,6 +177,13 @@ bool is_bridge(const std::string& interface) {
   return index != 0 && link_of(index).kind == "bridge";
 }
 
+bool brings_packets_of_pods(const std::string& interface) {
+  const auto index = ::if_nametoindex(interface.c_str());
+  if (index == 0) return false;
+  const auto link = link_of(index);
+  return link.kind == "bridge" || (link.kind == "veth" && link.master == 0 && link.lower == 0);
+}
+
 std::set<std::string> devices_of(const std::string& interface) {
   const auto links = links_of(0);
   std::set<int> below{static_cast<int>(::if_nametoindex(interface.c_str()))};

@@ -43,6 +43,10 @@ bool swallows(const std::string& interface);
 /// Throws Error{failed}.
 bool is_bridge(const std::string& interface);
 
+/// Whether the node itself gets pods' packets by it: a bridge, or the end of a veth that is no port of
+/// anything and whose other end is elsewhere. Throws Error{failed}.
+bool brings_packets_of_pods(const std::string& interface);
+
 /// An interface and those below it, by which its packets come and leave: a bridge's ports, what a bond or
 /// VLAN stands on. Throws Error{failed}.
 std::set<std::string> devices_of(const std::string& interface);

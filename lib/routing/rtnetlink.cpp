@@ -20,8 +20,9 @@ using Socket = std::unique_ptr<nl_sock, decltype(&nl_socket_free)>;
 using Message = std::unique_ptr<nl_msg, decltype(&nlmsg_free)>;
 
 // libnl knows fewer errors than the kernel, whose own number is told where it set one.
-[[noreturn]] void throw_failed(const char* tried, int error, int number) {
-  throw Error(Kind::failed, std::string(tried) + ": " + (number != 0 ? text_of(number) : nl_geterror(error)));
+[[noreturn]] void throw_failed(const char* tried, const Subject& subject, int error, int number) {
+  throw Error(Kind::failed, std::string(tried) + subject.name + ": " +
+                                (number != 0 ? text_of(number) : nl_geterror(error)));
 }
 
 // Something changed while a dump was read: it is asked for anew.
@@ -30,8 +31,8 @@ constexpr int most_tries = 20;
 // No route (also one that leads nowhere: unreachable, prohibit, blackhole; or whose way back is by another
 // interface), no such link, and a kernel that has none of what is asked for.
 bool is_none(int number) {
-  constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, EXDEV,  ESRCH,     ENOENT,
-                                     ENODEV,      EACCES,       EINVAL, EOPNOTSUPP};
+  constexpr std::array nothing_there{ENETUNREACH, EHOSTUNREACH, EXDEV,  ESRCH,      ENOENT,
+                                     ENODEV,      EACCES,       EINVAL, EOPNOTSUPP, EPROTONOSUPPORT};
   return std::ranges::find(nothing_there, number) != nothing_there.end();
 }
 
@@ -44,19 +45,21 @@ bool is_failure(int number) {
 }  // namespace
 
 bool ask(int type, int flags, std::span<const std::byte> header, const std::vector<Attribute>& attributes,
-         const Visitor& visit) {
-  const int number = ask_or_errno(type, flags, header, attributes, visit);
-  if (number != 0 && !is_none(number)) throw_failed("cannot read routes", 0, number);
+         const Visitor& visit, const Subject& subject) {
+  const int number = ask_or_errno(type, flags, header, attributes, visit, subject);
+  if (number != 0 && !is_none(number)) throw_failed("cannot read ", subject, 0, number);
   return number == 0;
 }
 
 int ask_or_errno(int type, int flags, std::span<const std::byte> header,
-                 const std::vector<Attribute>& attributes, const Visitor& visit) {
+                 const std::vector<Attribute>& attributes, const Visitor& visit, const Subject& subject) {
   const Socket socket(nl_socket_alloc(), nl_socket_free);
   const Message question(nlmsg_alloc_simple(type, NLM_F_REQUEST | flags), nlmsg_free);
   if (!socket || !question) throw std::bad_alloc();
-  if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error != 0)
-    throw_failed("cannot ask for routes", error, errno);
+  if (const int error = nl_connect(socket.get(), subject.protocol); error != 0) {
+    if (errno == EPROTONOSUPPORT) return errno;  // nothing of that kind in the kernel
+    throw_failed("cannot ask for ", subject, error, errno);
+  }
 
   // libnl takes what it sends by pointers that are not const.
   nlmsg_append(question.get(), const_cast<std::byte*>(header.data()), header.size(),
@@ -79,13 +82,13 @@ int ask_or_errno(int type, int flags, std::span<const std::byte> header,
   for (int tries = 0; error == -NLE_DUMP_INTR && tries < most_tries; ++tries) {
     nl_complete_msg(socket.get(), question.get());
     while (const int unsent = std::min(nl_send(socket.get(), question.get()), 0)) {
-      if (errno != EINTR) throw_failed("cannot ask for routes", unsent, errno);
+      if (errno != EINTR) throw_failed("cannot ask for ", subject, unsent, errno);
     }
     errno = 0;
     error = nl_recvmsgs_default(socket.get());
   }
   if (refusal != 0 && !is_failure(refusal)) return refusal;
-  if (error < 0) throw_failed("cannot read routes", error, refusal != 0 ? refusal : errno);
+  if (error < 0) throw_failed("cannot read ", subject, error, refusal != 0 ? refusal : errno);
   return 0;
 }
 

@@ -65,6 +65,16 @@ void append_lost_lead(const ConnectionWays& ways, const routing::PolicyRouting& 
                       lost->where + (lost->lead.by.empty() ? "" : ": " + lost->lead.by));
 }
 
+// Where it is led to another interface than the one of the pod that it is sent to.
+void append_stray_lead(const ConnectionWays& ways, const routing::PolicyRouting& routing,
+                       const OwnInterfaces& own, std::vector<std::string>& sentences) {
+  const auto to = own.find(ways.sent.destination);
+  const auto lead = to == own.end() ? std::nullopt : routing.lead_of(ways.sent);
+  if (!lead || lead->interfaces.contains(to->second)) return;
+  sentences.push_back("this node leads it to " + joined(lead->interfaces) + ", not to " + to->second +
+                      ", where that pod is" + (lead->by.empty() ? "" : ": " + lead->by));
+}
+
 // Where answers come to another interface than the pod's.
 void append_leads(const ConnectionWays& ways, const routing::PolicyRouting& routing,
                   const std::set<std::string>& pod_interfaces, std::vector<std::string>& sentences) {
@@ -88,12 +98,13 @@ void append_leads(const ConnectionWays& ways, const routing::PolicyRouting& rout
 }  // namespace
 
 ConnectionWays ways_of(const net::Address& source, const net::Address& destination,
-                       const routing::PolicyRouting& routing, const nat::Foreign& foreign) {
+                       const routing::PolicyRouting& routing, const nat::Foreign& foreign,
+                       const OwnInterfaces& own) {
   const auto here = routing::node_addresses();
   ConnectionWays ways{.source = source, .node_addresses = {here.begin(), here.end()}};
   auto& way = ways.way;
   way = {.pods = {net::host_prefix(source)},
-         .pod_interface = routing::interface_of_pod(source),
+         .pod_interface = interface_of_pod(own, source),
          .destination = destination};
   if (!way.pod_interface) return ways;
   way.pod_devices = routing::devices_of(*way.pod_interface);
@@ -114,7 +125,7 @@ ConnectionWays ways_of(const net::Address& source, const net::Address& destinati
 }
 
 void append_where_lost(const ConnectionWays& ways, const routing::PolicyRouting& routing,
-                       const std::set<std::string>& pod_interfaces, bool is_to_pod,
+                       const std::set<std::string>& pod_interfaces, bool is_to_pod, const OwnInterfaces& own,
                        std::vector<std::string>& sentences) {
   const auto pod = net::to_text(ways.source);
   const auto refusals = refusals_of_answers(ways, routing);
@@ -125,6 +136,7 @@ void append_where_lost(const ConnectionWays& ways, const routing::PolicyRouting&
     const auto refused = routing.refusals_of(ways.sent);
     tell(refused, "this node does not forward it to " + to, "this node has no way to " + to, sentences);
     if (refused.empty() && !is_to_pod) append_lost_lead(ways, routing, pod_interfaces, sentences);
+    if (refused.empty() && is_to_pod) append_stray_lead(ways, routing, own, sentences);
   }
   tell(refusals, "this node does not forward answers to " + pod, "this node has no way to " + pod, sentences);
   if (refusals.empty()) append_leads(ways, routing, pod_interfaces, sentences);

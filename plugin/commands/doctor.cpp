@@ -18,6 +18,7 @@
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
+#include "plugin/commands/ipsec_ways.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/no_ways.hpp"
 #include "plugin/commands/others_program.hpp"
@@ -279,12 +280,13 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
     node.routed_here = routed_here(facts.ours.wanted, node.interface_of);
   });
   look(not_looked, [&] {
-    node.ways = pod_ways(recorded, node.foreign);
+    node.ways = pod_ways(recorded, node.foreign, own_interfaces(recorded));
     for (const auto& way : node.ways) {
       node.pod_devices.insert(way.pod_devices.begin(), way.pod_devices.end());
     }
   });
   look(not_looked, [&] { node.no_ways = no_ways(recorded, node.ways, node.foreign, not_looked); });
+  look(not_looked, [&] { node.under_ipsec = under_ipsec(facts.ours.wanted, node.ways); });
   look(not_looked, [&] { node.drops = doctor::forward_drops(facts, not_looked); });
   look(not_looked, [&] { node.ospf_routes = routing::ospf_routes(); });
   look(not_looked, [&] { node.way_out = ways_out(); });

@@ -11,6 +11,7 @@
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/connection_ways.hpp"
+#include "plugin/commands/ipsec_ways.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/pod_ways.hpp"
@@ -263,15 +264,17 @@ Answer answer_of(const Node& node, const net::Address& source, const net::Addres
   if (!is_of_a_pod) return answer;
   const auto foreign = netfilter::foreign_rules();
   const routing::PolicyRouting routing(source.family);
-  auto ways = ways_of(source, destination, routing, foreign);
+  const auto own = own_interfaces(recorded);
+  auto ways = ways_of(source, destination, routing, foreign, own);
   answer.translated_to = translated_to(answer, ways.way.uplink);
   if (rule) look_at_others(ruleset, source, ways, foreign, rule->backend, answer);
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
   // Multicast has routes of its own, which the kernel is not asked for here.
   if (!destination.is_multicast()) {
-    append_where_lost(ways, routing, pod_interfaces(recorded), is_in_pod_subnet(recorded, destination),
-                      answer.warnings);
+    append_where_lost(ways, routing, pod_interfaces(recorded, own), is_in_pod_subnet(recorded, destination),
+                      own, answer.warnings);
+    append_ipsec(ruleset, ways.way, answer.fate, answer.warnings);
   }
   ways.way.fate = answer.fate == nat::Fate::left_alone ? std::nullopt : std::optional(answer.fate);
   look_for_drops(ways.way, foreign, answer);

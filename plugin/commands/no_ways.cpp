@@ -145,28 +145,15 @@ class NoWays {
     Prefix network;
   };
 
-  // Of many that are taken together, marks may tell this one's interface from the others'.
-  const doctor::PodWay& way_of(const PodsAlike& alike) {
-    const auto& interface = alike.pods.front().interface;
-    if (alike.way->pod_interface || !pods_.is_interface_named(interface)) return *alike.way;
-    auto& way = own_ways_[{alike.way, interface}];
-    if (!way.pod_interface) {
-      way = *alike.way;
-      way.attached.clear();
-      way.pod_interface = interface;
-      way.pod_devices = routing::devices_of(interface);
-    }
-    return way;
-  }
-
   routing::Asked sent(const PodsAlike& alike, const To& to) {
     const auto& pod = alike.pods.front();
-    return {pod.address, to.host, pod.interface, marks_.sent(way_of(alike), pod.address, to.network)};
+    return {pod.address, to.host, pod.interface, marks_.sent(pods_.way_of(alike), pod.address, to.network)};
   }
 
   routing::Asked answer(const PodsAlike& alike, const To& from, const std::string& uplink) {
     const auto& pod = alike.pods.front();
-    return {from.host, pod.address, uplink, marks_.answers(way_of(alike), pod.address, from.network, uplink)};
+    return {from.host, pod.address, uplink,
+            marks_.answers(pods_.way_of(alike), pod.address, from.network, uplink)};
   }
 
   std::vector<Told> refusals_of(const routing::Asked& asked) {
@@ -381,7 +368,6 @@ class NoWays {
   std::set<net::Address> have_node_addresses_;  // pods
   bool tells_more_apart_ = false;
   std::set<std::string> not_looked_;
-  std::map<std::pair<const doctor::PodWay*, std::string>, doctor::PodWay> own_ways_;
 };
 
 }  // namespace

@@ -51,7 +51,8 @@ routing::MarksByProtocol PodMarks::of(const doctor::PodWay& way, const net::Addr
   const auto directed = [direction](const nat::Flow& each) {
     return direction == Direction::sent ? each : nat::answer_to(each);
   };
-  const auto [known, is_new] = of_all_.try_emplace({direction, {way.pod_interface, way.uplink}});
+  const auto [known, is_new] =
+      of_all_.try_emplace({direction, {way.pod_interface, way.pod_devices, way.uplink}});
   if (is_new) known->second = mark_of(directed(flow), foreign_);
   if (!is_open(known->second, bits)) return {known->second, known->second};
   const auto of_host = net::bits(pod.family);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "doctor/facts.hpp"
@@ -41,8 +42,9 @@ class PodMarks {
   const routing::PolicyRouting& routing_;
   const nat::Foreign& foreign_;
   std::set<net::Address> node_addresses_;
-  std::map<std::string, std::set<std::string>> devices_of_;                       // uplinks
-  using Way = std::pair<std::optional<std::string>, std::optional<std::string>>;  // pod's interface, uplink
+  std::map<std::string, std::set<std::string>> devices_of_;  // uplinks
+  // A pod's interface, those that it may come by, the uplink.
+  using Way = std::tuple<std::optional<std::string>, std::set<std::string>, std::optional<std::string>>;
   std::map<std::pair<Direction, Way>, routing::Marks> of_all_;
 };
 

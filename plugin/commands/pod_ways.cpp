@@ -31,14 +31,14 @@ using ByInterface = std::map<std::pair<Family, std::optional<std::string>>, Pods
 // More than these (each pod has its own) are taken together.
 constexpr std::size_t most_interfaces = 16;
 
-ByInterface by_interface(const Recorded& recorded) {
+ByInterface by_interface(const Recorded& recorded, const OwnInterfaces& own) {
   ByInterface pods;
   std::set<net::Prefix> placed;
   for (const auto& [name, network] : recorded) {
     for (const auto& attachment : network.stored.attachments) {
       if (attachment.bypasses_node) continue;
       for (const auto& pod : attachment.addresses) {
-        const auto interface = routing::interface_of_pod(pod.address);
+        const auto interface = interface_of_pod(own, pod.address);
         auto& group = pods[{pod.address.family, interface}];
         group.subnets.insert(pod.network());
         group.attached.push_back({pod.address, interface.value_or("")});
@@ -95,9 +95,9 @@ void merge_into_one(ByInterface& pods, Family family, std::set<std::string>& dev
 
 }  // namespace
 
-std::set<std::string> pod_interfaces(const Recorded& recorded) {
+std::set<std::string> pod_interfaces(const Recorded& recorded, const OwnInterfaces& own) {
   std::set<std::string> interfaces;
-  for (const auto& [place, group] : by_interface(recorded)) {
+  for (const auto& [place, group] : by_interface(recorded, own)) {
     if (place.second) interfaces.insert(*place.second);
   }
   return interfaces;
@@ -127,8 +127,9 @@ std::vector<net::Prefix> kept_networks(const nat::Ruleset& ruleset, Family famil
   return found;
 }
 
-std::vector<doctor::PodWay> pod_ways(const Recorded& recorded, const nat::Foreign& foreign) {
-  auto pods = by_interface(recorded);
+std::vector<doctor::PodWay> pod_ways(const Recorded& recorded, const nat::Foreign& foreign,
+                                     const OwnInterfaces& own) {
+  auto pods = by_interface(recorded, own);
   const auto ruleset = ruleset_of(recorded);
   std::vector<doctor::PodWay> ways;
   for (const auto family : {Family::ipv4, Family::ipv6}) {

@@ -7,16 +7,18 @@
 
 #include "doctor/facts.hpp"
 #include "nat/foreign_rule.hpp"
+#include "plugin/commands/own_interfaces.hpp"
 #include "plugin/verbs/recorded.hpp"
 
 namespace ipmasq::plugin {
 
 /// Of all pods that are recorded, to the world and to what their lists keep, as the kernel's routes lead. A
 /// subnet whose interface is not known has a way as well, without one. Throws Error.
-std::vector<doctor::PodWay> pod_ways(const Recorded& recorded, const nat::Foreign& foreign);
+std::vector<doctor::PodWay> pod_ways(const Recorded& recorded, const nat::Foreign& foreign,
+                                     const OwnInterfaces& own);
 
 /// The interfaces by which packets of all recorded pods come. Throws Error.
-std::set<std::string> pod_interfaces(const Recorded& recorded);
+std::set<std::string> pod_interfaces(const Recorded& recorded, const OwnInterfaces& own);
 
 /// Whether a subnet of recorded pods holds it.
 bool is_in_pod_subnet(const Recorded& recorded, const net::Address& address);

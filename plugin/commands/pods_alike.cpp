@@ -12,6 +12,7 @@
 
 #include "doctor/flows.hpp"
 #include "nat/packet.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
@@ -153,6 +154,29 @@ bool RecordedPods::is_interface_named(const std::string& interface) const {
   return !interface.empty() && std::ranges::any_of(pods_, [&interface](const Pod& each) {
     return each.at.interface == interface && each.has_named_interface;
   });
+}
+
+const doctor::PodWay& RecordedPods::way_of(const PodsAlike& alike) {
+  const auto& interface = alike.pods.front().interface;
+  if (alike.way->pod_interface || interface.empty()) return *alike.way;
+  if (!is_interface_named(interface)) return way_of_the_rest(*alike.way);
+  const auto [known, is_new] = own_ways_.try_emplace({alike.way, interface}, *alike.way);
+  auto& way = known->second;
+  if (!is_new) return way;
+  way.attached.clear();
+  way.pod_interface = interface;
+  way.pod_devices = routing::devices_of(interface);
+  return way;
+}
+
+// By none of the interfaces that are told apart.
+const doctor::PodWay& RecordedPods::way_of_the_rest(const doctor::PodWay& all) {
+  const auto [known, is_new] = own_ways_.try_emplace({&all, ""}, all);
+  auto& way = known->second;
+  if (!is_new) return way;
+  way.attached.clear();
+  std::erase_if(way.pod_devices, [this](const std::string& each) { return is_interface_named(each); });
+  return way;
 }
 
 bool RecordedPods::is_for_a_subnet_of(const Prefix& route, const Prefix& pods) const {

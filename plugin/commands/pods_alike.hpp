@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "doctor/facts.hpp"
@@ -41,6 +43,9 @@ class RecordedPods {
   bool has_own_interface(const doctor::PodAt& pod) const;
   /// Whether rules of policy routing, or what marks packets, ask for it.
   bool is_interface_named(const std::string& interface) const;
+  /// The way of pods that are alike: of many that are taken together, what may mark packets can tell these by
+  /// their interface, or the rest from those that it tells. Throws Error.
+  const doctor::PodWay& way_of(const PodsAlike& alike);
   /// Whether a route is for a whole subnet that these are of, at least; else it is about pods alone.
   bool is_for_a_subnet_of(const net::Prefix& route, const net::Prefix& pods) const;
   /// Those that a prefix holds.
@@ -58,9 +63,12 @@ class RecordedPods {
   template <typename Key>
   std::vector<PodsAlike> grouped(Key key_of) const;
 
+  const doctor::PodWay& way_of_the_rest(const doctor::PodWay& all);
+
   std::vector<Pod> pods_;
   std::set<net::Prefix> subnets_;
   std::set<std::string> interfaces_;
+  std::map<std::pair<const doctor::PodWay*, std::string>, doctor::PodWay> own_ways_;  // by interface
 };
 
 }  // namespace ipmasq::plugin

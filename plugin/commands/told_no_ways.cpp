@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "nat/foreign_rule.hpp"
+#include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
@@ -44,11 +45,12 @@ Told told_of(const routing::Refusal& refusal) {
 
 // A longer route beside the one that decides takes nothing away from anybody. Of pods that have interfaces of
 // their own each has its own.
-std::string ToldNoWays::route_to(const std::vector<Prefix>& prefixes, std::uint32_t table) const {
+std::string ToldNoWays::route_to(const std::vector<Prefix>& prefixes, std::uint32_t table,
+                                 const std::string& verb) const {
   std::string commands;
-  const auto add = [&commands, table](const Prefix& to, const std::string& interface) {
-    commands += (commands.empty() ? "" : " && ") + ip(to.family()) + " route add " + net::to_text(to) +
-                " dev " + (interface.empty() ? "INTERFACE" : nat::shell_word(interface)) +
+  const auto add = [&commands, &verb, table](const Prefix& to, const std::string& interface) {
+    commands += (commands.empty() ? "" : " && ") + ip(to.family()) + " route " + verb + " " +
+                net::to_text(to) + " dev " + (interface.empty() ? "INTERFACE" : nat::shell_word(interface)) +
                 (table == RT_TABLE_MAIN ? "" : " table " + std::to_string(table));
   };
   for (const auto& each : prefixes) {
@@ -64,6 +66,15 @@ std::string ToldNoWays::route_to(const std::vector<Prefix>& prefixes, std::uint3
   return commands;
 }
 
+// Whether a route stands where the pod's own would, beside which no other leads to it.
+bool ToldNoWays::is_instead_of_own(const Told& told, const std::vector<Prefix>& prefixes) const {
+  const auto pods = told.destination ? pods_.in(*told.destination) : std::vector<PodAt>();
+  return told.table == RT_TABLE_MAIN &&
+         prefixes == std::vector<Prefix>{told.destination.value_or(Prefix())} && pods.size() == 1 &&
+         !pods.front().interface.empty() && !pods_.has_own_interface(pods.front()) &&
+         !routing::is_bridge(pods.front().interface);
+}
+
 std::string ToldNoWays::fix_of(const Told& told, const std::vector<Prefix>& prefixes) const {
   const auto& no_way = told.no_way;
   if (!no_way.are_answers) {
@@ -75,7 +86,8 @@ std::string ToldNoWays::fix_of(const Told& told, const std::vector<Prefix>& pref
       told.destination && std::ranges::all_of(prefixes, [&](const Prefix& each) {
         return *told.destination != each && pods_.is_for_a_subnet_of(*told.destination, each);
       });
-  return no_way.by.empty() || is_wider ? route_to(prefixes, told.table) : no_way.fix;
+  if (no_way.by.empty() || is_wider) return route_to(prefixes, told.table, "add");
+  return is_instead_of_own(told, prefixes) ? route_to(prefixes, told.table, "replace") : no_way.fix;
 }
 
 void ToldNoWays::add(Told told, const std::optional<Prefix>& to) {

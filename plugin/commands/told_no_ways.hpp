@@ -42,7 +42,9 @@ class ToldNoWays {
 
  private:
   std::string fix_of(const Told& told, const std::vector<net::Prefix>& prefixes) const;
-  std::string route_to(const std::vector<net::Prefix>& prefixes, std::uint32_t table) const;
+  std::string route_to(const std::vector<net::Prefix>& prefixes, std::uint32_t table,
+                       const std::string& verb) const;
+  bool is_instead_of_own(const Told& told, const std::vector<net::Prefix>& prefixes) const;
 
   const RecordedPods& pods_;
   std::vector<Told> found_;

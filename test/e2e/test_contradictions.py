@@ -102,6 +102,34 @@ CASES = {
 }
 
 
+# What a map has for the pod, of which it is known whether that is a yield mark; and what nobody can know.
+MAPS = {
+    "the pod's is one": (f"meta mark set ip saddr map {{ {POD} : 0x4000, 10.244.2.1 : 0x100 }}", (POD, POD), "yield-mark-set", "hurts"),
+    "all others' is one": (f"meta mark set ip saddr map {{ {POD} : 0x100, 10.244.2.1 : 0x4000 }}", (POD, NODE), None, None),
+    "the pod has none": ("meta mark set ip saddr map { 10.244.2.1 : 0x4000 } meta mark set 0x4000", (POD, NODE), None, None),
+    "its network's is one": ("meta mark set ip saddr map { 10.244.1.0/24 : 0x4000 }", (POD, POD), "yield-mark-set", "hurts"),
+    "in turn, none of them one": ("meta mark set numgen inc mod 2 map { 0 : 0x100, 1 : 0x200 }", (POD, NODE), None, None),
+    "a number": ("meta mark set numgen inc mod 2 offset 256", (POD, NODE), "rules-not-understood", "note"),
+}
+
+
+@pytest.mark.parametrize("case", MAPS)
+def test_marks_out_of_maps(site, case):
+    rule, seen, name, weight = MAPS[case]
+    put(site.node, "nft", table("filter hook prerouting priority mangle", rule))
+    assert site.seen() == seen
+    conf_dir = site.node.folder / "lists"
+    conf_dir.mkdir()
+    found = json.loads(site.node.tool("doctor", "-o", "json", "--conf-dir", conf_dir, check=False))["findings"]
+    told = {each["name"]: each for each in found if each["name"] in [*NAMES, "rules-not-understood"]}
+    assert {name: each["weight"] for name, each in told.items()} == ({name: weight} if name else {})
+    for each in told.values():
+        assert all(line.startswith("#") for line in each["fix"]), "others need the rest of it"
+    if weight == "hurts":
+        explained = [json.loads(site.node.tool("explain", POD, to, "-o", "json")) for to in (KEPT, MASQUERADED)]
+        assert [each["fate"] for each in explained] == ["left alone", "left alone"]
+
+
 def without_handle(text):
     words = text.split(" ")
     if "handle" in words:

@@ -243,6 +243,8 @@ def test_explain_names_the_key(node):
         "prefix": "10.0.0.0/8", "network": "cbr0", "podSubnet": "10.244.1.0/24", "backend": node.backend}
     assert node.tool("explain", "10.244.1.5", "127.0.0.1") == (
         "10.244.1.5 -> 127.0.0.1: left alone\n  127.0.0.1 is an address of this node\n")
+    assert node.tool("explain", "10.244.1.5", "255.255.255.255") == (
+        "10.244.1.5 -> 255.255.255.255: left alone\n  no router forwards to 255.255.255.255\n")
 
 
 @pytest.mark.parametrize("argv, status, error", [

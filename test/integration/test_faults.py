@@ -65,6 +65,19 @@ def test_state_directory_cannot_be_made(node):
     assert node.run("cat", "/proc/net/ip_tables_names") == ""
 
 
+@pytest.mark.parametrize("mode, owner", [("755", 0), ("775", 0), ("1777", 0), ("755", 65534)])
+@pytest.mark.parametrize("command", ["agent", "sync", "show"])
+def test_a_folder_that_is_not_ours_keeps_its_mode_and_owner(node, command, mode, owner):
+    """/etc as a state directory, in a mount namespace: what others can write to, or own, is refused."""
+    script = (f"mount -t tmpfs -o mode={mode},uid={owner} tmpfs /etc; echo theirs >/etc/file; status=0; "
+              'timeout 2 "$@" --state-dir /etc >&2 || status=$?; stat -c "%a %u" /etc; stat -c "%a %u %s" /etc/file; echo $status')
+    done = subprocess.run(node.inside("unshare", "-m", "sh", "-c", script, "sh", BINARY, command), capture_output=True, text=True)
+    folder, file, status = done.stdout.splitlines()
+    assert (folder, file) == (f"{mode} {owner}", "644 0 7")
+    is_taken = (mode, owner) == ("755", 0)
+    assert ("nothing in it can be believed" not in done.stderr, status in ("0", "124")) == (is_taken, is_taken), done.stderr
+
+
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
 def test_state_lock_held(node, command):
     node.add("pod-1")

@@ -193,6 +193,50 @@ TEST_CASE("a mark is followed on its way") {
         "  iptables-legacy -t mangle -A PREROUTING -j MARK mark set\n");
 }
 
+TEST_CASE("a mark out of a map is the one that the map has for the packet") {
+  auto rule = nft("base", {.program = "", .chain = "", .mark_change = MarkChange{.unknown = ~0U}});
+  const Lookup by_source{.set = "marks", .source_at = 0};
+  rule.lookups = {by_source};
+  rule.mark_map = by_source;
+  const ForeignChain base{"inet", "theirs", "base", -150, Hook::prerouting, false};
+  const auto has = [](const char* key, std::uint32_t mark) {
+    return ForeignElement{.first = key, .last = key, .number = mark};
+  };
+  const auto said = [&](std::vector<ForeignElement> elements) {
+    return text({{rule}, {base}, {{"inet", "theirs", "marks", std::move(elements)}}}, in_iptables,
+                flow(Fate::kept));
+  };
+  const auto* const pods = "\x0a\xf4\x01\x05";
+  const auto* const others = "\x0a\xf4\x02\x05";
+  const std::string told =
+      "sets the mark 0x4000/0x4000, for which our rules leave it to others (yieldMarks)\n"
+      "  nft inet theirs base handle 7: -s @marks mark set\n";
+  CHECK(said({has(pods, 0x4001), has(others, 0x100)}) == told);
+  CHECK(said({has(pods, 0x100), has(others, 0x4000)}).empty());
+  CHECK(said({has(others, 0x4000)}).empty());
+  CHECK(said({}).empty());
+  CHECK(said({has(others, 0x100), has("", 0x4000)}) == told);
+  CHECK(said({has(pods, 0x100), has("", 0x4000)}).empty());
+  // Of a key that is not told, any element may be meant.
+  rule.lookups.clear();
+  rule.mark_map = Lookup{.set = "marks"};
+  CHECK(said({has("\x01\x00\x00\x00", 0x100), has("\x02\x00\x00\x00", 0x200)}).empty());
+  CHECK(said({has("\x01\x00\x00\x00", 0x100), has("\x02\x00\x00\x00", 0x4000)}).starts_with("may be: sets"));
+}
+
+TEST_CASE("who sets a mark that is not known is not told to") {
+  const Foreign foreign{
+      {nft("base", {.program = "", .chain = "", .mark_change = MarkChange{.unknown = ~0U}})},
+      {{"inet", "theirs", "base", -150, Hook::prerouting, false}},
+      {}};
+  const auto found = contradictions(foreign, in_iptables, flow(Fate::kept));
+  REQUIRE(found.size() == 1);
+  CHECK(found.front().kind == Contradiction::Kind::not_known);
+  CHECK_FALSE(found.front().is_certain);
+  CHECK(found.front().fix ==
+        "have its owner spare the pods, or take it away: # nft delete rule inet theirs base handle 7");
+}
+
 TEST_CASE("marks of kube-proxy are set on connections to services") {
   const auto marks = legacy("nat", "KUBE-MARK-MASQ",
                             {.program = "",

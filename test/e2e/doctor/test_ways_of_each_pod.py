@@ -221,6 +221,38 @@ def test_pods_with_interfaces_of_their_own(world, pod, second):
                 led_on.format(f"{other}/32", "uplink0", other_veth, "0.0.0.0/0", "uplink0")], *by_own)
 
 
+# What leads to the second pod instead of its own veth, and what each pod then gets.
+ASTRAY = {"the other pod's": "{veth}", "one that ends here": "lo", "a bridge": "br9"}
+
+
+def test_a_pod_whose_address_is_led_to_another_veth(world, pod, second):
+    world.cnitool("del", "bridge-net", pod)
+    world.use_conflist(PTP)
+    world.run("sh", "-ec", "ip link del cni0; ip link add br9 type bridge; ip link set br9 up")
+    for each in (pod, second):
+        world.cnitool("add", "bridge-net", each)
+    one, other = (json.loads(each.run("ip", "-j", "-4", "address", "show", "eth0"))[0]["addr_info"][0]["local"] for each in (pod, second))
+    veth, other_veth = (json.loads(world.run("ip", "-j", "route", "get", each))[0]["dev"] for each in (one, other))
+    pods = Pods(world)
+    pods.pods = {one: pod, other: second}
+    assert (findings(world), pods.heard(), pods.explained()) == ({}, ALL, ALL)
+    for name, where in ASTRAY.items():
+        print(name)
+        where = where.format(veth=veth)
+        route = f"ip route: {other}/32 dev {where}"
+        pods.check([f"ip route replace {other} dev {where}"], FIRST_ALONE,
+                   [f"answers to {other}/32 by uplink0: led on to {where}, not to {other_veth}: {route}"],
+                   f"ip route replace {other}/32 dev {other_veth}")
+    world.run("ip", "route", "replace", other, "dev", veth)
+    (said,) = json.loads(world.tool("explain", one, other, "-o", "json"))["warnings"]
+    assert said == f"this node leads it to {veth}, not to {other_veth}, where that pod is: ip route: {other}/32 dev {veth}"
+    world.run("ip", "route", "del", other)
+    found = findings(world)["pods-have-no-way"]
+    assert found["weight"] == "hurts" and pods.heard() == FIRST_ALONE == pods.explained()
+    world.run(*found["fix"][-1][2:].split())
+    assert (findings(world), pods.heard(), pods.explained()) == ({}, ALL, ALL)
+
+
 def test_what_is_refused_beside_a_part_that_is_led(world, pod):
     """A note where no list names it: aggregates that are announced have such routes."""
     refused = "from 10.22.0.0/24 to 10.9.0.0/16: some of them: ip route: unreachable 10.9.0.0/16"

@@ -24,7 +24,8 @@ NF_TABLES = "nf_tables"
 NFTABLES = "nft_chain_nat nft_nat nft_ct nft_fib_ipv4 nft_fib_ipv6 nft_fib_inet nft_counter nft_numgen"
 NFT_MASQ = "nft_masq"
 IPVS = "br_netfilter ip_vs ip_vs_rr ip_set ip_set_hash_ipportip xt_set nft_compat"
-MODULES = " ".join([LINKS, LEGACY, NF_TABLES, NFTABLES, NFT_MASQ, IPVS]).split()
+IPSEC = "xfrm_user esp4 authenc crypto_null echainiv seqiv"
+MODULES = " ".join([LINKS, LEGACY, NF_TABLES, NFTABLES, NFT_MASQ, IPSEC, IPVS]).split()
 
 POD, NEIGHBOUR, GATEWAYS = (["10.244.1.5/24", "fd00:10:244:1::5/64"], ["10.244.1.6/24", "fd00:10:244:1::6/64"],
                             ["10.244.1.1/24", "fd00:10:244:1::1/64"])
@@ -292,6 +293,25 @@ def full_of_connections(site):
         call(node, "DEL")
 
 
+def under_ipsec(site):
+    """A tunnel for all that pods send, whose other end nobody is: what an outside host sees, what explain warns of and doctor finds."""
+    node = site.node
+    assert call(node, "ADD", ips=POD) == "ok"
+    ends = ["src", Outside.NODE[4], "dst", "198.18.0.254"]
+    node.run("ip", "xfrm", "state", "add", *ends, "proto", "esp", "spi", "0x100", "mode", "tunnel", "auth", "hmac(sha1)", "0x" + "01" * 20,
+             "enc", "ecb(cipher_null)", "")
+    node.run("ip", "xfrm", "policy", "add", "src", "10.244.1.0/24", "dst", "0.0.0.0/0", "dir", "out", "tmpl", *ends, "proto", "esp", "mode", "tunnel")
+    try:
+        hosts = HOSTS[:2]
+        said = [json.loads(node.tool("explain", POD[0].split("/")[0], host, "-o", "json")) for host in hosts]
+        return {"seen": site.seen(*(f"tcp:{host}" for host in hosts)), "explain": [[each["fate"], each["warnings"]] for each in said],
+                "doctor": doctor(node)}
+    finally:
+        node.run("ip", "xfrm", "policy", "flush")
+        node.run("ip", "xfrm", "state", "flush")
+        call(node, "DEL")
+
+
 def main():
     load(LINKS)
     site = Site(hairpin=True)
@@ -314,6 +334,8 @@ def main():
     for backend, what in QUIET:
         case(f"quiet: {what} {backend}", quiet, backend, what)
     case("lan: ipvlan", lan_pod, "ipvlan")
+    load(IPSEC)
+    case("a tunnel of IPsec", under_ipsec, site)
     load(IPVS)
     witnesses = start_ipvs(site)
     for backend, program in IPVS_PLACES:

@@ -89,6 +89,16 @@ def test_no_room_for_another_connection(kernel):
                                              "doctor, mended": [0, []], "seen, mended": {"tcp:10.9.9.9": PODS[4]}}
 
 
+def test_a_tunnel_of_ipsec(kernel):
+    """It takes what keeps the pod's address; what is masqueraded gets past it."""
+    policy = ("ip xfrm policy: src 10.244.1.0/24 dst 0.0.0.0/0 dir out tmpl src 198.18.0.1 dst 198.18.0.254 proto esp mode tunnel")
+    assert kernel["a tunnel of IPsec"] == {
+        "seen": {"tcp:10.9.9.9": None, "tcp:203.0.113.9": Outside.NODE[4]},
+        "explain": [["kept", [f"it leaves under IPsec: {policy}"]],
+                    ["masqueraded", [f"it may be that it leaves past the IPsec that is meant for it, as it is masqueraded: {policy}"]]],
+        "doctor": [0, ["ipsec-takes-pods"]]}
+
+
 def test_ipvlan(kernel):
     assert kernel["lan: ipvlan"] == STORY
 
