@@ -47,7 +47,7 @@ std::string no_string_at(const Json& object, const char* key) {
   return "\"" + std::string(key) + "\" is " + cni::excerpt(*found) + ": expected a string";
 }
 
-// libcni 1.3 takes the newest that it knows of `cniVersion` and `cniVersions`.
+// libcni takes since 1.2 the newest that it knows of `cniVersion` and `cniVersions`.
 std::string version_of(const Json& config) {
   auto version = text_at(config, "cniVersion");
   const auto all = config.find("cniVersions");
@@ -164,7 +164,8 @@ void read_text(Network& network) {
   network.is_single = is_list ? !config.contains("plugins") && !is_beside
                               : !config.contains("plugins") || !type_of(config).empty();
   network.name = is_list ? text_at(config, "name") : text_in_plugin(config, "name");
-  network.cni_version = is_list ? version_of(config) : text_in_plugin(config, "cniVersion");
+  network.version_alone = is_list ? text_at(config, "cniVersion") : text_in_plugin(config, "cniVersion");
+  network.cni_version = is_list ? version_of(config) : network.version_alone;
   network.plugins = plugins_of(config, network.is_single);
   network.inlined = network.plugins.size();
   if (network.reason.empty()) network.reason = refusal_of(file, config);
@@ -200,15 +201,20 @@ bool is_chained(const Json& plugin) {
   return std::ranges::find(chained_types, type_of(plugin)) != chained_types.end();
 }
 
-std::string wrong_version(const Network& network) {
+std::string versions_that_we_speak() {
   std::string versions;
-  for (const auto version : cni::supported_versions) {
+  for (const auto version : cni::supported_versions)
     versions += (versions.empty() ? "" : ", ") + std::string(version);
-  }
-  const auto said = network.cni_version.empty()
-                        ? std::string("it has no \"cniVersion\"")
-                        : "\"cniVersion\" is " + cni::excerpt(Json(network.cni_version));
-  return said + ": ip-masq speaks " + versions;
+  return "ip-masq speaks " + versions;
+}
+
+std::string told_of_version(const std::string& version) {
+  return version.empty() ? std::string("it has no \"cniVersion\"")
+                         : "\"cniVersion\" is " + cni::excerpt(Json(version));
+}
+
+std::string wrong_version(const Network& network) {
+  return told_of_version(network.cni_version) + ": " + versions_that_we_speak();
 }
 
 std::string wrong_place(const Network& network, std::size_t place) {
@@ -317,6 +323,14 @@ std::vector<std::string> why_add_would_fail(const Network& network) {
     reasons.emplace_back(error.what());
   }
   return reasons;
+}
+
+std::string why_older_libcni_would_fail(const Network& network) {
+  if (cni::is_supported(network.version_alone) || !cni::is_supported(network.cni_version)) return {};
+  return told_of_version(network.version_alone) +
+         ", and \"cniVersions\" is read by libcni since 1.2: an older one (of containerd 1.7, CRI-O 1.29, "
+         "podman 4) calls plugins as version " +
+         (network.version_alone.empty() ? "0.1.0" : network.version_alone) + "; " + versions_that_we_speak();
 }
 
 }  // namespace ipmasq::conflist

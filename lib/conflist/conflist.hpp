@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "cni/json.hpp"
+#include "os/obstacle.hpp"
 
 namespace ipmasq::conflist {
 
@@ -38,6 +39,7 @@ struct File {
   std::string trouble = {};  ///< why there is no text: "it is larger than 1 MiB"
   bool is_unread = false;    ///< the trouble says nothing of what the file is: reading it failed
   std::size_t links = 1;     ///< how many names the file has, here and elsewhere
+  std::optional<os::Obstacle> obstacle = {};  ///< why nobody here can write another in its place
   /// Of a .conflist: what is in the folder beside it that has the list's name, each as "cbr0/10-bridge.conf".
   std::vector<File> plugins = {};
   std::string plugins_trouble = {};  ///< why libcni refuses what has that name
@@ -56,10 +58,11 @@ enum class Loading {
 struct Network {
   File file;
   Loading loading = Loading::refused;
-  std::string reason = {};       ///< why it is not loaded: "is no list (it has no \"plugins\"): ..."
-  std::string name = {};         ///< empty where it says none
-  std::string cni_version = {};  ///< the one that plugins are called with; empty where it says none
-  bool is_single = false;        ///< one plugin, without "plugins"
+  std::string reason = {};         ///< why it is not loaded: "is no list (it has no \"plugins\"): ..."
+  std::string name = {};           ///< empty where it says none
+  std::string cni_version = {};    ///< the one that plugins are called with; empty where it says none
+  std::string version_alone = {};  ///< the same by libcni before 1.2, which does not know "cniVersions"
+  bool is_single = false;          ///< one plugin, without "plugins"
   std::vector<cni::Json> plugins =
       {};                   ///< objects; also of a file that is refused, where they can be made out
   std::size_t inlined = 0;  ///< how many of them stand in the file itself, before all others
@@ -109,5 +112,9 @@ std::vector<const Network*> in_the_way(const std::vector<Network>& networks, con
 /// the place of our entry, keys that are wrong. Sentences without the file's name; empty where it would not,
 /// or where there is no entry (then of name and cniVersion alone).
 std::vector<std::string> why_add_would_fail(const Network& network);
+
+/// Why an ADD of ours would fail by its cniVersion where libcni is older than 1.2, and only there; empty
+/// where it would not.
+std::string why_older_libcni_would_fail(const Network& network);
 
 }  // namespace ipmasq::conflist

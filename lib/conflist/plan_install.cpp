@@ -9,6 +9,7 @@
 #include "conflist/folder.hpp"
 #include "conflist/multus.hpp"
 #include "conflist/plan.hpp"
+#include "conflist/subnet_files.hpp"
 #include "conflist/typed_keys.hpp"
 #include "error/error.hpp"
 
@@ -39,22 +40,11 @@ void check_that_it_works(const Folder& folder, const std::string& name, const Ne
               "put that right first; nothing was changed in it");
 }
 
-// What flannel's plugin reads its networks from, where that is not what we read them from without being told.
-std::optional<std::string> other_subnet_file(const Network& network) {
-  for (const auto& plugin : network.plugins) {
-    const auto file = plugin.find("subnetFile");
-    const bool is_other = type_of(plugin) == flannel_type && file != plugin.end() && file->is_string() &&
-                          !file->get<std::string>().empty() && *file != config::default_subnet_file;
-    if (is_other) return file->get<std::string>();
-  }
-  return std::nullopt;
-}
-
 // Where nobody wrote one: as flannel's plugin beside it has it.
 std::string new_entry_for(const Network& network) {
-  const auto file = other_subnet_file(network);
-  if (!file) return plain_entry;
-  return R"({"type": "ip-masq", "subnetFile": )" + cni::Json(*file).dump() + "}";
+  const auto file = subnet_file_of_flannel(network);
+  if (!file || *file == config::default_subnet_file) return plain_entry;
+  return R"({"type": "ip-masq", "subnetFile": )" + cni::Json(file->string()).dump() + "}";
 }
 
 // The entry that goes into `list`, or into what was written instead of it.
@@ -105,26 +95,50 @@ void note_masquerade_beside(const Folder& folder, const Network& network, Plan& 
   }
 }
 
-// Pods of other nodes are then masqueraded where no list has them.
-void note_other_subnet_file(const Folder& folder, const Network& network, const std::string& entry,
+// Pods of other nodes are then masqueraded where no list has them. `written`: with our entry.
+void note_other_subnet_file(const Folder& folder, const std::string& name, const Network& written,
                             Plan& plan) {
-  const auto flannels = other_subnet_file(network);
-  if (!flannels || cni::parse_json(entry, "it").value("subnetFile", cni::Json()) == *flannels) return;
-  plan.notes.push_back(
-      folder.in(network.file.name) + ": flannel's plugin reads its networks from " + *flannels +
-      ", ip-masq's entry does not: write \"subnetFile\": " + cni::Json(*flannels).dump() + " into the entry");
+  const auto files = subnet_files_of(written);
+  if (!files || files->are_same()) return;
+  plan.notes.push_back(folder.in(name) + ": flannel's plugin reads its networks from " +
+                       files->flannels.string() + ", ip-masq's entry does not: write \"subnetFile\": " +
+                       cni::Json(files->flannels.string()).dump() + " into the entry");
+}
+
+void check_that_it_can_be_written(const Folder& folder, const Network& network) {
+  const auto& obstacle = network.file.obstacle;
+  if (!obstacle) return;
+  throw Error(Kind::wrong_config,
+              "nobody can write another " + folder.in(network.file.name) + ": " + obstacle->told() +
+                  "; nothing was changed",
+              obstacle->fix());
+}
+
+// Where the entry is there already pods may well start, and who wrote it knows why.
+void look_at_older_libcni(const Folder& folder, const std::string& name, const Network& network, Plan& plan) {
+  const auto why = why_older_libcni_would_fail(network);
+  if (why.empty()) return;
+  constexpr auto fix =
+      R"(write "cniVersion": "0.4.0" beside "cniVersions", which changes nothing for a newer libcni)";
+  if (!network.our_place())
+    throw Error(Kind::wrong_config, folder.in(name) + ": with ip-masq in it no pod may start: " + why,
+                std::string(fix) + "; nothing was changed in it");
+  plan.notes.push_back(folder.in(name) + ": " + why + "; " + fix);
 }
 
 std::string install_into_list(const Folder& folder, const Network& network, Plan& plan) {
   const auto& name = network.file.name;
   const auto& text = network.file.text;
   check_that_an_entry_can_be_last(folder, network);
+  look_at_older_libcni(folder, name, network, plan);
   const bool has_it_beside = network.our_place() && !network.has_our_entry_inlined();
   const auto entry = has_it_beside ? std::nullopt : std::optional(wanted_entry(folder, name, text, network));
   const auto wanted = network.inlined > 0 ? with_entry(text, entry) : text;
-  check_that_it_works(folder, name, with_text(network, wanted));
+  const auto written = with_text(network, wanted);
+  check_that_it_works(folder, name, written);
   note_masquerade_beside(folder, network, plan);
   if (wanted != text) {
+    check_that_it_can_be_written(folder, network);
     if (network.file.links > 1)
       throw Error(Kind::wrong_config, told_of_links(folder, network),
                   "make the others symbolic links to one, or files of their own; nothing was changed in it");
@@ -136,7 +150,7 @@ std::string install_into_list(const Folder& folder, const Network& network, Plan
         {.name = name, .other = name, .text = wanted, .told = "put the entry into " + folder.in(name)});
   }
   if (entry) keep_entry(folder, name, *entry, network, plan);
-  if (entry) note_other_subnet_file(folder, network, *entry, plan);
+  if (entry) note_other_subnet_file(folder, name, written, plan);
   return name;
 }
 
@@ -186,11 +200,13 @@ std::string install_into_single(const Folder& folder, const std::vector<Network>
                                 const Network& network, Plan& plan) {
   const auto& name = network.file.name;
   auto list_name = list_name_for(folder, network);
+  check_that_it_can_be_written(folder, network);
   check_that_it_may_be_renamed(folder, name, list_name, networks);
   const auto list = folder.text(list_name);
   const auto entry = wanted_entry(folder, list_name, list, network);
   const auto wanted = made_of(network.file.text, entry);
-  check_that_it_works(folder, name, network_of("x.conflist", wanted));
+  const auto written = network_of("x.conflist", wanted);
+  check_that_it_works(folder, name, written);
   if (list != wanted) plan.steps.push_back({.name = list_name, .other = name, .text = wanted});
   plan.steps.push_back({.kind = Step::Kind::rename,
                         .name = backup_of(name),
@@ -198,7 +214,7 @@ std::string install_into_single(const Folder& folder, const std::vector<Network>
                         .told = "put the entry into " + folder.in(list_name) + ", which stands instead of " +
                                 folder.in(name)});
   keep_entry(folder, list_name, entry, network, plan);
-  note_other_subnet_file(folder, network, entry, plan);
+  note_other_subnet_file(folder, name, written, plan);
   return list_name;
 }
 

@@ -68,12 +68,20 @@ void note_what_is_half_written(const std::string& path, const Network& network, 
                        R"(whole, "ip-masq uninstall" takes the entry out then)");
 }
 
+// Whether it is so, and told.
+bool is_kept_by_obstacle(const Folder& folder, const File& file, Plan& plan) {
+  if (!file.obstacle) return false;
+  plan.failures.push_back(folder.in(file.name) + " was left: " + file.obstacle->told() + "; " +
+                          file.obstacle->fix());
+  return true;
+}
+
 // Each is a file of its own.
 void remove_entries_beside(const Folder& folder, const Network& network, Plan& plan) {
   for (const auto& file : network.file.plugins) {
     auto list = network_of("x.conf", file.text);
     note_what_is_half_written(folder.in(file.name), list, plan);
-    if (!list.holds(our_type)) continue;
+    if (!list.holds(our_type) || is_kept_by_obstacle(folder, file, plan)) continue;
     plan.steps.push_back(
         {.kind = Step::Kind::remove,
          .name = file.name,
@@ -147,6 +155,15 @@ void tidy_beside(const Folder& folder, const File& file, const std::vector<Netwo
   plan.notes.push_back(folder.in(name) + " was left: it is " + folder.in(of) + " as it was before ip-masq");
 }
 
+// Of a list that was left it is needed still.
+bool is_left_beside(const Folder& folder, const File& file, const std::vector<Network>& networks,
+                    Plan& plan) {
+  const bool is_of_one_left = std::ranges::any_of(networks, [&file](const Network& network) {
+    return network.file.obstacle && network.our_place() && file.name.starts_with(network.file.name);
+  });
+  return is_of_one_left || is_kept_by_obstacle(folder, file, plan);
+}
+
 }  // namespace
 
 Plan plan_uninstall(const std::string& path, const std::vector<File>& files) {
@@ -160,6 +177,7 @@ Plan plan_uninstall(const std::string& path, const std::vector<File>& files) {
       plan.notes.push_back(told_of(folder, network) + ": passed over");
     } else {
       if (!network.is_single && network.has_our_entry_inlined() &&
+          !is_kept_by_obstacle(folder, network.file, plan) &&
           !put_single_back(folder, networks, network, plan))
         take_out_of_list(folder, network, plan);
       note_what_is_half_written(folder.in(network.file.name), network, plan);
@@ -171,7 +189,8 @@ Plan plan_uninstall(const std::string& path, const std::vector<File>& files) {
                                [&name](const Step& step) { return step.name == name || step.other == name; });
   };
   for (const auto& file : files) {
-    if (is_beside(file.name) && !is_touched(file.name)) tidy_beside(folder, file, networks, plan);
+    if (is_beside(file.name) && !is_touched(file.name) && !is_left_beside(folder, file, networks, plan))
+      tidy_beside(folder, file, networks, plan);
     if (is_put_aside(file.name)) note_what_is_put_aside(folder, file, plan);
   }
   folder.tell_what_was_read(plan);

@@ -40,6 +40,7 @@ std::optional<File> read_one(const fs::directory_entry& entry) {
       return file;
     }
     if (const auto links = fs::hard_link_count(entry.path(), error); !error) file.links = links;
+    file.obstacle = os::obstacle_before(entry.path());
     const auto status = entry.status(error);
     if (fs::exists(status) && !fs::is_regular_file(status)) {
       file.trouble = "it is no regular file";

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "conflist/folder.hpp"
+#include "conflist/subnet_files.hpp"
 #include "doctor/install_fix.hpp"
 #include "doctor/list_of_pods.hpp"
 #include "doctor/program_findings.hpp"
@@ -222,6 +223,25 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
   findings.push_back(std::move(finding));
 }
 
+// Of a list that came after install, or was changed since.
+void find_other_subnet_files(const Facts& facts, Findings& findings) {
+  Finding finding{
+      "subnet-file-differs",
+      {},
+      "flannel's networks are not exempt by themselves: pods of other nodes see this node's address where no "
+      "list keeps them",
+      {"# write flannel's \"subnetFile\" into the entry of ip-masq: it is in force from the next pod's ADD "
+       "on"},
+      Weight::note};
+  for (const auto& list : facts.node.lists) {
+    const auto files = list.is_loaded() ? conflist::subnet_files_of(list) : std::nullopt;
+    if (!files || files->are_same()) continue;
+    finding.where.push_back(path_of(facts, list) + ": flannel's plugin reads its networks from " +
+                            files->flannels.string() + ", ip-masq's entry from " + files->ours.string());
+  }
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
 void find_other_folders(const Facts& facts, Findings& findings) {
   if (facts.node.elsewhere.empty()) return;
   findings.push_back(
@@ -239,6 +259,7 @@ void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_start_findings(facts, findings);
   find_missing_entry(facts, findings);
   find_runtime_findings(facts, findings);
+  find_other_subnet_files(facts, findings);
   find_records_of_ended_pods(facts, findings);
 }
 

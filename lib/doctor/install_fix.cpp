@@ -102,6 +102,8 @@ std::string what_comes_first(const fs::path& conf_dir, const Lists& lists, const
 std::string behind_what_comes_first(const fs::path& conf_dir, const Lists& lists,
                                     const conflist::Network& list, std::string command) {
   if (command.starts_with('#')) return command;
+  if (const auto& obstacle = list.file.obstacle; obstacle && !obstacle->option().empty())
+    return "chattr " + obstacle->option() + " " + nat::shell_word(obstacle->of.string()) + " && " + command;
   const auto first = what_comes_first(conf_dir, lists, list);
   return first.empty() ? command : "# " + first + "; then: " + command;
 }

@@ -23,6 +23,25 @@ void find_refused_entries(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
+// The runtime's libcni cannot be asked: that pods are recorded shows that it is not older.
+void find_versions_of_newer_libcni(const Facts& facts, Findings& findings) {
+  Finding finding{
+      "version-of-newer-libcni",
+      {},
+      "with an older libcni each ADD of that list fails: no pod starts",
+      {R"(# write "cniVersion": "0.4.0" beside "cniVersions" there: to a newer libcni it says nothing)"},
+      Weight::note};
+  for (const auto& list : facts.node.lists) {
+    if (!list.is_loaded() || !list.our_place()) continue;
+    const auto why = conflist::why_older_libcni_would_fail(list);
+    if (why.empty()) continue;
+    finding.where.push_back(path_of(facts, list) + ": " + why);
+    const auto* const recorded = record_of(facts, list);
+    if (recorded == nullptr || recorded->attachments.empty()) finding.weight = Weight::hurts;
+  }
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
 void find_files_in_the_way(const Facts& facts, Findings& findings) {
   const auto* const ours = list_of_ours(facts);
   if (ours == nullptr) return;
@@ -45,6 +64,7 @@ void find_start_findings(const Facts& facts, Findings& findings) {
   find_no_network(facts, findings);
   find_missing_of_multus(facts, findings);
   find_refused_entries(facts, findings);
+  find_versions_of_newer_libcni(facts, findings);
   find_files_in_the_way(facts, findings);
 }
 

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "error/error.hpp"
+#include "os/obstacle.hpp"
 
 namespace ipmasq::os {
 
@@ -59,11 +60,12 @@ void replace(const std::filesystem::path& path, const std::filesystem::path& wor
   try {
     const FileDescriptor file(
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!file.is_open()) throw_errno("cannot create " + temporary.string());
+    if (!file.is_open()) throw_errno_of("cannot create " + temporary.string(), temporary);
     write(file);
     if (mode != owner_reads && ::fchmod(file.number(), mode) != 0)
       throw_errno("cannot set the mode of " + temporary.string());
-    if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("cannot replace " + path.string());
+    if (::rename(temporary.c_str(), path.c_str()) != 0)
+      throw_errno_of("cannot replace " + path.string(), path);
   } catch (...) {
     ::unlink(temporary.c_str());
     throw;
@@ -74,7 +76,7 @@ void replace(const std::filesystem::path& path, const std::filesystem::path& wor
 FileDescriptor open_nameless(const std::filesystem::path& folder) {
   FileDescriptor file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, S_IRUSR | S_IWUSR));
   if (!file.is_open() && errno != EOPNOTSUPP && errno != EISDIR)
-    throw_errno("cannot create a file in " + folder.string());
+    throw_errno_of("cannot create a file in " + folder.string(), folder / unfinished);
   return file;
 }
 
@@ -82,7 +84,7 @@ FileDescriptor open_nameless(const std::filesystem::path& folder) {
 bool give_name(const FileDescriptor& file, const std::filesystem::path& path) {
   const auto nameless = "/proc/self/fd/" + std::to_string(file.number());
   if (::linkat(AT_FDCWD, nameless.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return true;
-  if (errno != EEXIST && errno != ENOENT) throw_errno("cannot create " + path.string());
+  if (errno != EEXIST && errno != ENOENT) throw_errno_of("cannot create " + path.string(), path);
   return false;
 }
 
@@ -109,7 +111,7 @@ void write_all(const FileDescriptor& file, std::string_view text, const std::fil
   while (!text.empty()) {
     const auto written = ::write(file.number(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) throw_errno("cannot write " + path.string());
+    if (written < 0) throw_errno_of("cannot write " + path.string(), path);
     text.remove_prefix(static_cast<std::size_t>(written));
   }
 }
@@ -227,7 +229,7 @@ void make_folder(const std::filesystem::path& path, mode_t mode) {
   }
   if (number == 0) return;
   errno = number;
-  throw_errno("cannot make the folder " + path.string());
+  throw_errno_of("cannot make the folder " + path.string(), path);
 }
 
 void remove_file(const std::filesystem::path& path) {
@@ -235,7 +237,7 @@ void remove_file(const std::filesystem::path& path) {
   const int number = errno;
   if (!is_there(path)) return;  // a read-only file system says so whatever is there
   errno = number;
-  throw_errno("cannot remove " + path.string());
+  throw_errno_of("cannot remove " + path.string(), path);
 }
 
 }  // namespace ipmasq::os

@@ -18,6 +18,7 @@
 #include "error/error.hpp"
 #include "os/file.hpp"
 #include "os/file_attributes.hpp"
+#include "os/obstacle.hpp"
 
 namespace ipmasq::os {
 
@@ -30,7 +31,7 @@ constexpr auto patience = std::chrono::seconds(10);
 
 [[noreturn]] void throw_about(const std::string& tried, const fs::path& path) {
   const int number = errno;
-  if (number != EBUSY) throw_errno(tried + " " + path.string());
+  if (number != EBUSY) throw_errno_of(tried + " " + path.string(), path);
   throw Error(Kind::busy, tried + " " + path.string() + ": " + text_of(number),
               "the file is mounted by itself (a bind mount), so nobody can put another in its place: mount "
               "its folder "
@@ -41,7 +42,7 @@ void sync(const FileDescriptor& file, const fs::path& path) {
   while (::fsync(file.number()) != 0) {
     if (errno == EINTR) continue;
     if (errno == EINVAL || errno == EROFS) return;  // a file system that has no disk
-    throw_errno("cannot bring " + path.string() + " to the disk");
+    throw_errno_of("cannot bring " + path.string() + " to the disk", path);
   }
 }
 
@@ -155,7 +156,7 @@ void make(const fs::path& aside, const fs::path& path, const FileAttributes& att
           const std::function<void(const FileDescriptor&)>& write) {
   constexpr auto how = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   const FileDescriptor file(::open(aside.c_str(), how, S_IRUSR | S_IWUSR));
-  if (!file.is_open()) throw_errno("cannot create " + aside.string());
+  if (!file.is_open()) throw_errno_of("cannot create " + aside.string(), aside);
   write(file);
   give(file, attributes, path);
   sync(file, path);
@@ -167,6 +168,7 @@ bool replace(const fs::path& path, const FileAttributes& attributes,
              const std::function<void(const FileDescriptor&)>& write, const Judge& may_go) {
   const auto folder = folder_of(path);
   const auto aside = aside_in(folder);
+  check_no_obstacle_before(path);  // after which the new file itself may not be taken away again
   bool is_done = false;
   try {
     make(aside, path, attributes, write);
@@ -252,7 +254,7 @@ void move_shared(const fs::path& from, const fs::path& to) {
 bool link_shared(const fs::path& file, const fs::path& name) {
   if (::link(file.c_str(), name.c_str()) != 0) {
     if (errno == EEXIST) return false;
-    throw_errno("cannot give " + file.string() + " the name " + name.string());
+    throw_errno_of("cannot give " + file.string() + " the name " + name.string(), file);
   }
   sync_folder(folder_of(name));
   return true;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "error/error.hpp"
+#include "os/file.hpp"
 #include "os/shared_folder.hpp"
 
 namespace ipmasq::plugin {
@@ -45,6 +46,43 @@ void take_back(const fs::path& folder, const Step& step) {
   } else if (step.kind == Step::Kind::link) {
     static_cast<void>(os::remove_shared(path, step.other_before));
   }
+}
+
+// Whether what a step that failed is about stands as it was read: it may have failed when all was done.
+bool stands_as_before(const fs::path& folder, const Step& step) {
+  try {
+    return step.kind == Step::Kind::rename || step.kind == Step::Kind::link
+               ? os::read_file(folder / step.other) == step.other_before
+               : os::read_file(folder / step.name) == step.before;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// What was made for a step alone that failed: copies, and what comes in the place of what it would have taken
+// away. Those that stay all the same.
+std::vector<std::string> take_preparations_back(const fs::path& folder,
+                                                std::vector<Step>::const_iterator step,
+                                                std::vector<Step>::const_iterator first) {
+  std::vector<std::string> left;
+  while (step != first) {
+    --step;
+    const bool is_preparation =
+        step->told.empty() && (step->kind == Step::Kind::write || step->kind == Step::Kind::link);
+    if (!is_preparation) break;
+    try {
+      take_back(folder, *step);
+    } catch (const Error&) {
+      left.push_back((folder / step->name).string());
+    }
+  }
+  return left;
+}
+
+[[noreturn]] void throw_with_what_is_left(const Error& error, const std::vector<std::string>& left) {
+  std::string told;
+  for (const auto& path : left) told += (told.empty() ? "; left there: " : ", ") + path;
+  throw Error(error.kind(), error.what() + told, error.details());
 }
 
 // What a step changes beside what is told of it.
@@ -84,8 +122,11 @@ std::optional<std::string> follow(Plan& plan, const fs::path& folder, Doing doin
       }
     } catch (const Error& error) {
       if (!step->may_fail) {
+        const auto left = stands_as_before(folder, *step)
+                              ? take_preparations_back(folder, step, plan.steps.begin())
+                              : std::vector<std::string>();
         tell_all();
-        throw;
+        throw_with_what_is_left(error, left);
       }
       plan.notes.emplace_back(error.what());
     }

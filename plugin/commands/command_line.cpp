@@ -284,10 +284,20 @@ void refuse_options_of_others(const std::string& command, const cxxopts::ParseRe
   const auto table = read_help(help);
   for (const auto& given : parsed.arguments()) {
     const auto option = std::ranges::find(table.options, given.key(), &ToldOption::name);
+    if (option == table.options.end()) continue;
     const bool is_common = std::ranges::find(common, given.key()) != common.end();
-    if (!is_common && option != table.options.end() && !option->is_of(command))
-      throw UsageError(command + " has no option --" + given.key());
+    if (!is_common && !option->is_of(command)) throw UsageError(command + " has no option --" + given.key());
+    if (!option->value.empty() && given.value().empty())
+      throw UsageError("--" + given.key() + " is empty: expected " + option->value);
   }
+}
+
+// As of a variable that a script has not set.
+void refuse_empty_operands(const std::string& command, const std::vector<std::string>& operands) {
+  if (std::ranges::find(operands, "") == operands.end()) return;
+  const auto table = read_help(help);
+  throw UsageError("an argument of " + command + " is empty: expected " +
+                   std::ranges::find(table.commands, command, &ToldCommand::name)->operands);
 }
 
 // The exit status.
@@ -325,6 +335,7 @@ int run(int argc, const char* const* argv) {
     throw UsageError(command + " takes " + std::to_string(found->operands) + " arguments, not " +
                      std::to_string(operands.size()));
   }
+  refuse_empty_operands(command, operands);
   refuse_options_of_others(command, parsed);
   return found->run({found->name, parsed, operands});
 }

@@ -38,6 +38,8 @@ struct CommandFolders {
   std::string contradiction = {};
   bool is_meant = false;
   std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
+
+  bool operator==(const CommandFolders&) const = default;
 };
 
 /// Whether both lead to one folder, or would.

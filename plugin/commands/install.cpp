@@ -14,6 +14,7 @@
 #include "error/error.hpp"
 #include "nat/foreign_rule.hpp"
 #include "os/file.hpp"
+#include "os/obstacle.hpp"
 #include "os/shared_folder.hpp"
 #include "plugin/commands/carry_out.hpp"
 #include "plugin/commands/plugin_folders.hpp"
@@ -44,6 +45,7 @@ bool is_kept_as(const fs::path& path, const fs::path& kept) {
 // Of somebody else what has our name is kept beside it, a link as the link.
 void keep_others(const fs::path& path, const fs::path& kept, Doing doing, std::ostream& output) {
   const auto told = "kept " + path.string() + ", which is not ip-masq's, as " + kept.string();
+  os::check_no_obstacle_before(path);
   if (doing == Doing::pretend ? !os::is_there(kept) : os::link_shared(path, kept))
     return tell(told, doing, output);
   if (is_kept_as(path, kept)) return;
@@ -98,6 +100,7 @@ void install_program(const fs::path& bin_dir, Doing doing, Notes& notes, std::os
         keep_others(path, kept, doing, output);
       }
     }
+    os::check_no_obstacle_before(place);
     if (doing == Doing::pretend) return tell("put " + path.string(), doing, output);
     os::make_folder(bin_dir, 0755);
     const os::SharedFolder held(bin_dir);

@@ -2,8 +2,8 @@
 #include <ostream>
 
 #include "config/defaults.hpp"
-#include "netfilter/kernel.hpp"
 #include "plugin/commands/uninstall.hpp"
+#include "plugin/verbs/node.hpp"
 #include "state/store.hpp"
 
 namespace ipmasq::plugin {
@@ -21,13 +21,13 @@ void tell_of_records(const std::string& name, const state::Network& network, std
 
 void remove_rules(const std::filesystem::path& state_dir, Doing doing, std::ostream& output) {
   const state::Store store(state_dir);
-  const auto lock_timeout = config::default_lock_timeout;
   const bool is_dry = doing == Doing::pretend;
-  std::optional<os::FileLock> lock;
-  if (store.exists() && !is_dry) lock.emplace(store.lock_exclusive(lock_timeout));
   netfilter::RealKernel kernel;
+  const Node node{kernel, store, config::default_lock_timeout};
+  std::optional<os::FileLock> lock;
+  if (store.exists() && !is_dry) lock.emplace(node.lock_exclusive());
   for (const auto backend : config::all_backends) {
-    const auto opened = kernel.open(backend, lock_timeout);
+    auto* const opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     const auto sources = opened->sources();
     nat::Ruleset nothing{.gone = {sources.begin(), sources.end()}};

@@ -36,16 +36,21 @@ struct Attempt {
   Watched needs = {};
 };
 
-std::optional<Error> try_in(const CommandFolders& folders, const std::string& after, Notes& notes,
-                            std::ostream& output) {
+std::optional<Error> try_in(const CommandFolders& folders, const std::string& after, Doing doing,
+                            Notes& notes, std::ostream& output) {
   const auto target = target_in(folders, after);
   std::error_code error;
   if (!fs::exists(target.conf_dir, error)) return no_conflist(target);
-  return try_to_install(target, Doing::act, notes, output);
+  return try_to_install(target, doing, notes, output);
 }
 
-Attempt try_now(const FolderOptions& options, const std::string& after, std::ostream& output) {
-  Attempt attempt;
+std::optional<Error> why_not_yet(const CommandFolders& folders, const std::string& after) {
+  Notes untold;
+  std::ostream nowhere(nullptr);
+  return try_in(folders, after, Doing::pretend, untold, nowhere);
+}
+
+std::optional<CommandFolders> ask_for_folders(const FolderOptions& options, Attempt& attempt) {
   const runtime::AskedNodeFiles files;
   std::optional<CommandFolders> folders;
   try {
@@ -54,13 +59,29 @@ Attempt try_now(const FolderOptions& options, const std::string& after, std::ost
     attempt.why_not = whole_text(error);
   }
   attempt.needs.paths = files.asked();
-  if (!folders) return attempt;
+  if (!folders) return folders;
   attempt.needs.paths.insert(folders->bin_dir);
   attempt.needs.paths.insert(folders->searched.begin(), folders->searched.end());
   attempt.needs.endings = conflists_of(folders->conf_dir);
+  return folders;
+}
+
+Attempt try_now(const FolderOptions& options, const std::string& after, std::ostream& output) {
+  Attempt attempt;
+  auto folders = ask_for_folders(options, attempt);
+  // A runtime that came before its conflist may have come after its folders were asked for.
+  while (folders) {
+    if (const auto why = why_not_yet(*folders, after)) {
+      attempt.why_not = whole_text(*why);
+      return attempt;
+    }
+    const auto before = std::exchange(folders, ask_for_folders(options, attempt));
+    if (folders == before) break;
+  }
+  if (!folders) return attempt;
   Notes notes;
   if (!folders->reason.empty()) notes.push_back(folders->reason);
-  if (const auto why = try_in(*folders, after, notes, output)) {
+  if (const auto why = try_in(*folders, after, Doing::act, notes, output)) {
     attempt.why_not = whole_text(*why);
   } else {
     attempt.installed = {std::move(*folders), std::move(notes)};

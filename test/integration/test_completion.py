@@ -69,3 +69,28 @@ def test_a_shell_that_is_not_known():
     done = subprocess.run([BINARY, "completion", "csh"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (
         2, "", 'ip-masq: there is no completion for "csh": expected bash, zsh or fish; see ip-masq --help\n')
+
+
+OPTIONS = re.findall(r"^  (?:-\w, )?(--[\w-]+) ([\w:|]+) +(?:((?:\w+, )*\w+): )?", HELP, re.MULTILINE)
+OPERANDS = {name: operands.split() for name, operands in re.findall(r"^  ip-masq (\w+)((?: [A-Z]+| bash\|zsh\|fish)*) ", HELP, re.MULTILINE)}
+
+
+def refused(*argv):
+    done = subprocess.run([BINARY, *argv], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_value_is_empty(command):
+    """As of a variable that a script has not set: never the folder that is there without it, nor the one that the shell stands in."""
+    assert {option for option, _, _ in OPTIONS} >= {"--state-dir", "--config-from", "--listen", "--conf-dir", "--bin-dir", "--after", "--port", "--output"}
+    operands = ["10.1.1.1"] * len(OPERANDS[command])
+    for option, value, commands in OPTIONS:
+        of = set(commands.split(", ")) & set(COMMANDS)
+        told = f"{option} is empty: expected {value}" if not of or command in of or option == "--output" else f"{command} has no option {option}"
+        for given in ([option, ""], [f"{option}="]):
+            assert refused(command, *operands, *given) == (2, "", f"ip-masq: {told}; see ip-masq --help\n")
+    for place in range(len(operands)):
+        empty = [*operands[:place], "", *operands[place + 1:]]
+        assert refused(command, *empty) == (
+            2, "", f"ip-masq: an argument of {command} is empty: expected {' '.join(OPERANDS[command])}; see ip-masq --help\n")

@@ -276,7 +276,8 @@ def test_folders_that_are_not_there_or_cannot_be_written(place):
         status, _, errors = run(place, "install", check=False)
     finally:
         subprocess.run(["umount", place / "bin"], check=True)
-    assert status == 1 and re.fullmatch(rf"ip-masq: cannot create {place}/bin/\.ip-masq-new-\d+: Read-only file system\n", errors)
+    assert status == 1 and re.fullmatch(rf'ip-masq: cannot create {place}/bin/\.ip-masq-new-\d+: Read-only file system\n  "findmnt -T {place}/bin" tells '
+                                       "what is mounted read-only there\n", errors)
     assert same(json.loads(conflist.read_text()), FLANNEL)
 
 
@@ -286,7 +287,8 @@ def test_a_full_disk_leaves_the_conflist(place):
     try:
         conflist = put(place, "10-flannel.conflist", FLANNEL)
         status, _, errors = run(place, "install", check=False)
-        assert (status, errors) == (1, f"ip-masq: cannot write {conflist}.before-ip-masq: No space left on device\n")
+        assert (status, errors) == (1, f"ip-masq: cannot write {conflist}.before-ip-masq: No space left on device\n"
+                                       f'  "df -h {folder}" tells of the room there, "df -i {folder}" of how many files there may be\n')
         assert same(json.loads(conflist.read_text()), FLANNEL)
         assert names(place) == ["10-flannel.conflist"]
     finally:

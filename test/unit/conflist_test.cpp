@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "conflist/located.hpp"
+#include "conflist/subnet_files.hpp"
 #include "conflist/utf8.hpp"
 
 namespace ipmasq::conflist {
@@ -191,6 +192,44 @@ TEST_CASE("why an ADD would fail") {
   CHECK(failure(list(good, R"({"type":"flannel"},{"type":"ip-masq"},{"type":"portmap"})")).empty());
   CHECK(failure(list(good, R"({"type":"flannel"},{"type":"ip-masq","catchAll":"no"})")).find("catchAll") !=
         std::string::npos);
+}
+
+TEST_CASE("an older libcni does not read cniVersions") {
+  const auto older = [](const std::string& versions) {
+    return why_older_libcni_would_fail(
+        of("x.conflist", list(R"("name":"n",)" + versions, R"({"type":"flannel"})")).front());
+  };
+  const std::string before =
+      ", and \"cniVersions\" is read by libcni since 1.2: an older one (of containerd 1.7, CRI-O 1.29, "
+      "podman "
+      "4) calls plugins as version ";
+  const std::string speaks = "; ip-masq speaks 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0";
+  CHECK(older(R"("cniVersions":["0.4.0","1.1.0"])") ==
+        "it has no \"cniVersion\"" + before + "0.1.0" + speaks);
+  CHECK(older(R"("cniVersion":"0.2.0","cniVersions":["1.0.0"])") ==
+        "\"cniVersion\" is \"0.2.0\"" + before + "0.2.0" + speaks);
+  for (const std::string good :
+       {R"("cniVersion":"0.3.1","cniVersions":["0.2.0","1.1.0"])", R"("cniVersion":"1.0.0")",
+        R"("cniVersion":"0.2.0")", R"("cniVersions":["0.2.0"])"})
+    CHECK(older(good).empty());
+}
+
+TEST_CASE("the files that flannel and we read its networks from") {
+  const auto files = [](const std::string& flannels, const std::string& ours) {
+    return subnet_files_of(of("x.conflist", list(R"("name":"n","cniVersion":"1.0.0")",
+                                                 R"({"type":"flannel")" + flannels + "}" + ours))
+                               .front());
+  };
+  CHECK_FALSE(files("", ""));
+  CHECK_FALSE(subnet_files_of(of("x.conf", R"({"type":"ip-masq"})").front()));
+  CHECK(files("", R"(,{"type":"ip-masq"})")->are_same());
+  CHECK(files(R"(,"subnetFile":"")", R"(,{"type":"ip-masq"})")->are_same());
+  CHECK(files(R"(,"SubnetFile":"/r//s.env")", R"(,{"type":"ip-masq","subnetFile":"/r/s.env"})")->are_same());
+  const auto other = files(R"(,"subnetFile":"/r/s.env")", R"(,{"type":"ip-masq"})");
+  CHECK_FALSE(other->are_same());
+  CHECK(other->flannels == "/r/s.env");
+  CHECK(other->ours == "/run/flannel/subnet.env");
+  CHECK_FALSE(files("", R"(,{"type":"ip-masq","subnetFile":"/r/s.env"})")->are_same());
 }
 
 TEST_CASE("edits leave every other byte, and can be taken back") {

@@ -62,6 +62,28 @@ TEST_CASE("the way to an entry leads into the folder that has the list's plugins
   CHECK(fix({usual, right, other}) == none);
 }
 
+TEST_CASE("what keeps a list from being written comes off first") {
+  const auto fix = [](os::Obstacle::Kind kind, const std::string& of) {
+    Facts facts;
+    facts.node.conf_dir = "/n";
+    facts.node.bin_folders = with_plugins;
+    auto file = conflist::File{.name = "10 flannel.conflist", .text = without_entry};
+    file.obstacle = os::Obstacle{kind, of};
+    facts.node.lists = conflist::read_networks({file});
+    for (const auto& finding : examine(facts)) {
+      if (finding.name == "entry-missing") return finding.fix.front();
+    }
+    return std::string();
+  };
+  using Kind = os::Obstacle::Kind;
+  CHECK(fix(Kind::immutable, "/n/10 flannel.conflist") ==
+        "chattr -i '/n/10 flannel.conflist' && ip-masq install --conf-dir /n --bin-dir /opt/cni/bin");
+  CHECK(fix(Kind::append_only, "/n") ==
+        "chattr -a /n && ip-masq install --conf-dir /n --bin-dir /opt/cni/bin");
+  CHECK(
+      fix(Kind::sticky, "/n").starts_with("# nobody can write another /n/10 flannel.conflist: /n is sticky"));
+}
+
 TEST_CASE("multus hands pods on to a list of the folder") {
   for (const auto* const to :
        {"/host/etc/cni/net.d/10-flannel.conflist", "/etc/cni/net.d/10-flannel.conflist", "cbr0"}) {

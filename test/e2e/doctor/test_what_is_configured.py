@@ -178,3 +178,44 @@ def test_a_state_folder_of_somebody_else(site):
     assert "/run/cni/ip-masq" in found["state-dir-unusable"]["where"][0]
     site.run("chown", "root", "/run/cni/ip-masq")
     assert findings(site) == {}
+
+
+def test_a_version_that_an_older_libcni_does_not_read(host, pod):
+    """Whether the runtime's is one of these only a pod can tell."""
+    shipped = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
+    versions = {**{key: value for key, value in shipped.items() if key != "cniVersion"}, "cniVersions": ["0.4.0", "1.0.0"]}
+    host.use_conflist(versions)
+    assert weights(host) == {"version-of-newer-libcni": "hurts"}
+    host.cnitool("add", "bridge-net", pod)
+    found = findings(host)
+    assert {name: each["weight"] for name, each in found.items()} == {"version-of-newer-libcni": "note"}
+    assert found["version-of-newer-libcni"]["where"][0].startswith('/etc/cni/net.d/10-test.conflist: it has no "cniVersion", and "cniVersions" is read by ')
+    carry_out(host, found["version-of-newer-libcni"])
+    host.use_conflist({**versions, "cniVersion": "0.4.0"})
+    assert findings(host) == {}
+
+
+def test_flannels_networks_from_another_file(host):
+    """As after a change of flannel's own list: install sees to it where it puts the entry there."""
+    flannel = {"type": "flannel", "delegate": {"ipMasq": False}}
+    host.use_conflist({**PLAIN, "plugins": [{**flannel, "subnetFile": "/run/other.env"}, {"type": "ip-masq"}]})
+    found = findings(host)["subnet-file-differs"]
+    assert (found["weight"], found["where"]) == ("note", [
+        "/etc/cni/net.d/10-test.conflist: flannel's plugin reads its networks from /run/other.env, ip-masq's entry from /run/flannel/subnet.env"])
+    carry_out(host, found)
+    host.use_conflist({**PLAIN, "plugins": [{**flannel, "subnetFile": "/run/other.env"}, {"type": "ip-masq", "subnetFile": "/run/other.env"}]})
+    assert "subnet-file-differs" not in findings(host)
+
+
+@pytest.mark.parametrize("option", ["i", "a"])
+def test_a_list_that_is_not_to_be_written(site, option):
+    """The fix takes that off first."""
+    path = "/etc/cni/net.d/10-test.conflist"
+    shipped = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
+    site.use_conflist({**shipped, "plugins": shipped["plugins"][:-1]})
+    site.run("chattr", f"+{option}", path)
+    found = findings(site)
+    assert list(found) == ["entry-missing"]
+    assert found["entry-missing"]["fix"][0].startswith(f"chattr -{option} {path} && ip-masq install ")
+    carry_out(site, found["entry-missing"])
+    assert "entry-missing" not in findings(site)
