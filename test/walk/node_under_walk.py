@@ -152,6 +152,8 @@ class NodeUnderWalk:
             lines.append(f"neigh add {neighbour} lladdr {hardware['outside']} nud permanent dev uplink0")
         lines += [f"neigh add {start}77 lladdr {hardware['pods']} nud permanent dev cni0" for start in POD_SIDE]
         lines += ["route add default via 198.18.0.254", "-6 route add default via 2001:db8:18::254"]
+        # To pods that have an address of their own, as who attaches them leads it.
+        lines += ["route add 10.247.0.0/24 dev cni0", "-6 route add fd00:10:247::/64 dev cni0"]
         for line in lines:
             run("ip", *line.split())
         run("nft", "list", "ruleset")
