@@ -40,6 +40,7 @@ class Label {
 template <typename Tables>
 Handle<Tables> open_table() {
   Handle<Tables> handle(Tables::init(nat_table));
+  if (!handle && errno == EEXIST) handle.reset(Tables::init(nat_table));  // see TableSocket::info
   if (!handle) throw_table_error<Tables>(errno);
   return handle;
 }

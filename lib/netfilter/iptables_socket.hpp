@@ -24,12 +24,14 @@ class TableSocket {
 
   const char* table() const { return table_; }
 
-  /// The table's size and hooks. Makes the table where this network namespace has none.
+  /// The table's size and hooks. Makes the table where this network namespace has none; EEXIST is of one that
+  /// somebody else made at the same time (xt_register_table in net/netfilter/x_tables.c).
   typename Tables::Info info() const {
     typename Tables::Info info{};
     std::strcpy(info.name, table_);  // NOLINT(clang-analyzer-security.insecureAPI.strcpy): it fits
-    if (const int number = ask(Tables::get_info, &info, sizeof info); number != 0)
-      throw_table_error<Tables>(number, table_);
+    int number = ask(Tables::get_info, &info, sizeof info);
+    if (number == EEXIST) number = ask(Tables::get_info, &info, sizeof info);
+    if (number != 0) throw_table_error<Tables>(number, table_);
     return info;
   }
 

@@ -82,6 +82,17 @@ def test_nftables_where_the_kernel_has_no_legacy_table(node, error):
         100, 'load the kernel modules ip_tables and iptable_nat, or set "backend": "nftables"')
 
 
+def test_a_legacy_table_that_somebody_makes_at_the_same_time(node):
+    """The kernel says EEXIST to the one of two that came second: the table is there when it asks again."""
+    argv = ["strace", "-f", "-o", "/dev/null", "-e", "inject=getsockopt:error=EEXIST:when=1", BINARY]
+    environment = node.environment("ADD", "pod-1", ASAN_OPTIONS="detect_leaks=0")
+    asked = node.netconf(backend="iptables")
+    reply = subprocess.run(node.inside(*argv), input=json.dumps(asked), text=True, env=environment, capture_output=True)
+    assert reply.returncode == 0, reply.stdout
+    assert node.check(backend="iptables") is None
+    node.delete(backend="iptables")
+
+
 def test_nftables_stays_until_the_last_attachment_is_gone(node):
     NAT_CHAINS["inet"](node)
     node.add("pod-1")
