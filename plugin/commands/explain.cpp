@@ -10,14 +10,14 @@
 #include "nat/contradictions.hpp"
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
-#include "plugin/commands/connection_ways.hpp"
-#include "plugin/commands/ipsec_ways.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
-#include "plugin/commands/pod_ways.hpp"
 #include "plugin/commands/standing.hpp"
 #include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/recorded.hpp"
+#include "plugin/ways/connection_ways.hpp"
+#include "plugin/ways/ipsec_ways.hpp"
+#include "plugin/ways/pod_ways.hpp"
 #include "routing/node_addresses.hpp"
 
 namespace ipmasq::plugin {

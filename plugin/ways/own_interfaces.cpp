@@ -1,4 +1,4 @@
-#include "plugin/commands/own_interfaces.hpp"
+#include "plugin/ways/own_interfaces.hpp"
 
 #include <algorithm>
 #include <vector>

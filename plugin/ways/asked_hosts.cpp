@@ -1,4 +1,4 @@
-#include "plugin/commands/asked_hosts.hpp"
+#include "plugin/ways/asked_hosts.hpp"
 
 #include <linux/rtnetlink.h>
 

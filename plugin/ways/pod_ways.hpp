@@ -7,8 +7,8 @@
 
 #include "doctor/facts.hpp"
 #include "nat/foreign_rule.hpp"
-#include "plugin/commands/own_interfaces.hpp"
 #include "plugin/verbs/recorded.hpp"
+#include "plugin/ways/own_interfaces.hpp"
 
 namespace ipmasq::plugin {
 

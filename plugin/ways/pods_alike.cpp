@@ -1,4 +1,4 @@
-#include "plugin/commands/pods_alike.hpp"
+#include "plugin/ways/pods_alike.hpp"
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>

@@ -9,7 +9,7 @@
 #include "doctor/facts.hpp"
 #include "nat/foreign_rule.hpp"
 #include "net/address.hpp"
-#include "plugin/commands/own_interfaces.hpp"
+#include "plugin/ways/own_interfaces.hpp"
 #include "routing/refusal.hpp"
 
 namespace ipmasq::plugin {

@@ -10,7 +10,7 @@
 
 #include "doctor/facts.hpp"
 #include "net/address.hpp"
-#include "plugin/commands/pods_alike.hpp"
+#include "plugin/ways/pods_alike.hpp"
 #include "routing/refusal.hpp"
 
 namespace ipmasq::plugin {

@@ -1,4 +1,4 @@
-#include "plugin/commands/pod_ways.hpp"
+#include "plugin/ways/pod_ways.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -10,7 +10,7 @@
 
 #include "nat/explain.hpp"
 #include "net/address.hpp"
-#include "plugin/commands/pod_marks.hpp"
+#include "plugin/ways/pod_marks.hpp"
 #include "routing/learned_routes.hpp"
 #include "routing/pod_route.hpp"
 

@@ -1,11 +1,11 @@
-#include "plugin/commands/connection_ways.hpp"
+#include "plugin/ways/connection_ways.hpp"
 
 #include <algorithm>
 #include <utility>
 
 #include "doctor/flows.hpp"
-#include "plugin/commands/lost_leads.hpp"
-#include "plugin/commands/pod_marks.hpp"
+#include "plugin/ways/lost_leads.hpp"
+#include "plugin/ways/pod_marks.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 #include "routing/route_question.hpp"

@@ -1,4 +1,4 @@
-#include "plugin/commands/lost_leads.hpp"
+#include "plugin/ways/lost_leads.hpp"
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>

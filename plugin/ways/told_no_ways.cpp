@@ -1,4 +1,4 @@
-#include "plugin/commands/told_no_ways.hpp"
+#include "plugin/ways/told_no_ways.hpp"
 
 #include <algorithm>
 #include <set>

@@ -1,4 +1,4 @@
-#include "plugin/commands/ipsec_ways.hpp"
+#include "plugin/ways/ipsec_ways.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "os/file.hpp"
-#include "plugin/commands/pod_ways.hpp"
+#include "plugin/ways/pod_ways.hpp"
 #include "routing/ipsec.hpp"
 #include "routing/node_addresses.hpp"
 

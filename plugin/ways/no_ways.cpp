@@ -1,4 +1,4 @@
-#include "plugin/commands/no_ways.hpp"
+#include "plugin/ways/no_ways.hpp"
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -17,12 +17,12 @@
 #include "error/error.hpp"
 #include "nat/explain.hpp"
 #include "net/address.hpp"
-#include "plugin/commands/asked_hosts.hpp"
-#include "plugin/commands/lost_leads.hpp"
-#include "plugin/commands/pod_marks.hpp"
-#include "plugin/commands/pod_ways.hpp"
-#include "plugin/commands/pods_alike.hpp"
-#include "plugin/commands/told_no_ways.hpp"
+#include "plugin/ways/asked_hosts.hpp"
+#include "plugin/ways/lost_leads.hpp"
+#include "plugin/ways/pod_losses.hpp"
+#include "plugin/ways/pod_ways.hpp"
+#include "plugin/ways/pods_alike.hpp"
+#include "plugin/ways/told_no_ways.hpp"
 #include "routing/learned_routes.hpp"
 #include "routing/pod_route.hpp"
 #include "routing/refusal.hpp"
@@ -64,8 +64,8 @@ class NoWays {
         routes_(routing::routes(family)),
         ruleset_(ruleset_of(recorded)),
         foreign_(foreign),
-        marks_(routing_, foreign_),
         pods_(ways, routing_, routes_, foreign_),
+        losses_(family, routing_, routes_, foreign_, pods_),
         told_(pods_),
         led_to_(kept_networks(ruleset_, family)) {
     for (const auto& each : routing::refusing_routes(family)) refused_.insert(each.destination);
@@ -97,7 +97,7 @@ class NoWays {
   /// Why it could not be told of some.
   std::vector<std::string> not_looked() const {
     std::vector<std::string> lines(not_looked_.begin(), not_looked_.end());
-    if (tells_more_apart_) {
+    if (losses_.told_more_apart()) {
       lines.push_back("rules of policy routing tell more kinds of packets apart than are asked about: " +
                       std::string(family_ == Family::ipv4 ? "ip" : "ip -6") + " rule");
     }
@@ -137,120 +137,24 @@ class NoWays {
     });
   }
 
-  // ---- questions
-
-  // Of a host of a network, which is asked about.
-  struct To {
-    net::Address host;
-    Prefix network;
-  };
-
-  routing::Asked sent(const PodsAlike& alike, const To& to) {
-    const auto& pod = alike.pods.front();
-    return {pod.address, to.host, pod.interface, marks_.sent(pods_.way_of(alike), pod.address, to.network)};
-  }
-
-  routing::Asked answer(const PodsAlike& alike, const To& from, const std::string& uplink) {
-    const auto& pod = alike.pods.front();
-    return {from.host, pod.address, uplink,
-            marks_.answers(pods_.way_of(alike), pod.address, from.network, uplink)};
-  }
-
-  std::vector<Told> refusals_of(const routing::Asked& asked) {
-    tells_more_apart_ = tells_more_apart_ || routing_.tells_more_apart(asked);
-    std::vector<Told> told;
-    for (const auto& each : routing_.refusals_of(asked)) told.push_back(told_of(each));
-    return told;
-  }
-
-  // Refused, or led to where it is lost.
-  std::vector<Told> losses_of(const routing::Asked& sent) {
-    auto told = refusals_of(sent);
-    const auto lost = told.empty() ? lost_lead_of(sent, routing_, pods_.interfaces()) : std::nullopt;
-    if (!lost) return told;
-    const auto by = "led " + lost->where + (lost->lead.by.empty() ? "" : ": " + lost->lead.by);
-    told.push_back({.no_way = {.pods = {},
-                               .by = by,
-                               .fix = lost->lead.removal,
-                               .is_missed = lost->is_certain,
-                               .is_certain = lost->are_all},
-                    .about = {lost->lead.destination},
-                    .destination = lost->lead.destination,
-                    .table = lost->lead.table});
-    return told;
-  }
-
-  // What the node itself sends to a pod goes as answers do, but for rules that ask where these came from.
-  std::vector<Told> own_refusals(const PodAt& pod) {
-    auto found = refusals_of({{family_, {}}, pod.address, "", {}});
-    // Of a pod that ended, its route ended as well: one that nothing leads to is told by its record.
-    if (pod.interface.empty()) std::erase_if(found, [](const Told& each) { return each.no_way.by.empty(); });
-    for (auto& each : found) {
-      const bool may_have_ended =
-          pod.interface.empty() && each.destination && *each.destination != net::host_prefix(pod.address);
-      each.no_way.are_answers = true;
-      each.no_way.is_missed = each.no_way.is_missed && !may_have_ended;
-    }
-    return found;
-  }
-
-  std::vector<Told> answers_from(const PodsAlike& alike, const To& from) {
-    std::vector<Told> found;
-    auto uplinks = routing_.interfaces_of(sent(alike, from));
-    uplinks.erase(alike.pods.front().interface);
-    std::erase_if(uplinks, routing::swallows);
-    for (const auto& uplink : uplinks) {
-      for (auto& each : answers_by(uplink, alike, from)) {
-        each.no_way.are_answers = true;
-        each.no_way.uplink = uplink;
-        found.push_back(std::move(each));
-      }
-    }
-    return found;
-  }
-
-  std::vector<Told> answers_by(const std::string& uplink, const PodsAlike& alike, const To& from) {
-    const auto asked = answer(alike, from, uplink);
-    auto found = refusals_of(asked);
-    const auto lead = found.empty() ? routing_.lead_of(asked) : std::nullopt;
-    if (!lead) return found;
-    const auto& interface = alike.pods.front().interface;
-    auto wrong = lead->interfaces;
-    const bool are_all_wrong = wrong.erase(interface) == 0;
-    if (wrong.empty()) return found;
-    const bool is_lost = std::ranges::any_of(wrong, [&](const std::string& each) {
-      return loses_answers(*lead, each, uplink, pods_.interfaces());
-    });
-    const auto by =
-        "led on to " + joined(wrong) + ", not to " + interface + (lead->by.empty() ? "" : ": " + lead->by);
-    found.push_back(
-        {.no_way =
-             {.pods = {}, .by = by, .fix = lead->removal, .is_missed = is_lost, .is_certain = are_all_wrong},
-         .destination = lead->destination,
-         .table = lead->table});
-    return found;
-  }
-
-  // ---- about what
-
   void ask_for_the_world(const PodsAlike& alike) {
     const auto& pod = alike.pods.front();
-    const To world{nobody(family_), net::host_prefix(nobody(family_))};
-    const auto own = own_refusals(pod);
+    const Host world{nobody(family_), net::host_prefix(nobody(family_))};
+    const auto own = losses_.of_own(pod);
     // Nothing of it goes anywhere then.
     const bool is_the_nodes = std::ranges::any_of(own, &Told::is_local);
     if (is_the_nodes) have_node_addresses_.insert(pod.address);
     const bool is_asked = !pod.interface.empty() && !is_the_nodes;
     if (is_asked && leads_beyond(pod)) {
-      const bool is_world_missed = routing::has_way_to(world.host);
-      for (auto& each : losses_of(sent(alike, world))) {
+      const bool is_world_missed = routing::has_way_to(world.address);
+      for (auto& each : losses_.of_sent(alike, world)) {
         const bool may_be_meant = each.is_local && hands_over(foreign_);
         each.no_way.is_missed = each.no_way.is_missed && is_world_missed && !may_be_meant;
         tell(std::move(each), alike, std::nullopt);
       }
     }
-    auto answers = is_asked ? answers_from(alike, world) : std::vector<Told>();
-    const bool are_answers_asked = is_asked && !routing_.interfaces_of(sent(alike, world)).empty();
+    auto answers = is_asked ? losses_.of_answers(alike, world) : std::vector<Told>();
+    const bool are_answers_asked = is_asked && losses_.is_led(alike, world);
     const auto refuses = [](const std::vector<Told>& some, const Told& other) {
       return std::ranges::any_of(some,
                                  [&other](const Told& each) { return each.no_way.by == other.no_way.by; });
@@ -285,7 +189,7 @@ class NoWays {
 
   // A route of a table that is not the pods' is none of theirs: that there is none is no finding.
   void ask_for_led_to(const PodsAlike& alike, const Prefix& network) {
-    for (auto& each : found_for(alike, network)) {
+    for (auto& each : losses_.of_network(alike, network)) {
       if (!each.no_way.by.empty()) tell(std::move(each), alike, network);
     }
   }
@@ -295,7 +199,7 @@ class NoWays {
     const bool is_meant = listed.verdict == nat::Verdict::keep && listed.prefix.length > 0 &&
                           listed.origin.starts_with("nonMasqueradeCIDRs") && !is_default(listed.prefix);
     if (!is_meant || !leads_beyond(alike.pods.front()) || is_of_pods(listed.prefix)) return;
-    for (auto& each : found_for(alike, listed.prefix)) {
+    for (auto& each : losses_.of_network(alike, listed.prefix)) {
       const bool is_told_of_the_world = each.no_way.by.empty() && leads_to_part_of(routes_, listed.prefix);
       if (!is_told_of_the_world) tell(std::move(each), alike, listed.prefix);
     }
@@ -310,7 +214,7 @@ class NoWays {
                                  [&network](const auto& each) { return network.contains(each.prefix); });
     });
     const bool may_be_meant = is_all_of_an_entry || leads_to_part_of(routes_, network);
-    for (auto& each : found_for(alike, network)) {
+    for (auto& each : losses_.of_network(alike, network)) {
       const bool is_by_it = std::ranges::find(each.about, network) != each.about.end();
       if (!is_by_it) continue;
       // Addresses that this node answers at itself (of a load balancer) have such a route.
@@ -321,7 +225,7 @@ class NoWays {
 
   // What no list keeps may be led there on purpose.
   void ask_for_lost(const PodsAlike& alike, const Prefix& network) {
-    for (auto& each : found_for(alike, network)) {
+    for (auto& each : losses_.of_network(alike, network)) {
       const bool is_by_it = std::ranges::find(each.about, network) != each.about.end();
       if (!is_by_it) continue;
       each.no_way.is_missed = each.no_way.is_missed && is_kept(network);
@@ -330,22 +234,11 @@ class NoWays {
   }
 
   void ask_for_marked(const PodsAlike& alike, const Prefix& network) {
-    for (auto& each : found_for(alike, network)) {
+    for (auto& each : losses_.of_network(alike, network)) {
       if (!each.is_by_mark || !each.no_way.is_certain) continue;
       each.no_way.is_missed = each.no_way.is_missed && !(each.is_local && hands_over(foreign_));
       tell(std::move(each), alike, network);
     }
-  }
-
-  std::vector<Told> found_for(const PodsAlike& alike, const Prefix& network) {
-    const auto host = host_of(network, routes_);
-    if (!host) return {};
-    const To to{*host, network};
-    auto told = losses_of(sent(alike, to));
-    std::ranges::move(answers_from(alike, to), std::back_inserter(told));
-    if (!leads_to_part_of(routes_, network)) return told;
-    for (auto& each : told) each.no_way.is_certain = false;
-    return told;
   }
 
   void tell(Told told, const PodsAlike& alike, const std::optional<Prefix>& to) {
@@ -358,15 +251,14 @@ class NoWays {
   std::vector<routing::KernelRoute> routes_;
   nat::Ruleset ruleset_;
   const nat::Foreign& foreign_;
-  PodMarks marks_;
   RecordedPods pods_;
+  PodLosses losses_;
   ToldNoWays told_;
   std::vector<Prefix> led_to_;                  // by gateways, and kept
   std::set<Prefix> refused_;                    // by rules and routes
   std::set<Prefix> may_lose_;                   // by routes to where pods are, or nobody
   std::set<Prefix> marked_;                     // by others, perhaps
   std::set<net::Address> have_node_addresses_;  // pods
-  bool tells_more_apart_ = false;
   std::set<std::string> not_looked_;
 };
 

@@ -1,4 +1,4 @@
-#include "plugin/commands/pod_marks.hpp"
+#include "plugin/ways/pod_marks.hpp"
 
 #include <netinet/in.h>
 
