@@ -42,8 +42,6 @@ constexpr auto shortest_retry = 1s;
 constexpr auto longest_retry = 60s;
 // Somebody who holds a lock for longer is told of, and asked again: meanwhile the loop comes round.
 constexpr auto lock_patience = 5s;
-constexpr auto at_start = "start";
-constexpr auto at_resync = "resync";
 constexpr auto file_changed = "a file changed";
 // Between two passes, however many changes there are.
 constexpr auto shortest_rest = 20ms;
@@ -88,13 +86,13 @@ class Agent {
   void run() {
     lock_.emplace(lock_out_others(store_));
     listener_.try_to_listen();
-    pass(at_start);
+    pass({"start", true});
     os::tell_service_manager("READY=1");
     for (;;) {
-      const auto reason = wait();
-      if (!reason) break;
+      const auto occasion = wait();
+      if (!occasion) break;
       listener_.try_to_listen();
-      if (!reason->empty()) pass(*reason);
+      if (!occasion->reason.empty()) pass(*occasion);
     }
     os::tell_service_manager("STOPPING=1");
     log_.say("stopped; the rules stay");
@@ -108,23 +106,28 @@ class Agent {
     std::set<std::string> troubles = {};
   };
 
+  struct Occasion {
+    std::string reason;       // to make a pass; empty: none
+    bool is_routine = false;  // nothing tells whether anything changed
+  };
+
   // Until a pass finds nothing to do: what it compares with later was then asked for before it looked, so
   // that nothing that changes meanwhile goes unnoticed. Somebody who changes the rules all the time does not
   // hold it here.
-  void pass(const std::string& reason) {
+  void pass(const Occasion& occasion) {
     constexpr int most_passes = 5;
     const auto before = cpu_time();
     bool did_nothing = true;
     for (int passes = 0; passes < most_passes; ++passes) {
       const auto known = files_;
-      const bool has_changed = pass_once(reason);
+      const bool has_changed = pass_once(occasion.reason);
       did_nothing = did_nothing && !has_changed;
       if (!has_changed && files_ == known) break;
     }
     if (did_nothing)
       next_file_pass_ =
           Clock::now() + std::min<Clock::duration>((cpu_time() - before) * file_share, longest_file_rest);
-    ask_for_chores(reason);
+    ask_for_chores(occasion);
   }
 
   // Whether it changed anything.
@@ -231,11 +234,12 @@ class Agent {
   }
 
   // What is looked after beside the rules, once they are right.
-  void ask_for_chores(const std::string& reason) {
+  void ask_for_chores(const Occasion& occasion) {
     const bool has_file_changed = std::exchange(has_file_changed_, false);
-    if (is_drift(reason) && !has_file_changed) return;
+    const bool is_of_rules = is_drift(occasion.reason);
+    if (is_of_rules && !has_file_changed) return;
     try {
-      chores_.ask(is_drift(reason) ? file_changed : reason, reason == at_start || reason == at_resync);
+      chores_.ask(is_of_rules ? file_changed : occasion.reason, occasion.is_routine);
     } catch (const Error& error) {
       log_.say(error.what());
     }
@@ -310,8 +314,7 @@ class Agent {
     next_beat_ = Clock::now() + *beat_;
   }
 
-  // Why to make a pass, empty for no reason; nullopt when it is time to end.
-  std::optional<std::string> wait() {
+  std::optional<Occasion> wait() {  // nullopt when it is time to end
     come_round();
     const bool looks_at_files = file_watch_.descriptor() < 0;
     const bool is_file_due = Clock::now() >= next_file_pass_;
@@ -325,20 +328,20 @@ class Agent {
 
     const int signal = signals_.drain();
     if (signal == SIGTERM || signal == SIGINT) return std::nullopt;
-    if (signal == SIGHUP) return "SIGHUP";
-    if (waited[3].revents != 0) return finish_chores();
+    if (signal == SIGHUP) return Occasion{"SIGHUP"};
+    if (waited[3].revents != 0) return Occasion{finish_chores()};
     if (looks_at_files ? is_file_due && do_files_differ()
                        : waited[1].revents != 0 && file_watch_.has_changed()) {
       rest();
       static_cast<void>(file_watch_.has_changed());
-      return file_changed;
+      return Occasion{file_changed};
     }
     if (waited[2].revents != 0 && drift_.has_told()) {
       rest();
       static_cast<void>(drift_.has_told());
-      return nftables_changed;
+      return Occasion{nftables_changed};
     }
-    return Clock::now() >= next_resync_ ? at_resync : drift_.look();
+    return Clock::now() >= next_resync_ ? Occasion{"resync", true} : Occasion{drift_.look()};
   }
 
   Clock::time_point next_due() const {
