@@ -3,6 +3,7 @@
 Prints one line of JSON a case: [name, what was seen], or [name, null, what went wrong]. test_kernels.py has what is to be seen."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -313,6 +314,7 @@ def under_ipsec(site):
 
 
 def main():
+    case("release", os.uname)
     load(LINKS)
     site = Site(hairpin=True)
     for backend in BACKENDS:

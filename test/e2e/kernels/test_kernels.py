@@ -6,6 +6,7 @@ import pytest
 from guest import BACKENDS, IPVS_PLACES, QUIET
 from harness.lan import STORY
 from harness.network import Outside
+from harness.node import ROOT
 
 PODS = {4: "10.244.1.5", 6: "fd00:10:244:1::5"}
 GATEWAY = {4: "10.244.1.1", 6: "fd00:10:244:1::1"}
@@ -37,6 +38,15 @@ def refused(codes, modules):
     """The same where no ADD works, and the words lead to these modules: STATUS says so before."""
     why = "".join(rf"(?=.*\b{module}\b)" for module in modules)
     return {"STATUS": Like(rf"50: {why}"), "ADD": Like(rf"{codes}: {why}"), "DEL": "ok", "left": None}
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readme_names_it(kernel, readme):
+    _, _, release, _, machine = kernel["release"]
+    row, = (line for line in (ROOT / readme).read_text().splitlines() if "Debian" in line and "5.10" in line and "6.12" in line)
+    version = ".".join(release.split(".")[:2])
+    beside = "" if machine == "x86_64" else " ?[(（]amd64 (and|与) arm64"
+    assert re.search(rf"\b{re.escape(version)}(?![.\d]){beside}", row), (release, machine)
 
 
 @pytest.mark.parametrize("backend, chosen", [("iptables", "iptables"), ("nftables", "nftables"), ("auto", "iptables"),
