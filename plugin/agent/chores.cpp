@@ -44,7 +44,6 @@ struct Chores::Shared {
   void watch_programs(ChoresDone& result);
   void adopt(ChoresDone& result);
   void copy_config(bool is_routine, ChoresDone& result);
-  bool is_configuration_known(ChoresDone& result) const;
   void begin(const std::string& what);
 
   const state::Store store;
@@ -73,16 +72,14 @@ ChoresDone Chores::Shared::run(const Wish& asked) {
   // First of all: pods that come and pods that are adopted get the rules that it says.
   if (duties.config_copy) copy_config(asked.is_routine, result);
   if (duties.keep_installed) keep_installed(result);
-  if (is_configuration_known(result)) adopt(result);
+  // Before a file that is to be followed was ever good, defaults would change what pods have now.
+  if (result.is_without_copy) {
+    result.troubles.insert("cannot adopt: " + duties.config_copy->to.string() +
+                           " could never be made: pods that run stay as they are");
+  } else {
+    adopt(result);
+  }
   return result;
-}
-
-// Before a file that is to be followed was ever good, defaults would change what pods have now.
-bool Chores::Shared::is_configuration_known(ChoresDone& result) const {
-  if (!result.is_without_copy) return true;
-  result.troubles.insert("cannot adopt: " + duties.config_copy->to.string() +
-                         " could never be made: pods that run stay as they are");
-  return false;
 }
 
 // What was found stays where nothing is to be found now: somebody is writing the files. Where nothing was,
