@@ -106,6 +106,7 @@ def cluster(tools, tmp_path):
         pytest.skip("Kubernetes is not there: scripts/install-tools could not reach the Go module proxy")
     made = Cluster(tmp_path)
     yield made
+    made.tell()
     made.close()
 
 

@@ -31,20 +31,27 @@ std::vector<std::string> entries_of(const fs::path& folder, bool are_folders) {
 
 }  // namespace
 
+template <typename Answer, typename Ask>
+Answer RealNodeFiles::remember(Answers<Answer>& answers, const fs::path& path, Ask ask) const {
+  asked_.insert(path);
+  const auto known = answers.find(path);
+  return known != answers.end() ? known->second : answers.emplace(path, ask(path)).first->second;
+}
+
 std::optional<std::string> RealNodeFiles::text_of(const fs::path& path) const {
-  return os::read_file(path);
+  return remember(texts_, path, os::read_file);
 }
 
 std::vector<std::string> RealNodeFiles::names_in(const fs::path& folder) const {
-  return entries_of(folder, false);
+  return remember(names_, folder, [](const fs::path& asked) { return entries_of(asked, false); });
 }
 
 std::vector<std::string> RealNodeFiles::folders_in(const fs::path& folder) const {
-  return entries_of(folder, true);
+  return remember(folders_, folder, [](const fs::path& asked) { return entries_of(asked, true); });
 }
 
 bool RealNodeFiles::is_there(const fs::path& path) const {
-  return os::is_there(path);
+  return remember(are_there_, path, os::is_there);
 }
 
 bool RealNodeFiles::can_be_written(const fs::path& folder) const {
@@ -52,33 +59,10 @@ bool RealNodeFiles::can_be_written(const fs::path& folder) const {
 }
 
 fs::path RealNodeFiles::target_of(const fs::path& link) const {
-  std::error_code error;
-  return fs::read_symlink(link, error);
-}
-
-std::optional<std::string> AskedNodeFiles::text_of(const fs::path& path) const {
-  asked_.insert(path);
-  return RealNodeFiles::text_of(path);
-}
-
-std::vector<std::string> AskedNodeFiles::names_in(const fs::path& folder) const {
-  asked_.insert(folder);
-  return RealNodeFiles::names_in(folder);
-}
-
-std::vector<std::string> AskedNodeFiles::folders_in(const fs::path& folder) const {
-  asked_.insert(folder);
-  return RealNodeFiles::folders_in(folder);
-}
-
-bool AskedNodeFiles::is_there(const fs::path& path) const {
-  asked_.insert(path);
-  return RealNodeFiles::is_there(path);
-}
-
-fs::path AskedNodeFiles::target_of(const fs::path& link) const {
-  asked_.insert(link);
-  return RealNodeFiles::target_of(link);
+  return remember(targets_, link, [](const fs::path& asked) {
+    std::error_code error;
+    return fs::read_symlink(asked, error);
+  });
 }
 
 }  // namespace ipmasq::runtime

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,30 +39,33 @@ class NodeFiles {
   virtual std::filesystem::path target_of(const std::filesystem::path& link) const = 0;
 };
 
-/// Those of this node.
+/// Those of this node. Each question is asked once, and answered the same ever after: what changes meanwhile
+/// is for another object to see.
 class RealNodeFiles : public NodeFiles {
  public:
+  std::optional<std::string> text_of(const std::filesystem::path& path) const override;
+  std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
+  std::vector<std::string> folders_in(const std::filesystem::path& folder) const override;
+  bool is_there(const std::filesystem::path& path) const override;
   bool can_be_written(const std::filesystem::path& folder) const override;
-  std::optional<std::string> text_of(const std::filesystem::path& path) const override;
-  std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
-  std::vector<std::string> folders_in(const std::filesystem::path& folder) const override;
-  bool is_there(const std::filesystem::path& path) const override;
-  std::filesystem::path target_of(const std::filesystem::path& link) const override;
-};
-
-/// The same, and remembers what was asked for, there or not: for who waits for changes of it.
-class AskedNodeFiles : public RealNodeFiles {
- public:
-  std::optional<std::string> text_of(const std::filesystem::path& path) const override;
-  std::vector<std::string> names_in(const std::filesystem::path& folder) const override;
-  std::vector<std::string> folders_in(const std::filesystem::path& folder) const override;
-  bool is_there(const std::filesystem::path& path) const override;
   std::filesystem::path target_of(const std::filesystem::path& link) const override;
 
+  /// What was asked for, there or not, but for whether it can be written: for who waits for changes of it.
   const std::set<std::filesystem::path>& asked() const { return asked_; }
 
  private:
+  template <typename Answer>
+  using Answers = std::map<std::filesystem::path, Answer>;
+
+  template <typename Answer, typename Ask>
+  Answer remember(Answers<Answer>& answers, const std::filesystem::path& path, Ask ask) const;
+
   mutable std::set<std::filesystem::path> asked_;
+  mutable Answers<std::optional<std::string>> texts_;
+  mutable Answers<std::vector<std::string>> names_;
+  mutable Answers<std::vector<std::string>> folders_;
+  mutable Answers<bool> are_there_;
+  mutable Answers<std::filesystem::path> targets_;
 };
 
 }  // namespace ipmasq::runtime

@@ -134,6 +134,7 @@ class Pass {
     }
     cache_ = read_caches_of_node(filter);
     pass_.is_told = cache_.is_listed;
+    pass_.is_all_seen = cache_.is_complete;
     pass_.warnings = cache_.problems;
     pass_.not_seen = cache_.not_seen;
     for (const auto& network : cache_.unread) {

@@ -31,6 +31,7 @@ struct AdoptPass {
   std::vector<std::string> passed_over = {};  ///< lists that no runtime loads as they are, a line each
   std::vector<std::string> elsewhere = {};    ///< networks of another stateDir, a line each
   bool is_told = false;                       ///< a runtime tells of the pods that it made
+  bool is_all_seen = false;                   ///< of each pod that it tells of it is seen whether it lives
 };
 
 /// Records every attachment of libcni's cache that lives and whose network has our entry, by the conflist of

@@ -22,6 +22,7 @@
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
 #include "plugin/agent/agent_report.hpp"
+#include "plugin/agent/backoff.hpp"
 #include "plugin/agent/chores.hpp"
 #include "plugin/agent/cpu_time.hpp"
 #include "plugin/agent/drift_watch.hpp"
@@ -38,8 +39,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr auto shortest_retry = 1s;
-constexpr auto longest_retry = 60s;
 // Somebody who holds a lock for longer is told of, and asked again: meanwhile the loop comes round.
 constexpr auto lock_patience = 5s;
 constexpr auto file_changed = "a file changed";
@@ -52,10 +51,6 @@ constexpr auto longest_file_rest = 10s;
 // Though there is nothing to do.
 constexpr auto longest_wait = 10s;
 
-bool is_drift(const std::string& reason) {
-  return reason == nftables_changed || reason == iptables_changed;
-}
-
 // A folder that somebody else has a hand in is refused; its mode is its owner's business.
 os::FileLock lock_out_others(const state::Store& store) {
   if (!store.exists()) os::make_folder(store.folder(), 0700);
@@ -67,11 +62,6 @@ os::FileLock lock_out_others(const state::Store& store) {
   }
 }
 
-std::string text_of(const KernelChange& change) {
-  const std::string what = change.cause == Cause::drift ? "mended: " : "configured: ";
-  return what + (change.network.empty() ? "" : "network " + change.network + ": ") + change.line;
-}
-
 class Agent {
  public:
   Agent(std::filesystem::path state_dir, AgentDuties duties, int log)
@@ -81,6 +71,7 @@ class Agent {
         chores_(store_, duties_.chores, lock_patience),
         listener_(duties_.listen, board_, chores_, store_, log_) {
     report_.state_dir = store_.folder();
+    report_.is_starting = true;
   }
 
   void run() {
@@ -184,7 +175,8 @@ class Agent {
       ++report_.failed_passes;
       drift_.after_failed_pass(cpu_time() - cpu_before);
       // Who holds a lock gives it back at any time.
-      try_again(error.kind() == Kind::busy ? shortest_retry : retry_);
+      if (error.kind() == Kind::busy) retry_.reset();
+      try_again();
       return false;
     }
   }
@@ -221,16 +213,15 @@ class Agent {
     next_resync_ = Clock::now() + report_.resync_interval;
     if (done.is_right) {
       report_.last_right_at = report_.last_pass_at;
-      retry_ = shortest_retry;
+      retry_.reset();
     } else {
       ++report_.failed_passes;
-      try_again(retry_);
+      try_again();
     }
   }
 
-  void try_again(Clock::duration after) {
-    next_resync_ = std::min(Clock::now() + after, Clock::now() + report_.resync_interval);
-    retry_ = std::min<Clock::duration>(after * 2, longest_retry);
+  void try_again() {
+    next_resync_ = Clock::now() + std::min<Clock::duration>(retry_.next(), report_.resync_interval);
   }
 
   // What is looked after beside the rules, once they are right.
@@ -251,6 +242,7 @@ class Agent {
     constexpr int most_rounds = 5;
     auto done = chores_.take();
     if (!done) return "";
+    report_.is_starting = false;
     report_.changes += done->kernel_changes;
     report_.has_wrong_copy = done->has_wrong_copy;
     duties_.chores.folders = std::move(done->folders);
@@ -258,6 +250,10 @@ class Agent {
     watched_for_entry_ = std::move(done->watched);
     chores_said_.warnings = std::move(done->warnings);
     chores_said_.troubles = std::move(done->troubles);
+    if (done->could_not_adopt)
+      next_resync_ = std::min(next_resync_, Clock::now() + adoption_retry_.next());
+    else
+      adoption_retry_.reset();
     const bool has_changed = !done->changes.empty() || (duties_.chores.keep_installed && !is_watched);
     chores_said_.changes = std::move(done->changes);
     tell(chores_said_, done->reason);
@@ -379,7 +375,8 @@ class Agent {
   Findings chores_said_;        ///< the last time
   int chore_rounds_ = 0;        ///< that changed something, one after the other
   std::set<std::string> lost_;  ///< networks, see find_lost
-  Clock::duration retry_ = shortest_retry;
+  Backoff retry_;               ///< of a pass
+  Backoff adoption_retry_;
   Clock::time_point next_resync_;
   Clock::time_point next_file_look_;
   Clock::time_point next_file_pass_;

@@ -82,6 +82,7 @@ void ReportBoard::come_round() {
 
 Health health(const AgentReport& report, AgentReport::Clock::time_point now) {
   std::vector<std::string> complaints(report.troubles.begin(), report.troubles.end());
+  if (report.is_starting) complaints.emplace_back("starting: pods that run are looked for, to be adopted");
   if (auto late = overdue(report, now)) complaints.insert(complaints.begin(), std::move(*late));
   if (auto late = overdue_chore(report, now)) complaints.insert(complaints.begin(), std::move(*late));
   return health_of(std::move(complaints));

@@ -36,6 +36,7 @@ struct AgentReport {
     Clock::time_point began;
   };
   std::optional<Chore> chore = {};              ///< that is under way
+  bool is_starting = false;                     ///< the chores have not come to their end yet
   Clock::time_point last_round = Clock::now();  ///< when the loop last came round
 };
 

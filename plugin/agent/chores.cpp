@@ -89,7 +89,7 @@ void Chores::Shared::ask_for_folders(ChoresDone& result) {
   const auto where = [this] {
     return "networks in " + folders.conf_dir.string() + ", plugins in " + folders.bin_dir.string();
   };
-  const runtime::AskedNodeFiles files;
+  const runtime::RealNodeFiles files;
   auto now = folders_for_agent(duties.asked_for, files);
   result.watched = files.asked();
   if (folders.is_found && !now.is_found) {
@@ -148,7 +148,9 @@ void Chores::Shared::adopt(ChoresDone& result) {
     }
     for (const auto& line : pass.unread_lists) result.troubles.insert("cannot adopt: " + line);
     for (const auto& problem : pass.problems) result.troubles.insert("cannot adopt: " + problem);
+    result.could_not_adopt = !pass.problems.empty();
   } catch (const std::exception& error) {
+    result.could_not_adopt = true;
     result.troubles.insert(std::string("cannot adopt: ") + error.what());
   }
 }

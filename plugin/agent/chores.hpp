@@ -36,6 +36,7 @@ struct ChoresDone {
   std::set<std::string> warnings = {};
   std::set<std::string> troubles = {};
   std::size_t kernel_changes = 0;
+  bool could_not_adopt = false;             ///< pods that live: another try may do
   std::optional<bool> has_wrong_copy = {};  ///< see AgentReport
   bool is_without_copy = false;             ///< there is none, since it could not be made
 };

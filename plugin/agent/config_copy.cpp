@@ -36,7 +36,7 @@ bool is_there(const fs::path& path) {
 }
 
 // What plugin calls read is good, or is what was good last.
-void check(const std::string& text, const fs::path& from, const fs::path& to) {
+void check_text(const std::string& text, const fs::path& from, const fs::path& to) {
   try {
     const auto file = config::parse_agent_file(text, from);
     if (file) config::check_values(*file);
@@ -69,7 +69,7 @@ std::string follow(const ConfigCopy& copy, WhenGone when_gone) {
   }
   const auto bytes = bytes_of(copy.to);
   if (is_there(copy.to) && os::read_file(bytes) == text) return "";
-  check(*text, *from, copy.to);
+  check_text(*text, *from, copy.to);
   os::make_folder(copy.to.parent_path(), 0755);
   os::replace_file(bytes, *text, everybody_reads);
   if (!is_there(copy.to)) link(copy.to);

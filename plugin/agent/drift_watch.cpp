@@ -19,6 +19,10 @@ constexpr int look_share = 200;
 
 }  // namespace
 
+bool is_drift(const std::string& reason) {
+  return reason == nftables_changed || reason == iptables_changed;
+}
+
 void DriftWatch::before_pass(std::set<std::string>& warnings) {
   table_sizes_ = table_sizes();
   if (events_) return;

@@ -17,6 +17,7 @@ namespace ipmasq::plugin {
 /// Why a pass is made where rules changed.
 inline constexpr auto nftables_changed = "nftables changed";
 inline constexpr auto iptables_changed = "iptables changed";
+bool is_drift(const std::string& reason);
 
 /// nftables tells. Legacy iptables does not: the size of its table, which is cheap to ask for, and its rules,
 /// as often as 0.5% of a core allows, are looked at.

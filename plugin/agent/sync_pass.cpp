@@ -190,6 +190,11 @@ class Pass {
 
 }  // namespace
 
+std::string text_of(const KernelChange& change) {
+  const std::string what = change.cause == Cause::drift ? "mended: " : "configured: ";
+  return what + (change.network.empty() ? "" : "network " + change.network + ": ") + change.line;
+}
+
 SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,
                    std::chrono::nanoseconds lock_timeout) {
   const Node node{kernel, store, lock_timeout};

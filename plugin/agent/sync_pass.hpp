@@ -26,6 +26,9 @@ struct KernelChange {
   std::string line;
 };
 
+/// "mended: network cbr0: ...", or "configured: ...".
+std::string text_of(const KernelChange& change);
+
 struct SyncPass {
   std::vector<KernelChange> changes;
   std::set<std::string> warnings;         ///< what of configuration files is left alone

@@ -17,6 +17,8 @@ namespace {
 AdoptPass run(const std::filesystem::path& state_dir, const std::filesystem::path& conf_dir, DryRun dry_run) {
   const state::Store store(state_dir);
   if (dry_run == DryRun::yes) return look_for_unadopted(store, conf_dir);
+  // What another adoption records is taken back where its rules cannot be set: it comes to its end first.
+  if (store.exists()) static_cast<void>(store.lock_shared(config::default_lock_timeout));
   netfilter::RealKernel kernel;
   return adopt_pass(store, kernel, conf_dir, config::default_lock_timeout);
 }
@@ -68,6 +70,10 @@ void throw_what_is_left(const AdoptPass& pass) {
 }
 
 std::string nothing_to_do(const AdoptPass& pass) {
+  if (pass.is_told && !pass.is_all_seen)
+    return "every pod that is seen to live is recorded; the network namespace of others that the runtime "
+           "tells "
+           "of is no namespace: they are coming, or have ended\n";
   if (pass.is_told) return "every pod that lives is recorded\n";
   return "nobody tells which pods live: no runtime keeps a cache in " + cni::cache_folders_text() +
          "; each is recorded with its next ADD\n";

@@ -10,13 +10,13 @@ namespace ipmasq::plugin {
 namespace {
 
 constexpr std::string_view before_version = "ip-masq ";
-constexpr std::size_t longest_line = 64;
+constexpr std::size_t longest_version_line = 64;
 
 // The first version line in the text.
 std::optional<Version> version_in(std::string_view text) {
   for (auto at = text.find(before_version); at != std::string_view::npos;
        at = text.find(before_version, at + 1)) {
-    const auto rest = text.substr(at + before_version.size(), longest_line);
+    const auto rest = text.substr(at + before_version.size(), longest_version_line);
     const auto end = rest.find('\n');
     if (end == std::string_view::npos) continue;
     if (auto version = parse_version(rest.substr(0, end))) return version;
@@ -49,7 +49,7 @@ std::optional<Version> program_version(const std::filesystem::path& path) {
   std::string text;
   for (auto block = blocks.next(); !block.empty(); block = blocks.next()) {
     text.erase(
-        0, text.size() - std::min(text.size(), longest_line));  // a line may go from one block into the next
+        0, text.size() - std::min(text.size(), longest_version_line));  // a line may go from one block into the next
     text += block;
     if (auto version = version_in(text)) return version;
   }

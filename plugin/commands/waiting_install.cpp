@@ -51,7 +51,7 @@ std::optional<Error> why_not_yet(const CommandFolders& folders, const std::strin
 }
 
 std::optional<CommandFolders> ask_for_folders(const FolderOptions& options, Attempt& attempt) {
-  const runtime::AskedNodeFiles files;
+  const runtime::RealNodeFiles files;
   std::optional<CommandFolders> folders;
   try {
     folders = folders_for(options, files);

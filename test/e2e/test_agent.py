@@ -62,7 +62,7 @@ def test_a_configmap_that_changes(node, config, agent):
                          ("masqueradeCIDRs: [10.1.2.0/24]\n", CBR0.but(masqueraded=("10.1.2.0/24",))), ("{}\n", CBR0)]:
         config(text)
         agent.until(is_right(node, subnet))
-    assert any(line.endswith("(a file changed)") for line in agent.lines)
+    agent.until_it_says("(a file changed)")
 
 
 def test_what_outside_hosts_see_of_a_running_pod(node, config, agent):
@@ -105,7 +105,7 @@ def test_what_others_broke_is_mended(node, agent):
     for _ in range(3):
         BLOWS[node.backend](node)
         agent.until(is_right(node, CBR0))
-    assert any(line.endswith(REASON[node.backend]) for line in agent.lines)
+    agent.until_it_says(REASON[node.backend])
 
 
 @pytest.mark.parametrize("backend", ["iptables"], indirect=True)
@@ -125,6 +125,7 @@ def test_what_no_size_tells_is_found_by_looking(node, daemons):
     swapped[first], swapped[first + 1] = swapped[first + 1], swapped[first]
     node.restore("\n".join(swapped) + "\n")
     agent.until(lambda: node.save() == right)
+    agent.until(lambda: len(agent.lines) == 3)  # which it says once it has done it
     assert agent.lines == [
         'mended: network cbr0: iptables: missing: -A IP-MASQ-PODS -m mark --mark 0x4000/0x4000 -m comment --comment '
         '"ip-masq: left to kube-proxy" -j RETURN (iptables changed)',

@@ -259,6 +259,14 @@ class Cluster:
         manifest = json.loads(self.kubectl("get", "pod", name, "-o", "json"))
         return KubePod(next(node for node in self.nodes if node.node_name == manifest["spec"]["nodeName"]), manifest)
 
+    def tell(self):
+        """What the agents said, and what each node knows of its pods, beside what a test prints that fails."""
+        print(self.kubectl("logs", "--namespace=kube-system", "--selector=app.kubernetes.io/name=ip-masq", "--all-containers", "--prefix",
+                           "--timestamps", "--tail=-1", check=False))
+        for node in self.nodes:
+            print(node.run("sh", "-c", "echo; hostname; grep netns /proc/self/mountinfo; ls -l /run/netns/cni-* /var/lib/cni/results; "
+                                       "find /run/cni/ip-masq -type f; nft list tables; tail -v -n +1 /etc/cni/net.d/*list", check=False))
+
     def close(self):
         self.witness.close()
         for node in self.nodes:

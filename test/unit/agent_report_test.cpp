@@ -45,6 +45,14 @@ TEST_CASE("what hangs beside the rules is told, and what it is") {
   CHECK(liveness(report, now + 12s).is_well);
 }
 
+TEST_CASE("nobody is told that all is well before pods that run were looked for") {
+  auto report = well();
+  report.is_starting = true;
+  CHECK(health(report, now).text == "starting: pods that run are looked for, to be adopted\n");
+  CHECK(!health(report, now).is_well);
+  CHECK(liveness(report, now).is_well);
+}
+
 TEST_CASE("a page has few lines, and none that is forged") {
   auto report = well();
   for (int number = 10; number < 40; ++number) report.troubles.insert("trouble " + std::to_string(number));

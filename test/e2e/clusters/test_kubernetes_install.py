@@ -209,6 +209,7 @@ def paste(cluster, step, on=None, **texts):
         for old, new in {"registry.example": "docker.io/library", "conf/kubernetes": str(MANIFEST.parent), **texts}.items():
             line = line.replace(old, new)
         said.append(place.run("sh", "-c", f"cd {cluster.folder} && {line}", env=env, check="doctor" not in line))
+        print(f"$ {line}\n{said[-1]}")
     return said
 
 
