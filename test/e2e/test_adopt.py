@@ -1,10 +1,12 @@
 """ip-masq adopt: pods that were there before us, or whose record was lost, with the real plugins through cnitool."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
-from harness.agents import Agent
+from harness.agents import Agent, page
 from harness.daemons import wait_until
 from harness.host import ROOT
 from harness.masquerades import ip_masq_agent, put
@@ -399,6 +401,31 @@ def test_what_it_could_not_look_at_is_said(site):
         assert is_carried(site, pod)
 
 
+def test_a_namespace_that_is_none_is_no_pod_that_is_seen_to_live(site):
+    """A mount lies over the folder: what the cache tells of may live."""
+    site.use_conflist(WITH)
+    script = f"mkdir /tmp/over-$$ && touch {' '.join(f'/tmp/over-$$/{pod.name}' for pod in site.pods)} && mount --bind /tmp/over-$$ /run/netns && " \
+             f"{BINARY} adopt; status=$?; umount /run/netns; rm -r /tmp/over-$$; exit $status"
+    assert site.run("unshare", "-m", "--propagation", "slave", "sh", "-c", script, env=site.env).startswith("every pod that is seen to live is recorded; ")
+    assert state(site) == ""
+    site.tool("adopt")
+    assert site.tool("adopt") == "every pod that lives is recorded\n"
+
+
+def test_an_adoption_that_is_under_way_comes_to_its_end_first(site):
+    """It may be taken back: until then nobody is told that all are recorded."""
+    site.use_conflist(WITH)
+    site.tool("adopt")
+    held = subprocess.Popen(site.inside("flock", "--exclusive", "/run/cni/ip-masq/lock", "sh", "-c", "echo held; read line"),
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert held.stdout.readline() == "held\n"
+    asked = subprocess.Popen(site.inside(BINARY, "adopt"), stdout=subprocess.PIPE, text=True)
+    waits = re.compile(rf"-> FLOCK +ADVISORY +READ +{asked.pid} ")
+    wait_until(lambda: waits.search(Path("/proc/locks").read_text()), asked, "adopt")
+    held.communicate("\n")
+    assert asked.communicate() == ("every pod that lives is recorded\n", None)
+
+
 @pytest.mark.parametrize("flags, folder", [("", "/var/lib/cni/cache"), ("--cni-cache-dir=/var/lib/cni/mine", "/var/lib/cni/mine"),
                                            ("$OPTS", "/var/lib/cni/mine")], ids=["as it is built", "by its flag", "by a variable"])
 def test_the_cache_of_cri_dockerd(site, flags, folder):
@@ -470,6 +497,35 @@ def test_the_agent_adopts_with_what_it_is_told_to_follow(site, daemons):
     site.run("rm", "-r", "/run/cni/ip-masq/bridge-net")
     for pod in site.pods:  # what was good last is known
         daemons[0].until(lambda pod=pod: pod.id in site.run("find", "/run/cni/ip-masq", "-type", "f"))
+
+
+def test_the_agent_tries_again_whom_it_could_not_adopt(site, daemons):
+    """Long before the next resync, though no file tells of it."""
+    write(site, "/etc/config/ip-masq-agent", "resyncInterval: 24h\n")
+    site.use_conflist(WITH)
+    pod = site.pods[0]
+    file = f"{CACHE}/{pod.file}"
+    text = site.run("cat", file)
+    site.run("sh", "-c", f"rm {file} && mkdir {file}")
+    daemons.append(Agent(site))
+    daemons[0].until_it_says("cannot adopt: network bridge-net: a file of the runtime's cache could not be read")
+    site.run("rmdir", file)
+    write(site, file, text)
+    daemons[0].until_it_says(f"adopted {line_of(pod)} (resync)")
+    assert is_carried(site, pod)
+
+
+def test_the_agent_is_not_ready_before_it_has_looked(site, daemons):
+    def pods():
+        return site.run("find", "/run/cni/ip-masq", "-path", "*/pods/*").split()
+
+    site.use_conflist(WITH)
+    slowly = ["strace", "-D", "-f", "-o", "/dev/null", "-P", CACHE, "-e", "inject=openat:delay_enter=2000000"]
+    daemons.append(Agent(site, "--listen", "127.0.0.1:9464", through=slowly, ASAN_OPTIONS="detect_leaks=0"))
+    daemons[0].until(lambda: page(site, "/healthz") == (503, "starting: pods that run are looked for, to be adopted\n"))
+    assert pods() == []
+    daemons[0].until(lambda: page(site, "/healthz") == (200, "ok\n"))
+    assert len(pods()) == len(site.pods)
 
 
 def test_the_agent_adopts(site, daemons):
