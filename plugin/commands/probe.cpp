@@ -195,15 +195,26 @@ std::string fate_of(const Finding& finding) {
   return finding.is_kept ? "kept" : "masqueraded";
 }
 
-std::vector<nat::Source> subnets_of(const nat::Ruleset& wanted, const ProbeTarget& target) {
+// Of networks whose pod subnets are not known by that.
+std::string problems_of(const Recorded& recorded) {
+  std::string text;
+  for (const auto& [name, network] : recorded) {
+    for (const auto& problem : network.problems) text += "; network " + name + ": " + problem;
+  }
+  return text;
+}
+
+std::vector<nat::Source> subnets_of(const Recorded& recorded, const nat::Ruleset& wanted,
+                                    const ProbeTarget& target) {
   std::vector<nat::Source> subnets;
   std::ranges::copy_if(wanted.sources, std::back_inserter(subnets), [&target](const nat::Source& each) {
     return each.prefix.family() == target.host.family && (!target.from || each.prefix == *target.from);
   });
   if (subnets.empty()) {
-    throw Error(Kind::wrong_config,
-                target.from ? "no recorded network has the pod subnet " + net::to_text(*target.from)
-                            : "no pod subnet of " + net::to_text(target.host) + "'s family is recorded",
+    const auto missing = target.from
+                             ? "no recorded network has the pod subnet " + net::to_text(*target.from)
+                             : "no pod subnet of " + net::to_text(target.host) + "'s family is recorded";
+    throw Error(Kind::wrong_config, missing + problems_of(recorded),
                 "ip-masq show lists them; the first pod's ADD records one");
   }
   return subnets;
@@ -270,7 +281,7 @@ std::uint64_t reverse_path_drops() {
 std::vector<Finding> find_out(const Recorded& recorded, const ProbeTarget& target) {
   const auto wanted = ruleset_of(recorded);
   const auto dropped_before = reverse_path_drops();
-  auto findings = probe_all(askers_of(subnets_of(wanted, target), recorded), wanted, target);
+  auto findings = probe_all(askers_of(subnets_of(recorded, wanted, target), recorded), wanted, target);
   Circumstances beside{.is_reverse_path_dropped = reverse_path_drops() > dropped_before};
   const auto is_lost = [](const Finding& each) { return each.is_asked() && !is_sign_of_life(each.answer); };
   if (std::ranges::any_of(findings, is_lost)) beside.to_the_node = ask(std::nullopt, target).answer;

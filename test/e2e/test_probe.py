@@ -132,6 +132,16 @@ def test_what_cannot_be_probed(node, argv, status, error):
     assert node.tool_status("probe", *argv, "--state-dir", node.state) == (status, "", error)
 
 
+def test_why_no_pod_subnet_is_known(node):
+    hint = "  ip-masq show lists them; the first pod's ADD records one\n"
+    missing = "ip-masq: no pod subnet of 10.9.9.9's family is recorded"
+    probe = ["probe", "10.9.9.9", "--state-dir", node.state]
+    assert node.tool_status(*probe) == (1, "", f"{missing}\n{hint}")
+    node.add()
+    (node.state / "cbr0/network.json").unlink()
+    assert node.tool_status(*probe) == (1, "", f"{missing}; network cbr0: its configuration is not recorded\n{hint}")
+
+
 def test_a_subnet_without_a_gateway_keeps_no_other_from_being_asked(site):
     site.add("pod-2", name="other", ips=["10.77.0.5/16"])
     site.add("pod-3", name="lone", ips=["10.78.0.5/32"])
