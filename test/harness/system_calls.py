@@ -51,6 +51,12 @@ NEVER_REFUSED = {"close", "exit_group", "fcntl", "futex", "getpid", "gettid", "g
 REPEATED = {("EINTR", name) for name in ERRORS} | {("EAGAIN", "flock")}
 
 
+# What another process can see once it is done, as what is in none of these lists; openat, where it makes or empties a file.
+CHANGES = {"write", "writev", "pwrite64", "ftruncate", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "link", "linkat", "symlink",
+           "symlinkat", "unlink", "unlinkat", "rmdir", "chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown", "utimensat",
+           "fsetxattr", "setxattr", "lsetxattr", "sendto", "sendmsg", "setsockopt", "clone", "clone3", "execve", "kill", "tgkill", "mount"}
+
+
 @dataclass(frozen=True)
 class SystemCall:
     """One of a run. `number`: of its name, as strace counts."""
@@ -73,6 +79,12 @@ class SystemCall:
     def writes_answer(self):
         """To stdout or stderr."""
         return re.match(r"writev?\([12],", self.text) is not None
+
+    @property
+    def changes_anything(self):
+        if self.name == "openat":
+            return re.search(r"O_CREAT|O_TMPFILE|O_TRUNC", self.text) is not None
+        return self.name in CHANGES or self.name not in ERRORS.keys() | NEVER_REFUSED
 
     def must_be_repeated(self, error):
         if self.name in ("getsockopt", "setsockopt"):
@@ -118,11 +130,20 @@ def calls_after_start(log):
 
 
 def points_of(calls):
-    """Every refusal of every call, and every call as the last; under the sanitizers the refusals alone, since the rest
-    takes long."""
+    """Every refusal of every call, and every state in which a process can end; under the sanitizers the refusals alone, since
+    the rest takes long."""
     if SANITIZED:
         return [Point(call, error) for call in without_looks_at_memory(calls) for error in call.errors]
-    return [Point(call, error) for call in calls for error in (*call.errors, None)]
+    return [Point(call, error) for call in calls for error in call.errors] + [Point(call) for call in after_changes(calls)]
+
+
+def after_changes(calls):
+    """The first one, and each that follows one that changed something: whoever is killed at any other leaves the same."""
+    has_changed = True
+    for call in calls:
+        if has_changed:
+            yield call
+        has_changed = call.changes_anything
 
 
 def without_looks_at_memory(calls):
