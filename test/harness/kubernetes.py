@@ -7,6 +7,7 @@ flanneld and kube-proxy, each in namespaces of its own, and a host outside whose
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import tarfile
@@ -182,10 +183,11 @@ class KubeNode(ContainerdHost):
         for path in ("/run/cni", "/run/flannel", "/run/containerd"):
             self.run("umount", "-R", path)
             self.run("mount", "-t", "tmpfs", "private", path)
-        for name in self.run("sh", "-c", "ls /run/netns").split():
-            if name.startswith("cni-"):
-                self.run("umount", f"/run/netns/{name}", check=False)
-                self.run("rm", f"/run/netns/{name}")
+        # Those that are mounted here: the folder holds the names of other clusters' namespaces as well, and whoever removes
+        # one ends its mount on the node that it is of.
+        for path in re.findall(r"/run/netns/cni-\S+", self.run("cat", "/proc/self/mountinfo")):
+            self.run("umount", path)
+            self.run("rm", path)
         for link in ("cni0", "flannel.1"):
             self.run("ip", "link", "del", link)
         self.run("nft", "flush", "ruleset")
