@@ -229,6 +229,7 @@ class Agent {
     const bool has_file_changed = std::exchange(has_file_changed_, false);
     const bool is_of_rules = is_drift(occasion.reason);
     if (is_of_rules && !has_file_changed) return;
+    next_adoption_ = Clock::time_point::max();
     try {
       chores_.ask(is_of_rules ? file_changed : occasion.reason, occasion.is_routine);
     } catch (const Error& error) {
@@ -250,10 +251,8 @@ class Agent {
     watched_for_entry_ = std::move(done->watched);
     chores_said_.warnings = std::move(done->warnings);
     chores_said_.troubles = std::move(done->troubles);
-    if (done->could_not_adopt)
-      next_resync_ = std::min(next_resync_, Clock::now() + adoption_retry_.next());
-    else
-      adoption_retry_.reset();
+    if (!done->could_not_adopt) adoption_retry_.reset();
+    if (done->could_not_adopt) next_adoption_ = Clock::now() + adoption_retry_.next();
     const bool has_changed = !done->changes.empty() || (duties_.chores.keep_installed && !is_watched);
     chores_said_.changes = std::move(done->changes);
     tell(chores_said_, done->reason);
@@ -337,11 +336,12 @@ class Agent {
       static_cast<void>(drift_.has_told());
       return Occasion{nftables_changed};
     }
-    return Clock::now() >= next_resync_ ? Occasion{"resync", true} : Occasion{drift_.look()};
+    const bool is_due = Clock::now() >= std::min(next_resync_, next_adoption_);
+    return is_due ? Occasion{"resync", true} : Occasion{drift_.look()};
   }
 
   Clock::time_point next_due() const {
-    auto due = std::min<Clock::time_point>(next_resync_, Clock::now() + longest_wait);
+    auto due = std::min<Clock::time_point>({next_resync_, next_adoption_, Clock::now() + longest_wait});
     if (beat_) due = std::min(due, next_beat_);
     due = std::min(due, listener_.next_try().value_or(due));
     if (file_watch_.descriptor() < 0) due = std::min(due, next_file_look_);
@@ -378,6 +378,7 @@ class Agent {
   Backoff retry_;               ///< of a pass
   Backoff adoption_retry_;
   Clock::time_point next_resync_;
+  Clock::time_point next_adoption_ = Clock::time_point::max();  ///< of what could not be adopted
   Clock::time_point next_file_look_;
   Clock::time_point next_file_pass_;
   std::optional<std::chrono::microseconds> beat_ = os::watchdog_interval();

@@ -48,8 +48,8 @@ std::optional<Version> program_version(const std::filesystem::path& path) {
   os::Blocks blocks(path);
   std::string text;
   for (auto block = blocks.next(); !block.empty(); block = blocks.next()) {
-    text.erase(
-        0, text.size() - std::min(text.size(), longest_version_line));  // a line may go from one block into the next
+    // A line may go from one block into the next.
+    text.erase(0, text.size() - std::min(text.size(), longest_version_line));
     text += block;
     if (auto version = version_in(text)) return version;
   }
