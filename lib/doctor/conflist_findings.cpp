@@ -86,11 +86,19 @@ bool comes_later(const Facts& facts, const ListOfPods& of_pods, const conflist::
   return !of_pods.is_copy && facts.node.taking.network.empty() && of_pods.file->file.name < list.file.name;
 }
 
+// By max_conf_num of containerd.
+bool is_got_as_well(const Facts& facts, const ListOfPods& of_pods, const conflist::Network& list) {
+  return comes_later(facts, of_pods, list) && !facts.node.taking.is_podmans &&
+         conflist::is_taken_as_well(facts.node.lists, list, facts.node.taking.lists);
+}
+
 void append_where_it_stands(const Facts& facts, const ListOfPods& of_pods, const ListsOfOurs& ours,
                             Finding& finding) {
   if (ours.loaded != nullptr) {
     finding.where.push_back(path_of(facts, *ours.loaded) + " has one" +
                             (comes_later(facts, of_pods, *ours.loaded) ? ", and comes later" : ""));
+    if (is_got_as_well(facts, of_pods, *ours.loaded))
+      finding.where.back() += "; pods get both, as " + facts.node.taking.lists.said_by + " says";
   } else if (ours.unloaded != nullptr) {
     finding.where.push_back(path_of(facts, *ours.unloaded) +
                             " has one, and is not loaded: " + ours.unloaded->reason);
@@ -215,6 +223,10 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
           : "new pods of this node are not recorded: they have rules of ours for as long as pods that are "
             "recorded have them, then others' decide",
       {}};
+  if (ours.loaded != nullptr && is_got_as_well(facts, of_pods, *ours.loaded)) {
+    finding.does = "of the addresses that pods have by that list others' rules decide";
+    if (recorded == nullptr && !of_pods.network.holds(conflist::flannel_type)) finding.weight = Weight::note;
+  }
   append_where_it_stands(facts, of_pods, ours, finding);
   append_fix(facts, of_pods, ours.loaded != nullptr, finding);
   append_signs(signs, finding);

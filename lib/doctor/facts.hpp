@@ -98,6 +98,7 @@ struct Taking {
   bool is_podmans = false;           ///< podman alone reads it, and takes each list by its name
   std::string network = {};          ///< the name of the list that pods get; empty: the first
   std::string network_said_by = {};  ///< "cni_default_network in /etc/crio/crio.conf"
+  conflist::Taken lists = {};
 };
 
 /// The folder of lists for the pods of one runtime of containerd's, which RuntimeClasses lead to.
@@ -108,6 +109,7 @@ struct OwnLists {
   bool are_read = false;  ///< else the folder could not be read, and is told
   std::vector<conflist::Network> lists = {};
   std::set<std::string> backups = {};  ///< as of Surroundings
+  conflist::Taken taken = {};
 };
 
 /// What connection tracking has room for, and what it could not take.

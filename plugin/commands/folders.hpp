@@ -34,10 +34,11 @@ struct CommandFolders {
   bool is_found = false;    ///< by the node's files
   std::string trouble =
       {};  ///< why these are the usual ones, and the runtime's are not known: nothing is to be put there
-  std::vector<std::filesystem::path> searched = {};  ///< this and the next three: see InstallTarget
+  std::vector<std::filesystem::path> searched = {};  ///< this and the next four: see InstallTarget
   std::string contradiction = {};
   bool is_meant = false;
   std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
+  conflist::Taken taken = {};
 
   bool operator==(const CommandFolders&) const = default;
 };

@@ -98,6 +98,32 @@ TEST_CASE("a list without our entry, and what shows that it is to have one") {
   CHECK(text_with_weights(facts).empty());
 }
 
+TEST_CASE("pods get more lists than one") {
+  const auto said = [](const std::string& first, std::size_t most) {
+    auto facts = facts_with({{.name = "10.conflist", .text = first},
+                             {.name = "20.conflist", .text = list("cbr0", "flannel", true)},
+                             {.name = "30.conflist", .text = "{"}});
+    facts.node.taking.lists = {most, "max_conf_num in FILE"};
+    facts.node.processes = {"containerd"};
+    facts.node.bin_folders = {folder("/b", {"ip-masq", "flannel", "bridge", "host-local", "macvlan"})};
+    facts.node.is_search_known = true;
+    return text_with_weights(facts);
+  };
+  const auto found = [](const std::string& weight, const std::string& rest) {
+    return weight +
+           " entry-missing\n  found: /n/10.conflist is what the runtime loads, and has no entry of ip-masq\n"
+           "  found: /n/20.conflist has one, and comes later" +
+           rest + "\n";
+  };
+  const std::string both = "; pods get both, as max_conf_num in FILE says";
+  CHECK(said(list("x", "macvlan", false), 1).starts_with(found("hurts", "")));
+  CHECK(said(list("x", "macvlan", false), 2).starts_with(found("note", both)));
+  CHECK(said(list("x", "flannel", false), 2).starts_with(found("hurts", both)));
+  const std::string in_the_way = "hurts file-in-the-way\n  found: /n/30.conflist: it is not JSON";
+  CHECK(said(list("x", "macvlan", false), 2).find(in_the_way) == std::string::npos);
+  CHECK(said(list("x", "macvlan", false), 3).find(in_the_way) != std::string::npos);
+}
+
 TEST_CASE("lists of one runtime alone") {
   auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", true)}});
   facts.node.bin_folders = {folder("/b", {"ip-masq", "flannel", "bridge", "host-local"})};
