@@ -254,6 +254,23 @@ void find_other_subnet_files(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
+// After an uninstall by somebody's hand, or one of a folder alone.
+void find_entries_of_other_revisions(const Facts& facts, Findings& findings) {
+  const auto has_entry = [](const conflist::Network& list) { return list.our_place().has_value(); };
+  if (!facts.node.are_lists_read || std::ranges::any_of(facts.node.lists, may_be_ours)) return;
+  for (const auto& revision : facts.node.revisions) {
+    const auto list = std::ranges::find_if(revision.lists, has_entry);
+    if (list == revision.lists.end()) continue;
+    findings.push_back({"entry-of-other-revision",
+                        {(revision.conf_dir / list->file.name).string() +
+                         " has an entry of ip-masq, and no list of the revision that runs"},
+                        "it is in force again once \"snap revert\" goes back to that revision",
+                        {"# where ip-masq is given up:",
+                         "ip-masq uninstall --conf-dir " + nat::shell_word(revision.conf_dir.string())},
+                        Weight::note});
+  }
+}
+
 void find_other_folders(const Facts& facts, Findings& findings) {
   if (facts.node.elsewhere.empty()) return;
   findings.push_back(
@@ -272,6 +289,7 @@ void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_missing_entry(facts, findings);
   find_runtime_findings(facts, findings);
   find_other_subnet_files(facts, findings);
+  find_entries_of_other_revisions(facts, findings);
   find_records_of_ended_pods(facts, findings);
 }
 

@@ -216,6 +216,7 @@ struct Surroundings {
   std::set<std::string> put_aside = {};       ///< those that others have renamed, to put them out of force
   Taking taking = {};
   std::vector<OwnLists> own_lists = {};
+  std::vector<OwnLists> revisions = {};     ///< of a snap: those that do not run; of no runtime by name
   std::vector<BinFolder> bin_folders = {};  ///< those that are there; of is_search_known all
   bool is_search_known = false;             ///< bin_folders are where the runtime searches, in its order
   bool may_search_more = false;             ///< these were named; there may be others

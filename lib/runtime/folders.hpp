@@ -39,6 +39,9 @@ struct Folders {
   std::string network_said_by = {};
   MostLists most_lists = {};
   std::vector<OwnNetworks> own_networks = {};
+  /// What `networks` may lead to once an operator goes back to a version before: the same of other revisions
+  /// of a snap.
+  std::vector<std::filesystem::path> other_revisions = {};
 
   /// "networks in /etc/cni/net.d (...), plugins in /usr/lib/cni or /opt/cni/bin (...)"
   std::string to_text() const;

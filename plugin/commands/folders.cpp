@@ -51,6 +51,7 @@ void add_search(const FolderOptions& options, const runtime::Choice& choice, Com
   if (!reads(choice, folders.conf_dir)) return;
   if (is_same(folders.conf_dir, choice.networks)) {
     folders.taken = taken_by(choice.of_pods.most_lists);
+    folders.conf_dirs_of_revisions = choice.of_pods.other_revisions;
     for (const auto& own : choice.of_pods.own_networks) {
       if (!is_same(own.networks, folders.conf_dir)) folders.conf_dirs_of_runtimes.push_back(own.networks);
     }
@@ -124,6 +125,7 @@ void take_choice(const FolderOptions& options, const runtime::Choice& choice, Do
   const auto& of_pods = choice.of_pods;
   folders.taking = {choice.is_podmans, of_pods.network, of_pods.network_said_by,
                     taken_by(of_pods.most_lists)};
+  for (const auto& revision : of_pods.other_revisions) folders.revisions.push_back({{}, revision, {}});
   for (const auto& own : of_pods.own_networks) {
     folders.own_lists.push_back({own.runtime, own.networks, own.said_by});
     folders.own_lists.back().taken = taken_by(own.most_lists);
@@ -151,6 +153,7 @@ InstallTarget target_in(const CommandFolders& folders, const std::string& after)
           folders.contradiction,
           folders.is_meant,
           folders.conf_dirs_of_runtimes,
+          folders.conf_dirs_of_revisions,
           folders.taken};
 }
 

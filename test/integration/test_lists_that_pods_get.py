@@ -1,10 +1,12 @@
-"""How many of a folder's lists pods get."""
+"""How many of a folder's lists pods get, and the folders that they get them from once an operator goes back to a version before."""
 
 import json
+import re
 
 import pytest
 from harness.host import TOOLS
-from test_flavours import CRI, FLANNEL, KUBELET, LIST, site  # noqa: F401 (a fixture)
+from harness.node import BINARY
+from test_flavours import CRI, FLANNEL, KUBELET, LIST, MICROK8S, RUNTIMES, site  # noqa: F401 (a fixture)
 
 CONFIG = "/etc/containerd/config.toml"
 BRIDGE = {"cniVersion": "0.4.0", "name": "other", "plugins": [{"type": "bridge", "ipam": {"type": "host-local"}}]}
@@ -50,3 +52,29 @@ def test_how_many_lists_a_runtime_of_containerds_takes(site, own, said):
     site.put("/etc/kata/10-flannel.conflist", json.dumps(FLANNEL))
     note, = (line for line in site.call("install", "--conf-dir", "/etc/kata")[2].splitlines() if "05-other" in line)
     assert note.partition("10-flannel.conflist: ")[2].startswith(f"pods get both networks, as {said} in {CONFIG} says, " if said else "pods get that network, ")
+
+
+def test_revisions_of_a_snap(site):
+    """A refresh copies the folder, with the entry in it, and keeps the one before for snap revert."""
+    runtime = next(each for each in RUNTIMES if each.flavour == "microk8s")
+    home, networks = MICROK8S.rpartition("/")[0], runtime.networks.removeprefix(f"{MICROK8S}/")
+    before, now = lists = [f"{home}/{revision}/{networks}/10-flannel.conflist" for revision in ("6089", "x2")]
+    site.run("mkdir", "-p", f"{home}/6089", f"{home}/common")
+    site.run("ln", "-s", "6089", MICROK8S)
+    site.set_up(runtime)
+    text = site.run("cat", before)
+    site.tool("install")
+    site.run("sh", "-ec", f"cp -a {home}/6089 {home}/x2; ln -sfn x2 {MICROK8S}")
+    would = [line for line in site.call("uninstall", "--dry-run")[1].splitlines() if line.endswith("back")]
+    assert would == [f"would have put {path} back" for path in (f"{runtime.networks}/10-flannel.conflist", before)]
+    assert all("ip-masq" in site.run("cat", path) for path in lists)
+    site.tool("uninstall", "--conf-dir", f"{home}/x2/{networks}")
+    assert [site.run("cat", path) for path in lists] == [text, text]
+
+    site.tool("install")
+    site.run("sh", "-ec", f"rm -r {home}/6089; cp -a {home}/x2 {home}/6089; mv {now}.before-ip-masq {now}")
+    found = findings(site)["entry-of-other-revision"]
+    assert (found["weight"], found["where"]) == ("note", [f"{before} has an entry of ip-masq, and no list of the revision that runs"])
+    site.run("sh", "-ec", re.sub("^ip-masq ", f"{BINARY} ", "\n".join(found["fix"]), flags=re.M))
+    assert site.run("cat", before) == text
+    assert "entry-of-other-revision" not in findings(site)

@@ -124,6 +124,25 @@ TEST_CASE("pods get more lists than one") {
   CHECK(said(list("x", "macvlan", false), 3).find(in_the_way) != std::string::npos);
 }
 
+TEST_CASE("an entry of another revision") {
+  const auto is_found = [](const std::string& running, const std::string& other, bool are_lists_read) {
+    auto facts = facts_with({{.name = "10.conflist", .text = running}});
+    facts.node.are_lists_read = are_lists_read;
+    facts.node.revisions.push_back({{}, "/r", {}});
+    facts.node.revisions.back().lists = conflist::read_networks({{.name = "10.conflist", .text = other}});
+    return text_with_weights(facts).find(
+               "note entry-of-other-revision\n  found: /r/10.conflist has an entry of ip-masq") !=
+           std::string::npos;
+  };
+  const auto with = list("cbr0", "flannel", true);
+  const auto without = list("cbr0", "flannel", false);
+  CHECK(is_found(without, with, true));
+  CHECK_FALSE(is_found(without, without, true));
+  CHECK_FALSE(is_found(with, with, true));
+  CHECK_FALSE(is_found(with.substr(0, with.size() - 4), with, true));
+  CHECK_FALSE(is_found(without, with, false));
+}
+
 TEST_CASE("lists of one runtime alone") {
   auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", true)}});
   facts.node.bin_folders = {folder("/b", {"ip-masq", "flannel", "bridge", "host-local"})};
