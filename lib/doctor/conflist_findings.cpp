@@ -97,6 +97,8 @@ void append_where_it_stands(const Facts& facts, const ListOfPods& of_pods, const
   if (ours.loaded != nullptr) {
     finding.where.push_back(path_of(facts, *ours.loaded) + " has one" +
                             (comes_later(facts, of_pods, *ours.loaded) ? ", and comes later" : ""));
+    if (taken_instead_of(*ours.loaded, facts.node) != nullptr)
+      finding.where.back() += ", and CRI-O passes over it: it misses a program that the list asks for";
     if (is_got_as_well(facts, of_pods, *ours.loaded))
       finding.where.back() += "; pods get both, as " + facts.node.taking.lists.said_by + " says";
   } else if (ours.unloaded != nullptr) {
@@ -120,15 +122,19 @@ std::vector<std::string> backups_of_lists_gone(const Facts& facts) {
   return names;
 }
 
-void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere, Finding& finding) {
+// So that pods get the list that has our entry.
+std::string how_ours_is_taken(const Facts& facts, const conflist::Network& ours) {
+  if (taken_instead_of(ours, facts.node) != nullptr) return "# bring the program that it misses; or:";
+  const auto& taking = facts.node.taking;
+  return taking.network.empty()
+             ? "# of the two files, let the one that pods are to use come first by its name; or:"
+             : "# let CRI-O name the list that pods are to use, " + taking.network_said_by + "; or:";
+}
+
+void append_fix(const Facts& facts, const ListOfPods& of_pods, const ListsOfOurs& ours, Finding& finding) {
+  const bool is_elsewhere = ours.loaded != nullptr;
   if (!of_pods.is_copy) {
-    if (is_elsewhere) {
-      finding.fix.push_back(
-          facts.node.taking.network.empty()
-              ? "# of the two files, let the one that pods are to use come first by its name; or:"
-              : "# let CRI-O name the list that pods are to use, " + facts.node.taking.network_said_by +
-                    "; or:");
-    }
+    if (is_elsewhere) finding.fix.push_back(how_ours_is_taken(facts, *ours.loaded));
     const bool is_the_one_anew = of_pods.network.holds(conflist::flannel_type);
     const auto gone =
         is_elsewhere || is_the_one_anew ? std::vector<std::string>() : backups_of_lists_gone(facts);
@@ -228,7 +234,7 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
     if (recorded == nullptr && !of_pods.network.holds(conflist::flannel_type)) finding.weight = Weight::note;
   }
   append_where_it_stands(facts, of_pods, ours, finding);
-  append_fix(facts, of_pods, ours.loaded != nullptr, finding);
+  append_fix(facts, of_pods, ours, finding);
   append_signs(signs, finding);
   if (is_nowhere && !signs.are_there() && facts.ours.networks.empty())
     finding.weight = Weight::note;  // nobody said yet that it is to be there

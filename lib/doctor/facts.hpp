@@ -98,6 +98,7 @@ struct Taking {
   bool is_podmans = false;           ///< podman alone reads it, and takes each list by its name
   std::string network = {};          ///< the name of the list that pods get; empty: the first
   std::string network_said_by = {};  ///< "cni_default_network in /etc/crio/crio.conf"
+  bool is_crios = false;             ///< it passes over lists whose programs it does not find, or cannot run
   conflist::Taken lists = {};
 };
 

@@ -37,6 +37,8 @@ struct Folders {
   /// The name of the network that pods get, where that is said; else it is the first.
   std::string network = {};
   std::string network_said_by = {};
+  /// CRI-O passes over a list that asks for a program that it does not find, or cannot run.
+  bool is_crios = false;
   MostLists most_lists = {};
   std::vector<OwnNetworks> own_networks = {};
   /// What `networks` may lead to once an operator goes back to a version before: the same of other revisions

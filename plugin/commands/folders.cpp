@@ -123,7 +123,7 @@ void take_choice(const FolderOptions& options, const runtime::Choice& choice, Do
   if (!is_its_own) return;
   if (!options.flavour) folders.lists.said_by = doctor::SaidBy::runtime;
   const auto& of_pods = choice.of_pods;
-  folders.taking = {choice.is_podmans, of_pods.network, of_pods.network_said_by,
+  folders.taking = {choice.is_podmans, of_pods.network, of_pods.network_said_by, of_pods.is_crios,
                     taken_by(of_pods.most_lists)};
   for (const auto& revision : of_pods.other_revisions) folders.revisions.push_back({{}, revision, {}});
   for (const auto& own : of_pods.own_networks) {
