@@ -54,6 +54,16 @@ def test_how_many_lists_a_runtime_of_containerds_takes(site, own, said):
     assert note.partition("10-flannel.conflist: ")[2].startswith(f"pods get both networks, as {said} in {CONFIG} says, " if said else "pods get that network, ")
 
 
+def test_a_folder_that_a_snap_has_left(site):
+    """microk8s' snap leads the usual folders to its own, and leaves these links behind (istio/istio#50063)."""
+    site.run("sh", "-ec", f"umount /etc/cni; mkdir -p /etc/cni; rm -rf /etc/cni/net.d; ln -s {MICROK8S}/args/cni-network /etc/cni/net.d")
+    unread = f"cannot read the folder /etc/cni/net.d: it is a link to {MICROK8S}/args/cni-network, which is not there, or not seen here"
+    for command in ("install", "uninstall"):
+        status, output, errors = site.call(command)
+        assert (status, output, errors.splitlines()[-1]) == (1, "", f"ip-masq: {unread}")
+    assert unread in json.loads(site.call("doctor", "-o", "json")[1])["notLooked"]
+
+
 def test_revisions_of_a_snap(site):
     """A refresh copies the folder, with the entry in it, and keeps the one before for snap revert."""
     runtime = next(each for each in RUNTIMES if each.flavour == "microk8s")
