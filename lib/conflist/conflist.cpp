@@ -297,11 +297,28 @@ bool may_be_half_written(const Network& network) {
   return network.loading == Loading::refused && network.plugins.empty();
 }
 
-std::vector<const Network*> in_the_way(const std::vector<Network>& networks, const Network& network) {
-  std::vector<const Network*> found;
+bool is_taken_as_well(const std::vector<Network>& networks, const Network& network, const Taken& taken) {
+  std::size_t before = 0;
   for (const auto& other : networks) {
-    if (&other == &network) break;
-    if (other.loading == Loading::refused || other.loading == Loading::unknown) found.push_back(&other);
+    if (&other == &network) return network.is_loaded() && before > 0 && before < taken.most;
+    if (other.is_loaded()) ++before;
+  }
+  return false;
+}
+
+std::vector<const Network*> in_the_way(const std::vector<Network>& networks, const Network& network,
+                                       const Taken& taken) {
+  std::vector<const Network*> found;
+  std::size_t loaded = 0;
+  bool is_reached = false;
+  for (const auto& other : networks) {
+    if (is_reached && loaded >= taken.most) break;
+    if (other.is_loaded()) ++loaded;
+    if (&other == &network) {
+      is_reached = true;
+    } else if (other.loading == Loading::refused || other.loading == Loading::unknown) {
+      found.push_back(&other);
+    }
   }
   return found;
 }

@@ -105,8 +105,21 @@ const Network* first_loaded(const std::vector<Network>& networks);
 /// The first that is loaded and has a plugin of this type.
 const Network* first_with(const std::vector<Network>& networks, std::string_view type);
 
-/// Those before `network` that make containerd load nothing at all: refused, or perhaps so.
-std::vector<const Network*> in_the_way(const std::vector<Network>& networks, const Network& network);
+/// How many of the lists containerd takes (max_conf_num), each of which gives a pod an interface.
+struct Taken {
+  std::size_t most = 1;
+  std::string said_by = {};  ///< "max_conf_num in /etc/containerd/config.toml"; empty where nobody says it
+
+  bool operator==(const Taken&) const = default;
+};
+
+/// Whether pods get that list although it is not the first: a second interface and on.
+bool is_taken_as_well(const std::vector<Network>& networks, const Network& network, const Taken& taken);
+
+/// Those that make containerd load nothing at all: refused, or perhaps so, before `network` or before the
+/// last that it takes.
+std::vector<const Network*> in_the_way(const std::vector<Network>& networks, const Network& network,
+                                       const Taken& taken);
 
 /// Why an ADD of ours would fail in a network that is loaded, whatever the node: its cniVersion, its name,
 /// the place of our entry, keys that are wrong. Sentences without the file's name; empty where it would not,

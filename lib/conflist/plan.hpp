@@ -46,7 +46,7 @@ struct Plan {
 /// hard link, which would not follow, multus takes a file by its path that would be renamed, or a file of
 /// ours is in the way, and Error{failed} where a file could not be read that decides.
 std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
-                                 std::string_view after);
+                                 std::string_view after, const Taken& taken = {});
 
 /// What of the folder may be meant and is not loaded, a line each.
 std::vector<std::string> why_not_found(const std::string& path, const std::vector<File>& files,

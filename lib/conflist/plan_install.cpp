@@ -218,10 +218,21 @@ std::string install_into_single(const Folder& folder, const std::vector<Network>
   return list_name;
 }
 
-// `written`: the file that has the target's entry.
+// How the list is taken that has the target's entry.
+struct Place {
+  const std::string& written;  // its file
+  const Taken& taken;
+};
+
+std::string told_of_both(const Taken& taken) {
+  return ": pods get both networks, as " + taken.said_by +
+         " says, and the addresses that they are known by are of the first";
+}
+
 void note_what_comes_before(const Folder& folder, const std::vector<Network>& networks, const Network& target,
-                            const std::string& written, Plan& plan) {
-  for (const auto* const other : in_the_way(networks, target)) {
+                            const Place& place, Plan& plan) {
+  const auto& written = place.written;
+  for (const auto* const other : in_the_way(networks, target, place.taken)) {
     plan.notes.push_back(told_of(folder, *other) +
                          "; containerd loads no network at all while it is there, CRI-O "
                          "passes over it");
@@ -239,6 +250,7 @@ void note_what_comes_before(const Folder& folder, const std::vector<Network>& ne
           ? std::string(
                 ": multus keeps a copy of a list in it, as it was when multus started, and pods get "
                 "that one: restart multus' pod of this node")
+      : !led && is_taken_as_well(networks, target, place.taken) ? told_of_both(place.taken)
       : led && !led->elsewhere.empty()
           ? ": multus hands pods on to " + led->elsewhere
           : std::string(": pods get that network, unless the runtime is told otherwise");
@@ -258,7 +270,7 @@ void check_that_all_was_read(const Folder& folder, const std::vector<Network>& n
 }  // namespace
 
 std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
-                                 std::string_view after) {
+                                 std::string_view after, const Taken& taken) {
   const Folder folder(path, files);
   const auto networks = read_networks(files);
   const auto* const target = first_with(networks, after);
@@ -267,7 +279,7 @@ std::optional<Plan> plan_install(const std::string& path, const std::vector<File
   Plan plan;
   const auto written = target->is_single ? install_into_single(folder, networks, *target, plan)
                                          : install_into_list(folder, *target, plan);
-  note_what_comes_before(folder, networks, *target, written, plan);
+  note_what_comes_before(folder, networks, *target, {written, taken}, plan);
   folder.tell_what_was_read(plan);
   return plan;
 }

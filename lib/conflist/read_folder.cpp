@@ -60,6 +60,13 @@ std::optional<File> read_one(const fs::directory_entry& entry) {
   return file;
 }
 
+std::string why_unread(const fs::path& folder, const std::error_code& error) {
+  std::error_code no_link;
+  const auto end = fs::read_symlink(folder, no_link);
+  if (no_link || kind_of(error.value()) != Kind::absent) return error.message();
+  return "it is a link to " + end.string() + ", which is not there, or not seen here";
+}
+
 // Those whose name is wanted.
 std::vector<File> read_files(const fs::path& folder, bool (*is_wanted)(std::string_view name)) {
   std::error_code error;
@@ -69,7 +76,8 @@ std::vector<File> read_files(const fs::path& folder, bool (*is_wanted)(std::stri
     if (auto file = read_one(*entry)) files.push_back(std::move(*file));
   }
   if (error)
-    throw Error(kind_of(error.value()), "cannot read the folder " + folder.string() + ": " + error.message());
+    throw Error(kind_of(error.value()),
+                "cannot read the folder " + folder.string() + ": " + why_unread(folder, error));
   return files;
 }
 

@@ -86,11 +86,21 @@ bool comes_later(const Facts& facts, const ListOfPods& of_pods, const conflist::
   return !of_pods.is_copy && facts.node.taking.network.empty() && of_pods.file->file.name < list.file.name;
 }
 
+// By max_conf_num of containerd.
+bool is_got_as_well(const Facts& facts, const ListOfPods& of_pods, const conflist::Network& list) {
+  return comes_later(facts, of_pods, list) && !facts.node.taking.is_podmans &&
+         conflist::is_taken_as_well(facts.node.lists, list, facts.node.taking.lists);
+}
+
 void append_where_it_stands(const Facts& facts, const ListOfPods& of_pods, const ListsOfOurs& ours,
                             Finding& finding) {
   if (ours.loaded != nullptr) {
     finding.where.push_back(path_of(facts, *ours.loaded) + " has one" +
                             (comes_later(facts, of_pods, *ours.loaded) ? ", and comes later" : ""));
+    if (taken_instead_of(*ours.loaded, facts.node) != nullptr)
+      finding.where.back() += ", and CRI-O passes over it: it misses a program that the list asks for";
+    if (is_got_as_well(facts, of_pods, *ours.loaded))
+      finding.where.back() += "; pods get both, as " + facts.node.taking.lists.said_by + " says";
   } else if (ours.unloaded != nullptr) {
     finding.where.push_back(path_of(facts, *ours.unloaded) +
                             " has one, and is not loaded: " + ours.unloaded->reason);
@@ -112,15 +122,19 @@ std::vector<std::string> backups_of_lists_gone(const Facts& facts) {
   return names;
 }
 
-void append_fix(const Facts& facts, const ListOfPods& of_pods, bool is_elsewhere, Finding& finding) {
+// So that pods get the list that has our entry.
+std::string how_ours_is_taken(const Facts& facts, const conflist::Network& ours) {
+  if (taken_instead_of(ours, facts.node) != nullptr) return "# bring the program that it misses; or:";
+  const auto& taking = facts.node.taking;
+  return taking.network.empty()
+             ? "# of the two files, let the one that pods are to use come first by its name; or:"
+             : "# let CRI-O name the list that pods are to use, " + taking.network_said_by + "; or:";
+}
+
+void append_fix(const Facts& facts, const ListOfPods& of_pods, const ListsOfOurs& ours, Finding& finding) {
+  const bool is_elsewhere = ours.loaded != nullptr;
   if (!of_pods.is_copy) {
-    if (is_elsewhere) {
-      finding.fix.push_back(
-          facts.node.taking.network.empty()
-              ? "# of the two files, let the one that pods are to use come first by its name; or:"
-              : "# let CRI-O name the list that pods are to use, " + facts.node.taking.network_said_by +
-                    "; or:");
-    }
+    if (is_elsewhere) finding.fix.push_back(how_ours_is_taken(facts, *ours.loaded));
     const bool is_the_one_anew = of_pods.network.holds(conflist::flannel_type);
     const auto gone =
         is_elsewhere || is_the_one_anew ? std::vector<std::string>() : backups_of_lists_gone(facts);
@@ -215,8 +229,12 @@ void find_missing_entry(const Facts& facts, Findings& findings) {
           : "new pods of this node are not recorded: they have rules of ours for as long as pods that are "
             "recorded have them, then others' decide",
       {}};
+  if (ours.loaded != nullptr && is_got_as_well(facts, of_pods, *ours.loaded)) {
+    finding.does = "of the addresses that pods have by that list others' rules decide";
+    if (recorded == nullptr && !of_pods.network.holds(conflist::flannel_type)) finding.weight = Weight::note;
+  }
   append_where_it_stands(facts, of_pods, ours, finding);
-  append_fix(facts, of_pods, ours.loaded != nullptr, finding);
+  append_fix(facts, of_pods, ours, finding);
   append_signs(signs, finding);
   if (is_nowhere && !signs.are_there() && facts.ours.networks.empty())
     finding.weight = Weight::note;  // nobody said yet that it is to be there
@@ -242,6 +260,23 @@ void find_other_subnet_files(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
+// After an uninstall by somebody's hand, or one of a folder alone.
+void find_entries_of_other_revisions(const Facts& facts, Findings& findings) {
+  const auto has_entry = [](const conflist::Network& list) { return list.our_place().has_value(); };
+  if (!facts.node.are_lists_read || std::ranges::any_of(facts.node.lists, may_be_ours)) return;
+  for (const auto& revision : facts.node.revisions) {
+    const auto list = std::ranges::find_if(revision.lists, has_entry);
+    if (list == revision.lists.end()) continue;
+    findings.push_back({"entry-of-other-revision",
+                        {(revision.conf_dir / list->file.name).string() +
+                         " has an entry of ip-masq, and no list of the revision that runs"},
+                        "it is in force again once \"snap revert\" goes back to that revision",
+                        {"# where ip-masq is given up:",
+                         "ip-masq uninstall --conf-dir " + nat::shell_word(revision.conf_dir.string())},
+                        Weight::note});
+  }
+}
+
 void find_other_folders(const Facts& facts, Findings& findings) {
   if (facts.node.elsewhere.empty()) return;
   findings.push_back(
@@ -260,6 +295,7 @@ void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_missing_entry(facts, findings);
   find_runtime_findings(facts, findings);
   find_other_subnet_files(facts, findings);
+  find_entries_of_other_revisions(facts, findings);
   find_records_of_ended_pods(facts, findings);
 }
 

@@ -98,6 +98,8 @@ struct Taking {
   bool is_podmans = false;           ///< podman alone reads it, and takes each list by its name
   std::string network = {};          ///< the name of the list that pods get; empty: the first
   std::string network_said_by = {};  ///< "cni_default_network in /etc/crio/crio.conf"
+  bool is_crios = false;             ///< it passes over lists whose programs it does not find, or cannot run
+  conflist::Taken lists = {};
 };
 
 /// The folder of lists for the pods of one runtime of containerd's, which RuntimeClasses lead to.
@@ -108,6 +110,7 @@ struct OwnLists {
   bool are_read = false;  ///< else the folder could not be read, and is told
   std::vector<conflist::Network> lists = {};
   std::set<std::string> backups = {};  ///< as of Surroundings
+  conflist::Taken taken = {};
 };
 
 /// What connection tracking has room for, and what it could not take.
@@ -214,6 +217,7 @@ struct Surroundings {
   std::set<std::string> put_aside = {};       ///< those that others have renamed, to put them out of force
   Taking taking = {};
   std::vector<OwnLists> own_lists = {};
+  std::vector<OwnLists> revisions = {};     ///< of a snap: those that do not run; of no runtime by name
   std::vector<BinFolder> bin_folders = {};  ///< those that are there; of is_search_known all
   bool is_search_known = false;             ///< bin_folders are where the runtime searches, in its order
   bool may_search_more = false;             ///< these were named; there may be others

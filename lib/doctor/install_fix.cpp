@@ -65,18 +65,28 @@ const BinFolder& folder_of_program(const std::vector<BinFolder>& searched) {
   return found == searched.end() ? searched.front() : *found;
 }
 
-// Not where no other program of the list is.
-std::string into_search(const std::string& command, const std::vector<BinFolder>& searched,
-                        const conflist::Network& list) {
+// Not where no other program of the list is; where some are not, install would not put the entry in.
+std::string into_search(const std::string& command, const Surroundings& node, const conflist::Network& list) {
   const auto others = others_of(list);
-  const auto is_there = [&searched](const std::string& program) {
-    return std::ranges::any_of(searched,
-                               [&program](const auto& each) { return each.programs.contains(program); });
-  };
-  const auto& folder = folder_of_program(searched);
-  if (others.empty() || std::ranges::any_of(others, is_there)) return with_folder(command, folder);
-  return "# see first where the runtime looks for plugins: none of the list's others is in " +
-         folder.path.string();
+  std::string missing;
+  std::size_t count = 0;
+  for (const auto& program : others) {
+    if (std::ranges::any_of(node.bin_folders,
+                            [&program](const auto& each) { return each.programs.contains(program); }))
+      continue;
+    missing += (missing.empty() ? "" : ", ") + program;
+    ++count;
+  }
+  const auto& folder = folder_of_program(node.bin_folders);
+  if (count > 0 && count == others.size()) {
+    return "# see first where the runtime looks for plugins: none of the list's others is in " +
+           folder.path.string();
+  }
+  auto whole = with_folder(command, folder);
+  const bool is_refused = count > 0 && !node.may_search_more && !list.our_place();
+  if (!is_refused || command.starts_with('#')) return whole;
+  return "# have its owner put " + missing + " where the runtime looks, " + folder.path.string() +
+         "; then: " + whole;
 }
 
 // Why install would refuse the list as it is; empty where it would not.
@@ -124,7 +134,7 @@ std::string behind_multus(const fs::path& conf_dir, const Lists& lists, const co
 std::string install_where_it_is_known(const Facts& facts, const fs::path& conf_dir, const Lists& lists,
                                       const conflist::Network& list) {
   auto command = install_command(conf_dir, lists, list);
-  if (facts.node.is_search_known) return into_search(command, facts.node.bin_folders, list);
+  if (facts.node.is_search_known) return into_search(command, facts.node, list);
   const auto folders = folders_with_all(facts.node.bin_folders, others_of(list));
   if (folders.size() == 1) return with_folder(command, *folders.front());
   if (command.starts_with('#')) return command;

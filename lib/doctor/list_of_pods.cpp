@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "conflist/multus.hpp"
+#include "conflist/typed_keys.hpp"
 
 namespace ipmasq::doctor {
 
@@ -24,11 +25,35 @@ const conflist::Network* list_of_podman(const Lists& lists) {
   return first_loaded_where(lists, [](const auto& each) { return each.name != "podman"; });
 }
 
+bool is_found(const std::string& program, const Surroundings& node) {
+  const auto first = std::ranges::find_if(
+      node.bin_folders, [&program](const auto& folder) { return folder.programs.contains(program); });
+  return first != node.bin_folders.end() && first->programs.at(program).empty();
+}
+
+// By CRI-O, which looks for the programs of a list's own plugins, not for those that these call.
+bool is_passed_over(const conflist::Network& list, const Surroundings& node) {
+  if (!node.taking.is_crios || !node.is_search_known || node.may_search_more) return false;
+  return std::ranges::any_of(
+      list.plugins, [&node](const cni::Json& plugin) { return !is_found(conflist::type_of(plugin), node); });
+}
+
+const conflist::Network* first_not_passed_over(const Surroundings& node) {
+  return first_loaded_where(node.lists, [&node](const auto& each) { return !is_passed_over(each, node); });
+}
+
 }  // namespace
+
+const conflist::Network* taken_instead_of(const conflist::Network& list, const Surroundings& node) {
+  return node.taking.network.empty() && is_passed_over(list, node) ? first_not_passed_over(node) : nullptr;
+}
 
 const conflist::Network* list_of_runtime(const Surroundings& node) {
   if (node.taking.is_podmans) return list_of_podman(node.lists);
-  if (node.taking.network.empty()) return conflist::first_loaded(node.lists);
+  if (node.taking.network.empty()) {
+    const auto* const taken = first_not_passed_over(node);
+    return taken == nullptr ? conflist::first_loaded(node.lists) : taken;
+  }
   return first_loaded_where(node.lists,
                             [&node](const auto& each) { return each.name == node.taking.network; });
 }

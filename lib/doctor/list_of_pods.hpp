@@ -26,6 +26,10 @@ bool is_folder_of_pods(const Facts& facts);
 
 ListOfPods list_of_pods(const Facts& facts);
 
+/// What pods get where CRI-O passes over `list`, since it does not find, or cannot run, what that asks for;
+/// nullptr where it does not, or where there is no other.
+const conflist::Network* taken_instead_of(const conflist::Network& list, const Surroundings& node);
+
 /// The list with our entry that matters: what pods get, or else the first that is loaded; nullptr where none
 /// has one.
 const conflist::Network* list_of_ours(const Facts& facts);

@@ -77,6 +77,20 @@ std::string lacks(const Facts& facts, const conflist::Network& list, const Folde
          what_stands_there(folders, program);
 }
 
+// What comes of it that a program is missing.
+std::string no_pod_starts(const Facts& facts, const conflist::Network& ours) {
+  const auto* const instead = taken_instead_of(ours, facts.node);
+  return instead == nullptr
+             ? "an ADD fails: no pod starts"
+             : "CRI-O passes over that list: new pods get the one in " + path_of(facts, *instead);
+}
+
+std::string no_pod_starts_nor_ends(const Facts& facts, const conflist::Network& ours) {
+  const bool is_passed_over = taken_instead_of(ours, facts.node) != nullptr;
+  return no_pod_starts(facts, ours) +
+         (is_passed_over ? ", and pods that have it cannot be ended" : ", and none can be ended");
+}
+
 // Of what is neither a file nor a link: install does not take its place.
 void append_move_away(const Folders& folders, Finding& finding) {
   for (const auto* const each : folders) {
@@ -97,7 +111,7 @@ void find_missing_in_search(const Facts& facts, const conflist::Network& ours, F
 }
 
 void find_missing_program(const Facts& facts, const conflist::Network& ours, Findings& findings) {
-  Finding finding{"program-missing", {}, "an ADD fails: no pod starts, and none can be ended", {}};
+  Finding finding{"program-missing", {}, no_pod_starts_nor_ends(facts, ours), {}};
   if (facts.node.is_search_known) return find_missing_in_search(facts, ours, std::move(finding), findings);
   const auto folders = folders_for(facts, ours);
   for (const auto* const folder : folders) {
@@ -132,7 +146,7 @@ void weigh_by_what_is_searched(const Facts& facts, bool is_any_there, Finding& f
 void find_missing_plugins(const Facts& facts, const conflist::Network& ours, Findings& findings) {
   Finding finding{"plugin-missing",
                   {},
-                  "an ADD fails: no pod starts",
+                  no_pod_starts(facts, ours),
                   {"# have their owners put them there: flannel's own pod brings flannel, the package or the "
                    "release of containernetworking's plugins brings bridge, host-local and portmap"}};
   const auto folders = folders_for(facts, ours);
@@ -177,7 +191,7 @@ bool is_any_in_order(const Folders& folders, const Programs& programs) {
 }
 
 void find_what_cannot_run(const Facts& facts, const conflist::Network& ours, Findings& findings) {
-  Finding finding{"program-cannot-run", {}, "an ADD fails: no pod starts, and none can be ended", {}};
+  Finding finding{"program-cannot-run", {}, no_pod_starts_nor_ends(facts, ours), {}};
   auto programs = others_of(ours);
   programs.insert(our_program);
   const auto folders = folders_for(facts, ours);

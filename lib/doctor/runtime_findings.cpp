@@ -24,6 +24,7 @@ Facts as_of_node(const Facts& facts, const OwnLists& own) {
   node.are_lists_read = own.are_read;
   node.lists = own.lists;
   node.backups = own.backups;
+  node.taking.lists = own.taken;
   node.bin_folders = facts.node.bin_folders;
   node.is_search_known = facts.node.is_search_known;
   node.may_search_more = facts.node.may_search_more;

@@ -48,11 +48,11 @@ void find_files_in_the_way(const Facts& facts, Findings& findings) {
   Finding finding{
       "file-in-the-way",
       {},
-      "containerd loads no network at all where a file before ours is none; CRI-O and podman step "
-      "over it",
+      "containerd loads no network at all where a file before ours, or before the last that it takes, is "
+      "none; CRI-O and podman step over it",
       {"# mend the file, or have its owner take it away"},
       facts.node.processes.contains("containerd") ? Weight::hurts : Weight::note};
-  for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours))
+  for (const auto* const each : conflist::in_the_way(facts.node.lists, *ours, facts.node.taking.lists))
     finding.where.push_back(path_of(facts, *each) + ": " + each->reason);
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }

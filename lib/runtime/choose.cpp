@@ -94,8 +94,25 @@ std::optional<Folders> read_k3s(const NodeFiles& files) {
   return guess_k3s(k3s, files);
 }
 
+// snapd copies the folder at each refresh, and keeps the one before for "snap revert".
+std::vector<fs::path> other_revisions_of(const fs::path& networks, const NodeFiles& files) {
+  const fs::path revisions = "/var/snap/microk8s";
+  const auto current = revisions / "current";
+  const auto relative = networks.lexically_relative(current);
+  std::vector<fs::path> found;
+  if (relative.empty() || *relative.begin() == "..") return found;
+  const auto running = files.target_of(current).lexically_normal().filename();
+  for (const auto& name : files.folders_in(revisions)) {
+    if (name == running || name == "current" || name == "common") continue;
+    if (auto folder = revisions / name / relative; files.is_there(folder)) found.push_back(std::move(folder));
+  }
+  return found;
+}
+
 std::optional<Folders> read_microk8s(const NodeFiles& files) {
-  return read_plain_containerd(files, microk8s_file, {"${SNAP_DATA}", "/var/snap/microk8s/current"});
+  auto found = read_plain_containerd(files, microk8s_file, {"${SNAP_DATA}", "/var/snap/microk8s/current"});
+  if (found) found->other_revisions = other_revisions_of(found->networks, files);
+  return found;
 }
 
 std::optional<Folders> read_openshift(const NodeFiles& files) {

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -62,7 +65,17 @@ struct Said {
   }
 };
 
+// 0 and less: all.
+std::optional<MostLists> most_lists_in(const cni::Json& table, const char* key, const std::string& path) {
+  const auto found = table.find(key);
+  if (found == table.end() || !found->is_number_integer()) return std::nullopt;
+  const auto most = found->get<std::int64_t>();
+  return MostLists{most > 0 ? static_cast<std::size_t>(most) : MostLists::all,
+                   std::string(key) + " in " + path};
+}
+
 struct Table {
+  MostLists most_lists;
   Said<fs::path> networks;
   Said<fs::path> plugins;                ///< bin_dir
   Said<std::vector<fs::path>> searched;  ///< bin_dirs, since containerd 2.1
@@ -89,6 +102,7 @@ Folders completed(const Table& table, Major containerd, const fs::path& path) {
     folders.networks = table.networks.value;
     folders.networks_said_by = table.networks.by;
   }
+  folders.most_lists = table.most_lists;
   const bool is_one = !table.plugins.value.empty();
   if (is_one) {
     folders.plugins = {table.plugins.value};
@@ -133,7 +147,13 @@ class Reader {
     if (!is_of_containerd_2_ && can_be_2 && !are_same(of_1, of_2))
       throw_difference(path, of_1, of_2, are_same(completed(merged_, Major::one, path), of_2));
     auto& folders = can_be_2 ? of_2 : of_1;
+    const bool is_forgotten_by_1 = of_1.most_lists.count != of_2.most_lists.count;
+    if (can_be_2 && !is_of_containerd_2_ && is_forgotten_by_1)
+      folders.most_lists.said_by += " (which containerd 1 forgets for what is imported)";
     folders.own_networks = own_networks_;
+    for (auto& own : folders.own_networks) {
+      if (own.most_lists.said_by.empty()) own.most_lists = folders.most_lists;
+    }
     return {true, std::move(folders)};
   }
 
@@ -193,11 +213,14 @@ class Reader {
       if (auto folder = folder_in(runtime, "cni_conf_dir", path)) {
         std::erase_if(all, [&name = name](const OwnNetworks& each) { return each.runtime == name; });
         all.push_back({name, std::move(*folder), "cni_conf_dir in " + path});
+        const auto most = most_lists_in(runtime, "cni_max_conf_num", path);
+        if (most && runtime.at("cni_max_conf_num") != 0) all.back().most_lists = *most;  // 0: the node's
       }
     }
   }
 
   static void take(const cni::Json& cni, const std::string& path, Table& table) {
+    if (auto most = most_lists_in(cni, "max_conf_num", path)) table.most_lists = std::move(*most);
     table.networks.take(folder_in(cni, "conf_dir", path).value_or(fs::path()), "conf_dir", path);
     table.plugins.take(folder_in(cni, "bin_dir", path).value_or(fs::path()), "bin_dir", path);
     table.searched.take(folders_in(cni, "bin_dirs", path), "bin_dirs", path);

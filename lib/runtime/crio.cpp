@@ -93,6 +93,7 @@ std::optional<Folders> read_crio(const NodeFiles& files) {
     take(parse_toml(*text, last), last, found);
   }
   auto& folders = found.folders;
+  folders.is_crios = true;
   const bool is_told = take_networks(units, "cni-config-dir", files, folders);
   const bool is_told_plugins = take_plugins(units, "cni-plugin-dir", files, folders);
   if (is_told_plugins) found.older_key.reset();

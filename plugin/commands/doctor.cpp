@@ -321,6 +321,8 @@ doctor::Facts look_at(const DoctorTarget& target) {
   facts.node.taking = target.folders.taking;
   facts.node.own_lists = target.folders.own_lists;
   doctor::read_own_lists(facts.node.own_lists, facts.not_looked);
+  facts.node.revisions = target.folders.revisions;
+  doctor::read_own_lists(facts.node.revisions, facts.not_looked);
   OurSide(store, std::move(read), facts).look_around();
   tell_what_was_not_found(target.folders, facts);
   ask_for_the_rest(recorded, facts);

@@ -41,14 +41,25 @@ bool reads(const runtime::Choice& choice, const fs::path& conf_dir) {
                               [&conf_dir](const auto& own) { return is_same(conf_dir, own.networks); }));
 }
 
+conflist::Taken taken_by(const runtime::MostLists& most) {
+  return {most.count, most.said_by};
+}
+
 // Where it looks for plugins of these conflists, or that it does not where the operator says; and its other
 // folders of conflists.
 void add_search(const FolderOptions& options, const runtime::Choice& choice, CommandFolders& folders) {
   if (!reads(choice, folders.conf_dir)) return;
   if (is_same(folders.conf_dir, choice.networks)) {
+    folders.taken = taken_by(choice.of_pods.most_lists);
+    folders.conf_dirs_of_revisions = choice.of_pods.other_revisions;
     for (const auto& own : choice.of_pods.own_networks) {
       if (!is_same(own.networks, folders.conf_dir)) folders.conf_dirs_of_runtimes.push_back(own.networks);
     }
+  } else {
+    const auto own = std::ranges::find_if(choice.of_pods.own_networks, [&folders](const auto& each) {
+      return is_same(each.networks, folders.conf_dir);
+    });
+    folders.taken = taken_by(own->most_lists);
   }
   for (const auto* const plugins : {&choice.plugins, &choice.of_pods.plugins}) {
     if (!is_one_of(folders.bin_dir, *plugins)) continue;
@@ -112,9 +123,13 @@ void take_choice(const FolderOptions& options, const runtime::Choice& choice, Do
   if (!is_its_own) return;
   if (!options.flavour) folders.lists.said_by = doctor::SaidBy::runtime;
   const auto& of_pods = choice.of_pods;
-  folders.taking = {choice.is_podmans, of_pods.network, of_pods.network_said_by};
-  for (const auto& [runtime, networks, said_by] : of_pods.own_networks)
-    folders.own_lists.push_back({runtime, networks, said_by});
+  folders.taking = {choice.is_podmans, of_pods.network, of_pods.network_said_by, of_pods.is_crios,
+                    taken_by(of_pods.most_lists)};
+  for (const auto& revision : of_pods.other_revisions) folders.revisions.push_back({{}, revision, {}});
+  for (const auto& own : of_pods.own_networks) {
+    folders.own_lists.push_back({own.runtime, own.networks, own.said_by});
+    folders.own_lists.back().taken = taken_by(own.most_lists);
+  }
 }
 
 }  // namespace
@@ -137,7 +152,9 @@ InstallTarget target_in(const CommandFolders& folders, const std::string& after)
           folders.searched,
           folders.contradiction,
           folders.is_meant,
-          folders.conf_dirs_of_runtimes};
+          folders.conf_dirs_of_runtimes,
+          folders.conf_dirs_of_revisions,
+          folders.taken};
 }
 
 CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFiles& files) {

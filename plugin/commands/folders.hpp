@@ -34,10 +34,12 @@ struct CommandFolders {
   bool is_found = false;    ///< by the node's files
   std::string trouble =
       {};  ///< why these are the usual ones, and the runtime's are not known: nothing is to be put there
-  std::vector<std::filesystem::path> searched = {};  ///< this and the next three: see InstallTarget
+  std::vector<std::filesystem::path> searched = {};  ///< this and the next five: see InstallTarget
   std::string contradiction = {};
   bool is_meant = false;
   std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
+  std::vector<std::filesystem::path> conf_dirs_of_revisions = {};
+  conflist::Taken taken = {};
 
   bool operator==(const CommandFolders&) const = default;
 };
@@ -69,6 +71,7 @@ struct DoctorFolders {
   doctor::PluginFolders plugins = {};
   doctor::Taking taking = {};
   std::vector<doctor::OwnLists> own_lists = {};  ///< without the lists
+  std::vector<doctor::OwnLists> revisions = {};  ///< see doctor::Surroundings; without the lists
   std::vector<std::string> elsewhere = {};       ///< see doctor::Surroundings
   std::vector<std::string> not_looked = {};      ///< why the runtime's folders cannot be told
 };

@@ -26,6 +26,8 @@ struct InstallTarget {
   bool is_meant = false;           ///< all the same: both folders are named
   /// Of lists for the pods of one runtime alone, as the node's files say.
   std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
+  std::vector<std::filesystem::path> conf_dirs_of_revisions = {};  ///< see runtime::Folders::other_revisions
+  conflist::Taken taken = {};                                      ///< of conf_dir, as the node's files say
 };
 
 /// Copies this program, unless a newer one is there (what is empty or cut off in its place is nobody's), then

@@ -110,7 +110,8 @@ Error refusal_of_the_runtime(const InstallTarget& target) {
 
 // The runtime looks nowhere else.
 PlaceJudged judge_known(const std::string& missing, bool is_refused) {
-  const auto so = missing + ": the runtime looks nowhere else, and no pod starts before that is mended";
+  const auto so =
+      missing + ": the runtime looks nowhere else, and no pod starts by that list before that is mended";
   if (!is_refused) return {.notes = {so}};
   return {.refusal =
               Error(Kind::wrong_config, so,

@@ -37,8 +37,9 @@ std::string why_it_is_left(const fs::path& path, const fs::path& kept) {
 // In the order that they stand in.
 std::vector<fs::path> folders_of(const InstallTarget& target) {
   std::vector<fs::path> folders{target.conf_dir};
-  std::ranges::copy_if(target.conf_dirs_of_runtimes, std::back_inserter(folders),
-                       [](const fs::path& folder) { return os::is_there(folder); });
+  for (const auto* const others : {&target.conf_dirs_of_runtimes, &target.conf_dirs_of_revisions})
+    std::ranges::copy_if(*others, std::back_inserter(folders),
+                         [](const fs::path& folder) { return os::is_there(folder); });
   return folders;
 }
 

@@ -57,6 +57,28 @@ def test_crio_names_a_network_that_comes_later(site):
     assert doctor(site) == ({}, [])
 
 
+def test_crio_passes_over_a_list_whose_programs_it_does_not_find(site):
+    """As where it looks in one folder, and flannel's pod brings flannel to another (cri-o/cri-o#3823)."""
+    site.set_up(CRIO)
+    site.put("/etc/cni/net.d/100-crio-bridge.conf", json.dumps({**MYNET["plugins"][0], "cniVersion": "0.3.1", "name": "crio-bridge"}))
+    site.run("mv", "/opt/cni/bin/flannel", "/opt/away")
+    assert doctor(site) == ({}, [])  # pods get the bridge, and nobody asked for ip-masq there
+    site.run("mv", "/opt/away", "/opt/cni/bin/flannel")
+    site.tool("install")
+    assert doctor(site) == ({}, [])
+    for program, name in {"flannel": "plugin-missing", "ip-masq": "program-missing"}.items():
+        site.run("mv", f"/opt/cni/bin/{program}", "/opt/away")
+        found, not_looked = doctor(site)
+        assert not_looked == [] and {name: each["weight"] for name, each in found.items()} == {name: "hurts", "entry-missing": "hurts"}
+        assert found[name]["does"].startswith("CRI-O passes over that list: new pods get the one in /etc/cni/net.d/100-crio-bridge.conf")
+        assert found["entry-missing"]["where"] == [
+            "/etc/cni/net.d/100-crio-bridge.conf is what the runtime loads, and has no entry of ip-masq",
+            "/etc/cni/net.d/10-flannel.conflist has one, and CRI-O passes over it: it misses a program that the list asks for"]
+        assert found["entry-missing"]["fix"][0] == "# bring the program that it misses; or:"
+        site.run("mv", "/opt/away", f"/opt/cni/bin/{program}")
+    assert doctor(site) == ({}, [])
+
+
 def test_a_list_by_name_where_each_plugin_stands_in_another(site):
     """install takes the first list that has a plugin: what it would not reach is put by hand."""
     set_up_crio(site, "mynet")

@@ -360,8 +360,8 @@ def test_an_install_that_waits_tells_what_is_in_the_way(site):
         assert waiting.stdout.readline().startswith("/etc/containerd/config.toml, line 2: not TOML: ")
         site.put("/etc/containerd/config.toml", "version = 2\n")
         waiting.until_it_says(
-            f"no program flannel in /opt/cni/bin, which {LIST} asks for: the runtime looks nowhere else, and no pod starts before that is mended; have its "
-            "owner put it there first: flannel's own pod brings flannel, the package or the release of containernetworking's plugins brings bridge, "
+            f"no program flannel in /opt/cni/bin, which {LIST} asks for: the runtime looks nowhere else, and no pod starts by that list before that is "
+            "mended; have its owner put it there first: flannel's own pod brings flannel, the package or the release of containernetworking's plugins brings bridge, "
             "host-local and portmap")
         site.run("touch", "/opt/cni/bin/flannel")
         assert waiting.communicate()[0] == f"put /opt/cni/bin/ip-masq\nput the entry into {LIST}\n"

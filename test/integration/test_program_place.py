@@ -18,7 +18,7 @@ LISTEN = ["--listen", "127.0.0.1:9464"]
 
 
 def lacks(program, folder="/opt/cni/bin"):
-    return f"no program {program} in {folder}, which {LIST} asks for: the runtime looks nowhere else, and no pod starts before that is mended"
+    return f"no program {program} in {folder}, which {LIST} asks for: the runtime looks nowhere else, and no pod starts by that list before that is mended"
 
 
 def set_up(site, plugins, config="version = 2\n"):

@@ -158,7 +158,7 @@ TEST_CASE("what is beyond us is not refused, but not known") {
   CHECK(networks[0].loading == Loading::passed);
   CHECK(networks[1].loading == Loading::unknown);
   CHECK(first_loaded(networks) == &networks[2]);
-  CHECK(in_the_way(networks, networks[2]) == std::vector{&networks[1]});
+  CHECK(in_the_way(networks, networks[2], {}) == std::vector{&networks[1]});
 }
 
 TEST_CASE("the order is that of the names, whatever their extension") {
@@ -192,6 +192,32 @@ TEST_CASE("why an ADD would fail") {
   CHECK(failure(list(good, R"({"type":"flannel"},{"type":"ip-masq"},{"type":"portmap"})")).empty());
   CHECK(failure(list(good, R"({"type":"flannel"},{"type":"ip-masq","catchAll":"no"})")).find("catchAll") !=
         std::string::npos);
+}
+
+TEST_CASE("what containerd takes by max_conf_num") {
+  const auto networks = read_networks({{.name = "10.conflist", .text = flannel},
+                                       {.name = "20.conflist", .text = "{"},
+                                       {.name = "30.conflist", .text = flannel},
+                                       {.name = "40.conflist", .text = flannel},
+                                       {.name = "50.conflist", .text = "{"}});
+  const auto taken = [&networks](std::size_t most) {
+    std::string names;
+    for (const auto& each : networks)
+      names += is_taken_as_well(networks, each, {.most = most}) ? each.file.name + " " : "";
+    return names;
+  };
+  CHECK(taken(1).empty());
+  CHECK(taken(2) == "30.conflist ");
+  CHECK(taken(9) == "30.conflist 40.conflist ");
+  const auto count = [&networks](std::size_t place, std::size_t most) {
+    return in_the_way(networks, networks[place], {.most = most}).size();
+  };
+  CHECK(count(0, 1) == 0);
+  CHECK(count(0, 2) == 1);
+  CHECK(count(0, 3) == 1);
+  CHECK(count(0, 4) == 2);
+  CHECK(count(2, 1) == 1);
+  CHECK(count(3, 9) == 2);
 }
 
 TEST_CASE("an older libcni does not read cniVersions") {

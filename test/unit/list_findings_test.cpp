@@ -98,6 +98,89 @@ TEST_CASE("a list without our entry, and what shows that it is to have one") {
   CHECK(text_with_weights(facts).empty());
 }
 
+TEST_CASE("pods get more lists than one") {
+  const auto said = [](const std::string& first, std::size_t most) {
+    auto facts = facts_with({{.name = "10.conflist", .text = first},
+                             {.name = "20.conflist", .text = list("cbr0", "flannel", true)},
+                             {.name = "30.conflist", .text = "{"}});
+    facts.node.taking.lists = {most, "max_conf_num in FILE"};
+    facts.node.processes = {"containerd"};
+    facts.node.bin_folders = {folder("/b", {"ip-masq", "flannel", "bridge", "host-local", "macvlan"})};
+    facts.node.is_search_known = true;
+    return text_with_weights(facts);
+  };
+  const auto found = [](const std::string& weight, const std::string& rest) {
+    return weight +
+           " entry-missing\n  found: /n/10.conflist is what the runtime loads, and has no entry of ip-masq\n"
+           "  found: /n/20.conflist has one, and comes later" +
+           rest + "\n";
+  };
+  const std::string both = "; pods get both, as max_conf_num in FILE says";
+  CHECK(said(list("x", "macvlan", false), 1).starts_with(found("hurts", "")));
+  CHECK(said(list("x", "macvlan", false), 2).starts_with(found("note", both)));
+  CHECK(said(list("x", "flannel", false), 2).starts_with(found("hurts", both)));
+  const std::string in_the_way = "hurts file-in-the-way\n  found: /n/30.conflist: it is not JSON";
+  CHECK(said(list("x", "macvlan", false), 2).find(in_the_way) == std::string::npos);
+  CHECK(said(list("x", "macvlan", false), 3).find(in_the_way) != std::string::npos);
+}
+
+TEST_CASE("CRI-O passes over a list whose programs it does not find") {
+  const auto said = [](const std::vector<std::string>& programs, bool is_crios, const std::string& first) {
+    auto facts = facts_with({{.name = "10.conflist", .text = first},
+                             {.name = "20.conflist", .text = list("crio", "bridge", false)}});
+    facts.node.taking.is_crios = is_crios;
+    facts.node.bin_folders = {folder("/b", programs)};
+    facts.node.is_search_known = true;
+    return text_with_weights(facts);
+  };
+  const auto ours = list("cbr0", "flannel", true);
+  const std::string instead =
+      "hurts entry-missing\n  found: /n/20.conflist is what the runtime loads, and has no entry of ip-masq\n"
+      "  found: /n/10.conflist has one, and CRI-O passes over it: it misses a program that the list asks "
+      "for\n  fix: # bring the program that it misses; or:\n";
+  const auto is_instead = [&](const std::vector<std::string>& programs, bool is_crios) {
+    return said(programs, is_crios, ours).find(instead) != std::string::npos;
+  };
+  CHECK(is_instead({"ip-masq", "bridge", "host-local"}, true));
+  CHECK(is_instead({"flannel", "bridge", "host-local"}, true));
+  CHECK(is_instead({"-ip-masq", "flannel", "bridge", "host-local"}, true));
+  CHECK_FALSE(is_instead({"ip-masq", "bridge", "host-local"}, false));
+  CHECK_FALSE(is_instead({"ip-masq", "flannel", "bridge"}, true));  // it does not ask for what flannel calls
+  CHECK_FALSE(is_instead({"host-local"}, true));                    // nor has it another
+  CHECK(said({"ip-masq", "flannel", "bridge", "host-local"}, true, ours).empty());
+  CHECK(said({"bridge", "host-local"}, true, list("cbr0", "flannel", false)).empty());
+}
+
+TEST_CASE("what install would refuse is no fix") {
+  auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", false)}});
+  facts.node.bin_folders = {folder("/b", {"bridge", "host-local"})};
+  facts.node.is_search_known = true;
+  CHECK(
+      text_with_weights(facts) ==
+      "note entry-missing\n  found: /n/10.conflist is what the runtime loads, and has no entry of ip-masq\n"
+      "  fix: # have its owner put flannel where the runtime looks, /b; then: ip-masq install --conf-dir /n "
+      "--bin-dir /b\n");
+}
+
+TEST_CASE("an entry of another revision") {
+  const auto is_found = [](const std::string& running, const std::string& other, bool are_lists_read) {
+    auto facts = facts_with({{.name = "10.conflist", .text = running}});
+    facts.node.are_lists_read = are_lists_read;
+    facts.node.revisions.push_back({{}, "/r", {}});
+    facts.node.revisions.back().lists = conflist::read_networks({{.name = "10.conflist", .text = other}});
+    return text_with_weights(facts).find(
+               "note entry-of-other-revision\n  found: /r/10.conflist has an entry of ip-masq") !=
+           std::string::npos;
+  };
+  const auto with = list("cbr0", "flannel", true);
+  const auto without = list("cbr0", "flannel", false);
+  CHECK(is_found(without, with, true));
+  CHECK_FALSE(is_found(without, without, true));
+  CHECK_FALSE(is_found(with, with, true));
+  CHECK_FALSE(is_found(with.substr(0, with.size() - 4), with, true));
+  CHECK_FALSE(is_found(without, with, false));
+}
+
 TEST_CASE("lists of one runtime alone") {
   auto facts = facts_with({{.name = "10.conflist", .text = list("cbr0", "flannel", true)}});
   facts.node.bin_folders = {folder("/b", {"ip-masq", "flannel", "bridge", "host-local"})};

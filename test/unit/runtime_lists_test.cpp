@@ -19,8 +19,15 @@ std::string taken(const Files& files) {
   std::string text = choice.is_podmans ? "by name\n" : "";
   const auto& of_pods = choice.of_pods;
   if (!of_pods.network.empty()) text += of_pods.network + ": " + of_pods.network_said_by + "\n";
-  for (const auto& [runtime, networks, said_by] : of_pods.own_networks)
-    text += runtime + ": " + networks.string() + ", " + said_by + "\n";
+  const auto tell = [&text](const MostLists& most) {
+    if (most.said_by.empty()) return;
+    text += (most.count == MostLists::all ? "all" : std::to_string(most.count)) + ": " + most.said_by + "\n";
+  };
+  tell(of_pods.most_lists);
+  for (const auto& own : of_pods.own_networks) {
+    text += own.runtime + ": " + own.networks.string() + ", " + own.said_by + "\n";
+    if (own.most_lists.said_by != of_pods.most_lists.said_by) tell(own.most_lists);
+  }
   return text;
 }
 
@@ -48,6 +55,35 @@ TEST_CASE("which list pods get") {
                {containerd, "version = 2\n"},
                {"/etc/crio/crio.conf", crio_text("'first'")}})
             .empty());
+}
+
+TEST_CASE("how many lists pods get") {
+  const auto taken_of = [](const std::string& text, const std::string& imported = "") {
+    return taken({{kubelet, "kind: KubeletConfiguration\n"},
+                  {containerd, "version = 2\nimports = ['/etc/containerd/conf.d/*.toml']\n" + text},
+                  {"/etc/containerd/conf.d/a.toml", imported}});
+  };
+  const std::string cri = "plugins.'io.containerd.grpc.v1.cri'";
+  const std::string cni = "[" + cri + ".cni]\nmax_conf_num = ";
+  const std::string said = ": max_conf_num in /etc/containerd/config.toml\n";
+  CHECK(taken_of("").empty());
+  CHECK(taken_of(cni + "1\n") == "1" + said);
+  CHECK(taken_of(cni + "2\n") == "2" + said);
+  CHECK(taken_of(cni + "0\n") == "all" + said);
+  CHECK(taken_of(cni + "-1\n") == "all" + said);
+  CHECK(taken_of(cni + "'2'\n").empty());
+  CHECK(taken_of(cni + "2\n", "version = 2\n" + cni + "3\n") ==
+        "3: max_conf_num in /etc/containerd/conf.d/a.toml\n");
+  CHECK(taken_of(cni + "2\n", "version = 2\n[" + cri + ".registry]\n") ==
+        "2: max_conf_num in /etc/containerd/config.toml (which containerd 1 forgets for what is imported)\n");
+  const auto kata = [&](const std::string& most) {
+    return cni + "2\n[" + cri + ".containerd.runtimes.kata]\ncni_conf_dir = '/k'\n" + most;
+  };
+  const std::string own = "2" + said + "kata: /k, cni_conf_dir in /etc/containerd/config.toml\n";
+  CHECK(taken_of(kata("")) == own);
+  CHECK(taken_of(kata("cni_max_conf_num = 0\n")) == own);
+  CHECK(taken_of(kata("cni_max_conf_num = 5\n")) ==
+        own + "5: cni_max_conf_num in /etc/containerd/config.toml\n");
 }
 
 TEST_CASE("lists that runtimes of containerd have for themselves") {

@@ -113,6 +113,28 @@ TEST_CASE("auto: RKE2 and microk8s") {
         "/var/snap/microk8s/current/args/containerd-template.toml)");
 }
 
+TEST_CASE("other revisions of microk8s' snap") {
+  const std::string snap = "/var/snap/microk8s/";
+  const auto others = [&](const std::string& conf_dir) {
+    const auto chosen = choose(
+        {}, test::Files{
+                {snap + "current", "->6089"},
+                {snap + "current/args/containerd-template.toml",
+                 "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nconf_dir = '" + conf_dir + "'\n"},
+                {snap + "6089/args/cni-network/", ""},
+                {snap + "6000/args/cni-network/", ""},
+                {snap + "5000/args/", ""},
+                {snap + "common/args/cni-network/", ""},
+                {snap + "x1/args/cni-network/", ""}});
+    std::string text;
+    for (const auto& each : chosen.of_pods.other_revisions) text += each.string() + " ";
+    return text;
+  };
+  CHECK(others("${SNAP_DATA}/args/cni-network") ==
+        snap + "6000/args/cni-network " + snap + "x1/args/cni-network ");
+  CHECK(others("/etc/cni/net.d").empty());
+}
+
 TEST_CASE("auto: k3s and RKE2 whose unit names another folder for their data") {
   // As k3s' installer writes it.
   const std::string unit =
