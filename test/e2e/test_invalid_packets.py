@@ -34,6 +34,17 @@ class Site:
         finally:
             held.end()
 
+    def of_a_connection(self, action, address):
+        """The sources that the host sees of a connection that lives and does this."""
+        held = Held(self.pod.namespace, address)
+        seen = Seen(self.outside.namespace)
+        try:
+            assert held(action) == "done"
+            ask(self.pod.namespace, f"udp:{address}")
+            return seen.end()[address]
+        finally:
+            held.end()
+
     def close(self):
         self.pod.close()
         self.outside.close()
@@ -51,6 +62,27 @@ def site(node):
 def test_nothing_leaves_with_the_address_of_a_pod_that_is_masqueraded(site, family, loose):
     site.node.add(ips=site.ips)
     site.node.sysctl(net__netfilter__nf_conntrack_tcp_loose=loose)
+    assert {action: site.after_loss(action, MASQUERADED[family]) for action in ACTIONS} == dict.fromkeys(ACTIONS, [NODE[family]])
+
+
+@pytest.mark.parametrize("liberal", [0, 1])
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_segment_beyond_the_window_of_a_connection_that_lives(site, family, liberal):
+    """Which conntrack calls invalid unless the node has it be liberal: then it is translated as any other."""
+    site.node.add(ips=site.ips, dropInvalid=False)
+    site.node.sysctl(net__netfilter__nf_conntrack_tcp_be_liberal=liberal)
+    leaves = [NODE[family]] if liberal else sorted([POD[family], NODE[family]])
+    assert site.of_a_connection("beyond", MASQUERADED[family]) == leaves
+    assert site.of_a_connection("beyond", KEPT[family]) == [POD[family]]
+    site.node.add(ips=site.ips)
+    assert site.of_a_connection("beyond", MASQUERADED[family]) == [NODE[family]]
+    assert site.of_a_connection("beyond", KEPT[family]) == [POD[family]]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_liberal_conntrack_calls_what_has_no_entry_invalid_all_the_same(site, family):
+    site.node.add(ips=site.ips)
+    site.node.sysctl(net__netfilter__nf_conntrack_tcp_be_liberal=1)
     assert {action: site.after_loss(action, MASQUERADED[family]) for action in ACTIONS} == dict.fromkeys(ACTIONS, [NODE[family]])
 
 

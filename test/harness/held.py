@@ -6,6 +6,7 @@ since it runs inside network namespaces.
   held.py hold ADDRESS PORT          connects by TCP and prints "ready"; then, for each line of its input, one of
       data   sends some        fin   ends its side        rst   resets
       error  an ICMP error about the connection, as of a host that takes no packet of it
+      beyond a segment far beyond the window that the other side offered
       wait   waits for an answer
   it prints what came of it: "done", an answer, or the error that there was
 """
@@ -115,6 +116,27 @@ def send_error(connection):
         raw.sendto(message, (destination, 0))
 
 
+def next_number(connection):
+    """Of the next byte to be sent: only a socket under repair tells."""
+    repair, repair_queue, queue_sequence = 19, 20, 21  # linux/tcp.h
+    connection.setsockopt(socket.IPPROTO_TCP, repair, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, repair_queue, 2)
+    number = connection.getsockopt(socket.IPPROTO_TCP, queue_sequence)
+    connection.setsockopt(socket.IPPROTO_TCP, repair, -1)  # nothing is sent for that
+    return number & 0xffffffff
+
+
+def send_beyond(connection):
+    (source, port, *_), (destination, their_port, *_) = connection.getsockname(), connection.getpeername()
+    number = (next_number(connection) + (1 << 30)) & 0xffffffff
+    segment = struct.pack("!HHII", port, their_port, number, 1) + struct.pack("!BBHHH", 5 << 4, 16, 1024, 0, 0)
+    ends = b"".join(ipaddress.ip_address(text).packed for text in (source, destination))
+    checked = checksum(ends + struct.pack("!IHBB", len(segment), 0, 0, TCP) + segment)
+    segment = segment[:16] + struct.pack("!H", checked) + segment[18:]
+    with socket.socket(connection.family, socket.SOCK_RAW, TCP) as raw:
+        raw.sendto(segment, (destination, 0))
+
+
 def act(connection, action):
     if action == "data":
         connection.sendall(b"source")
@@ -125,6 +147,8 @@ def act(connection, action):
         connection.close()
     elif action == "error":
         send_error(connection)
+    elif action == "beyond":
+        send_beyond(connection)
     elif action == "wait":
         return connection.recv(100).decode()
     return "done"
