@@ -134,6 +134,10 @@ std::optional<std::pair<std::string, Family>> whose_drop_chain(const std::string
   return std::nullopt;
 }
 
+bool is_for_drops(const std::string& chain) {
+  return chain == forward_chain || whose_drop_chain(chain);
+}
+
 bool leads_to_drop_chains(const std::string& map) {
   return map.starts_with(map_beginning);
 }
@@ -177,9 +181,7 @@ std::vector<Source> drop_sources(const ObservedTable& observed) {
 
 bool has_drops_alone(const ObservedTable& observed) {
   if (!observed.exists || observed.chains.empty()) return false;
-  return std::ranges::all_of(observed.chains, [](const auto& chain) {
-    return chain.first == forward_chain || whose_drop_chain(chain.first).has_value();
-  });
+  return std::ranges::all_of(observed.chains, [](const auto& chain) { return is_for_drops(chain.first); });
 }
 
 }  // namespace ipmasq::nat::nftables

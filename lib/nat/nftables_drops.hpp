@@ -20,6 +20,9 @@ std::string drop_chain_name(const std::string& network, net::Family family);
 /// The network and family that a chain drops packets of, by its name; nullopt where it is none of those.
 std::optional<std::pair<std::string, net::Family>> whose_drop_chain(const std::string& name);
 
+/// Whether it is one of those, or the base chain that leads to them, by its name.
+bool is_for_drops(const std::string& chain);
+
 /// Whether a map is one of those that lead to such chains, by its name.
 bool leads_to_drop_chains(const std::string& map);
 

@@ -25,7 +25,8 @@ const ObservedTable& NftablesBackend::read() {
 }
 
 bool NftablesBackend::may_hold_rules() {
-  return nftables_may_translate();
+  if (!may_hold_rules_) may_hold_rules_ = nftables_may_translate();
+  return *may_hold_rules_;
 }
 
 Look NftablesBackend::look(const nat::Ruleset& wanted) {
@@ -48,6 +49,7 @@ Look NftablesBackend::look(const nat::Ruleset& wanted) {
 
 Change NftablesBackend::apply(const nat::Ruleset& wanted) {
   table_.reset();
+  may_hold_rules_.reset();
   const auto only = nat::nftables::addresses_of(wanted);
   return change_nftables(
       [&wanted](const ObservedTable& observed, const std::set<net::Address>* /*only*/) {

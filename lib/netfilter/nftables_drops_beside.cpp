@@ -114,13 +114,14 @@ std::vector<nat::Source> drop_sources_beside(const std::vector<nat::Source>& sou
 }
 
 bool drops_stand_alone() {
-  return has_nftables_table() && has_drops_alone(read_nftables_table({}));
+  const auto chains = nftables_chains();
+  return !chains.empty() && std::ranges::all_of(chains, nat::nftables::is_for_drops);
 }
 
 bool nftables_may_translate() {
-  if (!has_nftables_table()) return false;
-  return has_nftables_chain(std::string(nat::nftables::base_chain)) ||
-         !has_drops_alone(read_nftables_table({}));
+  const auto chains = nftables_chains();
+  if (chains.empty()) return has_nftables_table();
+  return !std::ranges::all_of(chains, nat::nftables::is_for_drops);
 }
 
 }  // namespace ipmasq::netfilter

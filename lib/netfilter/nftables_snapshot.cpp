@@ -42,6 +42,18 @@ struct End {
   }
 };
 
+std::set<std::string> chain_names(NetfilterSocket& socket) {
+  std::set<std::string> names;
+  const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_INET);
+  const auto visit = [&names](const nlmsghdr& answer) {
+    const Attributes attributes(answer);
+    if (attributes.text(NFTA_CHAIN_TABLE) == our_table) names.insert(attributes.text(NFTA_CHAIN_NAME));
+    return true;
+  };
+  socket.ask(request.get(), visit, [&names] { names.clear(); });
+  return names;
+}
+
 class TableReader {
  public:
   /// `only`: of single addresses these alone; null: all.
@@ -128,15 +140,7 @@ class TableReader {
   }
 
   void read_empty_chains() {
-    std::set<std::string> names;
-    const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_INET);
-    const auto visit = [&names](const nlmsghdr& answer) {
-      const Attributes attributes(answer);
-      if (attributes.text(NFTA_CHAIN_TABLE) == our_table) names.insert(attributes.text(NFTA_CHAIN_NAME));
-      return true;
-    };
-    socket_.ask(request.get(), visit, [&names] { names.clear(); });
-    for (const auto& name : names) {
+    for (const auto& name : chain_names(socket_)) {
       if (!table_.chains.contains(name)) read_chain(name);
     }
   }
@@ -355,13 +359,10 @@ bool has_nftables_table() {
   });
 }
 
-bool has_nftables_chain(const std::string& chain) {
-  return or_none_without_nftables<bool>([&chain] {
+std::set<std::string> nftables_chains() {
+  return or_none_without_nftables<std::set<std::string>>([] {
     NetfilterSocket socket;
-    const auto request = nftables_message(NFT_MSG_GETCHAIN, 0, NFPROTO_INET);
-    nla_put_string(request.get(), NFTA_CHAIN_TABLE, our_table.c_str());
-    nla_put_string(request.get(), NFTA_CHAIN_NAME, chain.c_str());
-    return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
+    return chain_names(socket);
   });
 }
 

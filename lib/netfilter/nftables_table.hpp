@@ -34,8 +34,8 @@ NftablesSnapshot read_nftables_snapshot(const std::set<net::Address>& addresses)
 /// Whether our table is there. Throws Error: forbidden, busy, failed.
 bool has_nftables_table();
 
-/// The same of a chain in it.
-bool has_nftables_chain(const std::string& chain);
+/// The names of the chains in it. Throws Error as has_nftables_table.
+std::set<std::string> nftables_chains();
 
 struct NftablesChange {
   nat::nftables::ObservedTable before;

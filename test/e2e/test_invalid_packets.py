@@ -2,9 +2,11 @@
 and all of it where pods keep theirs."""
 
 import pytest
+from harness.agents import Agent
 from harness.held import Held, Seen
 from harness.network import Outside, Pod, Witness, ask, connect, give, make_bridge
 from harness.node import Namespace
+from harness.texts import in_order
 
 KEPT = {4: "10.9.9.9", 6: "fd00:9::9"}
 MASQUERADED = {4: "203.0.113.9", 6: "2001:db8:9::9"}
@@ -158,3 +160,17 @@ def test_a_connection_over_an_asymmetric_route_goes_on_where_pods_keep_their_add
         assert counted == {"return" if is_kept else "drop"}
     finally:
         router.close()
+
+
+@pytest.mark.parametrize("damage", [["delete", "table", "inet", "ip-masq"], ["flush", "chain", "inet", "ip-masq", "forward"],
+                                    ["flush", "map", "inet", "ip-masq", "invalid-pod-subnets"]], ids=" ".join)
+def test_an_agent_mends_at_once_what_somebody_breaks(site, daemons, damage):
+    site.node.add(ips=site.ips, resyncInterval="24h")
+    right = in_order(site.node.nft("-s", "list", "ruleset"))
+    assert "chain forward" in right
+    daemons.append(Agent(site.node))
+    daemons[0].until_it_runs()
+    site.node.nft(*damage)
+    daemons[0].until(lambda: in_order(site.node.nft("-s", "list", "ruleset")) == right)
+    daemons[0].until_it_says("(nftables changed)")
+    assert site.after_loss("fin", MASQUERADED[4]) == [NODE[4]]

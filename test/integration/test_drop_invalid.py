@@ -1,7 +1,9 @@
 """What drops packets that conntrack calls invalid: in nftables, whichever back end does NAT."""
 
 import json
+import select
 import subprocess
+from itertools import count
 
 import pytest
 from harness.node import Node
@@ -122,14 +124,19 @@ def test_damage_is_told_and_mended(node, damage, mender):
 
 def test_one_batch_an_add_and_none_where_all_is_right(node):
     with subprocess.Popen(node.inside("nft", "monitor"), stdout=subprocess.PIPE, text=True) as monitor:
-        node.nft("add", "table", "ip", "before")  # until the monitor hears
-        while "before" not in monitor.stdout.readline():
-            pass
-        for number in (1, 2, 3):
-            node.add(f"pod-{number}", ips=[f"10.244.1.{number}/24"])
-        node.nft("add", "table", "ip", "after")
-        heard = list(iter(monitor.stdout.readline, "add table ip after\n"))
-        monitor.kill()
+        try:
+            for number in count():  # until the monitor hears
+                node.nft("add", "table", "ip", f"before-{number}")
+                if select.select([monitor.stdout], [], [], 0.05)[0]:
+                    break
+            node.nft("add", "table", "ip", "begin")
+            assert "add table ip begin\n" in iter(monitor.stdout.readline, "")
+            for number in (1, 2, 3):
+                node.add(f"pod-{number}", ips=[f"10.244.1.{number}/24"])
+            node.nft("add", "table", "ip", "end")
+            heard = list(iter(monitor.stdout.readline, "add table ip end\n"))
+        finally:
+            monitor.kill()
     assert sum(line.startswith("# new generation") for line in heard) == 2, "that of the table before as well"
 
 
