@@ -21,7 +21,7 @@ using nat::nftables::Table;
 
 // What cannot be had here, as against what went wrong.
 bool is_lacking(const Error& error) {
-  return error.kind() == Kind::absent || error.kind() == Kind::refused || error.kind() == Kind::forbidden;
+  return error.kind() == Kind::absent || error.kind() == Kind::refused;
 }
 
 std::vector<nat::Source> read_of(std::vector<nat::Source> sources, const std::set<net::Address>& only) {
@@ -119,9 +119,9 @@ bool drops_stand_alone() {
 }
 
 bool nftables_may_translate() {
+  if (!has_nftables_table()) return false;
   const auto chains = nftables_chains();
-  if (chains.empty()) return has_nftables_table();
-  return !std::ranges::all_of(chains, nat::nftables::is_for_drops);
+  return chains.empty() || !std::ranges::all_of(chains, nat::nftables::is_for_drops);
 }
 
 }  // namespace ipmasq::netfilter

@@ -1,6 +1,6 @@
 // What drops packets of pods that connection tracking calls invalid, where iptables does their NAT: in our
 // table of nftables all the same, as far as the kernel can carry it. A kernel that has no nftables, or not
-// what the rules need, or forbids it, is no error.
+// what the rules need, is no error.
 #pragma once
 
 #include <optional>
