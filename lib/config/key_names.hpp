@@ -13,7 +13,7 @@ struct KeyName {
 };
 
 /// In the order in which README tells them.
-inline constexpr std::array<KeyName, 19> key_names{{{"nonMasqueradeCIDRs", true},
+inline constexpr std::array<KeyName, 20> key_names{{{"nonMasqueradeCIDRs", true},
                                                     {"masqueradeCIDRs", true},
                                                     {"catchAll", true},
                                                     {"nonMasqueradeReserved", true},
@@ -25,6 +25,7 @@ inline constexpr std::array<KeyName, 19> key_names{{{"nonMasqueradeCIDRs", true}
                                                     {"snatTo", true},
                                                     {"exemption", true},
                                                     {"yieldMarks"},
+                                                    {"dropInvalid", true},
                                                     {"podSubnets"},
                                                     {"subnetFile"},
                                                     {"configFile"},

@@ -229,6 +229,7 @@ void read_values(Keys& keys, Netconf& netconf) {
   read_yield_marks(keys, netconf);
   read_pod_subnets(keys, netconf);
   netconf.catch_all = keys.boolean("catchAll").value_or(netconf.catch_all);
+  netconf.drop_invalid = keys.boolean("dropInvalid").value_or(netconf.drop_invalid);
   netconf.masquerade_link_local = keys.boolean("masqLinkLocal").value_or(netconf.masquerade_link_local);
   netconf.masquerade_link_local_ipv6 =
       keys.boolean("masqLinkLocalIPv6").value_or(netconf.masquerade_link_local_ipv6);

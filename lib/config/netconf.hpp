@@ -36,6 +36,7 @@ struct Netconf {
   std::vector<ListedPrefix> non_masquerade;
   std::vector<ListedPrefix> masquerade;
   bool catch_all = true;
+  bool drop_invalid = true;
   bool masquerade_link_local = false;
   bool masquerade_link_local_ipv6 = false;
   bool random_fully = true;

@@ -40,6 +40,7 @@ struct Ours {
   std::vector<Network> networks;
   nat::Ruleset wanted = {};
   std::vector<std::string> differences = {};           ///< of our rules from what is wanted
+  std::vector<std::string> not_dropped = {};           ///< invalid packets of networks, and why not
   std::vector<std::string> on_their_way = {};          ///< networks between two back ends
   std::vector<std::string> wrong_files = {};           ///< and so not in force
   std::vector<std::string> wrong_from_the_start = {};  ///< files of which nothing good is known

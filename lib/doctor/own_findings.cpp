@@ -112,6 +112,18 @@ void find_wrong_rules(const Ours& ours, Findings& findings) {
   append(std::move(finding), findings);
 }
 
+void find_invalid_packets(const Ours& ours, Findings& findings) {
+  append(
+      {"invalid-not-dropped",
+       ours.not_dropped,
+       "dropInvalid cannot be in force: packets that connection tracking calls invalid leave with the pod's "
+       "address, also where it is to be hidden",
+       {"modprobe -a nf_tables nft_ct nft_counter", "ip-masq sync",
+        "# where the kernel has no such modules: \"dropInvalid\": false says that this is known"},
+       Weight::note},
+      findings);
+}
+
 // Who put the jump there again and again cannot be told: what stands above it can.
 void find_jump_out_of_place(const Facts& facts, Findings& findings) {
   const auto& differences = facts.ours.differences;
@@ -216,6 +228,7 @@ void find_own_findings(const Facts& facts, Findings& findings) {
   find_leftovers(ours, findings);
   find_jump_out_of_place(facts, findings);
   find_wrong_rules(ours, findings);
+  find_invalid_packets(ours, findings);
   find_subnets_of_two(ours, findings);
   find_addresses_of_two(ours, findings);
   find_pods_elsewhere(ours, findings);

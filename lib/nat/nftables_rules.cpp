@@ -58,15 +58,6 @@ Elements ranges_with(Verdict verdict, const NetworkChain& chain) {
   return ranges;
 }
 
-// The set of the destinations with `verdict`, where there are any.
-std::optional<InSet> add_destinations(const std::string& set, Verdict verdict, const NetworkChain& chain,
-                                      Table& table) {
-  auto ranges = ranges_with(verdict, chain);
-  if (ranges.empty()) return std::nullopt;
-  table.sets[set] = {.family = chain.family, .elements = std::move(ranges)};
-  return InSet{chain.family, set};
-}
-
 // nft lists addresses that are a whole prefix as that prefix, which it does not read with ports: then the
 // last address has a rule of its own, and its share.
 std::vector<SourceNatRule> listed_alike(const std::vector<SourceNatRule>& rules) {
@@ -105,15 +96,17 @@ void append_source_nat(const Translation& translation, const std::optional<InSet
   }
 }
 
-void add_map(Family family, SetKind kind, const std::vector<Lead>& leads, Table& table) {
+// The name of the map; empty where nothing of the kind leads anywhere.
+std::string add_map(const std::string& beginning, Family family, SetKind kind, const std::vector<Lead>& leads,
+                    Table& table) {
   std::vector<std::pair<net::Prefix, std::string>> sources;
   for (const auto& each : leads) {
     const auto& prefix = each.source.prefix;
     if (prefix.family() == family && prefix.is_host() == (kind == SetKind::chain_of_address))
       sources.emplace_back(prefix, each.chain);
   }
-  if (sources.empty()) return;
-  const auto name = map_of(family, kind);
+  if (sources.empty()) return "";
+  auto name = beginning + map_of(family, kind);
   auto& set = table.sets[name];
   set = {.family = family, .kind = kind};
   if (has_ranges(kind)) {
@@ -125,7 +118,7 @@ void add_map(Family family, SetKind kind, const std::vector<Lead>& leads, Table&
       if (set.elements.empty() || set.elements.back().range != range) set.elements.push_back({range, chain});
     }
   }
-  table.chains.at(std::string(base_chain)).rules.push_back({.statement = Dispatch{family, name}});
+  return name;
 }
 
 template <typename... Parts>
@@ -172,6 +165,7 @@ std::string addresses_of(const SourceNat& nat) {
 struct StatementText {
   std::string operator()(const NoStatement& /*none*/) const { return ""; }
   std::string operator()(const Return& /*none*/) const { return " return"; }
+  std::string operator()(const Drop& /*none*/) const { return " drop"; }
   std::string operator()(const Dispatch& to) const {
     return " " + protocol_of(to.family) + " saddr vmap @" + to.map;
   }
@@ -215,15 +209,33 @@ void add_chain(const NetworkChain& chain, const std::vector<net::Prefix>& source
 }
 
 void add_base_chain(const std::vector<config::Mark>& yield_marks, std::vector<Lead> leads, Table& table) {
-  std::ranges::stable_sort(leads, {},
-                           [](const Lead& lead) -> const std::string& { return lead.source.network; });
   auto& chain = table.chains[std::string(base_chain)];
   chain.is_base = true;
   for (const auto& mark : yield_marks) chain.rules.push_back({.mark = mark, .statement = Return{}});
   chain.rules.push_back({.to_local = true, .statement = Return{}});
+  add_maps("", std::move(leads), base_chain, {}, table);
+}
+
+std::optional<InSet> add_destinations(const std::string& set, Verdict verdict, const NetworkChain& chain,
+                                      Table& table) {
+  auto ranges = ranges_with(verdict, chain);
+  if (ranges.empty()) return std::nullopt;
+  table.sets[set] = {.family = chain.family, .elements = std::move(ranges)};
+  return InSet{chain.family, set};
+}
+
+void add_maps(const std::string& beginning, std::vector<Lead> leads, std::string_view base,
+              const Rule& asking, Table& table) {
+  std::ranges::stable_sort(leads, {},
+                           [](const Lead& lead) -> const std::string& { return lead.source.network; });
   for (const auto family : families) {
-    for (const auto kind : {SetKind::chain_of_address, SetKind::chain_of_range})
-      add_map(family, kind, leads, table);
+    for (const auto kind : {SetKind::chain_of_address, SetKind::chain_of_range}) {
+      const auto map = add_map(beginning, family, kind, leads, table);
+      if (map.empty()) continue;
+      auto rule = asking;
+      rule.statement = Dispatch{family, map};
+      table.chains[std::string(base)].rules.push_back(std::move(rule));
+    }
   }
 }
 
@@ -276,6 +288,7 @@ std::string to_text(const Rule& rule) {
   if (rule.mark) text += mark_text(*rule.mark);
   if (rule.to_local) text += "fib daddr type local ";
   if (rule.redirected) text += "ct status dnat ";
+  if (rule.is_invalid) text += "ct state invalid ";
   if (rule.not_sent_to) {
     text += "ct original " + protocol_of(rule.not_sent_to->family()) +
             " daddr != " + prefix_text(*rule.not_sent_to);

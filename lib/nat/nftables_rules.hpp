@@ -22,10 +22,16 @@ namespace ipmasq::nat::nftables {
 inline constexpr std::string_view table_name = "ip-masq";
 inline constexpr std::string_view base_chain = "postrouting";
 inline constexpr std::int32_t base_priority = 95;  ///< srcnat - 5
+inline constexpr std::string_view forward_chain = "forward";
+inline constexpr std::int32_t forward_priority = 0;  ///< filter
 
 /// Leaves the packet to the chains of others.
 struct Return {
   bool operator==(const Return&) const = default;
+};
+/// The packet goes nowhere.
+struct Drop {
+  bool operator==(const Drop&) const = default;
 };
 /// ip saddr vmap @MAP: on to the chain that the map has for the source, not to come back.
 struct Dispatch {
@@ -42,7 +48,7 @@ struct KeepSource {
 struct NoStatement {
   bool operator==(const NoStatement&) const = default;
 };
-using Statement = std::variant<NoStatement, Return, Dispatch, KeepSource, SourceNat>;
+using Statement = std::variant<NoStatement, Return, Drop, Dispatch, KeepSource, SourceNat>;
 
 /// numgen random mod OF < BELOW
 struct Share {
@@ -68,6 +74,7 @@ struct Rule {
   std::optional<config::Mark> mark = {};
   bool to_local = false;    ///< fib daddr type local
   bool redirected = false;  ///< ct status dnat
+  bool is_invalid = false;  ///< ct state invalid
   /// ct original ip daddr != PREFIX: where the connection was sent to begin with.
   std::optional<net::Prefix> not_sent_to = {};
   std::optional<Protocol> protocol = {};
@@ -79,8 +86,9 @@ struct Rule {
 };
 
 struct Chain {
-  /// type nat hook postrouting priority srcnat - 5; policy accept: the chain that the kernel calls. Every
-  /// other one is reached from there.
+  /// A chain that the kernel calls, "postrouting" (type nat hook postrouting priority srcnat - 5; policy
+  /// accept) or "forward" (type filter hook forward priority filter; policy accept). Every other one is
+  /// reached from these.
   bool is_base = false;
   std::vector<Rule> rules = {};
 
@@ -147,6 +155,15 @@ std::optional<std::string> network_of_chain(const std::string& name);
 std::string kept_set(const std::string& chain);
 std::string masqueraded_set(const std::string& chain);
 std::string self_set(const std::string& chain);
+
+/// The set of the destinations of a chain with `verdict`; nullopt where there are none.
+std::optional<InSet> add_destinations(const std::string& set, Verdict verdict, const NetworkChain& chain,
+                                      Table& table);
+
+/// The maps of `leads`, whose names begin so, and at the end of a base chain, for each, `asking`
+/// with the statement that asks it. Of leads from one source that of the first network by name decides.
+void add_maps(const std::string& beginning, std::vector<Lead> leads, std::string_view base,
+              const Rule& asking, Table& table);
 
 /// The sets and maps that a rule asks.
 std::vector<std::string> sets_of(const Rule& rule);

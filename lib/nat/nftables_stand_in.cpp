@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "nat/nftables_drops.hpp"
+
 namespace ipmasq::nat::nftables {
 
 namespace {
@@ -14,6 +16,19 @@ using Element = Interval<std::string>;
 Element stand_in(net::Family family, std::string chain) {
   const net::Address no_pods{family, {}};
   return {{no_pods, no_pods}, std::move(chain)};
+}
+
+using FirstChains = std::map<net::Family, std::pair<std::string, std::string>>;  // network, chain
+
+FirstChains first_that_drop(const ObservedTable& observed) {
+  FirstChains first;
+  for (const auto& [name, chain] : observed.chains) {
+    const auto whose = whose_drop_chain(name);
+    if (!whose) continue;
+    const auto& decides = first.try_emplace(whose->second, whose->first, name).first->second;
+    if (whose->first < decides.first) first[whose->second] = {whose->first, name};
+  }
+  return first;
 }
 
 template <typename Elements>
@@ -46,7 +61,7 @@ bool leaves_others_alone(const Ruleset& ruleset) {
 
 void add_stand_ins(ObservedTable& observed) {
   // Of networks with the same source the first one decides.
-  std::map<net::Family, std::pair<std::string, std::string>> first;  // network, chain
+  FirstChains first;
   for (const auto& [name, chain] : observed.chains) {
     const auto network = network_of_chain(name);
     const auto selves = observed.sets.find(self_set(name));
@@ -56,10 +71,12 @@ void add_stand_ins(ObservedTable& observed) {
     const auto& decides = first.try_emplace(set.family, *network, name).first->second;
     if (*network < decides.first) first[set.family] = {*network, name};
   }
+  const auto first_dropping = first_that_drop(observed);
   for (auto& [name, each] : observed.sets) {
     if (!is_map(each.set.kind) || !each.has_more) continue;
-    const auto lead = first.find(each.set.family);
-    if (lead == first.end()) continue;
+    const auto& of_map = leads_to_drop_chains(name) ? first_dropping : first;
+    const auto lead = of_map.find(each.set.family);
+    if (lead == of_map.end()) continue;
     each.set.elements.insert(each.set.elements.begin(), stand_in(each.set.family, lead->second.second));
   }
 }

@@ -60,9 +60,10 @@ class Walk {
   bool decides(const std::string& chain, const Rule& rule) {
     const auto match = matches(rule);
     const auto fate = fate_of(rule);
-    if (match == Match::no || (!fate && rule.other.empty())) return false;
+    const bool is_none_of_ours = !rule.other.empty() || std::holds_alternative<Drop>(rule.statement);
+    if (match == Match::no || (!fate && !is_none_of_ours)) return false;
     const Standing here{fate.value_or(Fate::left_alone), text(chain, rule)};
-    if (!rule.other.empty()) return settle(uncertain(here.rule)), true;
+    if (is_none_of_ours) return settle(uncertain(here.rule)), true;
     if (match == Match::yes) return settle(here), true;
     for_some_.push_back(here);
     return false;
@@ -86,11 +87,12 @@ class Walk {
   }
 
   Match matches(const Rule& rule) const {
-    const bool is_not_about_it = (rule.source && !rule.source->contains(source_)) ||
-                                 (rule.destination && !rule.destination->contains(destination_)) ||
-                                 (rule.mark && rule.mark->value != 0) || rule.to_local || rule.redirected ||
-                                 (rule.not_sent_to && (rule.not_sent_to->family() != destination_.family ||
-                                                       rule.not_sent_to->contains(destination_)));
+    const bool is_not_about_it =
+        (rule.source && !rule.source->contains(source_)) ||
+        (rule.destination && !rule.destination->contains(destination_)) ||
+        (rule.mark && rule.mark->value != 0) || rule.to_local || rule.redirected || rule.is_invalid ||
+        (rule.not_sent_to &&
+         (rule.not_sent_to->family() != destination_.family || rule.not_sent_to->contains(destination_)));
     if (is_not_about_it) return Match::no;
     auto match = rule.out_interface || rule.protocol || rule.share || !rule.other.empty() ? Match::perhaps
                                                                                           : Match::yes;

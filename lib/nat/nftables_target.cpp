@@ -1,50 +1,21 @@
 #include "nat/nftables_target.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "nat/nftables_drops.hpp"
+#include "nat/nftables_staying.hpp"
+
 namespace ipmasq::nat::nftables {
 
 namespace {
 
 using ChainKey = std::pair<std::string, net::Family>;  // whose: network and family
-
-// Those of which the ruleset says that they stay or go, by network.
-std::map<std::string, std::set<net::Prefix>> decided_sources(const Ruleset& ruleset) {
-  std::map<std::string, std::set<net::Prefix>> decided;
-  for (const auto& source : ruleset.sources) decided[source.network].insert(source.prefix);
-  for (const auto& source : ruleset.gone) decided[source.network].insert(source.prefix);
-  return decided;
-}
-
-// What of `whole` none of the decided sources of its network holds.
-std::vector<net::Prefix> parts_without(const net::Prefix& whole,
-                                       const std::map<std::string, std::set<net::Prefix>>& decided,
-                                       const std::string& network) {
-  const auto found = decided.find(network);
-  if (found == decided.end()) return {whole};
-  std::vector<net::Prefix> parts;
-  std::vector<net::Prefix> left{whole};
-  while (!left.empty()) {
-    const auto part = left.back();
-    left.pop_back();
-    const auto holds_part = [&part](const net::Prefix& each) { return each.contains(part); };
-    const auto is_in_part = [&part](const net::Prefix& each) { return part.contains(each); };
-    if (std::ranges::any_of(found->second, holds_part)) continue;
-    if (std::ranges::none_of(found->second, is_in_part)) {
-      parts.push_back(part);
-      continue;
-    }
-    const net::Prefix first{part.address, part.length + 1};
-    left.push_back(first);
-    if (const auto behind = net::next(net::range_of(first).last)) left.push_back({*behind, first.length});
-  }
-  return parts;
-}
 
 // All that leads somewhere in the table to come, and where.
 class Leads {
@@ -113,46 +84,6 @@ class Leads {
   std::map<Source, std::string> by_source_;
 };
 
-// Whether a rule or element is about a source that is gone from the chain; a subnet that single addresses
-// stand in goes with the last of them.
-bool is_of_another(const Rule& rule, const std::set<net::Prefix>& sources) {
-  const bool is_hairpin = (rule.redirected || rule.not_sent_to) && rule.destination;
-  return is_hairpin && std::ranges::none_of(sources, [&rule](const auto& each) {
-           return each == *rule.destination ||
-                  (each.is_host() && (rule.destination->contains(each) || stands_in(each.address)));
-         });
-}
-
-// Whether the set stays: not where nothing of it is left.
-bool keep_set(const std::string& name, const ObservedTable& observed, const std::set<net::Prefix>& sources,
-              Table& table) {
-  const auto found = observed.sets.find(name);
-  if (found == observed.sets.end() || !found->second.trouble.empty()) return false;
-  auto set = found->second.set;
-  if (set.kind == SetKind::selves) {
-    std::erase_if(set.elements, [&sources](const auto& element) {
-      return !sources.contains({element.range.first, net::bits(element.range.first.family)});
-    });
-    if (set.elements.empty()) return false;
-  }
-  table.sets[name] = std::move(set);
-  return true;
-}
-
-// The chain as it is, with the sets that its rules ask, but for the sources that are gone. Rules that ask
-// what does not stay go: they are none of ours.
-void keep_chain(const std::string& name, const ObservedTable& observed, const std::set<net::Prefix>& sources,
-                Table& table) {
-  auto rules = rules_of(observed.chains.at(name));
-  std::erase_if(rules, [&](const Rule& rule) {
-    if (is_of_another(rule, sources) || std::holds_alternative<Dispatch>(rule.statement)) return true;
-    const auto sets = sets_of(rule);
-    return !std::ranges::all_of(sets,
-                                [&](const auto& set) { return keep_set(set, observed, sources, table); });
-  });
-  table.chains[name] = {.rules = std::move(rules)};
-}
-
 // Those that other networks may need stay, in the order in which they stand: which comes first is all the
 // same.
 std::vector<config::Mark> yield_marks(const ObservedTable& observed, const Ruleset& ruleset,
@@ -176,11 +107,16 @@ bool is_undecided(const Lead& lead, const Ruleset& ruleset) {
   return !ruleset.networks.contains(lead.source.network);
 }
 
-}  // namespace
+std::vector<Source> sources_of(const std::vector<Lead>& leads) {
+  std::vector<Source> sources;
+  sources.reserve(leads.size());
+  for (const auto& lead : leads) sources.push_back(lead.source);
+  return sources;
+}
 
-Table target(const ObservedTable& observed, const Ruleset& ruleset) {
+// What translates, which `leads` lead to.
+Table translating(const ObservedTable& observed, const Ruleset& ruleset, const Leads& leads) {
   Table table;
-  const Leads leads(observed, ruleset);
   if (leads.empty()) return table;
   for (const auto& [name, sources] : leads.of_other_chains()) keep_chain(name, observed, sources, table);
   const auto sources = leads.of_wanted_chains();
@@ -192,6 +128,24 @@ Table target(const ObservedTable& observed, const Ruleset& ruleset) {
   const bool others_stay =
       std::ranges::any_of(all, [&ruleset](const Lead& lead) { return is_undecided(lead, ruleset); });
   add_base_chain(yield_marks(observed, ruleset, others_stay), all, table);
+  return table;
+}
+
+}  // namespace
+
+Table target(const ObservedTable& observed, const Ruleset& ruleset) {
+  const Leads leads(observed, ruleset);
+  auto table = translating(observed, ruleset, leads);
+  add_drops(observed, ruleset, sources_of(leads.all()), table);
+  return table;
+}
+
+Table target_of_drops(const ObservedTable& observed, const Ruleset& ruleset, std::vector<Source> sources) {
+  const Ruleset nothing;
+  const Leads leads(observed, nothing);
+  auto table = translating(observed, nothing, leads);
+  std::ranges::move(sources_of(leads.all()), std::back_inserter(sources));
+  add_drops(observed, ruleset, sources, table);
   return table;
 }
 

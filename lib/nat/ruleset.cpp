@@ -102,6 +102,7 @@ NetworkChain chain_of(const Network& network, Family family) {
           .destinations = destinations.longest_first(),
           .catch_all = netconf.catch_all,
           .exemption = netconf.exemption,
+          .drops_invalid = netconf.drop_invalid,
           .translation = {netconf.random_fully, netconf.to_ports, snat_to.everywhere, snat_to.by_interface},
           .shared_subnets = std::move(shared)};
 }
@@ -139,6 +140,16 @@ std::vector<net::Range> Translation::sources() const {
 
 bool comes_first(const Source& left, const Source& right) {
   return left.prefix != right.prefix ? comes_first(left.prefix, right.prefix) : left.network < right.network;
+}
+
+std::vector<Source> sources_after(const std::vector<Source>& standing, const Ruleset& ruleset) {
+  std::set<Source> sources;
+  for (const auto& source : standing) {
+    const bool is_decided = ruleset.networks.contains(source.network) && ruleset.has_all_sources;
+    if (!is_decided && !ruleset.gone.contains(source)) sources.insert(source);
+  }
+  sources.insert(ruleset.sources.begin(), ruleset.sources.end());
+  return {sources.begin(), sources.end()};
 }
 
 Ruleset wanted_ruleset(const std::vector<Network>& networks) {

@@ -51,6 +51,9 @@ struct NetworkChain {
   std::vector<Destination> destinations;  ///< longest prefix first: the first that holds an address decides
   bool catch_all = true;                  ///< masquerade what no destination holds
   config::Exemption exemption = config::Exemption::hold;
+  /// Packets that connection tracking calls invalid, which nobody can translate, go nowhere where they would
+  /// be masqueraded.
+  bool drops_invalid = false;
   Translation translation;
   /// Pod subnets of other networks, or LANs, of which single addresses lead here.
   std::vector<net::Prefix> shared_subnets = {};
@@ -81,6 +84,9 @@ struct Ruleset {
   /// The networks that this call decides about. What the kernel has for any other (its sources, and the chain
   /// that they lead to) stays as it is.
   std::set<std::string> networks = {};
+  /// Of these, those whose NAT is in another back end by now: what drops their invalid packets, which stands
+  /// in nftables whichever back end that is, stays as it is.
+  std::set<std::string> elsewhere = {};
   /// Sources that are to go, whoever decides about their network: the chain goes with the last source.
   std::set<Source> gone = {};
   /// Pods that this call answers for: what else stands about their addresses is looked at as well.
@@ -94,5 +100,9 @@ struct Ruleset {
 
   bool operator==(const Ruleset&) const = default;
 };
+
+/// Of sources that stand in a back end, those that are to stand there once a ruleset is carried out, and its
+/// own; each once, in no order.
+std::vector<Source> sources_after(const std::vector<Source>& standing, const Ruleset& ruleset);
 
 }  // namespace ipmasq::nat

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "error/error.hpp"
+#include "nat/nftables_drops.hpp"
 #include "nat/nftables_rules.hpp"
 #include "netfilter/foreign_nftables_rule.hpp"
 #include "netfilter/foreign_rules.hpp"
@@ -59,7 +60,8 @@ bool is_our_table(const std::string& family, const std::string& table) {
 // Somebody may have chains of their own in our table.
 bool is_ours(const std::string& family, const std::string& table, const std::string& chain) {
   return is_our_table(family, table) &&
-         (chain == nat::nftables::base_chain || nat::nftables::network_of_chain(chain));
+         (chain == nat::nftables::base_chain || chain == nat::nftables::forward_chain ||
+          nat::nftables::network_of_chain(chain) || nat::nftables::whose_drop_chain(chain));
 }
 
 // nft's own comment: type 0, length, text (libnftnl: udata.h).

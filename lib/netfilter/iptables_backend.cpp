@@ -14,6 +14,7 @@
 #include "nat/iptables_target.hpp"
 #include "netfilter/iptables_check.hpp"
 #include "netfilter/iptables_table.hpp"
+#include "netfilter/nftables_drops_beside.hpp"
 #include "netfilter/xtables_lock.hpp"
 
 namespace ipmasq::netfilter {
@@ -105,6 +106,13 @@ void change(const nat::Ruleset& wanted, std::vector<std::string>& lines, StepsBa
   }
 }
 
+// What an undoing left; empty where all was undone.
+std::string left_by(const std::function<void()>& undo) {
+  StepsBack back;
+  back.add(undo);
+  return back.take();
+}
+
 CountedRule counted(const char* program, const std::string& chain,
                     const nat::iptables::ObservedRule& observed) {
   return {program, nat::iptables::to_text(chain, observed.rule), observed.packets, observed.bytes};
@@ -152,17 +160,35 @@ void IptablesBackend::forget_reads() {
 }
 
 bool IptablesBackend::may_hold_rules() {
-  return has_nat_table<Ipv4Tables>() || has_nat_table<Ipv6Tables>();
+  return has_nat_table<Ipv4Tables>() || has_nat_table<Ipv6Tables>() || drops_stand_alone();
 }
 
 Look IptablesBackend::look(const nat::Ruleset& wanted) {
   Look found;
   look_at<Ipv4Tables>(read<Ipv4Tables>(), wanted, found);
   look_at<Ipv6Tables>(read<Ipv6Tables>(), wanted, found);
+  append(found.differences, drop_differences(wanted, sources_after(translated_sources(), wanted)));
   return found;
 }
 
 Change IptablesBackend::apply(const nat::Ruleset& wanted) {
+  const auto sources = sources_after(translated_sources(), wanted);
+  auto change = apply_nat(wanted);
+  try {
+    auto drops = change_drops(wanted, sources);
+    if (drops.lines.empty()) return change;
+    append(change.lines, std::move(drops.lines));
+    change.undo = [nat = std::move(change.undo), drops = std::move(drops.undo)] {
+      drops();
+      nat();
+    };
+    return change;
+  } catch (...) {
+    rethrow_with(left_by(change.undo));
+  }
+}
+
+Change IptablesBackend::apply_nat(const nat::Ruleset& wanted) {
   // Both are looked at before either is changed.
   const bool change_ipv4 = needs_change<Ipv4Tables>(read<Ipv4Tables>(), wanted);
   const bool change_ipv6 = needs_change<Ipv6Tables>(read<Ipv6Tables>(), wanted);
@@ -189,14 +215,21 @@ std::vector<CountedRule> IptablesBackend::rules() {
   std::vector<CountedRule> rules;
   append_rules<Ipv4Tables>(read<Ipv4Tables>(), rules);
   append_rules<Ipv6Tables>(read<Ipv6Tables>(), rules);
+  std::ranges::move(drop_rules_alone(), std::back_inserter(rules));
   return rules;
 }
 
 std::vector<nat::Source> IptablesBackend::sources() {
-  auto all = nat::iptables::sources(read<Ipv4Tables>(), net::Family::ipv4);
-  std::ranges::move(nat::iptables::sources(read<Ipv6Tables>(), net::Family::ipv6), std::back_inserter(all));
+  auto all = translated_sources();
+  std::ranges::move(drop_sources_beside(all), std::back_inserter(all));
   std::ranges::sort(
       all, [](const nat::Source& left, const nat::Source& right) { return comes_first(left, right); });
+  return all;
+}
+
+std::vector<nat::Source> IptablesBackend::translated_sources() {
+  auto all = nat::iptables::sources(read<Ipv4Tables>(), net::Family::ipv4);
+  std::ranges::move(nat::iptables::sources(read<Ipv6Tables>(), net::Family::ipv6), std::back_inserter(all));
   return all;
 }
 

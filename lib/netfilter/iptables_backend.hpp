@@ -1,6 +1,7 @@
 // Rules in the legacy nat tables, through libiptc. A family that nothing is wanted of and whose table this
 // network namespace has not got is never opened: opening makes the table. To read a table costs what all have
-// in it: what was read is kept until this back end changes something.
+// in it: what was read is kept until this back end changes something. What drops invalid packets stands
+// beside them in nftables, see nftables_drops_beside.hpp.
 #pragma once
 
 #include <chrono>
@@ -31,6 +32,8 @@ class IptablesBackend : public NatBackend {
   const nat::iptables::ObservedTable& read();
   const nat::iptables::ObservedTable& read(net::Family family);
   void forget_reads();
+  Change apply_nat(const nat::Ruleset& wanted);
+  std::vector<nat::Source> translated_sources();
 
   std::chrono::nanoseconds lock_timeout_;
   std::optional<nat::iptables::ObservedTable> ipv4_;

@@ -7,6 +7,8 @@
 #include "nat/nftables_stand_in.hpp"
 #include "nat/nftables_standing.hpp"
 #include "nat/nftables_target.hpp"
+#include "netfilter/nftables_change.hpp"
+#include "netfilter/nftables_drops_beside.hpp"
 #include "netfilter/nftables_table.hpp"
 
 namespace ipmasq::netfilter {
@@ -14,12 +16,6 @@ namespace ipmasq::netfilter {
 namespace {
 
 using nat::nftables::ObservedTable;
-
-std::vector<std::string> describe(const std::vector<nat::nftables::Edit>& edits) {
-  auto lines = nat::nftables::to_text(edits);
-  for (auto& line : lines) line = "nft: " + line;
-  return lines;
-}
 
 }  // namespace
 
@@ -29,7 +25,8 @@ const ObservedTable& NftablesBackend::read() {
 }
 
 bool NftablesBackend::may_hold_rules() {
-  return has_nftables_table();
+  if (!may_hold_rules_) may_hold_rules_ = nftables_may_translate();
+  return *may_hold_rules_;
 }
 
 Look NftablesBackend::look(const nat::Ruleset& wanted) {
@@ -52,39 +49,17 @@ Look NftablesBackend::look(const nat::Ruleset& wanted) {
 
 Change NftablesBackend::apply(const nat::Ruleset& wanted) {
   table_.reset();
-  const auto target_for = [&wanted](const ObservedTable& observed) {
-    return nat::nftables::target(observed, wanted);
-  };
-  if (nat::nftables::leaves_others_alone(wanted)) {
-    if (const auto change = change_nftables_elements(nat::nftables::addresses_of(wanted), target_for)) {
-      const auto undo = [edits = change->edits] {
-        change_nftables_table([&edits](const ObservedTable& now) { return taken_back(now, edits); });
-      };
-      return {describe(change->edits), undo};
-    }
-  }
-  const auto change = change_nftables_table(target_for);
-  if (change.edits.empty()) return {};
-  const auto undo = [before = nat::nftables::as_table(change.before)] {
-    change_nftables_table([&before](const ObservedTable&) { return before; });
-  };
-  return {describe(change.edits), undo};
+  may_hold_rules_.reset();
+  const auto only = nat::nftables::addresses_of(wanted);
+  return change_nftables(
+      [&wanted](const ObservedTable& observed, const std::set<net::Address>* /*only*/) {
+        return nat::nftables::target(observed, wanted);
+      },
+      nat::nftables::leaves_others_alone(wanted) ? &only : nullptr);
 }
 
 std::vector<CountedRule> NftablesBackend::rules() {
-  std::vector<CountedRule> rules;
-  const auto& table = read();
-  const auto append = [&](const std::string& name) {
-    for (const auto& each : table.chains.at(name).rules) {
-      rules.push_back({"nft", name + ": " + nat::nftables::to_text(each.rule), each.packets, each.bytes});
-    }
-  };
-  const std::string base(nat::nftables::base_chain);
-  if (table.chains.contains(base)) append(base);
-  for (const auto& [name, chain] : table.chains) {
-    if (name != base) append(name);
-  }
-  return rules;
+  return counted_rules(read());
 }
 
 std::vector<nat::Source> NftablesBackend::sources() {

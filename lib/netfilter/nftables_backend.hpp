@@ -1,5 +1,5 @@
-// Rules in the table `inet ip-masq` of nftables, through netlink. Where all of it was read, that is kept
-// until this back end changes something.
+// Rules in the table `inet ip-masq` of nftables, through netlink. Where all of it was read, or whether rules
+// may stand there, that is kept until this back end changes something.
 #pragma once
 
 #include <optional>
@@ -24,6 +24,7 @@ class NftablesBackend : public NatBackend {
   const nat::nftables::ObservedTable& read();
 
   std::optional<nat::nftables::ObservedTable> table_;
+  std::optional<bool> may_hold_rules_;
 };
 
 }  // namespace ipmasq::netfilter

@@ -77,12 +77,13 @@ class BatchWriter {
     put_text(message, NFTA_CHAIN_TABLE, table_);
     put_text(message, NFTA_CHAIN_NAME, edit.chain);
     if (!edit.is_base) return;
+    const auto base = base_chain_of(edit.chain);
     put_nest(message, NFTA_CHAIN_HOOK, [&] {
-      put_number(message, NFTA_HOOK_HOOKNUM, NF_INET_POST_ROUTING);
-      put_number(message, NFTA_HOOK_PRIORITY, nat::nftables::base_priority);
+      put_number(message, NFTA_HOOK_HOOKNUM, base.hook);
+      put_number(message, NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(base.priority));
     });
     put_number(message, NFTA_CHAIN_POLICY, NF_ACCEPT);
-    put_text(message, NFTA_CHAIN_TYPE, "nat");
+    put_text(message, NFTA_CHAIN_TYPE, base.type);
   }
   void operator()(const nat::nftables::DeleteChain& edit) {
     const auto& message = add(NFT_MSG_DELCHAIN, 0);

@@ -34,6 +34,18 @@ constexpr std::uint32_t destination_offset(net::Family family) {
   return family == net::Family::ipv4 ? offsetof(iphdr, daddr) : offsetof(ip6_hdr, ip6_dst);
 }
 
+/// What tells a base chain of ours, by its name.
+struct BaseChain {
+  const char* type;
+  std::uint32_t hook;
+  std::int32_t priority;
+};
+inline BaseChain base_chain_of(const std::string& name) {
+  if (name == nat::nftables::forward_chain)
+    return {"filter", NF_INET_FORWARD, nat::nftables::forward_priority};
+  return {"nat", NF_INET_POST_ROUTING, nat::nftables::base_priority};
+}
+
 /// Where the second address of a pair is loaded: right behind the first one, which NFT_REG_1 begins with.
 constexpr std::uint32_t register_behind(net::Family family) {
   return family == net::Family::ipv4 ? NFT_REG32_01 : NFT_REG_2;

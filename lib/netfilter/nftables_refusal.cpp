@@ -43,9 +43,9 @@ std::string module_of(const std::string& expression) {
   return found == modules.end() ? "nft_" + expression : found->second;
 }
 
-bool is_base_chain(const nat::nftables::Edit& edit) {
+bool is_nat_chain(const nat::nftables::Edit& edit) {
   const auto* const chain = std::get_if<nat::nftables::AddChain>(&edit);
-  return chain != nullptr && chain->is_base;
+  return chain != nullptr && chain->is_base && chain->chain == nat::nftables::base_chain;
 }
 
 // What is to be loaded for the kernel to have what an edit needs; nullopt where that is not what it lacks.
@@ -53,7 +53,7 @@ bool is_base_chain(const nat::nftables::Edit& edit) {
 std::optional<std::string> remedy_of(const BatchAnswer& answer, const nat::nftables::Edit& edit,
                                      const std::string& expression) {
   if (answer.number != ENOENT && answer.number != EOPNOTSUPP) return std::nullopt;
-  if (is_base_chain(edit))
+  if (is_nat_chain(edit))
     return "load the kernel module nft_chain_nat (Linux 5.2 or later is needed)" + otherwise;
   if (!expression.empty()) return "load the kernel module " + module_of(expression) + otherwise;
   if (std::holds_alternative<nat::nftables::InsertRule>(edit) && !answer.offset)

@@ -20,6 +20,7 @@ enum class Holds {
   destination,
   sent_to,  ///< the destination that the connection had before somebody redirected it
   redirection,
+  state,
   address_type,
   random,
   out_interface,

@@ -144,8 +144,9 @@ class ExpressionReader {
     const auto key = attributes.number(NFTA_CT_KEY);
     const auto into = attributes.number(NFTA_CT_DREG);
     if (attributes[NFTA_CT_DREG] == nullptr) return false;
-    if (key == NFT_CT_STATUS) {
-      registers_.load(into, {.holds = Holds::redirection, .length = sizeof(std::uint32_t)});
+    if (key == NFT_CT_STATUS || key == NFT_CT_STATE) {
+      const auto holds = key == NFT_CT_STATUS ? Holds::redirection : Holds::state;
+      registers_.load(into, {.holds = holds, .length = sizeof(std::uint32_t)});
       return true;
     }
     const auto direction = attributes.bytes(NFTA_CT_DIRECTION);
@@ -216,7 +217,10 @@ class ExpressionReader {
         return is_equal && number_in<std::uint32_t>(value) == std::uint32_t{RTN_LOCAL} &&
                set_once(rule_.to_local);
       case Holds::redirection:
-        return operation == NFT_CMP_NEQ && is_redirected(load, value);
+        return operation == NFT_CMP_NEQ && has_bit(IPS_DST_NAT, load, value) && set_once(rule_.redirected);
+      case Holds::state:
+        return operation == NFT_CMP_NEQ && has_bit(NF_CT_STATE_INVALID_BIT, load, value) &&
+               set_once(rule_.is_invalid);
       case Holds::random:
         return operation == NFT_CMP_LT && is_share(load, value);
       default:
@@ -261,9 +265,8 @@ class ExpressionReader {
     return is_whole && end != value.end() && set_once(rule_.out_interface, std::string(value.begin(), end));
   }
 
-  bool is_redirected(const Load& load, const Bytes& value) {
-    return number_in<std::uint32_t>(value) == 0U && load.mask &&
-           number_in<std::uint32_t>(*load.mask) == std::uint32_t{IPS_DST_NAT} && set_once(rule_.redirected);
+  static bool has_bit(std::uint32_t bit, const Load& load, const Bytes& value) {
+    return number_in<std::uint32_t>(value) == 0U && load.mask && number_in<std::uint32_t>(*load.mask) == bit;
   }
 
   bool is_share(const Load& load, const Bytes& value) {
@@ -314,9 +317,16 @@ class ExpressionReader {
     }
     const Attributes nest(data);
     const Attributes verdict(nest[NFTA_DATA_VERDICT]);
-    if (static_cast<std::int32_t>(verdict.number(NFTA_VERDICT_CODE)) != NFT_RETURN) return false;
-    rule_.statement = nat::nftables::Return{};
-    return true;
+    switch (static_cast<std::int32_t>(verdict.number(NFTA_VERDICT_CODE))) {
+      case NFT_RETURN:
+        rule_.statement = nat::nftables::Return{};
+        return true;
+      case NF_DROP:
+        rule_.statement = nat::nftables::Drop{};
+        return true;
+      default:
+        return false;
+    }
   }
 
   bool masquerade(const Attributes& attributes) {

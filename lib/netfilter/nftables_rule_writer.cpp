@@ -87,6 +87,7 @@ class RuleWriter {
     if (rule.mark) match_mark(*rule.mark);
     if (rule.to_local) match_local();
     if (rule.redirected) match_redirected();
+    if (rule.is_invalid) match_invalid();
     if (rule.not_sent_to) match_not_sent_to(*rule.not_sent_to);
     if (rule.protocol) {
       load_meta(NFT_META_L4PROTO);
@@ -99,11 +100,8 @@ class RuleWriter {
   }
 
   void operator()(const nat::nftables::NoStatement& /*none*/) const {}
-  void operator()(const nat::nftables::Return& /*none*/) const {
-    Expression(message_, "immediate")
-        .number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
-        .verdict(NFTA_IMMEDIATE_DATA, NFT_RETURN);
-  }
+  void operator()(const nat::nftables::Return& /*none*/) const { give_verdict(NFT_RETURN); }
+  void operator()(const nat::nftables::Drop& /*none*/) const { give_verdict(NF_DROP); }
   void operator()(const nat::nftables::Dispatch& to) {
     match_family(to.family);
     load_address(to.family, source_offset(to.family));
@@ -149,6 +147,11 @@ class RuleWriter {
   }
 
  private:
+  void give_verdict(std::int32_t code) const {
+    Expression(message_, "immediate")
+        .number(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
+        .verdict(NFTA_IMMEDIATE_DATA, code);
+  }
   void load_meta(std::uint32_t key) const {
     Expression(message_, "meta").number(NFTA_META_KEY, key).number(NFTA_META_DREG, NFT_REG_1);
   }
@@ -251,11 +254,12 @@ class RuleWriter {
     const std::uint32_t local = RTN_LOCAL;
     compare(NFT_CMP_EQ, &local, sizeof local);
   }
-  void match_redirected() const {
-    Expression(message_, "ct").number(NFTA_CT_KEY, NFT_CT_STATUS).number(NFTA_CT_DREG, NFT_REG_1);
-    const std::uint32_t redirected = IPS_DST_NAT;
+  void match_redirected() const { match_conntrack(NFT_CT_STATUS, IPS_DST_NAT); }
+  void match_invalid() const { match_conntrack(NFT_CT_STATE, NF_CT_STATE_INVALID_BIT); }
+  void match_conntrack(std::uint32_t key, std::uint32_t bit) const {
+    Expression(message_, "ct").number(NFTA_CT_KEY, key).number(NFTA_CT_DREG, NFT_REG_1);
     const std::uint32_t none = 0;
-    mask(&redirected, sizeof redirected);
+    mask(&bit, sizeof bit);
     compare(NFT_CMP_NEQ, &none, sizeof none);
   }
   void match_share(const nat::nftables::Share& share) const {

@@ -27,8 +27,6 @@ using nat::nftables::ObservedChain;
 using nat::nftables::ObservedSet;
 using nat::nftables::ObservedTable;
 
-constexpr auto postrouting_hook = static_cast<std::uint32_t>(NF_INET_POST_ROUTING);
-
 const std::string our_table(nat::nftables::table_name);
 
 constexpr auto of_another_kind = "has elements of another kind";
@@ -43,6 +41,18 @@ struct End {
     return address != other.address ? address < other.address : !opens && other.opens;
   }
 };
+
+std::set<std::string> chain_names(NetfilterSocket& socket) {
+  std::set<std::string> names;
+  const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_INET);
+  const auto visit = [&names](const nlmsghdr& answer) {
+    const Attributes attributes(answer);
+    if (attributes.text(NFTA_CHAIN_TABLE) == our_table) names.insert(attributes.text(NFTA_CHAIN_NAME));
+    return true;
+  };
+  socket.ask(request.get(), visit, [&names] { names.clear(); });
+  return names;
+}
 
 class TableReader {
  public:
@@ -113,32 +123,24 @@ class TableReader {
     const auto request = about_our_table(NFT_MSG_GETCHAIN, 0, NFTA_CHAIN_TABLE);
     nla_put_string(request.get(), NFTA_CHAIN_NAME, name.c_str());
     socket_.ask(request.get(), [&](const nlmsghdr& answer) {
-      describe(Attributes(answer), table_.chains[name]);
+      describe(Attributes(answer), base_chain_of(name), table_.chains[name]);
       return true;
     });
   }
 
-  static void describe(const Attributes& attributes, ObservedChain& chain) {
+  static void describe(const Attributes& attributes, const BaseChain& expected, ObservedChain& chain) {
     chain.is_base = attributes[NFTA_CHAIN_HOOK] != nullptr;
     if (!chain.is_base) return;
     const Attributes hook(attributes[NFTA_CHAIN_HOOK]);
-    const bool is_ours =
-        attributes.text(NFTA_CHAIN_TYPE) == "nat" && attributes.number(NFTA_CHAIN_POLICY) == NF_ACCEPT &&
-        hook.number(NFTA_HOOK_HOOKNUM) == postrouting_hook &&
-        static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)) == nat::nftables::base_priority;
+    const bool is_ours = attributes.text(NFTA_CHAIN_TYPE) == expected.type &&
+                         attributes.number(NFTA_CHAIN_POLICY) == NF_ACCEPT &&
+                         hook.number(NFTA_HOOK_HOOKNUM) == expected.hook &&
+                         static_cast<std::int32_t>(hook.number(NFTA_HOOK_PRIORITY)) == expected.priority;
     if (!is_ours) chain.trouble = "has another type, hook, priority or policy";
   }
 
   void read_empty_chains() {
-    std::set<std::string> names;
-    const auto request = nftables_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_INET);
-    const auto visit = [&names](const nlmsghdr& answer) {
-      const Attributes attributes(answer);
-      if (attributes.text(NFTA_CHAIN_TABLE) == our_table) names.insert(attributes.text(NFTA_CHAIN_NAME));
-      return true;
-    };
-    socket_.ask(request.get(), visit, [&names] { names.clear(); });
-    for (const auto& name : names) {
+    for (const auto& name : chain_names(socket_)) {
       if (!table_.chains.contains(name)) read_chain(name);
     }
   }
@@ -354,6 +356,13 @@ bool has_nftables_table() {
     const auto request = nftables_message(NFT_MSG_GETTABLE, 0, NFPROTO_INET);
     nla_put_string(request.get(), NFTA_TABLE_NAME, our_table.c_str());
     return socket.ask(request.get(), [](const nlmsghdr&) { return true; });
+  });
+}
+
+std::set<std::string> nftables_chains() {
+  return or_none_without_nftables<std::set<std::string>>([] {
+    NetfilterSocket socket;
+    return chain_names(socket);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "nat/nftables_difference.hpp"
@@ -32,6 +33,9 @@ NftablesSnapshot read_nftables_snapshot(const std::set<net::Address>& addresses)
 
 /// Whether our table is there. Throws Error: forbidden, busy, failed.
 bool has_nftables_table();
+
+/// The names of the chains in it. Throws Error as has_nftables_table.
+std::set<std::string> nftables_chains();
 
 struct NftablesChange {
   nat::nftables::ObservedTable before;

@@ -16,6 +16,7 @@
 #include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
 #include "netfilter/foreign_rules.hpp"
+#include "netfilter/nftables_drops_beside.hpp"
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
@@ -213,7 +214,19 @@ class OurSide {
       return;
     }
     std::ranges::copy(opened->differences(wanted), std::back_inserter(ours_.differences));
-    if (is_used) opened->check(wanted);
+    if (!is_used) return;
+    opened->check(wanted);
+    if (backend == config::Backend::iptables) tell_not_dropped(wanted);
+  }
+
+  void tell_not_dropped(const nat::Ruleset& wanted) {
+    const auto reason = netfilter::why_not_dropped(wanted);
+    if (!reason) return;
+    std::set<std::string> networks;
+    for (const auto& chain : wanted.chains) {
+      if (chain.drops_invalid) networks.insert(chain.network);
+    }
+    for (const auto& network : networks) ours_.not_dropped.push_back(network + ": " + reason->what());
   }
 
   const state::Store& store_;

@@ -100,7 +100,7 @@ class Deleting {
       const bool is_on = record && record->placement.on == backend;
       const bool is_left = record && record->placement.leaving == backend;
       if (record ? is_on || is_left : node_.open(backend)->may_hold_rules())
-        transaction.apply(backend, is_left ? nothing_of(network_) : ruleset_without(gone, record, backend));
+        transaction.apply(backend, is_left ? moved_away(network_) : ruleset_without(gone, record, backend));
     }
   }
 

@@ -42,6 +42,10 @@ nat::Ruleset nothing_of(const std::string& network) {
   return {.networks = {network}};
 }
 
+nat::Ruleset moved_away(const std::string& network) {
+  return {.networks = {network}, .elsewhere = {network}};
+}
+
 std::set<net::Prefix> standing_in(const Node& node, Backend backend, const std::string& network) {
   std::set<net::Prefix> subnets;
   auto* const opened = node.open(backend);

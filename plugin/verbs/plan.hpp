@@ -38,6 +38,9 @@ nat::Ruleset ruleset_of(const Plan& plan);
 /// What is wanted of a back end that carries nothing of the network.
 nat::Ruleset nothing_of(const std::string& network);
 
+/// The same of a back end that the network leaves for another one.
+nat::Ruleset moved_away(const std::string& network);
+
 /// The pod subnets of a network whose rules stand in a back end, whatever is recorded: somebody restored
 /// them, or a record was lost.
 std::set<net::Prefix> standing_in(const Node& node, config::Backend backend, const std::string& network);

@@ -129,17 +129,20 @@ std::set<net::Prefix> lans_among(const state::Network& stored) {
 nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend> backend) {
   std::vector<nat::Network> networks;
   nat::Ruleset kept_apart;
+  std::set<std::string> elsewhere;
   bool knows_all = true;
   for (const auto& [name, network] : recorded) {
     auto plan = network.plan();
     knows_all = knows_all && plan && plan->has_all_subnets;
     if (!plan) continue;
     const bool is_here = !backend || network.stored.record->placement.on == *backend;
+    if (!is_here) elsewhere.insert(name);
     networks.push_back({name, netconf_of(plan->configuration), plan->configuration->made_of.cluster_networks,
                         is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{},
                         is_here && !plan->has_all_subnets, std::move(plan->shared_subnets)});
   }
   auto ruleset = nat::wanted_ruleset(networks);
+  ruleset.elsewhere = std::move(elsewhere);
   ruleset.has_all_sources = knows_all;
   return ruleset;
 }

@@ -128,7 +128,7 @@ std::set<net::Prefix> Transaction::subnets_to_come(const Plan& plan) const {
 }
 
 void Transaction::leave_other_backend(const std::string& network, const state::NetworkRecord& on_its_way) {
-  apply(*on_its_way.placement.leaving, nothing_of(network));
+  apply(*on_its_way.placement.leaving, moved_away(network));
   auto arrived = on_its_way;
   arrived.placement.leaving.reset();
   save(network, arrived, on_its_way);

@@ -24,6 +24,7 @@ class Subnet:
     masqueraded: tuple = ()
     exemption: str = "hold"
     catch_all: bool = True
+    drop_invalid: bool = True
     random_fully: bool = True
     ports: tuple = ()           # ("1024-1123", "2000-2299")
     to: str = None              # an address, or a range
@@ -271,24 +272,68 @@ def nftables_blocks(subnets):
     return [*blocks, [f"chain {name} {{", *rules, "}"]]
 
 
-def nftables_maps(subnets, family):
-    """(name, block) of each map of the base chain. Of equal sources the first network by name decides."""
+def nftables_maps(subnets, family, start="", end=""):
+    """(name, block) of each map of a base chain. Of equal sources the first network by name decides. `start`: of the maps'
+    names, `end`: of the chains' that they lead to."""
     subnets = sorted((subnet for subnet in subnets if subnet.family == family), key=lambda subnet: subnet.network)
     ending, key = ("", "ipv4_addr : verdict") if family == 4 else ("6", "ipv6_addr : verdict")
     chains = {}
     for subnet in filter(is_single, subnets):
-        chains.setdefault(address_of(subnet), nftables_chain_name(subnet))
+        chains.setdefault(address_of(subnet), nftables_chain_name(subnet) + end)
     if chains:
         elements = [f"{address} : goto {chains[address]}" for address in sorted(chains)]
-        yield f"pods{ending}", nftables_set("map", f"pods{ending}", key, elements, flags=None)
-    sources = [(ipaddress.ip_network(subnet.prefix), nftables_chain_name(subnet)) for subnet in subnets if not is_single(subnet)]
+        yield f"{start}pods{ending}", nftables_set("map", f"{start}pods{ending}", key, elements, flags=None)
+    sources = [(ipaddress.ip_network(subnet.prefix), nftables_chain_name(subnet) + end) for subnet in subnets if not is_single(subnet)]
     if sources:
         elements = [f"{range_text(first, last, family)} : goto {chain}" for first, last, chain in decided(sources)]
-        yield f"pod-subnets{ending}", nftables_set("map", f"pod-subnets{ending}", key, elements)
+        yield f"{start}pod-subnets{ending}", nftables_set("map", f"{start}pod-subnets{ending}", key, elements)
 
 
-def nftables_text(subnets):
-    """As nft_save() prints a ruleset that has nothing else."""
+def drops_any(subnet):
+    return subnet.drop_invalid and (subnet.catch_all or any(not is_kept for _, _, is_kept in decided(subnet.destinations)))
+
+
+def nftables_drop_blocks(subnet):
+    """What drops invalid packets of a network and family, and the set that it asks."""
+    name = nftables_chain_name(subnet)
+    ip = "ip" if subnet.family == 4 else "ip6"
+    rules, blocks = ["counter return"], []
+    if drops_any(subnet):
+        ending = "kept" if subnet.catch_all else "masqueraded"
+        ranges = [range_text(first, last, subnet.family) for first, last, is_kept in decided(subnet.destinations)
+                  if is_kept == subnet.catch_all]
+        start = f"{ip} daddr @{name}-{ending} "
+        rules = [f"{start}counter return", "counter drop"] if subnet.catch_all else [f"{start}counter drop"]
+        if ranges:
+            blocks.append(nftables_set("set", f"{name}-{ending}", f"ipv{subnet.family}_addr", ranges))
+        elif subnet.catch_all:
+            rules = ["counter drop"]
+    return [*blocks, [f"chain {name}-invalid {{", *rules, "}"]]
+
+
+def nftables_drops(subnets):
+    """Blocks of what drops invalid packets: nothing where no network drops any."""
+    if not any(map(drops_any, subnets)):
+        return []
+    blocks = []
+    for subnet in {nftables_chain_name(each): each for each in subnets}.values():
+        blocks += nftables_drop_blocks(subnet)
+    base = ["chain forward {", "type filter hook forward priority filter; policy accept;"]
+    for family, ip in ((4, "ip"), (6, "ip6")):
+        for name, block in nftables_maps(subnets, family, "invalid-", "-invalid"):
+            blocks.append(block)
+            base.append(f"ct state invalid counter {ip} saddr vmap @{name}")
+    return [*blocks, [*base, "}"]]
+
+
+def nftables_drops_text(subnets):
+    """As nft_save() prints a ruleset that has nothing else, where iptables does their NAT."""
+    blocks = nftables_drops(subnets)
+    return table_text("inet ip-masq", blocks) if blocks else ""
+
+
+def nftables_text(subnets, beside=()):
+    """As nft_save() prints a ruleset that has nothing else. `beside`: subnets whose NAT iptables does."""
     if not subnets:
         return ""
     chains = {}
@@ -302,7 +347,8 @@ def nftables_text(subnets):
         for name, block in nftables_maps(subnets, family):
             blocks.append(block)
             base.append(f"counter {ip} saddr vmap @{name}")
-    return table_text("inet ip-masq", [*blocks, [*base, "}"]])
+    drops = [block for block in nftables_drops([*subnets, *beside]) if block not in blocks]
+    return table_text("inet ip-masq", [*blocks, *drops, [*base, "}"]])
 
 
 def table_text(name, blocks):
@@ -343,8 +389,8 @@ def in_order(listing):
         line + "\n" for line in lines[end + 1:])
 
 
-def expected(backend, *subnets, family=4):
-    """What Node.save() prints where only these rules stand."""
+def expected(backend, *subnets, family=4, beside=()):
+    """What Node.save() prints where only these rules stand. `beside`: subnets whose NAT iptables does."""
     if backend == "nftables":
-        return nftables_text(subnets)
+        return nftables_text(subnets, beside)
     return iptables_text([subnet for subnet in subnets if subnet.family == family])

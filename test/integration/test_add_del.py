@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from harness.texts import CBR0, CBR0_6, DEFAULT, HOOK, Subnet, iptables_chain_name
+from harness.texts import CBR0, CBR0_6, DEFAULT, HOOK, Subnet, in_order, iptables_chain_name, nftables_chain_name, nftables_drops_text
 
 DUAL = ("10.244.1.5/24", "fd00:10:244:1::5/64")
 
@@ -37,7 +37,7 @@ def test_what_is_not_needed_is_not_touched(node):
     if node.backend == "nftables":
         assert node.run("cat", "/proc/net/ip_tables_names") == ""
     else:
-        assert node.nft("list", "ruleset") == ""
+        assert in_order(node.nft("-s", "list", "ruleset")) == nftables_drops_text([CBR0])
 
 
 def test_dual_stack(node):
@@ -76,6 +76,7 @@ RESERVED = ("100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "
     ({"catchAll": False, "masqueradeCIDRs": ["10.1.2.0/24", "192.0.2.7/32"]},
      {"catch_all": False, "masqueraded": ("10.1.2.0/24", "192.0.2.7/32")}),
     ({"randomFully": False}, {"random_fully": False}),
+    ({"dropInvalid": False}, {"drop_invalid": False}),
     ({"snatTo": ["203.0.113.7"]}, {"to": "203.0.113.7"}),
     ({"snatTo": ["203.0.113.8-203.0.113.15"]}, {"to": "203.0.113.8-203.0.113.15"}),
     ({"snatTo": ["203.0.113.8-203.0.113.14", {"address": "203.0.113.7", "interface": "eth1"}, {"address": "203.0.113.8-203.0.113.9", "interface": "eth0"}],
@@ -209,6 +210,13 @@ def test_prev_result_comes_out_unchanged_in_every_version(node, version):
     assert json.dumps(json.loads(answer)) == json.dumps({**conf["prevResult"], "cniVersion": version})
 
 
+def chains_of(node, *names):
+    """Each rule of these chains of our table, as "CHAIN: RULE"."""
+    listing = in_order(node.nft("-s", "list", "ruleset"))
+    chains = dict(re.findall(r"^chain (\S+) \{\n(.*?)^\}", listing, re.MULTILINE | re.DOTALL))
+    return [f"{name}: {line}" for name in names for line in chains[name].splitlines() if "counter" in line]
+
+
 def test_show_tells_networks_attachments_and_counters(node):
     node.add("pod-1")
     node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"]),
@@ -219,18 +227,17 @@ def test_show_tells_networks_attachments_and_counters(node):
         "attachments": [{"containerID": "pod-1", "ifname": "eth0", "addresses": ["10.244.1.5/24"]},
                         {"containerID": "pod-2", "ifname": "eth0", "addresses": ["10.244.1.6/24"], "pod": "default/web-1"}]}]
     if node.backend == "nftables":
-        chains = re.findall(r"^chain (\S+) \{\n(.*?)^\}", node.save(), re.MULTILINE | re.DOTALL)
-        rules = [f"{name}: {line}" for name, body in chains[::-1] for line in body.splitlines() if "counter" in line]
-        program = "nft"
+        rules = [("nft", rule) for rule in chains_of(node, "postrouting", nftables_chain_name(CBR0))]
     else:
-        rules, program = sorted(node.rules(), key=lambda rule: rule.split()[1] == iptables_chain_name(CBR0)), "iptables"
-    assert [rule["rule"] for rule in shown["rules"]] == rules
-    assert {(rule["program"], rule["packets"], rule["bytes"]) for rule in shown["rules"]} == {(program, 0, 0)}
+        rules = [("iptables", rule) for rule in sorted(node.rules(), key=lambda rule: rule.split()[1] == iptables_chain_name(CBR0))]
+    rules += [("nft", rule) for rule in chains_of(node, "forward", nftables_chain_name(CBR0) + "-invalid")]
+    assert [(rule["program"], rule["rule"]) for rule in shown["rules"]] == rules
+    assert {(rule["packets"], rule["bytes"]) for rule in shown["rules"]} == {(0, 0)}
     assert node.tool("show") == (f"network cbr0 ({node.backend})\n"
                                  "  pod subnet 10.244.1.0/24\n"
                                  "  attachment pod-1 eth0: 10.244.1.5/24\n"
                                  "  attachment pod-2 eth0: 10.244.1.6/24 (default/web-1)\n"
-                                 + "".join(f"0\t0\t{program} {rule}\n" for rule in rules))
+                                 + "".join(f"0\t0\t{program} {rule}\n" for program, rule in rules))
 
 
 def test_explain_names_the_key(node):

@@ -59,6 +59,8 @@ KEYS = [
     ({"cidrLimit": 2**64}, "cidrLimit is 1.8446744073709552e+19: expected a whole number from 0 to 10000"),
     ({"catchAll": "false"}, 'catchAll is "false": expected true or false'),
     ({"catchAll": 0}, "catchAll is 0: expected true or false"),
+    ({"dropInvalid": "no"}, 'dropInvalid is "no": expected true or false'),
+    ({"dropInvalid": 1}, "dropInvalid is 1: expected true or false"),
     ({"nonMasqueradeReserved": 1}, "nonMasqueradeReserved is 1: expected true or false"),
     ({"masqLinkLocal": "no"}, 'masqLinkLocal is "no": expected true or false'),
     ({"masqLinkLocalIPv6": []}, "masqLinkLocalIPv6 is []: expected true or false"),

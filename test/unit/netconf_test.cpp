@@ -39,6 +39,7 @@ TEST_CASE("defaults are those of the documentation") {
   CHECK_FALSE(netconf.masquerade_link_local_ipv6);
   CHECK(netconf.random_fully);
   CHECK(netconf.exemption == Exemption::hold);
+  CHECK(netconf.drop_invalid);
   CHECK(netconf.yield_marks == std::vector<Mark>{{0x4000, 0x4000}, {0x2000, 0x2000}});
   CHECK(netconf.subnet_file == "/run/flannel/subnet.env");
   CHECK(netconf.config_file == "/etc/config/ip-masq-agent");

@@ -73,8 +73,8 @@ void add_old_chain(Kernel& kernel, const std::string& name, const char* subnet) 
 TEST_CASE("from nothing to the wanted table, and back") {
   auto kernel = right_kernel();
   CHECK(difference(kernel.table, target(kernel.table, two_networks())).empty());
-  CHECK(kernel.table.chains.size() == 4);
-  CHECK(kernel.table.sets.size() == 9);
+  CHECK(kernel.table.chains.size() == 8);
+  CHECK(kernel.table.sets.size() == 13);
   auto nothing = two_networks();
   nothing.sources.clear();
   const auto edits = difference(kernel.table, target(kernel.table, nothing));
@@ -332,7 +332,7 @@ TEST_CASE("the tables of version 0.1.0 are taken over") {
     const auto chain = chain_name("a", net::Family::ipv4);
     CHECK(sources_text(kernel.table) ==
           "10.3.0.0/16 b b-000000000003\n10.9.9.1/32 a " + chain + "\n10.244.1.0/24 a " + chain + "\n");
-    CHECK(kernel.table.chains.size() == 3);
+    CHECK(kernel.table.chains.size() == 5);
     CHECK(kernel.table.sets.at("pods").set.elements.front().value == chain);
   }
   SUBCASE("the others go, and what is not decided about leads where it led") {

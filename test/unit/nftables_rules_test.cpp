@@ -49,6 +49,14 @@ cbr0-9bd1a990da1f-6: ip6 saddr fd00:1::/64 ip6 daddr fd00:1::/64 ct original ip6
 cbr0-9bd1a990da1f-6: ip6 saddr . ip6 daddr @cbr0-9bd1a990da1f-6-self counter return
 cbr0-9bd1a990da1f-6: ip6 daddr @cbr0-9bd1a990da1f-6-kept counter snat ip6 to ip6 saddr
 cbr0-9bd1a990da1f-6: counter masquerade fully-random
+cbr0-9bd1a990da1f-6-invalid: ip6 daddr @cbr0-9bd1a990da1f-6-kept counter return
+cbr0-9bd1a990da1f-6-invalid: counter drop
+cbr0-9bd1a990da1f-invalid: ip daddr @cbr0-9bd1a990da1f-kept counter return
+cbr0-9bd1a990da1f-invalid: counter drop
+forward: ct state invalid counter ip saddr vmap @invalid-pods
+forward: ct state invalid counter ip saddr vmap @invalid-pod-subnets
+forward: ct state invalid counter ip6 saddr vmap @invalid-pods6
+forward: ct state invalid counter ip6 saddr vmap @invalid-pod-subnets6
 postrouting: meta mark & 0x00004000 == 0x00004000 counter return
 postrouting: meta mark & 0x00002000 == 0x00002000 counter return
 postrouting: fib daddr type local counter return
@@ -65,6 +73,10 @@ cbr0-9bd1a990da1f-kept: 10.1.3.0-10.255.255.255
 cbr0-9bd1a990da1f-kept: 169.254.0.0/16
 cbr0-9bd1a990da1f-kept: 224.0.0.0/4
 cbr0-9bd1a990da1f-self: 10.9.9.9 . 10.9.9.9
+invalid-pod-subnets: 10.244.1.0-10.244.2.255 : goto cbr0-9bd1a990da1f-invalid
+invalid-pod-subnets6: fd00:1::/64 : goto cbr0-9bd1a990da1f-6-invalid
+invalid-pods: 10.9.9.9 : goto cbr0-9bd1a990da1f-invalid
+invalid-pods6: fd00:2::5 : goto cbr0-9bd1a990da1f-6-invalid
 pod-subnets: 10.244.1.0-10.244.2.255 : goto cbr0-9bd1a990da1f
 pod-subnets6: fd00:1::/64 : goto cbr0-9bd1a990da1f-6
 pods: 10.9.9.9 : goto cbr0-9bd1a990da1f
@@ -100,7 +112,8 @@ TEST_CASE(
               "toPorts": "1000-1099,2000-2299,3000", "snatTo": ["203.0.113.7"], "randomFully": false)",
       {"10.9.0.1/32"})});
   const auto chain = chain_name("n", net::Family::ipv4);
-  std::string expected = chain + ": ip saddr . ip daddr @" + chain + "-self counter return\n" + chain +
+  std::string expected = "forward: ct state invalid counter ip saddr vmap @invalid-pods\n" + chain +
+                         ": ip saddr . ip daddr @" + chain + "-self counter return\n" + chain +
                          ": ip daddr @" + chain + "-kept counter return\n";
   const auto start = chain + ": ip daddr @" + chain + "-masqueraded ";
   for (const auto* const protocol : {"tcp", "udp", "sctp"}) {
@@ -110,6 +123,7 @@ TEST_CASE(
     expected += ported + "counter snat ip to 203.0.113.7:3000\n";
   }
   expected += start + "counter snat ip to 203.0.113.7\n";
+  expected += chain + "-invalid: ip daddr @" + chain + "-masqueraded counter drop\n";
   CHECK(all.substr(0, all.find("postrouting:")) == expected);
   CHECK(all.find("postrouting: meta mark 0x00000007 counter return\n") != std::string::npos);
   CHECK(all.find(chain + "-masqueraded: 10.1.2.0/24\n") != std::string::npos);

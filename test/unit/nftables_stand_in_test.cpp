@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "nat/nftables_drops.hpp"
 #include "networks.hpp"
 #include "nftables_memory_table.hpp"
 
@@ -61,6 +62,8 @@ TEST_CASE("a pod that comes or goes changes its own elements, whatever others th
   const auto address = test::prefix("10.9.9.7/32").address;
   const auto edits = edits_of(read(all.table, {address}), comes);
   CHECK(test::lines(to_text(edits)) == "missing: set " + self_set(chain) + ": 10.9.9.7 . 10.9.9.7\n" +
+                                           "missing: set invalid-pods: 10.9.9.7 : goto " +
+                                           drop_chain_name("a", net::Family::ipv4) + "\n" +
                                            "missing: set pods: 10.9.9.7 : goto " + chain + "\n");
   CHECK(are_about(edits, addresses_of(comes)));
 

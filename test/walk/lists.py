@@ -6,7 +6,7 @@ DEFAULT = {4: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), 6: ("fc00::/7",
 MULTICAST = {4: "224.0.0.0/4", 6: "ff00::/8"}
 LINK_LOCAL = {4: ("169.254.0.0/16", "masqLinkLocal"), 6: ("fe80::/10", "masqLinkLocalIPv6")}
 
-KEPT, MASQUERADED, LEFT_ALONE = "kept", "masqueraded", "left alone"
+KEPT, MASQUERADED, LEFT_ALONE, DROPPED = "kept", "masqueraded", "left alone", "dropped"
 
 
 def family_of(text):
@@ -64,6 +64,10 @@ class Configuration:
                          for network, _ in self.entries(pod_subnet))
             return listed if longer else KEPT
         return listed or (MASQUERADED if self.keys.get("catchAll", True) else LEFT_ALONE)
+
+    def fate_of_invalid(self, fate):
+        """Of a packet that belongs to no connection, where `fate` is that of others: nobody translates it."""
+        return DROPPED if fate == MASQUERADED and self.keys.get("dropInvalid", True) else KEPT
 
     def source(self, family):
         """The address of `snatTo`; None where it is the interface's."""

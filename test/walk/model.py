@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass, field
 
 from folder import Folder
-from lists import KEPT, LEFT_ALONE, MASQUERADED, Configuration, family_of, frozen
+from lists import DROPPED, KEPT, LEFT_ALONE, MASQUERADED, Configuration, family_of, frozen
 from node_under_walk import UPLINK, is_record
-from wire import TCP, UDP
+from wire import FIN, TCP, UDP
 
 DESTINATIONS = {
     4: ("10.9.9.9", "10.1.2.3", "172.16.5.5", "192.168.7.7", "203.0.113.9", "198.18.0.50", "10.244.2.5", "10.245.2.5", "100.64.1.1",
@@ -76,10 +76,10 @@ class Question:
     source: str
     pod_subnet: str
     destination: str
-    protocol: int
+    protocol: int | str
 
     def __str__(self):
-        return f"{self.source} -> {self.destination} ({'udp' if self.protocol == UDP else 'tcp'}), pod {self.pod.name} of {self.pod.network}"
+        return f"{self.source} -> {self.destination} ({ {UDP: 'udp', TCP: 'tcp', FIN: 'fin'}[self.protocol]}), pod {self.pod.name} of {self.pod.network}"
 
 
 class Model:
@@ -367,13 +367,16 @@ class Model:
                 return None
             if fate != KEPT and any(destination in subnet for subnet in ON_UPLINK):
                 return None  # whether a network keeps to its other pod subnets is not for the lists to say
+            if question.protocol == FIN:
+                found.add((configuration.fate_of_invalid(fate), None))
+                continue
             source = configuration.source(family_of(question.source)) or UPLINK[family_of(question.source)]
             found.add((fate, source if fate == MASQUERADED else None))
         return found or None
 
     def fits(self, question, seen, fate, source=None):
-        if seen is None:
-            return False
+        if seen is None or fate == DROPPED:
+            return seen is None and fate == DROPPED
         if fate == KEPT:
             return seen == question.source
         if fate == MASQUERADED:
@@ -388,12 +391,12 @@ class Model:
         found = []
         for _ in range(count):
             pod, source, subnet = draw.choice(pairs)
-            found.append(Question(pod, source, subnet, draw.choice(DESTINATIONS[family_of(source)]), draw.choice([UDP, UDP, TCP])))
+            found.append(Question(pod, source, subnet, draw.choice(DESTINATIONS[family_of(source)]), draw.choice([UDP, UDP, TCP, FIN])))
         return found
 
     def every_question(self):
-        return [Question(pod, source, subnet, destination, UDP) for pod in self.pods.values() for source, subnet in pod.pairs
-                for destination in DESTINATIONS[family_of(source)]]
+        return [Question(pod, source, subnet, destination, protocol) for pod in self.pods.values() for source, subnet in pod.pairs
+                for destination in DESTINATIONS[family_of(source)] for protocol in (UDP, FIN)]
 
     def look(self, draw, everything=False):
         """Asks, and raises Wrong where packets, lists, explain and doctor are not of one mind."""
@@ -437,7 +440,7 @@ class Model:
                 # Where network.json is damaged, nobody knows the lists: that the record is damaged is all that doctor can say.
                 if question.pod.is_recorded and self.is_known(question.pod.network):
                     unlike_listed.append(told)
-            if number < explained:
+            if number < explained and question.protocol != FIN:
                 self.explained += 1
                 fate, answer = self.node.explain(question.source, question.destination)
                 if not self.fits(question, seen, fate):

@@ -175,14 +175,15 @@ NETCONFS = ({}, {"nonMasqueradeCIDRs": []}, {"nonMasqueradeCIDRs": ["10.9.0.0/16
             {"masqueradeCIDRs": ["10.1.2.0/24", "fd00:1:2::/48"]}, {"catchAll": False}, {"catchAll": False, "masqueradeCIDRs": ["10.1.2.0/24"]},
             {"snatTo": ["198.18.0.99"]}, {"snatTo": ["198.18.0.98", "2001:db8:18::98"], "randomFully": False},
             {"nonMasqueradeCIDRs": ["198.18.0.0/24", "172.16.0.0/12"], "masqLinkLocal": True}, {"toPorts": "2000-2999"},
-            {"snatTo": ["198.18.0.98", {"address": "198.18.0.99", "interface": "uplink0"}, {"address": "2001:db8:18::98", "interface": "uplink9"}]})
+            {"snatTo": ["198.18.0.98", {"address": "198.18.0.99", "interface": "uplink0"}, {"address": "2001:db8:18::98", "interface": "uplink9"}]},
+            {"dropInvalid": False}, {"dropInvalid": False, "masqueradeCIDRs": ["10.1.2.0/24"]})
 WRONG_NETCONFS = ({"nonMasqueradeCIDRs": ["10.9.0.1/16"]}, {"nonMasqueradeCIDRs": "10.0.0.0/8"}, {"masqueradeCIDRs": ["9.0.0.0/99"]},
                   {"catchAll": "no"}, {"nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.0.0.0/8"]}, {"snatTo": "198.18.0.99"},
-                  {"toPorts": "5-1"}, {"snatTo": ["198.18.0.99-198.18.0.98"]}, {"snatTo": [{"address": "198.18.0.99", "interface": "eth+"}]})
+                  {"toPorts": "5-1"}, {"snatTo": ["198.18.0.99-198.18.0.98"]}, {"snatTo": [{"address": "198.18.0.99", "interface": "eth+"}]}, {"dropInvalid": "no"})
 FILES = (*NETCONFS[1:9], {"nonMasqueradeCIDRs": ["10.9.9.0/24"], "catchAll": True}, {"masqLinkLocal": True},
-         {"nonMasqueradeCIDRs": ["8.8.8.0/24", "fd00:9::/32"], "catchAll": False})
+         {"nonMasqueradeCIDRs": ["8.8.8.0/24", "fd00:9::/32"], "catchAll": False}, {"dropInvalid": False})
 WRONG_FILES = ("nonMasqueradeCIDRs: [10.9.0.1/16]\n", "nonMasqueradeCIDRs:\n- 9.0.0.0/99\n", "nonMasqueradeCIDRs: [10.0.0.0/8\n",
-               "nonMasqueradeCIDRs:\n-10.9.0.0/16\n", "nonMasqueradeCIDRs: 10.0.0.0/8\n", "catchAll: 'no'\n", "\tnonMasqueradeCIDRs: []\n",
+               "nonMasqueradeCIDRs:\n-10.9.0.0/16\n", "nonMasqueradeCIDRs: 10.0.0.0/8\n", "catchAll: 'no'\n", "dropInvalid: 'no'\n", "\tnonMasqueradeCIDRs: []\n",
                "nonMasqueradeCIDRs: []\n---\nnonMasqueradeCIDRs: [10.0.0.0/8]\n", "nonMasqueradeCIDRs: [ten]\n", "- 10.0.0.0/8\n",
                "masqLinkLocal: perhaps\n", '{"nonMasqueradeCIDRs": ["10.0.0.0/8"', "nonMasqueradeCIDRs: ['::ffff:35.100.0.0/112']\n",
                "cidrLimit: 1\nnonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]\n")

@@ -12,8 +12,10 @@ import struct
 import time
 
 PATIENCE = 0.25  # seconds until a packet that does not come out counts as dropped
+FIN_PATIENCE = 0.02  # once all that was sent after it came out
 ETHERTYPE = {4: 0x0800, 6: 0x86dd}
 UDP, TCP = 17, 6
+FIN = "fin"  # a TCP segment that ends a connection that nobody began: no NAT can be asked about it
 
 
 def family_of(address):
@@ -28,12 +30,13 @@ def checksum(data):
 
 
 def segment(source, destination, protocol, ports, tag):
-    """UDP with the tag as its data, or a TCP SYN with the tag as its sequence number."""
+    """UDP with the tag as its data, or TCP, a SYN or a FIN, with the tag as its sequence number."""
+    flags, protocol = (17, TCP) if protocol == FIN else (2, protocol)
     payload = struct.pack("!I", tag)
     if protocol == UDP:
         head, place = struct.pack("!HHHH", *ports, 12, 0), 6
     else:
-        head, payload, place = struct.pack("!HHIIBBHHH", *ports, tag, 0, 5 << 4, 2, 1024, 0, 0), b"", 16
+        head, payload, place = struct.pack("!HHIIBBHHH", *ports, tag, 0, 5 << 4, flags, 1024, 0, 0), b"", 16
     size = len(head) + len(payload)
     if len(source) == 4:
         pseudo = source + destination + struct.pack("!BBH", 0, protocol, size)
@@ -46,6 +49,7 @@ def segment(source, destination, protocol, ports, tag):
 def packet(source, destination, protocol, ports, tag):
     source, destination = (ipaddress.ip_address(text).packed for text in (source, destination))
     data = segment(source, destination, protocol, ports, tag)
+    protocol = TCP if protocol == FIN else protocol
     if len(source) == 16:
         return struct.pack("!IHBB", 6 << 28, len(data), protocol, 64) + source + destination + data
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(data), tag & 0xffff, 0, 64, protocol, 0) + source + destination
@@ -62,7 +66,7 @@ def read(data):
         protocol, source, data = data[6], data[8:24], data[40:]
     if protocol == UDP and len(data) >= 12:
         tag = data[8:12]
-    elif protocol == TCP and len(data) >= 20 and data[13] == 2:
+    elif protocol == TCP and len(data) >= 20 and data[13] in (2, 17):
         tag = data[4:8]
     else:
         return None
@@ -86,7 +90,8 @@ class Wire:
     def ask(self, questions):
         """`questions`: (source, destination, protocol). Of each the source address that was seen, None where nothing came."""
         tags = {}
-        for number, (source, destination, protocol) in enumerate(questions):
+        in_order = sorted(enumerate(questions), key=lambda each: each[1][2] != FIN)
+        for number, (source, destination, protocol) in in_order:
             self.asked += 1
             ports = 1024 + self.asked % 60000, 7000 + self.asked // 60000
             frame = self.ethernet + struct.pack("!H", ETHERTYPE[family_of(source)])
@@ -95,6 +100,8 @@ class Wire:
         seen = [None] * len(questions)
         deadline = time.monotonic() + PATIENCE
         while tags:
+            if all(questions[number][2] == FIN for number in tags.values()):
+                deadline = min(deadline, time.monotonic() + FIN_PATIENCE)
             if not select.select([self.socket], [], [], max(0, deadline - time.monotonic()))[0]:
                 break
             data, (_, _, kind, *_) = self.socket.recvfrom(2048)

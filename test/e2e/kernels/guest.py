@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, "/test")
 
+from harness.held import Held, Seen  # noqa: E402
 from harness.lan import Lan  # noqa: E402
 from harness.network import Outside, Pod, Witness, ask, make_bridge  # noqa: E402
 from harness.node import Node  # noqa: E402
@@ -127,6 +128,20 @@ def doctor(node):
     return [status, sorted(finding["name"] for finding in json.loads(output)["findings"]) if output else None]
 
 
+def after_loss(site):
+    """The sources that each host sees of a connection that ends after its entry in conntrack is gone."""
+    seen = {}
+    for host in HOSTS:
+        held = Held(site.pods[0].namespace, host)
+        site.node.run("conntrack", "-F")
+        watch = Seen(site.outside.namespace)
+        assert held("fin") == "done"
+        site.seen(f"udp:{host}")  # what was sent before has passed when this was answered
+        seen[host] = watch.end()[host]
+        held.end()
+    return seen
+
+
 def life(site, backend, foreign=""):
     """One pod from STATUS to DEL."""
     node = site.node
@@ -139,6 +154,8 @@ def life(site, backend, foreign=""):
         told["backend"] = json.loads(node.tool("show", "-o", "json"))["networks"][0]["backend"]
         told["CHECK"] = call(node, "CHECK", ips=POD)
         told["seen"] = site.seen(*(f"{protocol}:{host}" for protocol in ("tcp", "udp", "icmp") for host in HOSTS))
+        told["after loss"] = after_loss(site)
+        told["doctor"] = doctor(node)
     told["DEL"] = call(node, "DEL")
     after = rules(node)
     told["left"] = None if after == before else after

@@ -29,9 +29,16 @@ class Like:
         return f"Like({self.pattern!r})"
 
 
-def lived(backend):
-    """What life() tells of a pod whose rules were in this back end."""
-    return {"STATUS": "ok", "ADD": "ok", "backend": backend, "CHECK": "ok", "seen": SEEN, "DEL": "ok", "left": None}
+# Of connections that lost their entry.
+DROPPED = {"10.9.9.9": [PODS[4]], "203.0.113.9": [Outside.NODE[4]], "fd00:9::9": [PODS[6]], "2001:db8:9::9": [Outside.NODE[6]]}
+NOT_DROPPED = {host: sorted({*sources, PODS[6 if ":" in host else 4]}) for host, sources in DROPPED.items()}
+
+
+def lived(backend, drops=True, doctor=()):
+    """What life() tells of a pod whose rules were in this back end. `drops`: whether the kernel has what that needs."""
+    found = sorted([*doctor, *([] if drops else ["invalid-not-dropped"])])
+    return {"STATUS": "ok", "ADD": "ok", "backend": backend, "CHECK": "ok", "seen": SEEN, "after loss": DROPPED if drops else NOT_DROPPED,
+            "doctor": [0, found], "DEL": "ok", "left": None}
 
 
 def refused(codes, modules):
@@ -56,17 +63,17 @@ def test_all_modules(kernel, backend, chosen):
 
 
 def test_no_nft(kernel):
-    assert kernel["no nft: auto"] == lived("iptables")
+    assert kernel["no nft: auto"] == lived("iptables", drops=False)
     assert kernel["no nft: nftables"] == refused(100, ["nf_tables"])
 
 
 def test_nf_tables_without_nat(kernel):
-    assert kernel["nf_tables alone: auto"] == lived("iptables")
+    assert kernel["nf_tables alone: auto"] == lived("iptables", drops=False)
     assert kernel["nf_tables alone: nftables"] == refused("10[01]", ["nft_chain_nat"])
 
 
 def test_no_nft_masq_beside_a_foreign_chain(kernel):
-    assert kernel["no nft_masq: auto"] == lived("iptables")
+    assert kernel["no nft_masq: auto"] == lived("iptables", doctor=["undone-by-nftables"])
     assert kernel["no nft_masq: nftables"] == refused("10[01]", ["nft_masq"])
 
 
