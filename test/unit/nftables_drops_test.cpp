@@ -126,9 +126,10 @@ TEST_CASE("what somebody damaged of it is put right, from either back end") {
   const auto network = test::network("n", "", {"10.244.1.0/24", "10.9.9.1/32", "fd00::/64"});
   const auto ruleset = wanted_ruleset({network});
   const auto right = beside({network});
-  for (const auto& [name, chain] : right.table.chains) {
-    for (std::size_t number = 0; number < chain.rules.size(); ++number) {
-      CAPTURE(name);
+  for (const auto& each : right.table.chains) {
+    const auto& name = each.first;
+    CAPTURE(name);
+    for (std::size_t number = 0; number < each.second.rules.size(); ++number) {
       CAPTURE(number);
       auto kernel = right;
       auto& rules = kernel.table.chains.at(name).rules;
@@ -137,7 +138,8 @@ TEST_CASE("what somebody damaged of it is put right, from either back end") {
       CHECK(kernel.text() == right.text());
     }
   }
-  for (const auto& [name, set] : right.table.sets) {
+  for (const auto& each : right.table.sets) {
+    const auto& name = each.first;
     CAPTURE(name);
     auto kernel = right;
     kernel.table.sets.at(name).set.elements.clear();
