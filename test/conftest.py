@@ -22,6 +22,11 @@ def pytest_configure(config):
     config.pluginmanager.register(longest_wait)
 
 
+def pytest_collection_modifyitems(items):
+    """The file that takes longest begins first."""
+    items.sort(key=lambda item: item.path.name != "test_every_system_call.py")
+
+
 def pytest_terminal_summary(terminalreporter):
     """How many system calls were refused or the last, wherever the tests of them ran."""
     points = [value for report in terminalreporter.stats.get("passed", []) for name, value in report.user_properties if name == "points"]

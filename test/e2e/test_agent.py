@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from harness.agents import BLOWS, Agent, is_right, page
 from harness.config_files import BROKEN, REST
-from harness.daemons import PATIENCE, wait_until
+from harness.daemons import PATIENCE, open_files, wait_until
 from harness.masquerades import HIDING, PLACES, put
 from harness.network import Outside, Pod, ask, make_bridge
 from harness.node import BINARY, ROOT, put_plugins
@@ -356,8 +356,7 @@ def test_no_inotify_instance_is_left(node, config, daemons):
     BLOWS[node.backend](node)
     agent.until(is_right(node, CBR0.but(kept=("10.0.0.0/8", "25.0.0.0/8", *REST))))
     assert agent.lines.count(warning) == 1
-    links = (os.readlink(path) for path in Path(f"/proc/{agent.process.pid}/fd").iterdir() if path.exists())
-    assert any("inotify" in link for link in links)
+    assert any("inotify" in link for link in open_files(agent.process.pid))
 
 
 FORGED = "ip-masq agent: stopped; the rules stay"

@@ -5,9 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from harness.daemons import open_files, wait_until
 from harness.frr import KEY, Lan, RoutedNode
 from harness.host import ROOT, TOOLS
 
@@ -244,8 +244,7 @@ def test_two_at_once(node):
     both = [subprocess.Popen(node.inside(ROOT / "scripts/ospf-node", "--ip-masq", "/nowhere"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              env=node.env) for _ in range(2)]
     for each in both:
-        while not any(os.path.realpath(file) == "/etc/frr" for file in Path(f"/proc/{each.pid}/fd").iterdir()):
-            pass
+        wait_until(lambda each=each: "/etc/frr" in open_files(each.pid), each, "ospf-node")
     assert shown(node).endswith("there is no /nowhere: run ip-masq doctor once it is installed\n")
     assert node.run("cat", "/etc/frr/frr.conf") == before
     holder.communicate("")

@@ -1,6 +1,7 @@
 """Real daemons of a node, in its namespaces: dockerd, and flanneld with etcd."""
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,15 @@ def wait_until(condition, process, what, pause=0.05):
         assert process.poll() is None, f"{what} ended"
         assert time.monotonic() < deadline, f"{what} is not ready after {PATIENCE} s"
         time.sleep(pause)
+
+
+def open_files(pid):
+    """What the descriptors of a process lead to, but for those that it closes meanwhile."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass
 
 
 class Daemon:

@@ -463,7 +463,7 @@ def in_a_thread(function, *arguments):
         return pool.submit(function, *arguments).result()
 
 
-@pytest.mark.parametrize("scenario", every_scenario())
+@pytest.mark.parametrize("scenario", list(every_scenario()))
 def test_every_system_call(tmp_path, site, record_property, scenario):
     undisturbed = in_a_thread(lambda: Undisturbed(Ground(tmp_path / "undisturbed", scenario.backend), scenario))
     wanted = 1 if scenario.name.startswith("CHECK of damaged") else 0
