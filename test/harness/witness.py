@@ -139,6 +139,9 @@ def ask(question):
         return None
 
 
+FEWEST_ROUNDS = 10
+
+
 def watch(questions):
     """Each question in a thread of its own: an answer that is long in coming holds up no other."""
     seen = {question: [] for question in questions}
@@ -147,7 +150,7 @@ def watch(questions):
     ends = threading.Event()
 
     def keep_asking(question):
-        while not ends.is_set():
+        while not ends.is_set() or times[question] <= FEWEST_ROUNDS:
             source = ask(question)
             if source not in seen[question]:
                 seen[question].append(source)
