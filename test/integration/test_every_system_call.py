@@ -230,15 +230,7 @@ class Undisturbed:
         ground.put(self.before)  # as at every point
         self.reply, calls = ground.record(*scenario.call.of(ground))
         self.after = ground.look()
-        self.points = points_of(without_most_looks(calls))
-
-
-# An agent asks for hundreds of files of runtimes that are not there, all the same way: one in eight tells of them all.
-OF_A_RUNTIME = re.compile(r'"/(etc|lib|run|usr|var)/')
-
-
-def without_most_looks(calls):
-    return [call for call in calls if not OF_A_RUNTIME.search(call.text) or call.number % 8 == 0]
+        self.points = points_of(calls)
 
 
 def prepare(ground, scenario):
