@@ -5,12 +5,15 @@
 #include <system_error>
 #include <utility>
 
+#include "config/agent_folder.hpp"
+#include "config/glob.hpp"
 #include "config/key_names.hpp"
 #include "config/netconf.hpp"
 #include "config/yaml.hpp"
 #include "error/error.hpp"
 #include "error/first_lines.hpp"
 #include "os/file.hpp"
+#include "os/node_name.hpp"
 
 namespace ipmasq::config {
 
@@ -19,8 +22,8 @@ namespace {
 using cni::Json;
 
 constexpr int deepest_node = 8;
-constexpr std::size_t most_files = 64;
-constexpr std::size_t largest_folder = std::size_t{4} << 20U;
+constexpr std::size_t most_sections = 256;
+constexpr std::size_t longest_node_name = 253;  // RFC 1123, as Kubernetes has it
 
 [[noreturn]] void refuse(const std::string& problem) {
   throw Error(Kind::wrong_config, problem);
@@ -47,11 +50,12 @@ class Reader {
  public:
   explicit Reader(const std::filesystem::path& path) { file_.path = path; }
 
-  std::optional<AgentFile> read(std::string_view text) {
+  std::optional<AgentFile> read(std::string_view text, const std::string& node) {
     const auto document = parse_yaml(text, file_.path);
     if (document == nullptr) return std::nullopt;
     if (document->kind != YamlNode::Kind::map) refuse_document(*document);
-    for (const auto& entry : entries_of(*document, 0)) read_entry(*entry.key, *entry.value);
+    read_keys(entries_of(*document, 0), file_);
+    if (!sections_.empty()) lay_over(node);
     file_.slips = first_lines(std::move(file_.slips), " keys of " + file_.path.string() + " are misspelt");
     file_.warnings = first_lines(std::move(file_.warnings),
                                  " keys of " + file_.path.string() + " are not known, and left alone");
@@ -117,12 +121,22 @@ class Reader {
                             std::to_string(first) + ": expected it once");
   }
 
-  void read_entry(const YamlNode& name, const YamlNode& value) {
-    const auto* const known = known_key(name.text);
-    if (known == nullptr) return warn(name, value);
-    const std::string key(known->name);
-    const auto [line, is_first] = lines_.emplace(key, name.line);
-    if (!is_first) refuse_twice(name, line->second);
+  void read_keys(const std::vector<Entry>& entries, AgentFile& into) {
+    std::map<std::string, std::size_t> lines;
+    for (const auto& [name, value] : entries) {
+      const auto* const known = known_key(name->text);
+      if (known == nullptr) {
+        warn(*name, *value);
+        continue;
+      }
+      const std::string key(known->name);
+      const auto [line, is_first] = lines.emplace(key, name->line);
+      if (!is_first) refuse_twice(*name, line->second);
+      key == "nodes" ? read_sections(*name, *value, into) : read_value(key, *name, *value, into);
+    }
+  }
+
+  void read_value(const std::string& key, const YamlNode& name, const YamlNode& value, AgentFile& into) {
     auto json = to_json(value, 0);
     // A list without items is none; anything else without a value says nothing (encoding/json of Go, on
     // null).
@@ -132,12 +146,84 @@ class Reader {
                             ": [] for none");
       json = Json::array();
     }
-    file_.places[key] = place_of(file_.path, name.line);
+    into.places[key] = place_of(file_.path, name.line);
     if (value.kind == YamlNode::Kind::list) {
       for (std::size_t index = 0; index < json.size(); ++index)
-        file_.places.emplace(item_key(key, json[index]), place_of(file_.path, value.items[index]->line));
+        into.places.emplace(item_key(key, json[index]), place_of(file_.path, value.items[index]->line));
     }
-    file_.keys[key] = std::move(json);
+    into.keys[key] = std::move(json);
+  }
+
+  void read_sections(const YamlNode& name, const YamlNode& value, const AgentFile& into) {
+    if (&into != &file_)
+      refuse_at(name.line, "nodes stands inside nodes: expected it at the top of the file");
+    if (value.kind == YamlNode::Kind::scalar && scalar_value(value, file_.path).is_null()) {
+      file_.slips.push_back(place_of(file_.path, name.line) +
+                            ": nodes has no items: write nodes: [] for none");
+      return;
+    }
+    if (value.kind != YamlNode::Kind::list)
+      refuse_at(name.line, std::string("nodes is no list: ") + expected_section);
+    if (value.items.size() > most_sections)
+      refuse_at(name.line, "nodes has " + std::to_string(value.items.size()) + " items: expected at most " +
+                               std::to_string(most_sections));
+    for (const auto& item : value.items) read_section(*item);
+  }
+
+  void read_section(const YamlNode& node) {
+    if (node.kind != YamlNode::Kind::map)
+      refuse_at(node.line, std::string("an item of nodes is no map: ") + expected_section);
+    Section section{.keys = {.path = file_.path}};
+    auto entries = entries_of(node, 2);
+    const auto match = std::ranges::find_if(
+        entries, [](const Entry& entry) { return equal_but_for_case(entry.key->text, "match"); });
+    if (match == entries.end())
+      refuse_at(node.line, std::string("an item of nodes has no match: ") + expected_section);
+    section.match = read_match(*match->value);
+    entries.erase(match);
+    read_keys(entries, section.keys);
+    sections_.push_back(std::move(section));
+  }
+
+  std::string read_match(const YamlNode& value) {
+    constexpr auto letters = "abcdefghijklmnopqrstuvwxyz0123456789-._*?";
+    const bool is_name = value.kind == YamlNode::Kind::scalar && !value.text.empty() &&
+                         value.text.size() <= longest_node_name &&
+                         value.text.find_first_not_of(letters) == std::string::npos;
+    if (!is_name)
+      refuse_at(value.line, "match is " + cni::excerpt(to_json(value, 2)) +
+                                ": expected the name of a node in lower case, in which * stands for any text "
+                                "and ? for a letter, such as \"gpu-*\"");
+    return value.text;
+  }
+
+  // A section for other nodes is as wrong as one for this one, and told on all of them.
+  void lay_over(const std::string& node) {
+    std::string problems;
+    const auto check = [&problems](const AgentFile& keys) {
+      try {
+        check_values(keys);
+      } catch (const Error& error) {
+        problems += (problems.empty() ? "" : "; ") + std::string(error.what());
+      }
+    };
+    check(file_);
+    for (const auto& section : sections_) check(section.keys);
+    if (!problems.empty()) refuse(problems);
+    file_.node = node;
+    for (auto& section : sections_) {
+      if (matches_glob(section.match, node)) replace_keys(std::move(section.keys));
+    }
+  }
+
+  void replace_keys(AgentFile section) {
+    for (const auto& [key, value] : section.keys.items()) {
+      const auto items = key + " ";
+      std::erase_if(file_.places,
+                    [&](const auto& place) { return place.first == key || place.first.starts_with(items); });
+      file_.keys[key] = value;
+    }
+    file_.places.merge(section.places);
   }
 
   // Keys of ours that stand inside another one would be as good as not written.
@@ -197,129 +283,30 @@ class Reader {
     return object;
   }
 
+  struct Section {
+    std::string match = {};
+    AgentFile keys = {};
+  };
+
+  static constexpr auto expected_section =
+      "expected match and keys, such as {match: \"gpu-*\", nonMasqueradeCIDRs: [10.0.0.0/8]}";
+
   AgentFile file_;
-  std::map<std::string, std::size_t> lines_;  ///< of the keys that were read
+  std::vector<Section> sections_;  ///< of `nodes`, in their order
   std::size_t nodes_ = 0;
 };
 
-// Those of `from` that `into` lacks.
-void append(const Json& from, Json& into) {
-  std::set<std::string> there;
-  for (const auto& item : into) there.insert(item.dump());
-  for (const auto& item : from) {
-    if (there.insert(item.dump()).second) into.push_back(item);
-  }
-}
-
-void merge_value(const std::string& key, const Json& value, const std::string& place, AgentFile& into) {
-  auto& there = into.keys[key];
-  if (there.is_array() && value.is_array()) {
-    append(value, there);
-    into.places[key] = into.path.string();
-  } else if (!key.starts_with("masqLinkLocal") || there != true) {
-    there = value;
-    into.places[key] = place;
-  }
-}
-
-void merge(AgentFile file, AgentFile& into) {
-  for (const auto& [key, value] : file.keys.items()) {
-    if (into.keys.contains(key)) {
-      merge_value(key, value, file.places.at(key), into);
-    } else {
-      into.keys[key] = value;
-    }
-  }
-  into.places.merge(file.places);
-  std::ranges::move(file.warnings, std::back_inserter(into.warnings));
-  std::ranges::move(file.slips, std::back_inserter(into.slips));
-}
-
-struct Folder {
-  std::vector<std::filesystem::path> files;
-  std::set<std::string> others;  ///< names that are not read, but for hidden ones
-  std::vector<std::string> warnings;
-};
-
-Folder files_in(const std::filesystem::path& path) {
-  std::error_code error;
-  Folder folder;
-  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const auto name = entry->path().filename().string();
-    if (!name.starts_with("ip-masq")) {
-      if (!name.starts_with('.') && folder.others.size() < most_files) folder.others.insert(name);
-      continue;
-    }
-    std::error_code unknown;  // what cannot be looked at is told when it is read
-    const auto type = entry->status(unknown).type();
-    if (type == std::filesystem::file_type::regular || type == std::filesystem::file_type::none) {
-      folder.files.push_back(entry->path());
-    } else {
-      folder.warnings.push_back(entry->path().string() + " is no regular file, and left alone");
-    }
-    if (folder.files.size() > most_files)
-      refuse("the folder " + path.string() + " has more than " + std::to_string(most_files) +
-             " files whose name begins with ip-masq");
-  }
-  if (error) throw Error(Kind::failed, "cannot read the folder " + path.string() + ": " + error.message());
-  std::ranges::sort(folder.files);
-  std::ranges::sort(folder.warnings);
-  folder.warnings = first_lines(std::move(folder.warnings), " in the folder " + path.string());
-  return folder;
-}
-
-[[noreturn]] void refuse_all(std::vector<std::string> problems) {
-  std::string told;
-  for (const auto& problem : first_lines(std::move(problems), " files")) {
-    told += (told.empty() ? "" : "; ") + problem;
-  }
-  refuse(told);
-}
-
-std::optional<AgentFile> read_folder(const std::filesystem::path& path) {
-  const auto folder = files_in(path);
-  AgentFile all{.path = path, .warnings = folder.warnings};
-  if (folder.files.empty() && !folder.others.empty()) {
-    const auto& other = *folder.others.begin();
-    all.slips.push_back(
-        path.string() + " has no file whose name begins with ip-masq, but " + cni::excerpt(other) +
-        ": expected ip-masq-agent (of a ConfigMap: items: [{key: " + "..., path: ip-masq-agent}])");
-  }
-  const bool is_told = !all.warnings.empty() || !all.slips.empty();
-  bool says_something = false;
-  std::vector<std::string> problems;
-  std::size_t size = 0;
-  for (const auto& each : folder.files) {
-    const auto text = os::read_file(each);
-    size += text ? text->size() : 0;
-    if (size > largest_folder) refuse("the files of the folder " + path.string() + " are larger than 4 MiB");
-    try {
-      auto file = text ? parse_agent_file(*text, each) : std::nullopt;
-      if (!file) continue;
-      check_values(*file);
-      says_something = true;
-      merge(std::move(*file), all);
-    } catch (const Error& error) {
-      problems.emplace_back(error.what());
-    }
-  }
-  if (!problems.empty()) refuse_all(problems);
-  all.warnings = first_lines(std::move(all.warnings), " in the folder " + path.string());
-  all.says_nothing = !says_something && !folder.files.empty();
-  return says_something || is_told || all.says_nothing ? std::optional(std::move(all)) : std::nullopt;
-}
-
 }  // namespace
 
-std::optional<AgentFile> parse_agent_file(std::string_view text, const std::filesystem::path& path) {
-  return Reader(path).read(text);
+std::optional<AgentFile> parse_agent_file(std::string_view text, const std::filesystem::path& path,
+                                          const std::string& node) {
+  return Reader(path).read(text, node);
 }
 
 std::optional<AgentFile> read_agent_file(const std::filesystem::path& path) {
   std::error_code unknown;  // what cannot be looked at is told when it is read
   const auto type = std::filesystem::status(path, unknown).type();
-  if (type == std::filesystem::file_type::directory) return read_folder(path);
+  if (type == std::filesystem::file_type::directory) return read_agent_folder(path);
   if (type == std::filesystem::file_type::not_found && os::is_there(path))
     return AgentFile{.path = path, .slips = {path.string() + " is a link that leads nowhere"}};
   if (type != std::filesystem::file_type::regular && type != std::filesystem::file_type::none &&
@@ -327,7 +314,7 @@ std::optional<AgentFile> read_agent_file(const std::filesystem::path& path) {
     refuse(path.string() + " is neither a file nor a folder of files");
   const auto text = os::read_file(path);
   if (!text) return std::nullopt;
-  auto file = parse_agent_file(*text, path);
+  auto file = parse_agent_file(*text, path, os::node_name());
   return file ? file : AgentFile{.path = path, .says_nothing = true};
 }
 

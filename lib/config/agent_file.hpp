@@ -21,6 +21,7 @@ struct AgentFile {
   /// What its writer meant otherwise: a key that is misspelt, a file whose name nobody reads, a link that
   /// leads nowhere, a list that lost its items.
   std::vector<std::string> slips = {};
+  std::string node = {};      ///< whose sections of `nodes` are laid over; empty where there are none
   bool says_nothing = false;  ///< it is there, and has no key: a truncated one, or one with comments alone
 };
 
@@ -29,18 +30,20 @@ std::string item_key(const std::string& key, const cni::Json& item);
 
 /// YAML, of which JSON is a part; nullopt where it says nothing (empty, or only comments). Keys are
 /// taken as ip-masq-agent takes them: whatever their case, unknown ones are left alone, but for one that
-/// holds keys of ours. A key that stands twice is an error. Throws Error{wrong_config} that names `path` and
-/// the line.
-std::optional<AgentFile> parse_agent_file(std::string_view text, const std::filesystem::path& path);
+/// holds keys of ours. A key that stands twice is an error. The sections of `nodes` whose match is the name
+/// of `node` are laid over the keys at the top, in their order; all are checked. Throws Error{wrong_config}
+/// that names `path` and the line.
+std::optional<AgentFile> parse_agent_file(std::string_view text, const std::filesystem::path& path,
+                                          const std::string& node);
 
 /// Why a file that says nothing is not what its writer meant, where it said something before.
 std::string told_of_nothing(const std::filesystem::path& path);
 
-/// The same of a file, nullopt where it does not exist. Of a folder: all regular files in it whose name
-/// begins with "ip-masq" (64 and 4 MiB at most), as one: lists are united, masqLinkLocal and
-/// masqLinkLocalIPv6 are true where one says so, of other keys the last file's stands. Each is checked by
-/// itself first. A link that leads nowhere is a slip; of a file that says nothing `says_nothing` alone.
-/// Throws Error; what is wrong with several files is told at once.
+/// The same of a file, on this node (os::node_name); nullopt where it does not exist. Of a folder: all
+/// regular files in it whose name begins with "ip-masq" (64 and 4 MiB at most), as one: lists are united,
+/// masqLinkLocal and masqLinkLocalIPv6 are true where one says so, of other keys the last file's stands. Each
+/// is checked by itself first. A link that leads nowhere is a slip; of a file that says nothing
+/// `says_nothing` alone. Throws Error; what is wrong with several files is told at once.
 std::optional<AgentFile> read_agent_file(const std::filesystem::path& path);
 
 }  // namespace ipmasq::config

@@ -11,6 +11,7 @@ namespace ipmasq::config {
 namespace {
 
 constexpr std::size_t most_slips = 2;
+constexpr std::size_t letters_a_slip = 3;  // of a short name two slips make any other
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -69,14 +70,14 @@ std::optional<std::string_view> meant_by(std::string_view text, KeyHolder holder
   std::optional<std::string_view> nearest;
   auto fewest = most_slips + 1;
   for (const auto& key : key_names) {
-    if (holder == KeyHolder::agent_file && !key.in_agent_file) continue;
+    if (!(holder == KeyHolder::agent_file ? key.in_agent_file : key.in_netconf)) continue;
     const auto name = letters(key.name);
     const auto longer = std::max(written.size(), name.size());
     const auto shorter = std::min(written.size(), name.size());
     if (is_short_for(written, name) && !nearest) nearest = key.name;
     if (longer - shorter > most_slips) continue;
     const auto slips = slips_between(written, name);
-    if (slips < fewest) {
+    if (slips < fewest && slips <= name.size() / letters_a_slip) {
       fewest = slips;
       nearest = key.name;
     }

@@ -9,11 +9,12 @@ namespace ipmasq::config {
 
 struct KeyName {
   std::string_view name;
-  bool in_agent_file = false;  ///< also in the file of ip-masq-agent, not in the netconf alone
+  bool in_agent_file = false;  ///< of ip-masq-agent
+  bool in_netconf = true;
 };
 
 /// In the order in which README tells them.
-inline constexpr std::array<KeyName, 20> key_names{{{"nonMasqueradeCIDRs", true},
+inline constexpr std::array<KeyName, 21> key_names{{{"nonMasqueradeCIDRs", true},
                                                     {"masqueradeCIDRs", true},
                                                     {"catchAll", true},
                                                     {"nonMasqueradeReserved", true},
@@ -32,7 +33,8 @@ inline constexpr std::array<KeyName, 20> key_names{{{"nonMasqueradeCIDRs", true}
                                                     {"backend"},
                                                     {"stateDir"},
                                                     {"resyncInterval", true},
-                                                    {"lockTimeout"}}};
+                                                    {"lockTimeout"},
+                                                    {"nodes", true, false}}};
 
 /// ASCII letters; other bytes as they are.
 bool equal_but_for_case(std::string_view left, std::string_view right);

@@ -268,31 +268,39 @@ void throw_problems(const Keys& keys) {
 struct KeyOfOurs {
   const std::string& written;
   const cni::Json& value;
-  std::optional<std::string_view> meant;  ///< where it is misspelt
+  std::string slip;  ///< what its writer meant otherwise; empty where it is in force
 };
+
+// Empty for a key that is nobody's of ours.
+std::string slip_of(const std::string& key) {
+  const auto told = "key " + cni::excerpt(key) + " of the network configuration is ";
+  const bool is_of_file = std::ranges::any_of(
+      key_names, [&key](const KeyName& each) { return each.name == key && !each.in_netconf; });
+  if (is_of_file) return told + "left alone: expected it in the file that configFile names";
+  const auto meant = meant_by(key, KeyHolder::netconf);
+  return meant ? told + "not known, and left alone: did you mean \"" + std::string(*meant) + "\"?" : "";
+}
 
 std::vector<KeyOfOurs> keys_of_ours(const cni::Json& netconf) {
   constexpr std::size_t most_others = 256;  // a netconf has no more than a dozen
   std::vector<KeyOfOurs> ours;
   std::size_t others = 0;
   for (const auto& [key, value] : netconf.get_ref<const cni::Json::object_t&>()) {
-    const bool is_known = std::ranges::find(key_names, key, &KeyName::name) != key_names.end();
+    const bool is_known = std::ranges::any_of(
+        key_names, [&written = key](const KeyName& each) { return each.name == written && each.in_netconf; });
     if (!is_known && ++others > most_others) continue;
-    const auto meant = is_known ? std::nullopt : meant_by(key, KeyHolder::netconf);
-    if (is_known || meant) ours.push_back({key, value, meant});
+    auto slip = is_known ? "" : slip_of(key);
+    if (is_known || !slip.empty()) ours.push_back({key, value, std::move(slip)});
   }
   return ours;
 }
 
-std::vector<std::string> misspelt(const cni::Json& netconf) {
-  std::vector<std::string> warnings;
-  for (const auto& key : keys_of_ours(netconf)) {
-    if (!key.meant) continue;
-    warnings.push_back("key " + cni::excerpt(key.written) +
-                       " of the network configuration is not known, and left alone: did you mean \"" +
-                       std::string(*key.meant) + "\"?");
+std::vector<std::string> slips_of(const cni::Json& netconf) {
+  std::vector<std::string> slips;
+  for (auto& key : keys_of_ours(netconf)) {
+    if (!key.slip.empty()) slips.push_back(std::move(key.slip));
   }
-  return warnings;
+  return slips;
 }
 
 }  // namespace
@@ -305,7 +313,7 @@ Netconf parse_netconf(const cni::Json& json, const AgentFile* file) {
   fill_lists(keys, read_lists(keys), netconf);
   read_values(keys, netconf);
   throw_problems(keys);
-  netconf.warnings = misspelt(json);
+  netconf.warnings = slips_of(json);
   if (file == nullptr) return netconf;
   std::ranges::copy(file->slips, std::back_inserter(netconf.warnings));
   std::ranges::copy(file->warnings, std::back_inserter(netconf.warnings));
@@ -330,7 +338,7 @@ std::filesystem::path parse_state_dir(const cni::Json& json) {
 cni::Json known_keys(const cni::Json& netconf) {
   cni::Json::object_t known;
   for (const auto& key : keys_of_ours(netconf))
-    known.emplace_back(key.written, key.meant ? cni::Json() : key.value);
+    known.emplace_back(key.written, key.slip.empty() ? key.value : cni::Json());
   return known;
 }
 

@@ -168,7 +168,8 @@ void Chores::Shared::copy_config(bool is_routine, ChoresDone& result) {
   };
   try {
     const auto copied = follow(*duties.config_copy, is_routine ? WhenGone::remove : WhenGone::keep);
-    if (!copied.empty()) result.changes.push_back(copied);
+    if (!copied.change.empty()) result.changes.push_back(copied.change);
+    for (const auto& warning : copied.warnings) result.warnings.insert("warning: " + warning);
   } catch (const Error& error) {
     result.has_wrong_copy = error.kind() == Kind::wrong_config;
     tell((*result.has_wrong_copy ? "" : "cannot copy the configuration file: ") + std::string(error.what()));

@@ -18,11 +18,16 @@ struct ConfigCopy {
 /// What becomes of the copy where there is nothing to copy from.
 enum class WhenGone { keep, remove };
 
-/// Makes `to` say what `from` says; what it did, empty for nothing. The
+struct Copied {
+  std::string change = {};                 ///< what it did, empty for nothing
+  std::vector<std::string> warnings = {};  ///< of `from`, that the copy cannot tell
+};
+
+/// Makes `to` say what `from` says: its bytes, or, of one with `nodes`, what that says of this node. The
 /// bytes are in a file beside `to`, under its name after a '.', and `to` is a link to that one, which tells
 /// it from a file that somebody else put there: such a one is left alone. At any time `to` is the old text or
 /// all of the new one. Throws Error.
-std::string follow(const ConfigCopy& copy, WhenGone when_gone);
+Copied follow(const ConfigCopy& copy, WhenGone when_gone);
 
 /// What there is of a copy: `to`, and the file with its bytes; empty where it is none.
 std::vector<std::filesystem::path> files_of_copy(const std::filesystem::path& to);

@@ -47,7 +47,7 @@ void read_call(const std::string& text) {
 }
 
 void read_agent_file(const std::string& text) {
-  const auto file = config::parse_agent_file(text, "/config");
+  const auto file = config::parse_agent_file(text, "/config", "node-1");
   if (file) static_cast<void>(config::parse_netconf(cni::Json::object(), &*file));
 }
 

@@ -62,6 +62,11 @@ FILES = [
     ('{"nonMasqueradeCIDRs": ["10.0.0.0/8",],}', TEN),
     ("{'nonMasqueradeCIDRs': ['10.0.0.0/8'], # corp\n}", TEN),
     ('{"nonMasqueradeCIDRs": ["10.0.0.0\\/8"]}', TEN),
+    # keys for some nodes
+    ("nodes: []\nnonMasqueradeCIDRs: [10.0.0.0/8]\n", TEN),
+    ("nodes:\n- match: '*'\n  nonMasqueradeCIDRs: [10.0.0.0/8]\n- match: of-another.node\n  randomFully: false\n"
+     "nonMasqueradeCIDRs: [172.16.0.0/12]\n", TEN),
+    ("ten: &ten {nonMasqueradeCIDRs: [10.0.0.0/8]}\nnodes: [{Match: '*', nonMasqueradeCIDRs: []}, {match: '?*', <<: *ten}]\n", TEN),
 ]
 
 # What is wrong, and what is said of it after "FILE, line N: ".
@@ -203,6 +208,19 @@ BROKEN = [
     ("cidrLimit: !!int many\n", 1, 'not YAML: "many" is no int, as its tag says'),
     ("resyncInterval: 1d\n", 1, 'resyncInterval is "1d": expected a duration from 1s to 24h'),
     ("resyncInterval: 2562047h\n", 1, 'resyncInterval is "2562047h": expected a duration from 1s to 24h'),
+    # keys for some nodes, be it this one or another
+    ("nodes: gpu-1\n", 1, "nodes is no list: expected match and keys, such as {match:"),
+    ("nodes:\n- gpu-1\n", 2, "an item of nodes is no map: expected match and keys"),
+    ("nodes:\n- nonMasqueradeCIDRs: []\n", 2, "an item of nodes has no match: expected match and keys"),
+    ("nodes:\n- match: GPU-1\n", 2, 'match is "GPU-1": expected the name of a node in lower case'),
+    ("nodes:\n- match: [gpu-1]\n", 2, 'match is ["gpu-1"]: expected the name of a node in lower case'),
+    ("nodes:\n- match: ''\n", 2, 'match is "": expected the name of a node in lower case'),
+    ("nodes:\n- match: gpu-*\n  nonMasqueradeCIDRs:\n  - 10.1.0.0/8\n", 4,
+     'nonMasqueradeCIDRs is "10.1.0.0/8": expected an aligned network, 10.0.0.0/8'),
+    ("nodes:\n- match: '*'\n  toPorts: 99999\n- match: '*'\n  toPorts: '5'\n", 3, "toPorts is 99999: expected ports"),
+    ("toPorts: 99999\nnodes:\n- match: '*'\n  toPorts: '5'\n", 1, "toPorts is 99999: expected ports"),
+    ("nodes:\n- match: '*'\n  randomFully: true\n  RandomFully: true\n", 4, 'key "RandomFully" stands here again, after line 3'),
+    ("nodes:\n- match: a\n  nodes: []\n", 3, "nodes stands inside nodes: expected it at the top of the file"),
     # bytes
     ("nonMasqueradeCIDRs: [10.0.0.0/8]\0\n", 1, "not YAML: control characters are not allowed at byte 33 of the file: remove it"),
     ("\n# \x07\n", 2, "not YAML: control characters are not allowed at byte 4 of the file: remove it"),

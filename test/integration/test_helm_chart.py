@@ -174,7 +174,7 @@ def test_where_the_agent_listens():
         agent = pod_of(made(*values))["containers"][0]
         assert agent["args"][-1] == f"--listen={listen}"
         assert [agent[f"{kind}nessProbe"]["httpGet"].get("host") for kind in ("readi", "live")] == [host, host]
-        assert [env["name"] for env in agent.get("env", [])] == (["NODE_IP"] if "NODE_IP" in listen else [])
+        assert [env["name"] for env in agent.get("env", [])] == ["NODE_NAME", *(["NODE_IP"] if "NODE_IP" in listen else [])]
 
 
 def test_app_armor_before_it_was_a_field():

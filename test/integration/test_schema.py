@@ -9,7 +9,7 @@ from harness.config_files import BROKEN
 from harness.host import TOOLS
 from harness.node import ROOT
 from test_bad_input import KEYS
-from test_readme import first_cells, section
+from test_readme import first_cells, guide, section
 
 SCHEMAS = ROOT / "conf/schema"
 ENTRY, FILE = SCHEMAS / "entry.schema.json", SCHEMAS / "file.schema.json"
@@ -67,7 +67,8 @@ def test_samples_are_accepted(accepted):
     assert len(entries) >= 3
     assert accepted(ENTRY, entries, "json") == [True] * len(entries)
     files = [text for path in sorted((ROOT / "conf/kubernetes").glob("*.yaml")) for text in configs_of(path)]
-    assert files
+    files += re.findall(r"^```yaml\n(.*?)^```$", guide("configuration-file"), re.MULTILINE | re.DOTALL)
+    assert len(files) >= 2
     assert accepted(FILE, files, "yaml") == [True] * len(files)
 
 
@@ -91,11 +92,13 @@ def test_keys_that_are_near_to_one_of_a_file_are_refused(accepted):
 
 def test_keys_are_the_same_everywhere():
     """In the code, README's table in both languages, the man page, and the schemas."""
-    code = re.findall(r'\{"(\w+)"(, true)?\}', (ROOT / "lib/config/key_names.hpp").read_text())
-    names = [name for name, _ in code]
+    code = re.findall(r'\{"(\w+)"(, true)?(, false)?\}', (ROOT / "lib/config/key_names.hpp").read_text())
+    names = [name for name, *_ in code]
     entry, file = (json.loads(path.read_text())["properties"] for path in (ENTRY, FILE))
-    assert [name for name in entry if name != "type"] == names
-    assert list(file) == [name for name, is_in_file in code if is_in_file]
+    assert [name for name in entry if name != "type"] == [name for name, _, is_not_in_netconf in code if not is_not_in_netconf]
+    assert list(file) == [name for name, is_in_file, _ in code if is_in_file]
+    section = file["nodes"]["items"]["properties"]
+    assert section == {"match": section["match"], **{name: {"$ref": f"#/properties/{name}"} for name in file if name != "nodes"}}
     for readme in ("README.md", "README.zh-CN.md"):
         assert [name for name in first_cells((ROOT / readme).read_text()) if name in names][:len(names)] == names
     assert re.findall(r"^\.It Va (\w+)$", (ROOT / "conf/man/ip-masq.8").read_text(), re.MULTILINE) == names

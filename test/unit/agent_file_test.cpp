@@ -18,7 +18,7 @@ namespace {
 std::string parsed(const std::string& text) {
   std::string said;
   const auto error = test::error_of([&] {
-    const auto file = parse_agent_file(text, "F");
+    const auto file = parse_agent_file(text, "F", "node-1");
     said = file ? cni::to_text(file->keys) : "nothing";
     if (file) {
       for (const auto& slip : file->slips) said += " " + slip;
@@ -48,7 +48,8 @@ TEST_CASE("YAML and JSON come out as a netconf would have them") {
 }
 
 TEST_CASE("where each key and item stands is remembered") {
-  const auto file = parse_agent_file("\nnonMasqueradeCIDRs:\n- 10.0.0.0/8\n\n- 192.0.2.0/24\n", "F").value();
+  const auto file =
+      parse_agent_file("\nnonMasqueradeCIDRs:\n- 10.0.0.0/8\n\n- 192.0.2.0/24\n", "F", "node-1").value();
   CHECK(file.places == std::map<std::string, std::string>{{"nonMasqueradeCIDRs", "F, line 2"},
                                                           {"nonMasqueradeCIDRs 10.0.0.0/8", "F, line 3"},
                                                           {"nonMasqueradeCIDRs 192.0.2.0/24", "F, line 5"}});

@@ -186,7 +186,8 @@ WRONG_FILES = ("nonMasqueradeCIDRs: [10.9.0.1/16]\n", "nonMasqueradeCIDRs:\n- 9.
                "nonMasqueradeCIDRs:\n-10.9.0.0/16\n", "nonMasqueradeCIDRs: 10.0.0.0/8\n", "catchAll: 'no'\n", "dropInvalid: 'no'\n", "\tnonMasqueradeCIDRs: []\n",
                "nonMasqueradeCIDRs: []\n---\nnonMasqueradeCIDRs: [10.0.0.0/8]\n", "nonMasqueradeCIDRs: [ten]\n", "- 10.0.0.0/8\n",
                "masqLinkLocal: perhaps\n", '{"nonMasqueradeCIDRs": ["10.0.0.0/8"', "nonMasqueradeCIDRs: ['::ffff:35.100.0.0/112']\n",
-               "cidrLimit: 1\nnonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]\n")
+               "cidrLimit: 1\nnonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]\n",
+               "nodes: [{match: of-another.node, nonMasqueradeCIDRs: [10.9.0.1/16]}]\n")
 
 
 def remove(path):
@@ -222,6 +223,10 @@ def write_config(model, meaning, text):
 
 
 def as_text(keys, draw):
+    if draw.random() < 0.2:
+        beside = draw.choice(FILES)
+        sections = [{"match": "*", **keys}, {"match": "of-another.node", **beside}]
+        return json.dumps({**draw.choice([{}, keys]), "nodes": draw.sample(sections, 2)}) + "\n"
     if draw.random() < 0.3:
         return json.dumps(keys, indent=draw.choice([None, 2])) + "\n"
     lines = []
