@@ -236,11 +236,11 @@ class Model:
         elif reply.status == 0:
             if json.loads(reply.output) != self.result(pod):
                 self.wrong(f"ADD printed {reply.output}")
+            pod.is_recorded = True
+            self.pods[pod.name] = pod  # before what can be in force is worked out: its families count
+            self.limbo.pop(pod.name, None)
             self.can_apply()
             self.has_applied(network, {netconf}, [pod])
-            pod.is_recorded = True
-            self.pods[pod.name] = pod
-            self.limbo.pop(pod.name, None)
             if self.has_cache:
                 self.node.remember(self.netconf(network), pod.name, self.result(pod))
         else:
@@ -483,11 +483,11 @@ class Model:
         if not self.node.agent_is_on():
             return
         wanted = self.health_must_be()
-        if wanted is None or self.until(lambda: self.node.health()[0] == wanted):
+        if wanted is None or self.until(lambda: self.node.is_well() == wanted):
             return
         if wanted:
             self.sync()  # what nobody tells an agent of, it finds at its next resync
-            if self.until(lambda: self.node.health()[0]):
+            if self.until(self.node.is_well):
                 return
         self.wrong(f"/healthz says {self.node.health()}, a sync {'is' if wanted else 'is not'} content")
 

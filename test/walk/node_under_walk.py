@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from harness.hostile_clients import CLIENTS, PRELUDE  # noqa: E402
 from harness.node import BINARY, uncounted  # noqa: E402
 
 from wire import Wire  # noqa: E402
@@ -98,7 +99,7 @@ class NodeUnderWalk:
             if option in os.environ:
                 self.env[option] = os.environ[option]
         self.netns = f"/run/netns/{self.names[1]}"
-        self.agent = None
+        self.agent = self.clients = None
         self.last_call = "none"
         self.hide_files()
         self.lay_links()
@@ -163,6 +164,7 @@ class NodeUnderWalk:
                 path.write_text("2\n")
 
     def close(self):
+        self.stop_clients()
         self.stop_agent()
         os.setns(self.home, 0) if hasattr(os, "setns") else succeed(LIBC.setns(self.home, CLONE_NEWNET))
         for name in self.names:
@@ -251,6 +253,11 @@ class NodeUnderWalk:
         finally:
             connection.close()
 
+    def is_well(self):
+        """As the agent's page says; None where nobody answers, as one who came before many others may be left without an answer."""
+        health = self.health()
+        return health and health[0]
+
     def agent_is_on(self):
         return self.agent is not None and self.agent.poll() is None
 
@@ -266,6 +273,19 @@ class NodeUnderWalk:
             status = self.agent.wait()
         self.agent = None
         return status
+
+    def start_clients(self, kind):
+        """Of the agent, hostile ones; they stay when it ends."""
+        self.clients = subprocess.Popen([sys.executable, "-c", PRELUDE + CLIENTS[kind]], stdout=subprocess.PIPE)
+        if self.clients.stdout.readline() != b"\n":
+            raise RuntimeError(f"the {kind} clients are not under way")
+
+    def stop_clients(self):
+        if self.clients is None:
+            return
+        self.clients.kill()
+        self.clients.communicate()
+        self.clients = None
 
     # -- the kernel
 

@@ -10,6 +10,7 @@ from typing import Callable
 from folder import NAMES, TEXTS
 from lists import frozen
 from model import TRY_AGAIN, WRONG_CONFIG, Pod
+from node_under_walk import CLIENTS
 
 STEPS = {}
 
@@ -734,16 +735,20 @@ def install_is_killed(model, draw):
 
 # ---- who mends
 
-@step("agent on", 1)
-def agent_on(model, draw):
-    if model.node.agent is not None or not model.pods:
-        return None
+def start_agent(model, draw):
     keeps_installed = draw.random() < 0.5
     model.can_apply()
     model.node.start_agent(keeps_installed)
     model.can_apply()
     model.folder.is_kept = keeps_installed
     return f"the agent is started{' with --keep-installed' if keeps_installed else ''}"
+
+
+@step("agent on", 1)
+def agent_on(model, draw):
+    if model.node.agent is not None or not model.pods:
+        return None
+    return start_agent(model, draw)
 
 
 @step("agent off", 2)
@@ -756,6 +761,26 @@ def agent_off(model, draw):
     if status != 0:
         model.wrong(f"the agent ended with {status}")
     return "the agent is ended"
+
+
+@step("hostile clients come", 1)
+def hostile_clients_come(model, draw):
+    """Beside them an agent has to mend, answer and end as without them; one that is started has to as well."""
+    if not model.pods:
+        return None
+    kind = draw.choice(sorted(CLIENTS))
+    told = start_agent(model, draw) if model.node.agent is None else "the agent is on"
+    model.node.stop_clients()
+    model.node.start_clients(kind)
+    return f"{told}, its clients are {kind}"
+
+
+@step("hostile clients go", 2)
+def hostile_clients_go(model, draw):
+    if model.node.clients is None:
+        return None
+    model.node.stop_clients()
+    return "no more hostile clients"
 
 
 @step("sync", 7)
