@@ -186,8 +186,11 @@ def test_the_chart_is_of_the_release(dist):
     chart = dist / f"ip-masq-{OLD}.tgz"
     assert re.findall(r"^(?:appVersion|version): (.*)$", helm("show", "chart", chart), re.MULTILINE) == [OLD] * 2
     digest = (dist / f"ip-masq-{OLD}-image.digest").read_text().strip()
-    made = helm("template", "ip-masq", chart, "--namespace", "kube-system")
-    assert set(re.findall(r"^ +image: (.*)", made, re.MULTILINE)) == {f"ip-masq@{digest}"}
+    # Another tag is another image, also where it is the only thing that is said.
+    for value, image in (("", f"ip-masq@{digest}"), ("repository=registry.example/ip-masq", f"registry.example/ip-masq@{digest}"),
+                         ("tag=mine", "ip-masq:mine"), ("repository=registry.example/ip-masq:mine", "registry.example/ip-masq:mine")):
+        made = helm("template", "ip-masq", chart, "--namespace", "kube-system", *(["--set", f"image.{value}"] if value else []))
+        assert set(re.findall(r"^ +image: (.*)", made, re.MULTILINE)) == {image}
 
 
 # ---- packages on a node

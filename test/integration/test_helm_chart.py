@@ -187,6 +187,44 @@ def test_app_armor_before_it_was_a_field():
     assert template_of["spec"]["securityContext"]["appArmorProfile"] == {"type": "Localhost", "localhostProfile": "ip-masq"}
 
 
+DIGESTS = [f"sha256:{digit * 64}" for digit in "12"]
+
+
+@pytest.mark.parametrize("values, image", [
+    (["repository=registry.example:5000/net/ip-masq"], "registry.example:5000/net/ip-masq:{version}"),
+    (["repository=registry.example:5000/ip-masq", "tag=v1"], "registry.example:5000/ip-masq:v1"),
+    (["repository=registry.example:5000/ip-masq:v1"], "registry.example:5000/ip-masq:v1"),
+    (["repository=registry.example/ip-masq:v1", "tag=v1"], "registry.example/ip-masq:v1"),
+    (["repository=[fd00::1]:5000/ip-masq:v1"], "[fd00::1]:5000/ip-masq:v1"),
+    ([f"repository=localhost/ip-masq@{DIGESTS[0]}"], f"localhost/ip-masq@{DIGESTS[0]}"),
+    ([f"repository=registry.example:5000/ip-masq:v1@{DIGESTS[0]}"], f"registry.example:5000/ip-masq@{DIGESTS[0]}"),
+    ([f"repository=ip-masq:v1@{DIGESTS[0]}", f"digest={DIGESTS[0]}", "tag=v1"], f"ip-masq@{DIGESTS[0]}"),
+    (["tag=v1", f"digest={DIGESTS[0]}"], f"ip-masq@{DIGESTS[0]}"),
+])
+def test_the_image(values, image):
+    of_chart = made(*(f"image.{value}" for value in values))
+    version = re.search(r"^appVersion: (.*)", (CHART / "Chart.yaml").read_text(), re.MULTILINE)[1]
+    pods = pod_of(of_chart), of_chart["Pod", "ip-masq-doctor"]["spec"]
+    containers = [container for pod in pods for container in (*pod.get("initContainers", []), *pod["containers"])]
+    assert [container["image"] for container in containers] == [image.format(version=version)] * 3
+
+
+@pytest.mark.parametrize("values, message", [
+    (["repository=ip-masq:v1", "tag=v2"], "image.repository has the tag v1, and image.tag is v2: leave one of them out"),
+    ([f"repository=ip-masq@{DIGESTS[0]}", f"digest={DIGESTS[1]}"],
+     f"image.repository has the digest {DIGESTS[0]}, and image.digest is {DIGESTS[1]}: leave one of them out"),
+    (["repository=https://registry.example/ip-masq"], "at '/image/repository'"),
+    (["repository=registry.example/ip-masq/"], "at '/image/repository'"),
+    (["repository=registry.example/ip-masq:"], "at '/image/repository'"),
+    (["repository=registry.example/ip-masq@sha256:1"], "at '/image/repository'"),
+    (["repository="], "at '/image/repository'"),
+])
+def test_images_that_cannot_be_meant(values, message):
+    done = template(*(f"image.{value}" for value in values), check=False)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
 def test_a_config_map_of_somebody_else():
     documents = made("config=null", "existingConfigMap.name=mine", "existingConfigMap.key=list")
     assert ("ConfigMap", "ip-masq") not in documents

@@ -24,10 +24,26 @@ after: {{ .Values.after | default $of.after }}
 - --after={{ .after }}
 {{- end }}
 
+{{/* repository may be the whole name of an image. Of a release the chart knows the digest, which stands where nothing else is said. */}}
 {{- define "ip-masq.image" -}}
-{{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- $given := .Values.image -}}
+{{- $parts := splitList "@" $given.repository -}}
+{{- $tag := regexFind ":[^/:]*$" (first $parts) | trimPrefix ":" -}}
+{{- $name := first $parts | trimSuffix (print ":" $tag) -}}
+{{- $digest := rest $parts | join "" -}}
+{{- if and $tag $given.tag (ne $tag $given.tag) -}}
+{{- fail (printf "image.repository has the tag %s, and image.tag is %s: leave one of them out" $tag $given.tag) -}}
 {{- end -}}
+{{- if and $digest $given.digest (ne $digest $given.digest) -}}
+{{- fail (printf "image.repository has the digest %s, and image.digest is %s: leave one of them out" $digest $given.digest) -}}
+{{- end -}}
+{{- $tag = $tag | default $given.tag -}}
+{{- $digest = $digest | default $given.digest -}}
+{{- if not (or $tag $digest) -}}
+{{- $digest = get (.Chart.Annotations | default dict) "ip-masq/image-digest" -}}
+{{- end -}}
+{{- $image := print $name (ternary (print "@" $digest) (print ":" ($tag | default .Chart.AppVersion)) (ne $digest "")) -}}
+{{ if hasPrefix "[" $image }}{{ $image | quote }}{{ else }}{{ $image }}{{ end }}
 {{- end }}
 
 {{- define "ip-masq.labels" -}}
