@@ -23,7 +23,9 @@ inline constexpr std::string_view table_name = "ip-masq";
 inline constexpr std::string_view base_chain = "postrouting";
 inline constexpr std::int32_t base_priority = 95;  ///< srcnat - 5
 inline constexpr std::string_view forward_chain = "forward";
-inline constexpr std::int32_t forward_priority = 0;  ///< filter
+// Behind IPVS (99 and 100): without conntrack of its own (net.ipv4.vs.conntrack=0) it translates what is
+// called invalid, and that has no pod's address any more.
+inline constexpr std::int32_t forward_priority = 105;
 
 /// Leaves the packet to the chains of others.
 struct Return {
@@ -87,7 +89,7 @@ struct Rule {
 
 struct Chain {
   /// A chain that the kernel calls, "postrouting" (type nat hook postrouting priority srcnat - 5; policy
-  /// accept) or "forward" (type filter hook forward priority filter; policy accept). Every other one is
+  /// accept) or "forward" (type filter hook forward priority 105; policy accept). Every other one is
   /// reached from these.
   bool is_base = false;
   std::vector<Rule> rules = {};

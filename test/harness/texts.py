@@ -318,7 +318,7 @@ def nftables_drops(subnets):
     blocks = []
     for subnet in {nftables_chain_name(each): each for each in subnets}.values():
         blocks += nftables_drop_blocks(subnet)
-    base = ["chain forward {", "type filter hook forward priority filter; policy accept;"]
+    base = ["chain forward {", "type filter hook forward priority 105; policy accept;"]
     for family, ip in ((4, "ip"), (6, "ip6")):
         for name, block in nftables_maps(subnets, family, "invalid-", "-invalid"):
             blocks.append(block)

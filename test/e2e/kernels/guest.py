@@ -40,6 +40,8 @@ QUIET = [("iptables", "STATUS"), ("auto", "STATUS"), ("iptables", "DEL"), ("auto
 # ip-masq's back end, and where kube-proxy's rules are.
 IPVS_PLACES = [(None, "iptables-legacy"), ("iptables", "iptables-legacy"), ("nftables", "iptables-legacy"),
                (None, "iptables-nft"), ("nftables", "iptables-nft")]
+# Where IPVS does without conntrack.
+IPVS_ALONE = [None, "iptables", "nftables"]
 
 BACKENDS = ["iptables", "nftables", "auto"]
 
@@ -260,6 +262,27 @@ def services(site, backend, program):
         take_kube_proxy_away(node, program)
 
 
+def served_without_conntrack(site, backend):
+    """Which source a pod sees of an outside host that asks a service of the node, where IPVS translates both ways by itself."""
+    node = site.node
+    virtual = {f"{Outside.NODE[4]}:80": "10.244.1.5:7007", f"[{Outside.NODE[6]}]:80": "[fd00:10:244:1::5]:7007"}
+    node.sysctl(net__ipv4__vs__conntrack=0)
+    for service, real in virtual.items():
+        node.run("ipvsadm", "-A", "-t", service, "-s", "rr")
+        node.run("ipvsadm", "-a", "-t", service, "-r", real, "-m")
+    try:
+        if backend is not None:
+            node.backend = backend
+            told = call(node, "ADD", ips=POD)
+            assert told == "ok", told
+        return ask(site.outside.namespace, *(f"tcp:{service}" for service in virtual))
+    finally:
+        call(node, "DEL")
+        for service in virtual:
+            node.run("ipvsadm", "-D", "-t", service)
+        node.sysctl(net__ipv4__vs__conntrack=1)
+
+
 def lan_pod(kind):
     lan = Lan(Path("/tmp"), "iptables", kind)
     try:
@@ -359,6 +382,8 @@ def main():
     witnesses = start_ipvs(site)
     for backend, program in IPVS_PLACES:
         case(f"ipvs: {backend} beside {program}", services, site, backend, program)
+    for backend in IPVS_ALONE:
+        case(f"ipvs without conntrack: {backend}", served_without_conntrack, site, backend)
     for witness in witnesses:
         witness.close()
     unload("ip6table_nat")

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from guest import BACKENDS, IPVS_PLACES, QUIET
+from guest import BACKENDS, IPVS_ALONE, IPVS_PLACES, QUIET
 from harness.lan import STORY
 from harness.network import Outside
 from harness.node import ROOT
@@ -128,3 +128,10 @@ def test_services_of_ipvs(kernel, backend, place):
         "tcp:10.96.0.10:80": GATEWAY[4], "tcp:[fd00:10:96::10]:80": GATEWAY[6],
         "tcp:10.96.0.11:80": PODS[4], "tcp:[fd00:10:96::11]:80": PODS[6],
         "tcp:10.9.9.9": PODS[4], "tcp:203.0.113.9": node[4], "tcp:fd00:9::9": PODS[6], "tcp:2001:db8:9::9": node[6]}
+
+
+@pytest.mark.parametrize("backend", IPVS_ALONE)
+def test_services_of_ipvs_without_conntrack(kernel, backend):
+    """conntrack calls the answers of the pod invalid, and IPVS translates them: as without ip-masq."""
+    assert kernel[f"ipvs without conntrack: {backend}"] == {
+        f"tcp:{Outside.NODE[4]}:80": "198.18.0.254", f"tcp:[{Outside.NODE[6]}]:80": "2001:db8:18::254"}
