@@ -297,13 +297,17 @@ bool may_be_half_written(const Network& network) {
   return network.loading == Loading::refused && network.plugins.empty();
 }
 
-bool is_taken_as_well(const std::vector<Network>& networks, const Network& network, const Taken& taken) {
-  std::size_t before = 0;
-  for (const auto& other : networks) {
-    if (&other == &network) return network.is_loaded() && before > 0 && before < taken.most;
-    if (other.is_loaded()) ++before;
+std::vector<const Network*> taken_of(const std::vector<Network>& networks, const Taken& taken) {
+  std::vector<const Network*> found;
+  for (const auto& network : networks) {
+    if (network.is_loaded() && found.size() < taken.most) found.push_back(&network);
   }
-  return false;
+  return found;
+}
+
+bool is_taken_as_well(const std::vector<Network>& networks, const Network& network, const Taken& taken) {
+  const auto all = taken_of(networks, taken);
+  return std::ranges::find(all, &network) != all.end() && all.front() != &network;
 }
 
 std::vector<const Network*> in_the_way(const std::vector<Network>& networks, const Network& network,

@@ -113,6 +113,9 @@ struct Taken {
   bool operator==(const Taken&) const = default;
 };
 
+/// Those that it takes, in its order.
+std::vector<const Network*> taken_of(const std::vector<Network>& networks, const Taken& taken);
+
 /// Whether pods get that list although it is not the first: a second interface and on.
 bool is_taken_as_well(const std::vector<Network>& networks, const Network& network, const Taken& taken);
 

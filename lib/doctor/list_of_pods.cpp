@@ -94,6 +94,17 @@ ListOfPods list_of_pods(const Facts& facts) {
   return {.file = loaded, .network = std::move(*led->embedded), .told = std::move(told), .is_copy = true};
 }
 
+std::vector<const conflist::Network*> called_beside(const Facts& facts, const conflist::Network& ours) {
+  const auto* const loaded = list_of_runtime(facts.node);
+  if (loaded == nullptr) return {};
+  const auto& most = facts.node.taking.lists;
+  auto called = most.most > 1 ? conflist::taken_of(facts.node.lists, most) : std::vector{loaded};
+  const bool is_called = std::ranges::find(called, &ours) != called.end();
+  if (!is_called && !list_of_pods(facts).network.our_place()) return {};
+  std::erase(called, &ours);
+  return called;
+}
+
 const conflist::Network* list_of_ours(const Facts& facts) {
   const auto of_pods = list_of_pods(facts);
   if (of_pods.file != nullptr && of_pods.file->our_place()) return of_pods.file;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "conflist/conflist.hpp"
 #include "doctor/facts.hpp"
@@ -33,6 +34,10 @@ const conflist::Network* taken_instead_of(const conflist::Network& list, const S
 /// The list with our entry that matters: what pods get, or else the first that is loaded; nullptr where none
 /// has one.
 const conflist::Network* list_of_ours(const Facts& facts);
+
+/// The others whose plugins are called for each pod that gets `ours`, without which it does not start: what
+/// leads to it (multus), and what containerd takes beside it. None where it is not known that pods get ours.
+std::vector<const conflist::Network*> called_beside(const Facts& facts, const conflist::Network& ours);
 
 /// What is recorded of the list's network; nullptr where nothing is.
 const Network* record_of(const Facts& facts, const conflist::Network& list);

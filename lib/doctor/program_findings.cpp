@@ -18,6 +18,13 @@ namespace {
 using Programs = std::set<std::string>;
 using Folders = std::vector<const BinFolder*>;
 
+// A list, and what of its programs is looked for.
+struct Asking {
+  const conflist::Network& list;
+  Programs programs;
+  std::string does;  // what comes of it that one is missing
+};
+
 const std::string our_program(conflist::our_type);
 
 std::size_t count_in(const BinFolder& folder, const Programs& programs) {
@@ -91,6 +98,26 @@ std::string no_pod_starts_nor_ends(const Facts& facts, const conflist::Network& 
          (is_passed_over ? ", and pods that have it cannot be ended" : ", and none can be ended");
 }
 
+Programs with_ours(Programs programs) {
+  programs.insert(our_program);
+  return programs;
+}
+
+// Of lists that are called for each pod beside ours: what ours does not ask for.
+std::vector<Asking> asking_beside(const Facts& facts, const conflist::Network& ours) {
+  std::vector<Asking> found;
+  auto told = with_ours(others_of(ours));
+  for (const auto* const list : called_beside(facts, ours)) {
+    auto programs = others_of(*list);
+    std::erase_if(programs, [&told](const auto& each) { return !told.insert(each).second; });
+    const bool is_first = list == list_of_runtime(facts.node);
+    const auto taken =
+        is_first ? "" : "pods get that list as well, as " + facts.node.taking.lists.said_by + " says: ";
+    found.push_back({*list, std::move(programs), taken + no_pod_starts(facts, *list)});
+  }
+  return found;
+}
+
 // Of what is neither a file nor a link: install does not take its place.
 void append_move_away(const Folders& folders, Finding& finding) {
   for (const auto* const each : folders) {
@@ -143,20 +170,22 @@ void weigh_by_what_is_searched(const Facts& facts, bool is_any_there, Finding& f
   }
 }
 
-void find_missing_plugins(const Facts& facts, const conflist::Network& ours, Findings& findings) {
+void find_missing_plugins(const Facts& facts, const Asking& asking, Findings& findings) {
   Finding finding{"plugin-missing",
                   {},
-                  no_pod_starts(facts, ours),
+                  asking.does,
                   {"# have their owners put them there: flannel's own pod brings flannel, the package or the "
                    "release of containernetworking's plugins brings bridge, host-local and portmap"}};
-  const auto folders = folders_for(facts, ours);
-  const auto others = others_of(ours);
-  for (const auto& program : others) {
+  const auto folders = folders_for(facts, asking.list);
+  for (const auto& program : asking.programs) {
     if (folders.empty() || is_in_any(folders, program)) continue;
-    finding.where.push_back(lacks(facts, ours, folders, program));
+    finding.where.push_back(lacks(facts, asking.list, folders, program));
   }
   if (finding.where.empty()) return;
-  weigh_by_what_is_searched(facts, finding.where.size() < others.size(), finding);
+  const auto others = others_of(asking.list);
+  const bool is_any_there =
+      std::ranges::any_of(others, [&folders](const auto& each) { return is_in_any(folders, each); });
+  weigh_by_what_is_searched(facts, is_any_there, finding);
   findings.push_back(std::move(finding));
 }
 
@@ -190,23 +219,21 @@ bool is_any_in_order(const Folders& folders, const Programs& programs) {
   });
 }
 
-void find_what_cannot_run(const Facts& facts, const conflist::Network& ours, Findings& findings) {
-  Finding finding{"program-cannot-run", {}, no_pod_starts_nor_ends(facts, ours), {}};
-  auto programs = others_of(ours);
-  programs.insert(our_program);
-  const auto folders = folders_for(facts, ours);
-  for (const auto& program : programs) {
+void find_what_cannot_run(const Facts& facts, const Asking& asking, Findings& findings) {
+  Finding finding{"program-cannot-run", {}, asking.does, {}};
+  const auto folders = folders_for(facts, asking.list);
+  for (const auto& program : asking.programs) {
     for (const auto* const folder : where_it_is_run(facts, folders, program)) {
       const auto& trouble = folder->programs.at(program);
       if (trouble.empty()) continue;
       finding.where.push_back((folder->path / program).string() + " " + trouble + ", and " +
-                              path_of(facts, ours) + " asks for it");
-      auto fix = fix_of(facts, ours, *folder, program);
+                              path_of(facts, asking.list) + " asks for it");
+      auto fix = fix_of(facts, asking.list, *folder, program);
       if (std::ranges::find(finding.fix, fix) == finding.fix.end()) finding.fix.push_back(std::move(fix));
     }
   }
   if (finding.where.empty()) return;
-  if (!facts.node.is_search_known && is_any_in_order(folders, programs)) {
+  if (!facts.node.is_search_known && is_any_in_order(folders, asking.programs)) {
     finding.does = "an ADD fails where this is the folder that the runtime looks for plugins in";
     finding.weight = Weight::note;
   }
@@ -238,12 +265,11 @@ void find_another_program(const Facts& facts, const conflist::Network& ours, Fin
 
 // Of those that are asked for: links whose ends are not seen, and, beside the folders that are named, others
 // that may have what these lack.
-std::vector<std::string> what_is_not_seen(const Facts& facts, const conflist::Network& ours,
-                                          const Folders& folders) {
+std::vector<std::string> what_is_not_seen(const Facts& facts, const Asking& asking) {
   std::vector<std::string> lines;
-  auto programs = others_of(ours);
-  programs.insert(our_program);
-  for (const auto& program : programs) {
+  const auto folders = folders_for(facts, asking.list);
+  const auto others = others_of(asking.list);
+  for (const auto& program : asking.programs) {
     const auto having = where_it_is_run(facts, folders, program);
     for (const auto* const folder : having) {
       const auto link = folder->dead_links.find(program);
@@ -252,12 +278,10 @@ std::vector<std::string> what_is_not_seen(const Facts& facts, const conflist::Ne
                       link->second + ", which is not there, or not seen here");
     }
     if (!having.empty() || !facts.node.may_search_more || program == our_program) continue;
-    if (std::ranges::none_of(programs, [&folders](const auto& each) {
-          return each != our_program && is_in_any(folders, each);
-        }))
+    if (std::ranges::none_of(others, [&folders](const auto& each) { return is_in_any(folders, each); }))
       continue;  // the runtime does not look there at all, or all are missing: a finding
     lines.push_back("whether the runtime finds " + program + " in another folder: it is not in " +
-                    path_in(folders, program) + ", which " + path_of(facts, ours) +
+                    path_in(folders, program) + ", which " + path_of(facts, asking.list) +
                     " asks for; --bin-dir, given once for each folder where the runtime looks, tells");
   }
   return lines;
@@ -273,8 +297,12 @@ Folders folders_for(const Facts& facts, const conflist::Network& list) {
 std::vector<std::string> why_programs_are_not_told(const Facts& facts) {
   const auto* const ours = list_of_ours(facts);
   if (ours == nullptr) return {};
-  const auto folders = folders_for(facts, *ours);
-  if (!folders.empty()) return what_is_not_seen(facts, *ours, folders);
+  if (!folders_for(facts, *ours).empty()) {
+    auto lines = what_is_not_seen(facts, {*ours, with_ours(others_of(*ours)), {}});
+    for (const auto& beside : asking_beside(facts, *ours))
+      std::ranges::move(what_is_not_seen(facts, beside), std::back_inserter(lines));
+    return lines;
+  }
   return {"for the programs that " + path_of(facts, *ours) +
           " asks for: it is not known where the runtime looks for plugins, and none of the usual folders has "
           "any of them; --bin-dir DIR says where"};
@@ -284,9 +312,14 @@ void find_program_findings(const Facts& facts, Findings& findings) {
   const auto* const ours = list_of_ours(facts);
   if (ours == nullptr) return;
   find_missing_program(facts, *ours, findings);
-  find_missing_plugins(facts, *ours, findings);
-  find_what_cannot_run(facts, *ours, findings);
+  find_missing_plugins(facts, {*ours, others_of(*ours), no_pod_starts(facts, *ours)}, findings);
+  find_what_cannot_run(facts, {*ours, with_ours(others_of(*ours)), no_pod_starts_nor_ends(facts, *ours)},
+                       findings);
   find_another_program(facts, *ours, findings);
+  for (const auto& beside : asking_beside(facts, *ours)) {
+    find_missing_plugins(facts, beside, findings);
+    find_what_cannot_run(facts, beside, findings);
+  }
 }
 
 }  // namespace ipmasq::doctor

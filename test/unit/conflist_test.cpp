@@ -209,6 +209,8 @@ TEST_CASE("what containerd takes by max_conf_num") {
   CHECK(taken(1).empty());
   CHECK(taken(2) == "30.conflist ");
   CHECK(taken(9) == "30.conflist 40.conflist ");
+  CHECK(taken_of(networks, {.most = 1}) == std::vector{&networks[0]});
+  CHECK(taken_of(networks, {.most = 2}) == std::vector{&networks[0], &networks[2]});
   const auto count = [&networks](std::size_t place, std::size_t most) {
     return in_the_way(networks, networks[place], {.most = most}).size();
   };

@@ -22,6 +22,7 @@ Facts behind_multus(const std::string& keys, const std::string& flannels) {
   Facts facts;
   facts.node.conf_dir = "/etc/cni/net.d";
   facts.node.bin_folders = with_plugins;
+  facts.node.bin_folders.front().programs.insert({{"multus", ""}, {"multus-shim", ""}});
   facts.node.lists =
       conflist::read_networks({{.name = "00-multus.conf",
                                 .text = R"({"cniVersion":"0.3.1","name":"multus-cni-network",)" + keys + "}"},

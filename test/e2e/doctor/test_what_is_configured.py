@@ -31,6 +31,13 @@ def test_a_list_in_a_conf_is_not_loaded(host):
 
 
 def test_lists_that_multus_hands_pods_on_to(site):
+    """Where its own program is."""
+    site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus", "type": "multus", "delegates": [conflist()]}))
+    found = findings(site)
+    assert {name: each["weight"] for name, each in found.items()} == {"plugin-missing": "hurts"}
+    assert found["plugin-missing"]["where"] == ["no program /opt/cni/bin/multus, which /etc/cni/net.d/00-multus.conf asks for"]
+    for name in ("multus", "multus-shim"):
+        site.run("cp", "/opt/cni/bin/bridge", f"/opt/cni/bin/{name}")
     for keys in [{"type": "multus", "delegates": [conflist()]},
                  {"type": "multus-shim", "clusterNetwork": "/host/etc/cni/net.d/10-test.conflist"}]:
         site.write("/etc/cni/net.d/00-multus.conf", json.dumps({"cniVersion": "1.0.0", "name": "multus-cni-network", **keys}))
