@@ -24,6 +24,12 @@ namespace fs = std::filesystem;
 // For what is under way, when the agent ends.
 constexpr auto patience_at_the_end = std::chrono::seconds(5);
 
+// With what to do about it, where that is known.
+std::string reason_of(const std::exception& error) {
+  const auto* const ours = dynamic_cast<const Error*>(&error);
+  return ours == nullptr ? error.what() : whole_text(*ours);
+}
+
 struct Wish {
   std::string reason;
   bool is_routine = false;
@@ -116,7 +122,7 @@ void Chores::Shared::keep_installed(ChoresDone& result) {
     for (const auto& note : install(target_in(folders, *duties.keep_installed), Doing::act, text))
       result.warnings.insert("warning: " + note);
   } catch (const std::exception& error) {
-    result.troubles.insert(std::string("cannot keep the entry installed: ") + error.what());
+    result.troubles.insert("cannot keep the entry installed: " + reason_of(error));
   }
   std::istringstream lines(text.str());
   for (std::string line; std::getline(lines, line);) result.changes.push_back(line);
@@ -151,7 +157,7 @@ void Chores::Shared::adopt(ChoresDone& result) {
     result.could_not_adopt = !pass.problems.empty();
   } catch (const std::exception& error) {
     result.could_not_adopt = true;
-    result.troubles.insert(std::string("cannot adopt: ") + error.what());
+    result.troubles.insert("cannot adopt: " + reason_of(error));
   }
 }
 
@@ -172,9 +178,9 @@ void Chores::Shared::copy_config(bool is_routine, ChoresDone& result) {
     for (const auto& warning : copied.warnings) result.warnings.insert("warning: " + warning);
   } catch (const Error& error) {
     result.has_wrong_copy = error.kind() == Kind::wrong_config;
-    tell((*result.has_wrong_copy ? "" : "cannot copy the configuration file: ") + std::string(error.what()));
+    tell((*result.has_wrong_copy ? "" : "cannot copy the configuration file: ") + whole_text(error));
   } catch (const std::exception& error) {
-    tell(std::string("cannot copy the configuration file: ") + error.what());
+    tell("cannot copy the configuration file: " + reason_of(error));
   }
 }
 

@@ -29,7 +29,7 @@ struct Copied {
 /// all of the new one. Throws Error.
 Copied follow(const ConfigCopy& copy, WhenGone when_gone);
 
-/// What there is of a copy: `to`, and the file with its bytes; empty where it is none.
+/// What there is of a copy: `to`, and the file with its bytes; empty where it is none. Throws Error.
 std::vector<std::filesystem::path> files_of_copy(const std::filesystem::path& to);
 
 /// Takes `to` away where it is a copy; what it did, empty for nothing. Throws Error.
