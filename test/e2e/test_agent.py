@@ -744,6 +744,11 @@ def test_the_readme_names_the_unit():
     assert "ExecStart=/opt/cni/bin/ip-masq agent" in UNIT and "Type=notify" in UNIT
 
 
+def test_the_unit_tries_again_however_often():
+    """systemd's own limit is five starts in ten seconds."""
+    assert of_unit("Restart") == ["on-failure"] and 5 * int(*of_unit("RestartSec")) > 10
+
+
 def calls_of(group):
     """Of systemd's groups of system calls, such as @system-service."""
     told = subprocess.run(["systemd-analyze", "syscall-filter", group], capture_output=True, text=True, check=True).stdout
