@@ -149,7 +149,7 @@ def test_a_folder_that_is_named_twice_is_mounted_once():
 
 
 @pytest.mark.parametrize("version", ["1.29.0", "1.37.0"])
-@pytest.mark.parametrize("value", ["appArmorProfile=null", "enabled=true"])
+@pytest.mark.parametrize("value", ["appArmorProfile=null", "enabled=true", "image.tag=null", "image.digest=null"])
 def test_values_that_charts_above_give(value, version):
     assert template(value, version=version).stdout == template(version=version).stdout
 

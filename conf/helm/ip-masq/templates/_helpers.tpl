@@ -37,10 +37,10 @@ after: {{ .Values.after | default $of.after }}
 {{- if and $digest $given.digest (ne $digest $given.digest) -}}
 {{- fail (printf "image.repository has the digest %s, and image.digest is %s: leave one of them out" $digest $given.digest) -}}
 {{- end -}}
-{{- $tag = $tag | default $given.tag -}}
-{{- $digest = $digest | default $given.digest -}}
+{{- $tag = $tag | default $given.tag | default "" -}}
+{{- $digest = $digest | default $given.digest | default "" -}}
 {{- if not (or $tag $digest) -}}
-{{- $digest = get (.Chart.Annotations | default dict) "ip-masq/image-digest" -}}
+{{- $digest = index .Chart.Annotations "ip-masq/image-digest" | default "" -}}
 {{- end -}}
 {{- $image := print $name (ternary (print "@" $digest) (print ":" ($tag | default .Chart.AppVersion)) (ne $digest "")) -}}
 {{ if hasPrefix "[" $image }}{{ $image | quote }}{{ else }}{{ $image }}{{ end }}
