@@ -5,19 +5,20 @@ import os
 import re
 import shutil
 import subprocess
-import tarfile
 
+import packages_guest
 import pytest
 from harness.containerd import ContainerdHost
 from harness.guides import commands
-from harness.host import Host, TOOLS
+from harness.host import TOOLS
 from harness.kubernetes import HELM
 from harness.network import Outside, Watch, ask
 from harness.node import ROOT, STATIC, Namespace
+from harness.packages import PROCESSORS, Dpkg, PackagedHost, Rpm
+from harness.virtual_machine import ARM64, KERNELS, Kernel, run_guest
 
 CHECKS = TOOLS / "checks"
 OLD, NEW = "0.1.0", "0.2.0"
-PROCESSORS = {"amd64": "x86_64", "arm64": "aarch64"}
 SHIPPED = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
 CONFLIST = {**SHIPPED, "plugins": [plugin for plugin in SHIPPED["plugins"] if plugin["type"] != "ip-masq"]}
 
@@ -195,86 +196,20 @@ def test_the_chart_is_of_the_release(dist):
 
 # ---- packages on a node
 
-class PackagedHost(Host):
-    """A host where packages can be installed: what they write goes with it."""
-
-    WRITTEN = ["/usr", "/var/lib/dpkg", "/var/lib/rpm", "/var/log", "/var/cache"]
-
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.run("rm", "/opt/cni/bin/ip-masq")  # none but the package's
-        above = self.folder / "written"
-        above.mkdir()
-        self.run("mount", "-t", "tmpfs", "written", above)
-        for path in self.WRITTEN:
-            upper, work = above / path.strip("/").replace("/", "-"), above / f"{path.strip('/').replace('/', '-')}.work"
-            self.run("mkdir", "-p", path, upper, work)
-            self.run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={path},upperdir={upper},workdir={work}", path)
-        self.use_conflist(CONFLIST)
-
-    @property
-    def conflist(self):
-        return self.run("cat", "/etc/cni/net.d/10-test.conflist")
-
-    def rules(self):
-        return self.save() + self.run("nft", "list", "ruleset")
-
-    def ours(self):
-        """What of the package is there."""
-        return self.run("find", "/usr", "/lib/systemd/system", "-path", "*ip-masq*", "-o", "-path", "*ip_masq*").splitlines()
-
-
-class Dpkg:
-    """Without the triggers of other packages, which would write an index of man pages each time."""
-
-    name = "deb"
-
-    def __init__(self, host, releases):
-        self.host, self.releases = host, releases
-
-    def install(self, version):
-        return self.run("--no-triggers", "-i", self.releases[version] / f"ip-masq_{version}-1_amd64.deb")
-
-    def remove(self):
-        return self.run("--no-triggers", "-r", "ip-masq") + self.run("--no-triggers", "-P", "ip-masq")
-
-    def run(self, *argv):
-        told = self.host.run("dpkg", *argv, env={**os.environ, "LC_ALL": "C"})
-        return "".join(f"{line}\n" for line in told.splitlines() if line.startswith("ip-masq: "))
-
-    def version(self):
-        return self.host.run("dpkg-query", "-W", "-f", "${Status} ${Version}", "ip-masq", check=False)
-
-
-class Rpm(Dpkg):
-    name = "rpm"
-    # On Debian rpm knows no package that could have what is needed.
-    flags = ("--force-debian", "--nodeps")
-
-    def install(self, version):
-        return self.run("-U", "--oldpackage", *self.flags, self.releases[version] / f"ip-masq-{version}-1.x86_64.rpm")
-
-    def remove(self):
-        return self.run("-e", *self.flags, "ip-masq")
-
-    def run(self, *argv):
-        told = self.host.run("rpm", *argv)
-        return "".join(f"{line}\n" for line in told.splitlines() if line.startswith("ip-masq: "))
-
-    def version(self):
-        return self.host.run("rpm", "-q", "--qf", "install ok installed %{version}-%{release}", "ip-masq", check=False)
-
-
 @pytest.fixture
 def packaged(tools, releases, tmp_path):
     host = PackagedHost(tmp_path)
+    host.use_conflist(CONFLIST)
     outside = [Outside(host, ["203.0.113.9"], ["10.22.0.0/24"], 0), Outside(host, ["10.9.9.9"], ["10.22.0.0/24"], 1)]
     yield host
     for each in (*outside, host):
         each.close()
 
 
-@pytest.mark.parametrize("manager", [Dpkg, Rpm], ids=["dpkg", "rpm"])
+MANAGERS = pytest.mark.parametrize("manager", [Dpkg, Rpm], ids=["dpkg", "rpm"])
+
+
+@MANAGERS
 def test_packages_come_and_go_beside_pods(packaged, releases, manager):
     package, host, pods = manager(packaged, releases), packaged, []
     untouched, nothing, before = host.conflist, host.rules(), host.ours()
@@ -335,3 +270,26 @@ ip-masq: is left, once the pods are gone
     finally:
         for each in pods:
             each.close()
+
+
+@MANAGERS
+def test_packages_of_another_processor_come_and_go(packaged, releases, architectures, manager):
+    if "arm64" not in architectures:
+        pytest.skip("there is no program for arm64: scripts/build-static could not reach Debian")
+    package, before = manager(packaged, releases, "arm64"), packaged.ours()
+    for version in (OLD, NEW, OLD):
+        assert package.install(version) == 'ip-masq: no network is changed until "ip-masq install" is called\n'
+        assert package.version() == f"install ok installed {version}-1"
+        packaged.run("cmp", "/usr/sbin/ip-masq", releases[version] / f"ip-masq-{version}-linux-arm64")
+    assert package.remove() == ""
+    assert (package.version(), packaged.ours()) == ("" if package.name == "deb" else "package ip-masq is not installed\n", before)
+
+
+def test_packages_on_another_processor(releases, architectures, tmp_path):
+    """And its own kernel, in an emulator: what they bring is used."""
+    if "arm64" not in architectures or not (KERNELS / "bookworm-arm64").exists() or not ARM64.programs.exists():
+        pytest.skip("there is no program for arm64, or no kernel: scripts/build-static or scripts/install-kernels could not reach Debian")
+    packages = {"deb": releases[OLD] / f"ip-masq_{OLD}-1_arm64.deb", "rpm": releases[OLD] / f"ip-masq-{OLD}-1.aarch64.rpm"}
+    files = {f"packages/{kind}": path.read_bytes() for kind, path in packages.items()} | {"packages/conflist": json.dumps(CONFLIST).encode()}
+    said, console = run_guest(ARM64, Kernel("bookworm-arm64"), ROOT / "test/e2e/packages_guest.py", [], tmp_path, files)
+    assert json.loads(said) == packages_guest.RIGHT, console

@@ -135,16 +135,16 @@ class Kernel:
         return list(dict.fromkeys([*found, name]))
 
 
-def run_guest(machine, kernel, program, modules, folder):
+def run_guest(machine, kernel, program, modules, folder, more=None):
     """What `program`, a Python file, writes in a guest where the test harness can be imported, ip-masq is the static one, and
     /modules has `modules` and what they need: NAME.ko, and "needed", which has for each the names of what is to be loaded, in
-    order. And what the kernel said."""
+    order. And what the kernel said. `more`: {path: bytes} of what else is there."""
     needed = {name: kernel.with_needed(name) for name in modules}
     files = programs(machine) | {f"modules/{name}.ko": kernel.module(name) for names in needed.values() for name in names}
     files["modules/needed"] = json.dumps(needed).encode()
     files |= {"init": INIT.format(said=machine.said).encode(), "opt/ip-masq": machine.ip_masq.read_bytes(),
               "test/guest.py": Path(program).read_bytes()}
-    files |= {f"test/harness/{path.name}": path.read_bytes() for path in (ROOT / "test/harness").glob("*.py")}
+    files |= {f"test/harness/{path.name}": path.read_bytes() for path in (ROOT / "test/harness").glob("*.py")} | (more or {})
     initramfs, said, console = folder / "initramfs", folder / "said", folder / "console"
     initramfs.write_bytes(archive(files))
     data = HERE / "usr/share"
