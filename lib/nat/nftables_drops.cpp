@@ -85,17 +85,20 @@ class DropLeads {
     return leads;
   }
 
-  /// Else it stays as it was observed.
+  /// Else it stays as it was observed, or lets all pass.
   bool is_wanted(const std::string& chain) const { return wanted_.contains(chain); }
+  bool lets_all_pass(const std::string& chain) const { return passing_.contains(chain); }
 
  private:
   bool is_decided(const std::string& network) const {
     return ruleset_.networks.contains(network) && !ruleset_.elsewhere.contains(network);
   }
 
+  // Of whom nothing is dropped now, nothing is to be dropped by another's chain.
   void add(const Source& source) {
     const auto chain = drop_chain_name(source.network, source.prefix.family());
-    if (is_wanted(chain) || is_whole(observed_, chain)) by_source_.try_emplace(source, chain);
+    if (!is_wanted(chain) && !is_whole(observed_, chain)) passing_.insert(chain);
+    by_source_.try_emplace(source, chain);
   }
 
   // What leads there of networks that nothing else is known of.
@@ -115,6 +118,7 @@ class DropLeads {
   const ObservedTable& observed_;  // NOLINT(cppcoreguidelines-avoid-const-or-ref-data-members)
   const Ruleset& ruleset_;         // NOLINT(cppcoreguidelines-avoid-const-or-ref-data-members)
   std::set<std::string> wanted_;
+  std::set<std::string> passing_;
   std::map<Source, std::string> by_source_;
 };
 
@@ -147,13 +151,15 @@ void add_drops(const ObservedTable& observed, const Ruleset& ruleset, const std:
   const DropLeads leads(observed, ruleset, sources);
   const auto all = leads.all();
   std::set<std::string> led_to;
-  std::set<std::string> staying;
-  for (const auto& lead : all) {
-    led_to.insert(lead.chain);
-    if (!leads.is_wanted(lead.chain)) staying.insert(lead.chain);
-  }
+  for (const auto& lead : all) led_to.insert(lead.chain);
   Table drops;
-  for (const auto& name : staying) keep_chain(name, observed, {}, drops);
+  for (const auto& name : led_to) {
+    if (leads.lets_all_pass(name)) {
+      drops.chains[name] = {.rules = {{.statement = Return{}}}};
+    } else if (!leads.is_wanted(name)) {
+      keep_chain(name, observed, {}, drops);
+    }
+  }
   for (const auto& chain : ruleset.chains) {
     const auto name = drop_chain_name(chain.network, chain.family);
     if (leads.is_wanted(name) && led_to.contains(name))

@@ -27,8 +27,8 @@ bool is_for_drops(const std::string& chain);
 bool leads_to_drop_chains(const std::string& map);
 
 /// Adds to a table that has its NAT what is to drop packets beside it: nothing where no network drops any.
-/// What `ruleset` decides is made of it, the rest stays as it was observed. `sources`: those whose NAT is to
-/// stand, as far as it is known.
+/// What `ruleset` decides is made of it, the rest stays as it was observed; of sources of which nothing was
+/// dropped, nothing is. `sources`: those whose NAT is to stand, as far as it is known.
 void add_drops(const ObservedTable& observed, const Ruleset& ruleset, const std::vector<Source>& sources,
                Table& table);
 

@@ -31,6 +31,13 @@ std::vector<nat::Source> read_of(std::vector<nat::Source> sources, const std::se
   return sources;
 }
 
+// That are of networks which `wanted` decides.
+std::vector<nat::Source> decided(std::vector<nat::Source> sources, const nat::Ruleset& wanted) {
+  std::erase_if(sources,
+                [&wanted](const nat::Source& each) { return !wanted.networks.contains(each.network); });
+  return sources;
+}
+
 Table table_for(const ObservedTable& observed, const nat::Ruleset& wanted,
                 const std::vector<nat::Source>& sources, const std::set<net::Address>* only) {
   return nat::nftables::target_of_drops(observed, wanted,
@@ -62,7 +69,7 @@ std::vector<std::string> drop_differences(const nat::Ruleset& wanted,
   try {
     const auto edits = edits_for(wanted, sources);
     if (edits.empty()) return {};
-    check_nftables_table(nat::nftables::target_of_drops({}, wanted, sources));
+    check_nftables_table(nat::nftables::target_of_drops({}, wanted, decided(sources, wanted)));
     return describe(edits);
   } catch (const Error& error) {
     if (!is_lacking(error)) throw;

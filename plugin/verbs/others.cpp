@@ -1,5 +1,6 @@
 #include "plugin/verbs/others.hpp"
 
+#include <algorithm>
 #include <functional>
 
 #include "plugin/verbs/transaction.hpp"
@@ -21,6 +22,21 @@ void settle_where_it_moves(const Node& node, const std::string& network) {
   transaction.run([&] { transaction.settle(plan, before); });
 }
 
+// What a network drops in nftables is to drop nothing of those whose NAT is in iptables.
+void let_pass_beside(const Node& node, const std::string& network) {
+  const auto is_on = [&node](const std::string& each, config::Backend backend) {
+    const auto record = node.store.undamaged_record(each);
+    return record && record->placement.on == backend;
+  };
+  const bool are_apart = is_on(network, config::Backend::nftables) &&
+                         std::ranges::any_of(node.store.networks(), [&](const auto& each) {
+                           return is_on(each, config::Backend::iptables);
+                         });
+  if (!are_apart) return;
+  Transaction transaction(node);
+  transaction.run([&] { transaction.apply(config::Backend::iptables, {}); });
+}
+
 }  // namespace
 
 std::vector<std::string> settle_others(const Node& node, const std::string& network) {
@@ -39,6 +55,7 @@ std::vector<std::string> settle_others(const Node& node, const std::string& netw
       if (other != network) attempt("network " + other, [&] { settle_where_it_moves(impatient, other); });
     }
   });
+  attempt("networks in iptables", [&] { let_pass_beside(impatient, network); });
   return problems;
 }
 

@@ -118,6 +118,15 @@ def test_where_it_is_switched_off_they_leave_as_they_are(site, family):
     assert site.after_loss("fin", MASQUERADED[family]) == [NODE[family]]
 
 
+@pytest.mark.parametrize("comes", ["iptables", "nftables"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_wider_network_that_comes_later_drops_none_of_another_s(site, family, comes):
+    site.node.add(ips=site.ips, dropInvalid=False)
+    leaves = sorted([POD[family], NODE[family]])
+    site.node.add("pod-2", ips=["10.244.200.6/16", "fd00:10:244:200::6/48"], name="wide", backend=comes)
+    assert site.after_loss("fin", MASQUERADED[family]) == leaves
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_what_no_list_names_without_the_catch_all(site, family):
     site.node.add(ips=site.ips, catchAll=False, masqueradeCIDRs=["10.1.2.0/24", "fd00:1:2::/48"])

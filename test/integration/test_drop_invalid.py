@@ -87,6 +87,19 @@ def test_a_network_that_drops_nothing_within_one_that_does(node, backend):
     assert nft(node) == ("" if backend == "iptables" else expected("nftables", other))
 
 
+@pytest.mark.parametrize("there", ["iptables", "nftables"])
+@pytest.mark.parametrize("comes", ["iptables", "nftables"])
+def test_who_comes_and_drops_leaves_others_right(node, there, comes):
+    node.add("pod-1", backend=there, dropInvalid=False)
+    node.add("pod-2", ips=["10.3.0.5/24"], name="other", backend=comes)
+    assert node.check("pod-1", backend=there, dropInvalid=False) is None
+    assert node.check("pod-2", ips=["10.3.0.5/24"], name="other", backend=comes) is None
+    assert node.tool("sync") == "all rules are as they should be\n"
+    node.delete("pod-2", ips=["10.3.0.5/24"], name="other", backend=comes)
+    assert node.check("pod-1", backend=there, dropInvalid=False) is None
+    assert node.tool("sync") == "all rules are as they should be\n"
+
+
 @pytest.mark.parametrize("backend", ["iptables", "nftables"])
 def test_pods_with_addresses_of_their_own(node, backend):
     node.backend = backend

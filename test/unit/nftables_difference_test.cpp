@@ -332,7 +332,7 @@ TEST_CASE("the tables of version 0.1.0 are taken over") {
     const auto chain = chain_name("a", net::Family::ipv4);
     CHECK(sources_text(kernel.table) ==
           "10.3.0.0/16 b b-000000000003\n10.9.9.1/32 a " + chain + "\n10.244.1.0/24 a " + chain + "\n");
-    CHECK(kernel.table.chains.size() == 5);
+    CHECK(kernel.table.chains.size() == 6);
     CHECK(kernel.table.sets.at("pods").set.elements.front().value == chain);
   }
   SUBCASE("the others go, and what is not decided about leads where it led") {

@@ -70,6 +70,37 @@ TEST_CASE(
   CHECK(has_drops_alone(kernel.table));
 }
 
+TEST_CASE("a network that comes to drop packets drops none of another's, of which none are dropped") {
+  const auto n = test::network("n", off, {"10.244.1.0/24", "10.9.9.1/32", "fd00:1::/64"});
+  const auto wide = test::network("wide", "", {"10.0.0.0/8", "fd00::/16"});
+  const auto both = wanted_ruleset({n, wide});
+  const auto alone = [](const Network& network) {
+    auto ruleset = wanted_ruleset({network});
+    ruleset.has_all_sources = false;
+    return ruleset;
+  };
+  SUBCASE("beside iptables") {
+    auto kernel = beside({n});
+    apply_beside(kernel, alone(wide), both.sources);
+    CHECK(kernel.text() == beside({n, wide}).text());
+    apply_beside(kernel, {.networks = {"wide"}, .gone = {both.sources.begin(), both.sources.end()}},
+                 wanted_ruleset({n}).sources);
+    CHECK_FALSE(kernel.table.exists);
+  }
+  SUBCASE("in nftables") {
+    Kernel kernel;
+    kernel.apply(alone(n));
+    const auto before = kernel.text();
+    kernel.apply(alone(wide));
+    Kernel wanted;
+    wanted.apply(both);
+    CHECK(kernel.text() == wanted.text());
+    kernel.apply({.networks = {"wide"},
+                  .gone = {{test::prefix("10.0.0.0/8"), "wide"}, {test::prefix("fd00::/16"), "wide"}}});
+    CHECK(kernel.text() == before);
+  }
+}
+
 TEST_CASE("the chains' names tell whose they are, and are nobody's that translates") {
   for (const auto* const network : {"cbr0", "7th", "a-invalid", "a-6", "x-0123456789ab-invalid"}) {
     CAPTURE(network);
