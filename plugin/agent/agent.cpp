@@ -18,9 +18,11 @@
 #include "conflist/conflist.hpp"
 #include "error/error.hpp"
 #include "error/first_lines.hpp"
+#include "os/file.hpp"
 #include "os/file_lock.hpp"
 #include "os/service_manager.hpp"
 #include "os/signals.hpp"
+#include "plugin/agent/agent_lock.hpp"
 #include "plugin/agent/agent_report.hpp"
 #include "plugin/agent/backoff.hpp"
 #include "plugin/agent/chores.hpp"
@@ -51,17 +53,6 @@ constexpr auto longest_file_rest = 10s;
 // Though there is nothing to do.
 constexpr auto longest_wait = 10s;
 
-// A folder that somebody else has a hand in is refused; its mode is its owner's business.
-os::FileLock lock_out_others(const state::Store& store) {
-  if (!store.exists()) os::make_folder(store.folder(), 0700);
-  try {
-    return {store.folder() / ".agent", os::LockKind::exclusive, 0s};
-  } catch (const Error& locked) {
-    if (locked.kind() != Kind::busy) throw;
-    throw Error(locked.kind(), "another agent runs on " + store.folder().string());
-  }
-}
-
 class Agent {
  public:
   Agent(std::filesystem::path state_dir, AgentDuties duties, int log)
@@ -72,6 +63,7 @@ class Agent {
         listener_(duties_.listen, board_, chores_, store_, log_) {
     report_.state_dir = store_.folder();
     report_.is_starting = true;
+    publish();  // before anybody can ask
   }
 
   void run() {
@@ -107,6 +99,7 @@ class Agent {
   // hold it here.
   void pass(const Occasion& occasion) {
     constexpr int most_passes = 5;
+    if (occasion.is_routine) last_routine_ = Clock::now();
     const auto before = cpu_time();
     bool did_nothing = true;
     for (int passes = 0; passes < most_passes; ++passes) {
@@ -160,7 +153,7 @@ class Agent {
                                       " is gone, and with it what was recorded of pods: rules that stand "
                                       "stay as they are, and nobody looks after them");
       }
-      if (!os::is_there(store_.folder() / ".agent")) lock_.emplace(lock_out_others(store_));
+      if (!os::is_there(agent_lock_of(store_))) lock_.emplace(lock_out_others(store_));
       auto done = sync_pass(store_, kernel_, lock_patience);
       for (const auto& change : done.changes) findings.changes.push_back(text_of(change));
       for (const auto& warning : done.warnings) findings.warnings.insert("warning: " + warning);
@@ -261,7 +254,7 @@ class Agent {
   }
 
   void follow_more_files() {
-    files_.insert({store_.folder() / "lock", store_.folder() / ".agent"});
+    files_.insert({store_.folder() / "lock", agent_lock_of(store_)});
     // A folder may be there before its network: somebody else's file kept it.
     try {
       files_.merge(store_.record_files());
@@ -337,8 +330,11 @@ class Agent {
       return Occasion{nftables_changed};
     }
     const bool is_due = Clock::now() >= std::min(next_resync_, next_adoption_);
-    return is_due ? Occasion{"resync", true} : Occasion{drift_.look()};
+    return is_due ? Occasion{"resync", is_routine()} : Occasion{drift_.look()};
   }
+
+  // What failed may be tried again long before.
+  bool is_routine() const { return Clock::now() >= last_routine_ + report_.resync_interval; }
 
   Clock::time_point next_due() const {
     auto due = std::min<Clock::time_point>({next_resync_, next_adoption_, Clock::now() + longest_wait});
@@ -377,6 +373,7 @@ class Agent {
   std::set<std::string> lost_;  ///< networks, see find_lost
   Backoff retry_;               ///< of a pass
   Backoff adoption_retry_;
+  Clock::time_point last_routine_;
   Clock::time_point next_resync_;
   Clock::time_point next_adoption_ = Clock::time_point::max();  ///< of what could not be adopted
   Clock::time_point next_file_look_;

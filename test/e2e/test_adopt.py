@@ -1,7 +1,9 @@
 """ip-masq adopt: pods that were there before us, or whose record was lost, with the real plugins through cnitool."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -514,6 +516,38 @@ def test_the_agent_tries_again_whom_it_could_not_adopt(site, daemons):
     for pod in site.pods:
         daemons[0].until_it_says(f"adopted {line_of(pod)} (resync)")
         assert is_carried(site, pod)
+
+
+def test_who_cannot_be_adopted_costs_nobody_the_copy_of_a_file_that_goes(site, daemons):
+    """A ConfigMap goes together with its DaemonSet: nothing changes before the next resync, however often an adoption is tried again."""
+    source = site.folder / "source"
+    source.write_text("resyncInterval: 24h\nnonMasqueradeCIDRs: [192.0.2.0/24]\n")
+    site.use_conflist(WITH)
+    texts = {f"{CACHE}/{pod.file}": site.run("cat", f"{CACHE}/{pod.file}") for pod in site.pods}
+    for file in texts:
+        site.run("sh", "-c", f"rm {file} && mkdir {file}")
+    daemons.append(Agent(site, "--config-from", source))
+    daemons[0].until_it_says("cannot adopt: network bridge-net: a file of the runtime's cache could not be read")
+    source.unlink()
+    for file, text in texts.items():
+        site.run("rmdir", file)
+        write(site, file, text)
+    for pod in site.pods:
+        daemons[0].until_it_says(f"adopted {line_of(pod)} (")
+    assert "192.0.2.0/24" in site.run("cat", COPY)
+    assert not any(line.startswith("removed ") for line in daemons[0].lines)
+
+
+def test_the_agent_is_not_ready_before_its_first_pass(site, daemons):
+    site.use_conflist(WITH)
+    slowly = ["strace", "-D", "-f", "-o", "/dev/null", "-e", "inject=clone,clone3:delay_exit=300s:when=1"]  # of who listens
+    daemons.append(Agent(site, "--listen", "127.0.0.1:9464", through=slowly, ASAN_OPTIONS="detect_leaks=0"))
+    daemons[0].until(lambda: page(site, "/healthz")[0] != 0)
+    try:
+        assert page(site, "/healthz") == (503, "starting: pods that run are looked for, to be adopted\n")
+    finally:
+        status = Path(f"/proc/{daemons[0].process.pid}/status").read_text()
+        os.kill(int(status.split("TracerPid:\t")[1].split("\n")[0]), signal.SIGKILL)  # it would wait on for the call that it holds up
 
 
 def test_the_agent_is_not_ready_before_it_has_looked(site, daemons):
