@@ -42,6 +42,11 @@ bool drops_any(const std::pair<const std::string, Chain>& chain) {
                              [](const Rule& rule) { return std::holds_alternative<Drop>(rule.statement); });
 }
 
+// Of the pods whose packets a chain drops.
+std::string translating_chain(const std::string& drop_chain) {
+  return drop_chain.substr(0, drop_chain.size() - ending.size());
+}
+
 // Whether all that its rules ask is there: without what it keeps it would drop too much.
 bool is_whole(const ObservedTable& observed, const std::string& name) {
   const auto chain = observed.chains.find(name);
@@ -130,7 +135,7 @@ std::string drop_chain_name(const std::string& network, Family family) {
 
 std::optional<std::pair<std::string, Family>> whose_drop_chain(const std::string& name) {
   if (!name.ends_with(ending)) return std::nullopt;
-  const auto network = network_of_chain(name.substr(0, name.size() - ending.size()));
+  const auto network = network_of_chain(translating_chain(name));
   if (!network) return std::nullopt;
   for (const auto family : both_families) {
     if (drop_chain_name(*network, family) == name) return std::pair(*network, family);
@@ -157,7 +162,7 @@ void add_drops(const ObservedTable& observed, const Ruleset& ruleset, const std:
     if (leads.lets_all_pass(name)) {
       drops.chains[name] = {.rules = {{.statement = Return{}}}};
     } else if (!leads.is_wanted(name)) {
-      keep_chain(name, observed, {}, drops);
+      keep_chain(name, translating_chain(name), observed, {}, drops);
     }
   }
   for (const auto& chain : ruleset.chains) {

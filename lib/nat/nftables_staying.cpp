@@ -65,8 +65,8 @@ std::vector<net::Prefix> parts_without(const net::Prefix& whole, const DecidedSo
   return parts;
 }
 
-void keep_chain(const std::string& name, const ObservedTable& observed, const std::set<net::Prefix>& sources,
-                Table& table) {
+void keep_chain(const std::string& name, const std::string& owner, const ObservedTable& observed,
+                const std::set<net::Prefix>& sources, Table& table) {
   auto rules = rules_of(observed.chains.at(name));
   std::erase_if(rules, [&](const Rule& rule) {
     if (is_of_another(rule, sources) || std::holds_alternative<Dispatch>(rule.statement)) return true;
@@ -74,6 +74,7 @@ void keep_chain(const std::string& name, const ObservedTable& observed, const st
     return !std::ranges::all_of(sets,
                                 [&](const auto& set) { return keep_set(set, observed, sources, table); });
   });
+  for (const auto& list : {kept_set(owner), masqueraded_set(owner)}) keep_set(list, observed, sources, table);
   table.chains[name] = {.rules = std::move(rules)};
 }
 

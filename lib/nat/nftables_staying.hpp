@@ -22,8 +22,9 @@ std::vector<net::Prefix> parts_without(const net::Prefix& whole, const DecidedSo
                                        const std::string& network);
 
 /// The chain as it is, with the sets that its rules ask, but for what is about sources that are gone: not
-/// among `sources`. Rules that ask what does not stay go: they are none of ours.
-void keep_chain(const std::string& name, const ObservedTable& observed, const std::set<net::Prefix>& sources,
-                Table& table);
+/// among `sources`. Rules that ask what does not stay go: they are none of ours. Lists of destinations that
+/// are called after `owner`, the chain that translates for the same pods, stay where the rules were lost.
+void keep_chain(const std::string& name, const std::string& owner, const ObservedTable& observed,
+                const std::set<net::Prefix>& sources, Table& table);
 
 }  // namespace ipmasq::nat::nftables

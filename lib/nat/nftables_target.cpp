@@ -118,7 +118,8 @@ std::vector<Source> sources_of(const std::vector<Lead>& leads) {
 Table translating(const ObservedTable& observed, const Ruleset& ruleset, const Leads& leads) {
   Table table;
   if (leads.empty()) return table;
-  for (const auto& [name, sources] : leads.of_other_chains()) keep_chain(name, observed, sources, table);
+  for (const auto& [name, sources] : leads.of_other_chains())
+    keep_chain(name, name, observed, sources, table);
   const auto sources = leads.of_wanted_chains();
   for (const auto& chain : ruleset.chains) {
     const auto found = sources.find({chain.network, chain.family});

@@ -153,6 +153,29 @@ TEST_CASE("a move to the other back end takes what translates along and leaves w
   CHECK_FALSE(kernel.table.exists);
 }
 
+TEST_CASE("what somebody damaged of another network's is nobody else's to tell of") {
+  const auto b = test::network("b", "", {"10.3.0.0/24"});
+  const auto all = wanted_ruleset({test::network("n", "", {"10.244.1.0/24"}), b});
+  auto wanted = wanted_ruleset({test::network("n", "", {"10.244.1.0/24"})});
+  wanted.has_all_sources = false;
+  const auto flush = [](Kernel& kernel) {
+    for (auto& [name, chain] : kernel.table.chains) {
+      if (name.starts_with("b-")) chain.rules.clear();
+    }
+  };
+  SUBCASE("beside iptables") {
+    auto kernel = beside({test::network("n", "", {"10.244.1.0/24"}), b});
+    flush(kernel);
+    CHECK(difference(kernel.table, target_of_drops(kernel.table, wanted, all.sources)).empty());
+  }
+  SUBCASE("in nftables") {
+    Kernel kernel;
+    kernel.apply(all);
+    flush(kernel);
+    CHECK(difference(kernel.table, target(kernel.table, wanted)).empty());
+  }
+}
+
 TEST_CASE("what somebody damaged of it is put right, from either back end") {
   const auto network = test::network("n", "", {"10.244.1.0/24", "10.9.9.1/32", "fd00::/64"});
   const auto ruleset = wanted_ruleset({network});
