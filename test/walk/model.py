@@ -100,6 +100,7 @@ class Model:
         self.is_lost = False
         self.is_strict = False  # sync has just returned 0
         self.newest = None      # pods that the last step was about
+        self.added = None       # the one that it added
         self.asked = self.explained = self.named = 0
         self.about = "nothing"
 
@@ -237,7 +238,7 @@ class Model:
             if json.loads(reply.output) != self.result(pod):
                 self.wrong(f"ADD printed {reply.output}")
             pod.is_recorded = True
-            self.pods[pod.name] = pod  # before what can be in force is worked out: its families count
+            self.pods[pod.name] = self.added = pod  # before what can be in force is worked out: its families count
             self.limbo.pop(pod.name, None)
             self.can_apply()
             self.has_applied(network, {netconf}, [pod])
@@ -290,6 +291,15 @@ class Model:
         elif self.must_check(pod):
             self.refused(f"CHECK of {pod.name} in {pod.network}", reply, may)
         return self.told(reply)
+
+    def check_another(self, draw):
+        """What an ADD did costs no pod of another network its CHECK."""
+        if self.added is None:
+            return
+        half_done = {self.added.network, *(pod.network for pod in self.limbo.values())}
+        others = [pod for pod in self.pods.values() if pod.network not in half_done and self.must_check(pod)]
+        if others:
+            self.check(draw.choice(others))
 
     def must_check(self, pod):
         network = self.networks[pod.network]
@@ -419,13 +429,14 @@ class Model:
                 self.about = trouble
                 self.wrong(trouble.splitlines()[0])
             time.sleep(0.05)
+        self.check_another(draw)
         if everything:
             self.look_at_others()
         self.look_at_folder()
         self.look_at_health()
         if self.is_strict and self.is_healthy() and (found := self.node.findings()):
             self.wrong(f"after a sync that returned 0, on a node where all is well, doctor finds {found}")
-        self.is_strict, self.newest = False, None
+        self.is_strict, self.newest, self.added = False, None, None
 
     def trouble(self, questions, explained):
         sources = self.node.wire.ask([(each.source, each.destination, each.protocol) for each in questions])
