@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <iterator>
 #include <map>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -60,7 +61,7 @@ Names names_of(const nat::Foreign& foreign) {
 }
 
 // Pods of a way that no rule of others can tell apart, by address or by an interface where there are many.
-// One such group is the way itself.
+// None where no rule can tell them from the rest of their subnets.
 std::vector<std::vector<PodAt>> told_apart(const PodWay& way, const Names& names) {
   std::vector<net::Prefix> some;
   std::ranges::copy_if(names.addresses, std::back_inserter(some), [&way](const net::Prefix& name) {
@@ -80,10 +81,13 @@ std::vector<std::vector<PodAt>> told_apart(const PodWay& way, const Names& names
     }
     groups[key].push_back(pod);
   }
+  const auto names_some = [](const std::vector<bool>& key) { return std::ranges::count(key, true) > 0; };
+  const bool are_told = !some.empty() || std::ranges::any_of(groups | std::views::keys, names_some);
   std::vector<std::vector<PodAt>> found;
+  if (!are_told) return found;
   found.reserve(groups.size());
   for (auto& [key, pods] : groups) found.push_back(std::move(pods));
-  return found.size() > 1 ? found : std::vector<std::vector<PodAt>>();
+  return found;
 }
 
 // Each costs a walk through all rules.

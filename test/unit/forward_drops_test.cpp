@@ -102,6 +102,16 @@ TEST_CASE("what is dropped but of one pod is dropped of the others") {
   CHECK(hurt(node(rule)) == "10.244.1.3/32");
 }
 
+TEST_CASE("what is dropped of the only pod hurts, whatever becomes of those that are not there") {
+  auto of_it = node(from("10.244.1.2/32", false));
+  of_it.node.ways.front().attached.pop_back();
+  CHECK(hurt(of_it) == "10.244.1.2/32");
+  auto but_of_another = node(from("10.244.1.7/32", true));
+  but_of_another.node.foreign.rules.front().in_interface = nat::Match<std::string>{"cni0"};
+  CHECK(hurt(but_of_another) == "10.244.1.2/32, 10.244.1.3/32");
+  CHECK(hurt(node(from("10.244.1.7/32", false))).empty());
+}
+
 TEST_CASE("each pod is asked about that others' rules name by its interface") {
   auto rule = drop();
   rule.in_interface = nat::Match<std::string>{"veth170"};

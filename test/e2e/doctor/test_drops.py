@@ -69,3 +69,28 @@ def test_a_forward_chain_that_lets_some_through_and_drops_the_world(world):
                                                    "-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"])
     assert weights(world) == {"forward-drops-pods": "hurts"}
     assert world.seen() == (world.right[0], None)
+
+
+# As kube-router writes a pod's rules, in the cluster-wide order: what no network policy has marked is refused.
+POD_FIREWALL = [
+    "-N KUBE-ROUTER-FORWARD", "-N KUBE-POD-FW-X", "-N KUBE-NWPLCY-DEFAULT", "-A FORWARD -j KUBE-ROUTER-FORWARD",
+    "-A FORWARD -m mark --mark 0x20000/0x20000 -j ACCEPT", "-A KUBE-NWPLCY-DEFAULT -j MARK --set-xmark 0x10000/0x10000",
+    "-A KUBE-POD-FW-X -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A KUBE-POD-FW-X -m conntrack --ctstate INVALID -j DROP",
+    "-A KUBE-POD-FW-X -d 10.22.0.2/32 -m addrtype --src-type LOCAL -j ACCEPT", "{}-A KUBE-POD-FW-X -s 10.22.0.2/32 -j KUBE-NWPLCY-DEFAULT",
+    "-A KUBE-POD-FW-X -d 10.22.0.2/32 -j KUBE-NWPLCY-DEFAULT",
+    "-A KUBE-POD-FW-X -m mark ! --mark 0x10000/0x10000 -m limit --limit 10/min --limit-burst 10 -j NFLOG --nflog-group 100",
+    "-A KUBE-POD-FW-X -m mark ! --mark 0x10000/0x10000 -j REJECT", "-A KUBE-POD-FW-X -j MARK --set-xmark 0x0/0x10000",
+    "-A KUBE-POD-FW-X -j MARK --set-xmark 0x20000/0x20000", "-A KUBE-ROUTER-FORWARD -d 10.22.0.2/32 -j KUBE-POD-FW-X",
+    "-A KUBE-ROUTER-FORWARD -s 10.22.0.2/32 -j KUBE-POD-FW-X"]
+
+
+@pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
+def test_a_policy_that_refuses_all_that_the_only_pod_sends(world, program):
+    put_rules(world, program, "filter", [each.removeprefix("{}") for each in POD_FIREWALL if not each.startswith("{}")])
+    assert world.seen() == (None, None)
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
+    assert found["forward-drops-pods"]["where"][0].endswith("-m mark ! --mark 0x10000/0x10000 -j REJECT (10.22.0.2/32 alone)")
+    carry_out(world, found["forward-drops-pods"])
+    assert "hurts" not in weights(world).values()
+    assert world.seen() == world.right
