@@ -21,8 +21,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of the versions of the file from 1 on; the last goes for all that follow.
+// Of the versions of the file from 1 on; the last goes for all that follow. containerd 1 knows the name of
+// its file's version alone; containerd 2 has a later one in an older file as well (its config.go: v1Migrate).
 constexpr std::array cri_plugins{"cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"};
+constexpr std::int64_t last_version_of_containerd_1 = 2;
 
 constexpr std::size_t most_files = 64;
 
@@ -42,14 +44,11 @@ std::vector<std::string> texts_in(const cni::Json& table, const char* key) {
   return texts;
 }
 
-std::int64_t version_of(const cni::Json& file) {
+// nullopt where it says none, which counts as the first.
+std::optional<std::int64_t> version_in(const cni::Json& file) {
   const auto found = file.find("version");
-  return found != file.end() && found->is_number_integer() ? found->get<std::int64_t>() : 1;
-}
-
-std::string cri_plugin_of(std::int64_t version) {
-  return cri_plugins.at(static_cast<std::size_t>(std::clamp<std::int64_t>(version, 1, cri_plugins.size())) -
-                        1);
+  if (found == file.end() || !found->is_number_integer() || *found == 0) return std::nullopt;
+  return found->get<std::int64_t>();
 }
 
 // A key, as the last of the files says it.
@@ -143,9 +142,8 @@ class Reader {
     const bool can_be_2 = !is_refused_by_containerd_2(merged_);
     if (is_of_containerd_2_ && !can_be_2) throw_two_keys();
     auto of_2 = completed(merged_, Major::two, path);
-    auto of_1 = completed(replaced_by_import_, Major::one, path);
-    if (!is_of_containerd_2_ && can_be_2 && !are_same(of_1, of_2))
-      throw_difference(path, of_1, of_2, are_same(completed(merged_, Major::one, path), of_2));
+    auto of_1 = completed(of_containerd_1(), Major::one, path);
+    if (!is_of_containerd_2_ && can_be_2 && !are_same(of_1, of_2)) throw_difference(path, of_1, of_2);
     auto& folders = can_be_2 ? of_2 : of_1;
     const bool is_forgotten_by_1 = of_1.most_lists.count != of_2.most_lists.count;
     if (can_be_2 && !is_of_containerd_2_ && is_forgotten_by_1)
@@ -165,10 +163,22 @@ class Reader {
                 "take one of the two out, or say which is meant: --conf-dir DIR --bin-dir DIR");
   }
 
-  [[noreturn]] static void throw_difference(const fs::path& path, const Folders& of_1, const Folders& of_2,
-                                            bool is_by_imports) {
+  [[noreturn]] void throw_difference(const fs::path& path, const Folders& of_1, const Folders& of_2) const {
     const std::string which = of_1.to_text() + "; 2: " + of_2.to_text();
-    if (is_by_imports) {
+    const auto reads_alike = [&](const Table& table) {
+      return are_same(completed(table, Major::one, path), of_2);
+    };
+    if (reads_alike(replaced_by_import_)) {
+      throw Error(
+          Kind::wrong_config,
+          "containerd 1 and 2 do not read the same in " + path.string() +
+              ": by its version containerd 1 reads [plugins." +
+              (version_ == 1 ? "cri" : R"("io.containerd.grpc.v1.cri")") +
+              "] alone, containerd 2 a table with a later name as well. 1: " + which,
+          R"(write version = 2 and [plugins."io.containerd.grpc.v1.cri"], which both read, or say which are meant: )"
+          "--conf-dir DIR --bin-dir DIR");
+    }
+    if (reads_alike(merged_)) {
       throw Error(
           Kind::wrong_config,
           "containerd 1 and 2 do not read the same in what " + path.string() +
@@ -184,6 +194,12 @@ class Reader {
                 "write bin_dir, which both know, or say which are meant: --conf-dir DIR --bin-dir DIR");
   }
 
+  // By the version that the last of the files has that has one.
+  const Table& of_containerd_1() const {
+    return of_plugin_.at(
+        static_cast<std::size_t>(std::clamp<std::int64_t>(version_, 1, last_version_of_containerd_1) - 1));
+  }
+
   void replace(std::string& text) const {
     const auto& [from, to] = replaced_;
     if (from.empty()) return;
@@ -195,15 +211,25 @@ class Reader {
     for (const auto& disabled : texts_in(file, "disabled_plugins")) {
       if (std::ranges::find(cri_plugins, disabled) != cri_plugins.end()) runs_pods_ = false;
     }
-    const auto version = version_of(file);
-    if (read_.size() == 1) is_of_containerd_2_ = version > 2;
+    const auto said = version_in(file);
+    const auto version = said.value_or(1);
+    if (said) version_ = version;
+    if (read_.size() == 1) is_of_containerd_2_ = version > last_version_of_containerd_1;
     const auto& plugins = inner(file, "plugins");
-    const auto plugin = cri_plugin_of(version);
-    if (plugins.contains(plugin)) replaced_by_import_ = {};
-    const auto& cni = inner(inner(plugins, plugin), "cni");
-    take_own_networks(inner(inner(inner(plugins, plugin), "containerd"), "runtimes"), path);
-    take(cni, path, merged_);
-    take(cni, path, replaced_by_import_);
+    bool is_first = true;
+    for (std::size_t each = 0; each < cri_plugins.size(); ++each) {
+      if (!plugins.contains(cri_plugins.at(each))) continue;
+      const auto& plugin = inner(plugins, cri_plugins.at(each));
+      const auto& cni = inner(plugin, "cni");
+      of_plugin_.at(each) = {};
+      take(cni, path, of_plugin_.at(each));
+      const bool is_older = each + 1 < cri_plugins.size() && static_cast<std::int64_t>(each) + 1 < version;
+      if (is_older) continue;
+      if (std::exchange(is_first, false)) replaced_by_import_ = {};
+      take(cni, path, replaced_by_import_);
+      take_own_networks(inner(inner(plugin, "containerd"), "runtimes"), path);
+      take(cni, path, merged_);
+    }
   }
 
   void take_own_networks(const cni::Json& runtimes, const std::string& path) {
@@ -255,8 +281,11 @@ class Reader {
   bool runs_pods_ = true;
   bool is_of_containerd_2_ = false;  // no other reads version 3 of the file
   std::vector<OwnNetworks> own_networks_;
-  Table merged_;              // as containerd 2 does with what is imported (containerd's pull request 9982)
-  Table replaced_by_import_;  // as containerd 1 does
+  std::int64_t version_ = 1;
+  Table merged_;  // as containerd 2 does with what is imported (containerd's pull request 9982)
+  // As containerd 1 does: of each name of the plugin, and of those that containerd 2 reads.
+  std::array<Table, cri_plugins.size()> of_plugin_;
+  Table replaced_by_import_;
   std::set<fs::path> read_;
 };
 

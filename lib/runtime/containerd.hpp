@@ -1,5 +1,5 @@
 // containerd's configuration (containerd-config.toml(5), docs/cri/config.md): the folders of its CRI plugin,
-// in a table whose name goes with the file's version, of which another version's is nothing. k3s, RKE2 and
+// in a table whose name goes with the file's version, of which an older version's is nothing. k3s, RKE2 and
 // microk8s write the same file elsewhere.
 #pragma once
 

@@ -44,8 +44,6 @@ TEST_CASE("auto: containerd's file, its versions and what it imports") {
     return all.substr(0, all.find('\n'));
   };
   CHECK(chosen("[plugins.cri.cni]\nbin_dir = '/one'\n") == "/etc/cni/net.d /one");
-  CHECK(chosen("version = 1\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/two'\n") ==
-        "/etc/cni/net.d /opt/cni/bin");
   CHECK(chosen("version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/two/'\nconf_dir = "
                "'/n//d'\n") == "/n/d /two");
   CHECK(chosen("version = 3\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nbin_dir = '/two'\n") ==
@@ -81,6 +79,41 @@ TEST_CASE("auto: containerd's file, its versions and what it imports") {
         "/etc/cni/net.d (as containerd is built, /etc/containerd/config.toml names none), plugins in /a "
         "(bin_dir "
         "in /etc/containerd/config.toml)");
+}
+
+TEST_CASE("auto: a table of containerd's whose name is of another version than its file") {
+  const std::string imports = "imports = ['conf.d/*.toml']\n";
+  const auto chosen = [](const std::string& text, const std::string& imported = "") {
+    const auto all =
+        choice({{kubelet, kubelet_text}, {containerd, text}, {"/etc/containerd/conf.d/a.toml", imported}});
+    return all.substr(0, all.find_first_of("\n;"));
+  };
+  const auto table = [](const std::string& plugin, const std::string& folder) {
+    return "[plugins.'" + plugin + "'.cni]\nbin_dir = '" + folder + "'\n";
+  };
+  const std::string of_2 = "io.containerd.grpc.v1.cri";
+  const std::string of_3 = "io.containerd.cri.v1.runtime";
+  const auto refused = [](const std::string& plugin) {
+    return "refused: containerd 1 and 2 do not read the same in /etc/containerd/config.toml: by its version "
+           "containerd 1 reads [plugins." +
+           plugin +
+           "] alone, containerd 2 a table with a later name as well. 1: networks in /etc/cni/net.d (as "
+           "containerd is built, /etc/containerd/config.toml names none), plugins in /opt/cni/bin (as "
+           "containerd is built, /etc/containerd/config.toml names none)";
+  };
+  for (const auto* const version : {"", "version = 0\n", "version = 1\n"}) {
+    CHECK(chosen(version + table(of_2, "/two")) == refused("cri"));
+    CHECK(chosen(version + table(of_2, "/opt/cni/bin")) == "/etc/cni/net.d /opt/cni/bin");
+    CHECK(chosen(version + table("cri", "/one")) == "/etc/cni/net.d /one");
+  }
+  CHECK(chosen("version = 2\n" + table(of_3, "/three")) == refused("\"io.containerd.grpc.v1.cri\""));
+  CHECK(chosen("version = 2\n" + table("cri", "/one")) == "/etc/cni/net.d /opt/cni/bin");
+  CHECK(chosen("version = 3\n" + table(of_2, "/two")) == "/etc/cni/net.d /opt/cni/bin");
+  // What is imported says no version: to containerd 1 all files together have one.
+  CHECK(chosen("version = 2\n" + imports, table(of_2, "/two")) == "/etc/cni/net.d /two");
+  CHECK(chosen("version = 3\n" + imports, table(of_2, "/two")) == "/etc/cni/net.d /two");
+  CHECK(chosen(imports + table(of_2, "/two"), "version = 2\n") == "/etc/cni/net.d /two");
+  CHECK(chosen(imports + table("cri", "/one"), "version = 2\n").starts_with("refused: containerd 1 and 2"));
 }
 
 TEST_CASE("auto: containerd's bin_dir beside bin_dirs, in whichever of its files") {
