@@ -99,7 +99,6 @@ class Agent {
   // hold it here.
   void pass(const Occasion& occasion) {
     constexpr int most_passes = 5;
-    if (occasion.is_routine) last_routine_ = Clock::now();
     const auto before = cpu_time();
     bool did_nothing = true;
     for (int passes = 0; passes < most_passes; ++passes) {
@@ -111,6 +110,7 @@ class Agent {
     if (did_nothing)
       next_file_pass_ =
           Clock::now() + std::min<Clock::duration>((cpu_time() - before) * file_share, longest_file_rest);
+    if (occasion.is_routine) last_routine_ = Clock::now();
     ask_for_chores(occasion);
   }
 
@@ -203,7 +203,7 @@ class Agent {
     report_.has_wrong_config = done.has_wrong_config;
     report_.resync_interval = done.resync_interval.value_or(60s);
     files_ = done.files;
-    next_resync_ = Clock::now() + report_.resync_interval;
+    next_retry_ = Clock::time_point::max();
     if (done.is_right) {
       report_.last_right_at = report_.last_pass_at;
       retry_.reset();
@@ -214,7 +214,7 @@ class Agent {
   }
 
   void try_again() {
-    next_resync_ = Clock::now() + std::min<Clock::duration>(retry_.next(), report_.resync_interval);
+    next_retry_ = Clock::now() + std::min<Clock::duration>(retry_.next(), report_.resync_interval);
   }
 
   // What is looked after beside the rules, once they are right.
@@ -318,6 +318,7 @@ class Agent {
     if (signal == SIGTERM || signal == SIGINT) return std::nullopt;
     if (signal == SIGHUP) return Occasion{"SIGHUP"};
     if (waited[3].revents != 0) return Occasion{finish_chores()};
+    if (is_routine()) return Occasion{"resync", true};
     if (looks_at_files ? is_file_due && do_files_differ()
                        : waited[1].revents != 0 && file_watch_.has_changed()) {
       rest();
@@ -329,15 +330,17 @@ class Agent {
       static_cast<void>(drift_.has_told());
       return Occasion{nftables_changed};
     }
-    const bool is_due = Clock::now() >= std::min(next_resync_, next_adoption_);
-    return is_due ? Occasion{"resync", is_routine()} : Occasion{drift_.look()};
+    const bool is_retry = Clock::now() >= std::min(next_retry_, next_adoption_);
+    return is_retry ? Occasion{"resync"} : Occasion{drift_.look()};
   }
 
-  // What failed may be tried again long before.
-  bool is_routine() const { return Clock::now() >= last_routine_ + report_.resync_interval; }
+  // However many passes there were since for other reasons.
+  Clock::time_point next_routine() const { return last_routine_ + report_.resync_interval; }
+  bool is_routine() const { return Clock::now() >= next_routine(); }
 
   Clock::time_point next_due() const {
-    auto due = std::min<Clock::time_point>({next_resync_, next_adoption_, Clock::now() + longest_wait});
+    auto due = std::min<Clock::time_point>(
+        {next_routine(), next_retry_, next_adoption_, Clock::now() + longest_wait});
     if (beat_) due = std::min(due, next_beat_);
     due = std::min(due, listener_.next_try().value_or(due));
     if (file_watch_.descriptor() < 0) due = std::min(due, next_file_look_);
@@ -374,7 +377,7 @@ class Agent {
   Backoff retry_;               ///< of a pass
   Backoff adoption_retry_;
   Clock::time_point last_routine_;
-  Clock::time_point next_resync_;
+  Clock::time_point next_retry_ = Clock::time_point::max();     ///< of a pass
   Clock::time_point next_adoption_ = Clock::time_point::max();  ///< of what could not be adopted
   Clock::time_point next_file_look_;
   Clock::time_point next_file_pass_;

@@ -538,6 +538,23 @@ def test_who_cannot_be_adopted_costs_nobody_the_copy_of_a_file_that_goes(site, d
     assert not any(line.startswith("removed ") for line in daemons[0].lines)
 
 
+def test_who_changes_our_table_all_the_time_keeps_no_resync_from_coming(site, daemons):
+    """Here it takes away the copy of a file that is gone."""
+    source = site.folder / "source"
+    source.write_text("resyncInterval: 1s\n")
+    site.use_conflist(WITH)
+    daemons.append(Agent(site, "--config-from", source))
+    for pod in site.pods:
+        daemons[0].until_it_says(f"adopted {line_of(pod)} (")
+    source.unlink()
+
+    def is_gone():
+        site.run("nft", "flush", "table", "inet", "ip-masq")
+        return not site.run("cat", COPY, check=False)
+
+    daemons[0].until(is_gone)
+
+
 def test_the_agent_is_not_ready_before_its_first_pass(site, daemons):
     site.use_conflist(WITH)
     slowly = ["strace", "-D", "-f", "-o", "/dev/null", "-e", "inject=clone,clone3:delay_exit=300s:when=1"]  # of who listens
