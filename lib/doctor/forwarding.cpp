@@ -203,7 +203,7 @@ struct Found {
 
 // Whether a masqueraded pod's packets have other addresses than the pod's there.
 bool has_others_addresses(const ForeignChain& base, const nat::Flow& flow) {
-  if (flow.state == nat::connection_state::established) {
+  if (flow.comes_back) {
     return base.hook == Hook::ingress ||
            (base.hook == Hook::prerouting && base.priority <= nat::destination_nat_priority);
   }

@@ -1,5 +1,10 @@
 #include "nat/drops.hpp"
 
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <utility>
+
 #include "nat/walk.hpp"
 
 namespace ipmasq::nat {
@@ -38,6 +43,29 @@ void add_lost_answers(const Foreign& foreign, const Flow& flow, const Walk& sent
   if (by) add(*by, are_known);
 }
 
+// Without what follows the first packet nothing comes of a connection of TCP. Where that one is sent
+// elsewhere, the others are as well, which is not followed.
+void add_later(const Foreign& foreign, const Flow& flow, const Walk& sent, std::vector<Drop>& drops) {
+  if (flow.state != connection_state::fresh || flow.protocol != std::uint32_t{IPPROTO_TCP} ||
+      sent.is_redirected())
+    return;
+  const OurPlace nowhere;
+  const auto later = later_in(flow);
+  Walk walk(foreign, nowhere, later);
+  walk.run();
+  for (const auto& drop : walk.drops()) {
+    const auto is_same = [&drop](const Drop& each) {
+      return each.base == drop.base && each.rule == drop.rule;
+    };
+    const auto known = std::ranges::find_if(drops, is_same);
+    if (known == drops.end()) {
+      drops.push_back(drop);
+    } else {
+      known->is_certain = known->is_certain || drop.is_certain;
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<Drop> drops(const Foreign& foreign, const Flow& flow) {
@@ -45,6 +73,7 @@ std::vector<Drop> drops(const Foreign& foreign, const Flow& flow) {
   Walk walk(foreign, nowhere, flow);
   walk.run();
   auto found = walk.drops();
+  add_later(foreign, flow, walk, found);
   add_lost_answers(foreign, flow, walk, found);
   return found;
 }

@@ -20,8 +20,9 @@ struct Drop {
 
 /// All that drops the packets of a flow, or may, in the order in which they meet it: each is followed as if
 /// it had come past the others. What kube-proxy refuses for a service, which has an address of its own, is
-/// none. Of new connections that are translated, what loses the answers to them as well: what keeps these out
-/// of connection tracking, or in another zone; and of any, a zone for answers alone that these are not in.
+/// none. Of TCP, what is sent once a connection was answered as well. Of new connections that are translated,
+/// what loses the answers to them as well: what keeps these out of connection tracking, or in another zone;
+/// and of any, a zone for answers alone that these are not in.
 std::vector<Drop> drops(const Foreign& foreign, const Flow& flow);
 
 }  // namespace ipmasq::nat

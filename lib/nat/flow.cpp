@@ -2,6 +2,12 @@
 
 namespace ipmasq::nat {
 
+Flow later_in(const Flow& flow) {
+  auto later = flow;
+  later.state = connection_state::established;
+  return later;
+}
+
 Flow answer_to(const Flow& flow) {
   const auto family = flow.sources.front().family();
   const auto answering = flow.destination ? net::network_of(*flow.destination, net::bits(family))
@@ -16,6 +22,7 @@ Flow answer_to(const Flow& flow) {
           .destinations = flow.sources,
           .protocol = flow.protocol,
           .state = connection_state::established,
+          .comes_back = true,
           .translated = flow.translated};
 }
 

@@ -32,13 +32,17 @@ struct Flow {
   /// Where no `destination` is asked about: some of these; none: any beyond this node.
   std::vector<net::Prefix> destinations = {};
   std::optional<std::uint32_t> protocol = {};  ///< as IP numbers them; none: any
-  /// Of the packet that is followed, as connection_state has it: fresh, or established: an answer, which no
-  /// NAT rule is asked about.
+  /// Of the packet that is followed, as connection_state has it: fresh, or established, which no NAT rule is
+  /// asked about.
   std::uint32_t state = connection_state::fresh;
+  bool comes_back = false;  ///< it is an answer
   /// What the world outside has for the pod's address: the source behind NAT, and the destination of an
   /// answer before it. None: the pod's own.
   std::vector<net::Prefix> translated = {};
 };
+
+/// What they send once they were answered.
+Flow later_in(const Flow& flow);
 
 /// The answers to such connections.
 Flow answer_to(const Flow& flow);

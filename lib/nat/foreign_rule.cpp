@@ -61,6 +61,7 @@ std::string matches_text(const ForeignRule& rule) {
   if (rule.in_interface) add(rule.in_interface->inverted, "-i", shell_word(rule.in_interface->value));
   if (rule.out_interface) add(rule.out_interface->inverted, "-o", shell_word(rule.out_interface->value));
   if (rule.protocol) add(rule.protocol->inverted, "-p", std::to_string(rule.protocol->value));
+  if (rule.is_fragment) text += *rule.is_fragment ? " -f" : " ! -f";
   if (rule.mark) {
     text += " -m mark";
     add(rule.mark->inverted, "--mark", config::to_text(rule.mark->value));
@@ -73,6 +74,8 @@ std::string matches_text(const ForeignRule& rule) {
     text += " -m tcp";
     add(rule.tcp_flags->inverted, "--tcp-flags", flags_text(rule.tcp_flags->value));
   }
+  if (rule.is_bridged)
+    text += *rule.is_bridged ? " -m physdev --physdev-is-bridged" : " -m physdev ! --physdev-is-bridged";
   if (rule.has_way_back) text += *rule.has_way_back ? " -m rpfilter" : " -m rpfilter --invert";
   if (!rule.comment.empty()) text += " -m comment --comment " + quoted(rule.comment);
   if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
@@ -141,7 +144,7 @@ bool is_told_whole(const ForeignRule& rule) {
                         rule.rewrites_source || rule.is_not_known || rule.connection_mark != 0 ||
                         (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0);
   // Their order among others', and how they were written, is not known.
-  const bool has_extensions = rule.states || rule.tcp_flags || rule.has_way_back;
+  const bool has_extensions = rule.states || rule.tcp_flags || rule.is_bridged || rule.has_way_back;
   const bool is_in_order =
       !has_extensions && (!rule.mark || (rule.comment.empty() && !rule.to_local && !rule.not_to_local));
   const auto has_plain_name = [&](const std::optional<Match<std::string>>& interface) {

@@ -111,6 +111,8 @@ struct ForeignRule {
   std::optional<Match<config::Mark>> mark = {};
   std::optional<Match<std::uint32_t>> states = {};  ///< one of these: bits, as connection_state has them
   std::optional<Match<TcpFlags>> tcp_flags = {};
+  std::optional<bool> is_fragment = {};   ///< whether a packet came in pieces and this is not the first one
+  std::optional<bool> is_bridged = {};    ///< whether it goes on to another port of the bridge it came by
   std::optional<bool> has_way_back = {};  ///< whether a route leads to its source by where it came from
   std::optional<net::Family> only = {};   ///< the family that it asks for, in a table of both
   std::string comment = {};

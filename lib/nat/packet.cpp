@@ -101,6 +101,10 @@ void PacketMark::change(const MarkChange& by, std::uint32_t unknown_of_connectio
   }
 }
 
+void PacketMark::may_be(const PacketMark& other) {
+  unknown |= other.unknown | (value ^ other.value);
+}
+
 Addresses::Addresses(const std::vector<net::Prefix>& prefixes) {
   for (const auto& prefix : prefixes) ranges_.push_back(net::range_of(prefix));
   std::ranges::sort(ranges_);
@@ -301,15 +305,34 @@ Answer Packet::is_protocol(std::uint32_t first, std::uint32_t last) const {
   return flow_.protocol ? yes_if(first <= *flow_.protocol && *flow_.protocol <= last) : Answer::may;
 }
 
-// A connection begins with SYN; the answer is SYN and ACK, and then ACK.
+// A connection begins with SYN; the answer is SYN and ACK, and then ACK; what is sent later has ACK.
 Answer Packet::has_flags(const TcpFlags& flags) const {
   if (!flow_.protocol) return Answer::may;
   if (*flow_.protocol != IPPROTO_TCP) return Answer::no;
   constexpr std::uint8_t syn = 0x02;
+  constexpr std::uint8_t push = 0x08;
   constexpr std::uint8_t ack = 0x10;
   const auto have = [&flags](std::uint8_t packet) { return (packet & flags.mask) == flags.set; };
   if (flow_.state == connection_state::fresh) return yes_if(have(syn));
-  return have(syn | ack) == have(ack) ? yes_if(have(ack)) : Answer::may;
+  const std::uint8_t beside = is_answer() ? syn : push;
+  return have(beside | ack) == have(ack) ? yes_if(have(ack)) : Answer::may;
+}
+
+// Pieces are put together before connections are tracked (linux/netfilter_ipv4.h:
+// NF_IP_PRI_CONNTRACK_DEFRAG).
+Answer Packet::is_fragment() const {
+  constexpr std::int32_t defragmentation = -400;
+  const bool comes = base_->hook <= Hook::prerouting;
+  const auto is_early = comes && (base_->hook == Hook::ingress || base_->family == "bridge" ||
+                                  base_->priority <= defragmentation);
+  return is_early ? Answer::may : Answer::no;
+}
+
+// Of one that is handed on by the bridge alone, both are its interface.
+Answer Packet::is_bridged() const {
+  const bool is_led_on =
+      flow_.in_interface && flow_.out_interface && flow_.in_interface != flow_.out_interface;
+  return is_led_on && base_->family != "bridge" ? Answer::no : Answer::may;
 }
 
 Answer Packet::holds(const ForeignRule& rule, const PacketMark& mark) {
@@ -333,6 +356,8 @@ Answer Packet::holds(const ForeignRule& rule, const PacketMark& mark) {
   if (rule.states) answer = both(answer, inverted_if(rule.states->inverted, has_state(rule.states->value)));
   if (rule.tcp_flags)
     answer = both(answer, inverted_if(rule.tcp_flags->inverted, has_flags(rule.tcp_flags->value)));
+  if (rule.is_fragment) answer = both(answer, inverted_if(!*rule.is_fragment, is_fragment()));
+  if (rule.is_bridged) answer = both(answer, inverted_if(!*rule.is_bridged, is_bridged()));
   // Where it is known by which interface it comes, that is the one that the node itself would answer by.
   if (rule.has_way_back) answer = both(answer, flow_.in_interface ? yes_if(*rule.has_way_back) : Answer::may);
   if (rule.mark) answer = both(answer, inverted_if(rule.mark->inverted, mark.has(rule.mark->value)));

@@ -41,6 +41,8 @@ struct PacketMark {
 
   Answer has(const config::Mark& mark) const;
   void change(const MarkChange& by, std::uint32_t unknown_of_connection, Answer certainty);
+  /// Of which nobody can tell whether it is this one or the other.
+  void may_be(const PacketMark& other);
 };
 
 /// Addresses of a packet, of which one or many are asked about.
@@ -83,13 +85,15 @@ class Packet {
   Answer destination_lies_in(const Match<net::Prefix>& match) const;
   Answer destination_lies_in(const net::Range& range) const;
   Answer is_in_set(const ForeignRule& rule, const Lookup& lookup);
-  bool is_answer() const { return flow_.state == connection_state::established; }
+  bool is_answer() const { return flow_.comes_back; }
   bool is_translated_at(const ForeignChain& base) const;
   Answer source_lies_in(const net::Range& range) const;
   std::uint32_t states_at(const ForeignChain& base) const;
   Answer has_state(std::uint32_t states) const;
   Answer is_protocol(std::uint32_t first, std::uint32_t last) const;
   Answer has_flags(const TcpFlags& flags) const;
+  Answer is_fragment() const;
+  Answer is_bridged() const;
 
   using Place = std::optional<unsigned>;
   using SetPart = std::tuple<const ForeignSet*, Place, Place, Place, Place, Place, Place>;

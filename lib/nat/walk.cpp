@@ -20,9 +20,10 @@ constexpr std::size_t most_rules = 4'000'000;
 
 Walk::Walk(const Foreign& foreign, const OurPlace& ours, const Flow& flow)
     : foreign_(foreign), ours_(ours), flow_(flow), packet_(foreign, flow), fate_(flow.fate) {
-  // A new connection has no mark; of one that answers, it may be any.
+  // A new connection has no mark; of one that answers, it may be any, and later what rules may have set.
   if (is_answer()) connection_mark_ = ~std::uint32_t{0};
   for (const auto& rule : foreign.rules) {
+    if (flow.state != connection_state::fresh) connection_mark_ |= rule.connection_mark;
     chains_[place(rule.program, rule.family, rule.table, rule.chain)].push_back(&rule);
   }
 }
@@ -69,14 +70,15 @@ bool Walk::is_of_family(const std::string& program, const std::string& name) con
 void Walk::enter(const ForeignChain& base) {
   base_ = &base;
   visits_.clear();
-  if (base.is_nat && (translated_in_ == base.hook || is_answer())) return;
+  if (base.is_nat && (translated_in_ == base.hook || flow_.state != connection_state::fresh)) return;
   packet_.is_untracked(untracked_);
   const auto is_tracked = base.is_nat ? opposite(untracked_) : Answer::yes;
   const auto comes = is_tied(base) ? Answer::may : doubt_;
   const auto certainty = both(both(is_tracked, comes), packet_.enters(base));
   if (certainty == Answer::no) return;
+  const auto before = mark_;
   const auto visit = walk(base.program, base.family, base.table, base.chain, {certainty});
-  mark_ = visit.mark;
+  if (certainty != Answer::yes) mark_.may_be(before);
   if (base.drops) drop(both(certainty, opposite(visit.ended)), nullptr, false);
 }
 
@@ -137,8 +139,8 @@ Answer Walk::walk(const Rules& rules, const Step& step) {
     if (matches != Answer::no) matches = both(matches, packet_.holds(*rule, mark_));
     if (matches == Answer::no) continue;
     names = names || names_destination(*rule);
-    const Step next{both(both(step.certainty, doubt_), both(here, matches)), names,
-                    step.is_above_ours || rule->is_above_ours};
+    const auto onward = both(doubt_, both(here, matches));
+    const Step next{both(step.certainty, onward), onward, names, step.is_above_ours || rule->is_above_ours};
     const auto outcome = apply(*rule, next);
     if (outcome.ends_all != Answer::no) {
       ended = std::max(ended, both(outcome.ends_all, both(here, matches)));
@@ -173,7 +175,9 @@ Walk::Outcome Walk::follow(const ForeignRule& rule, const std::string& chain, bo
     give_up(rule);
     return {Answer::may, Answer::may};
   }
+  const auto before = mark_;
   const auto visit = walk(rule.program, rule.family, rule.table, chain, step);
+  if (step.onward != Answer::yes) mark_.may_be(before);
   return {visit.ended, is_goto ? Answer::yes : Answer::no};
 }
 
@@ -184,7 +188,8 @@ Walk::Outcome Walk::follow_verdicts(const ForeignRule& rule, const Step& step) {
   auto any = Answer::no;
   const auto lead = [&](const ForeignElement& element, Answer is_it) {
     if (is_it == Answer::no) return;
-    const Step next{both(step.certainty, is_it), step.names_destination, step.is_above_ours};
+    const Step next{both(step.certainty, is_it), both(step.onward, is_it), step.names_destination,
+                    step.is_above_ours};
     const auto each = element.is_jump ? follow(rule, element.target, element.is_goto, next)
                                       : verdict(element.target, rule, next);
     outcome.ends_all = std::max(outcome.ends_all, both(each.ends_all, is_it));

@@ -42,6 +42,8 @@ class Walk {
   const std::optional<Tracking>& untracked() const { return untracked_by_; }
   const std::vector<Tracking>& may_be_untracked() const { return may_be_untracked_by_; }
   const std::optional<Tracking>& zoned() const { return zoned_by_; }
+  /// Whether somebody sends it elsewhere, or may.
+  bool is_redirected() const { return is_redirected_; }
   /// In which answers are looked for; none: not known for certain.
   std::optional<std::uint16_t> zone() const { return zone_; }
 
@@ -57,6 +59,7 @@ class Walk {
 
   struct Step {
     Answer certainty = Answer::yes;  // that the packet comes here
+    Answer onward = Answer::yes;     // and that it does once it has come into this chain
     bool names_destination = false;  // somewhere on the way here
     bool is_above_ours = false;      // the way here begins before the jump to our chain
   };
@@ -65,7 +68,7 @@ class Walk {
                            const std::string& name);
   std::int32_t our_priority() const;
   bool is_of_family(const std::string& program, const std::string& name) const;
-  bool is_answer() const { return flow_.state == connection_state::established; }
+  bool is_answer() const { return flow_.comes_back; }
   void enter(const ForeignChain& base);
   bool is_tied(const ForeignChain& base) const;
   static bool names_destination(const ForeignRule& rule);
@@ -126,6 +129,7 @@ class Walk {
   PacketMark mark_;
   Answer untracked_ = Answer::no;
   std::optional<Hook> translated_in_;
+  bool is_redirected_ = false;
   std::uint32_t connection_mark_ = 0;  // bits that somebody may have set: a new connection has none
   struct Marker {
     const ForeignRule* rule;

@@ -65,7 +65,7 @@ void Walk::change_mark(const ForeignRule& rule, const Step& step) {
   const auto comes_in_time = is_beside_nat(*base_) ? Answer::may : Answer::yes;
   Marker marker{&rule, {}};
   for (const auto& [change, is_it] : changes_by(rule)) {
-    mark_.change(change, connection_mark_, both(is_it, both(step.certainty, comes_in_time)));
+    mark_.change(change, connection_mark_, both(is_it, both(step.onward, comes_in_time)));
     marker.changes.push_back(change);
   }
   if (!marker.changes.empty() && marked_.insert(&rule).second) markers_.push_back(std::move(marker));
@@ -180,6 +180,7 @@ Answer Walk::is_asked(const ForeignRule& rule, const Step& step) const {
 
 Walk::Outcome Walk::redirect(const ForeignRule& rule, const Step& step) {
   const auto& redirection = *rule.redirection;
+  is_redirected_ = is_redirected_ || base_->hook <= Hook::prerouting;
   const Outcome done =
       redirection.by_nat || redirection.to_this_node ? Outcome{Answer::yes, Answer::yes} : Outcome{};
   if (base_->hook > Hook::prerouting && (redirection.by_nat || redirection.to_this_node)) return done;

@@ -128,6 +128,10 @@ ForeignRule rule_of(const char* table, std::string_view chain, std::size_t index
   rule.in_interface = interface_of(ip.iniface, is_inverted(IPT_INV_VIA_IN));
   rule.out_interface = interface_of(ip.outiface, is_inverted(IPT_INV_VIA_OUT));
   if (has_protocol<Tables>(ip)) rule.protocol = {ip.proto, is_inverted(XT_INV_PROTO)};
+  if constexpr (Tables::family == net::Family::ipv4) {
+    const bool is_asked = (ip.flags & IPT_F_FRAG) != 0;
+    if (is_asked) rule.is_fragment = !is_inverted(IPT_INV_FRAG);
+  }
   read_matches(entry, rule);
   read_target<Tables>(entry, target, rule);
   return rule;

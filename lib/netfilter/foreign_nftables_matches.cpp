@@ -98,6 +98,15 @@ bool are_tcp_flags(const Register& value, const Bytes& with, bool inverted, Fore
   return true;
 }
 
+// The first piece, and what came whole, has an offset of 0 (netinet/ip.h: IP_OFFMASK).
+bool is_fragment(const Register& value, const Bytes& with, bool inverted, ForeignRule& rule) {
+  const bool asks_for_offset = value.mask && *value.mask == Bytes{0x1f, 0xff};
+  const bool asks_for_none = std::ranges::all_of(with, [](std::uint8_t byte) { return byte == 0; });
+  if (!asks_for_offset || !asks_for_none || rule.is_fragment) return false;
+  rule.is_fragment = inverted;
+  return true;
+}
+
 // Whether there is a way back, and not which.
 bool is_reverse_path(const Bytes& with, bool inverted, ForeignRule& rule) {
   const bool asks_for_none = std::ranges::all_of(with, [](std::uint8_t byte) { return byte == 0; });
@@ -154,6 +163,8 @@ bool read_comparison(const Attributes& attributes, const Register& value, Foreig
       return is_protocol(with, inverted, rule.protocol);
     case Holds::tcp_flags:
       return are_tcp_flags(value, with, inverted, rule);
+    case Holds::fragment_offset:
+      return is_fragment(value, with, inverted, rule);
     case Holds::address_family:
       return is_family(with.size() == 1 ? with[0] : 0, NFPROTO_IPV4, NFPROTO_IPV6, inverted, rule, family);
     case Holds::ether_type:

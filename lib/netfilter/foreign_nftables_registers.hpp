@@ -25,6 +25,7 @@ enum class Holds {
   out_index,
   protocol,
   tcp_flags,
+  fragment_offset,  // and the bits before it
   address_family,
   ether_type,
   mark,

@@ -141,13 +141,15 @@ class ForeignRuleReader {
   Register field_at(std::uint32_t base, std::uint32_t offset, std::uint32_t length) const {
     constexpr std::uint32_t tcp_flags_offset = 13;  // netinet/tcp.h
     Register value{.slots = slots_of(length)};
+    const auto family = family_ ? family_ : family_of_table();
+    const bool is_ipv4 = base == NFT_PAYLOAD_NETWORK_HEADER && family == Family::ipv4;
+    if (is_ipv4 && offset == offsetof(iphdr, frag_off) && length == sizeof(iphdr::frag_off))
+      value.holds = Holds::fragment_offset;
     if (length != 1) return value;
     const bool is_tcp = rule_.protocol && rule_.protocol == nat::Match<std::uint32_t>{IPPROTO_TCP};
-    const auto family = family_ ? family_ : family_of_table();
     if (base == NFT_PAYLOAD_TRANSPORT_HEADER && offset == tcp_flags_offset && is_tcp)
       value.holds = Holds::tcp_flags;
-    if (base == NFT_PAYLOAD_NETWORK_HEADER && family == Family::ipv4 && offset == offsetof(iphdr, protocol))
-      value.holds = Holds::protocol;
+    if (is_ipv4 && offset == offsetof(iphdr, protocol)) value.holds = Holds::protocol;
     return value;
   }
 

@@ -7,6 +7,7 @@
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_physdev.h>
 #include <linux/netfilter/xt_rpfilter.h>
 #include <linux/netfilter/xt_set.h>
 #include <linux/netfilter/xt_state.h>
@@ -109,6 +110,14 @@ bool read_tcp(const XtablesPart& match, ForeignRule& rule) {
 bool read_udp(const XtablesPart& match, ForeignRule& /*rule*/) {
   const auto info = info_of<xt_udp>(match);
   return info && match.revision == 0 && are_all(info->spts) && are_all(info->dpts) && info->invflags == 0;
+}
+
+// What asks for a port is not told.
+bool read_port_of_bridge(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_physdev_info>(match);
+  if (!info || match.revision != 0 || rule.is_bridged || info->bitmask != XT_PHYSDEV_OP_BRIDGED) return false;
+  rule.is_bridged = (info->invert & XT_PHYSDEV_OP_BRIDGED) == 0;
+  return true;
 }
 
 bool read_reverse_path(const XtablesPart& match, ForeignRule& rule) {
@@ -236,11 +245,15 @@ std::optional<nat::Zone> zone_of(const XtablesPart& target) {
 
 void read_xtables_match(const XtablesPart& match, ForeignRule& rule) {
   using Reader = bool (*)(const XtablesPart&, ForeignRule&);
-  static const std::map<std::string_view, Reader> readers{
-      {"comment", read_comment}, {"addrtype", read_address_type},
-      {"mark", read_mark},       {"conntrack", read_conntrack},
-      {"state", read_state},     {"tcp", read_tcp},
-      {"udp", read_udp},         {"rpfilter", read_reverse_path}};
+  static const std::map<std::string_view, Reader> readers{{"comment", read_comment},
+                                                          {"addrtype", read_address_type},
+                                                          {"mark", read_mark},
+                                                          {"conntrack", read_conntrack},
+                                                          {"state", read_state},
+                                                          {"tcp", read_tcp},
+                                                          {"udp", read_udp},
+                                                          {"rpfilter", read_reverse_path},
+                                                          {"physdev", read_port_of_bridge}};
   const auto reader = readers.find(match.name);
   if (reader == readers.end() || !reader->second(match, rule)) rule.other_matches.emplace_back(match.name);
 }

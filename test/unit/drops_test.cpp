@@ -110,8 +110,11 @@ TEST_CASE("a policy drops what nothing let go") {
                                .chain = "",
                                .states = Match<std::uint32_t>{connection_state::fresh},
                                .target = "ACCEPT"};
+  auto of_udp = sent();
+  of_udp.protocol = IPPROTO_UDP;
   CHECK(dropped(forward, {}, sent()) == "policy");
-  CHECK(dropped(forward, {accept_new}, sent()).empty());
+  CHECK(dropped(forward, {accept_new}, of_udp).empty());
+  CHECK(dropped(forward, {accept_new}, sent()) == "policy");  // all but the first
   CHECK(dropped(forward, {accept_new}, answer_to(sent())) == "policy");
   const ForeignRule may_drop{.program = "", .chain = "", .other_matches = {"limit"}, .target = "DROP"};
   CHECK(dropped(forward, {may_drop}, sent()) == "may: -m limit ... -j DROP; policy");
@@ -128,6 +131,80 @@ TEST_CASE("each is followed as if it had come past the others") {
                   .target = "DROP"},
                  {.program = "", .chain = "", .target = "DROP"}},
                 sent()) == "may: -i cni0 -m limit ... -j DROP; -j DROP");
+}
+
+TEST_CASE("what pods send once they were answered is followed as well, of TCP") {
+  const auto forward = chain(Hook::forward, 0, true);
+  const auto accepting = [](std::uint32_t states, const char* from) {
+    return ForeignRule{.program = "",
+                       .chain = "",
+                       .in_interface = Match<std::string>{from},
+                       .states = Match<std::uint32_t>{states},
+                       .target = "ACCEPT"};
+  };
+  const std::vector back_in_alone{accepting(connection_state::fresh, "cni0"),
+                                  accepting(connection_state::established, "eth0")};
+  CHECK(dropped(forward, back_in_alone, sent()) == "policy");
+  CHECK(dropped(forward, back_in_alone, masqueraded()) == "policy");
+  CHECK(dropped(forward, back_in_alone, answer_to(sent())).empty());
+  auto of_udp = sent();
+  of_udp.protocol = IPPROTO_UDP;
+  CHECK(dropped(forward, back_in_alone, of_udp).empty());
+  auto both_ways = back_in_alone;
+  both_ways.push_back(accepting(connection_state::established, "cni0"));
+  CHECK(dropped(forward, both_ways, sent()).empty());
+  const auto with_flags = [](std::uint8_t mask, std::uint8_t set, bool inverted) {
+    return ForeignRule{.program = "",
+                       .chain = "",
+                       .in_interface = Match<std::string>{"cni0"},
+                       .tcp_flags = Match<TcpFlags>{{mask, set}, inverted},
+                       .target = "DROP"};
+  };
+  CHECK(dropped(chain(Hook::forward, 0), {with_flags(0x17, 0x02, true)}, sent()) ==
+        "-i cni0 -m tcp ! --tcp-flags 0x17 0x02 -j DROP");
+  CHECK(dropped(chain(Hook::forward, 0), {with_flags(0x1f, 0x10, false)}, sent()) ==
+        "may: -i cni0 -m tcp --tcp-flags 0x1f 0x10 -j DROP");
+  CHECK(dropped(chain(Hook::forward, 0), {with_flags(0x3f, 0x00, false)}, sent()).empty());
+}
+
+TEST_CASE("pieces of packets, and what a bridge hands on, are none of what is forwarded") {
+  const auto asks = [](std::optional<bool> is_fragment, std::optional<bool> is_bridged) {
+    return ForeignRule{
+        .program = "", .chain = "", .is_fragment = is_fragment, .is_bridged = is_bridged, .target = "DROP"};
+  };
+  const auto forward = chain(Hook::forward, 0);
+  CHECK(dropped(forward, {asks(true, {})}, sent()).empty());
+  CHECK(dropped(forward, {asks(false, {})}, sent()) == "! -f -j DROP");
+  CHECK(dropped(chain(Hook::prerouting, -400), {asks(true, {})}, sent()) == "may: -f -j DROP");
+  CHECK(dropped(forward, {asks({}, true)}, sent()).empty());
+  CHECK(dropped(forward, {asks({}, false)}, sent()) == "-m physdev ! --physdev-is-bridged -j DROP");
+  auto on_the_bridge = sent();
+  on_the_bridge.out_interface = "cni0";
+  CHECK(dropped(forward, {asks({}, true)}, on_the_bridge) == "may: -m physdev --physdev-is-bridged -j DROP");
+}
+
+TEST_CASE("what marks a packet where it may come to marks it where it comes there") {
+  Foreign foreign;
+  foreign.chains = {chain(Hook::forward, 0)};
+  const auto in = [](const char* name, ForeignRule each) {
+    each = rule(std::move(each));
+    each.chain = name;
+    return each;
+  };
+  foreign.rules = {
+      in("base",
+         {.program = "", .chain = "", .other_matches = {"limit"}, .target = "policy", .is_jump = true}),
+      in("policy",
+         {.program = "", .chain = "", .mark_change = MarkChange{.keep = ~0x10000U, .flip = 0x10000}}),
+      in("policy", {.program = "",
+                    .chain = "",
+                    .mark = Match<config::Mark>{{0x10000, 0x10000}, true},
+                    .target = "DROP"})};
+  CHECK(drops(foreign, sent()).empty());
+  foreign.rules.push_back(in(
+      "base",
+      {.program = "", .chain = "", .mark = Match<config::Mark>{{0x10000, 0x10000}, true}, .target = "DROP"}));
+  CHECK(told(drops(foreign, sent())) == "may: -m mark ! --mark 0x10000/0x10000 -j DROP");
 }
 
 TEST_CASE("an answer comes by the way out, to the pods") {

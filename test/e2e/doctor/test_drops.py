@@ -1,7 +1,9 @@
 """What drops packets of pods, in legacy iptables, in iptables-nft and in an interface's settings: told, mended, and silent where it spares them."""
 
+import json
+
 import pytest
-from harness.doctor import ALL, NONE, TCP_DEAD, UDP_DEAD, carry_out, findings, heard, put_rules, weights
+from harness.doctor import ALL, ELSEWHERE, EXEMPT, NONE, TCP_DEAD, UDP_DEAD, carry_out, findings, heard, put_rules, weights
 
 
 DROPPING = {
@@ -29,9 +31,11 @@ def test_forward_drops_pods(world, name):
 @pytest.mark.parametrize("rules", [
     ["-P FORWARD DROP", "-A FORWARD -s 10.22.0.0/16 -j ACCEPT", "-A FORWARD -d 10.22.0.0/16 -j ACCEPT"],  # flanneld's
     ["-P FORWARD DROP", "-A FORWARD -i cni0 -j ACCEPT", "-A FORWARD -m state --state ESTABLISHED,RELATED -j ACCEPT"],
-    ["-A FORWARD -m conntrack --ctstate INVALID -j DROP", "-A FORWARD -i uplink+ -s 10.22.0.0/24 -j DROP"]])
-def test_forward_chains_that_let_pods_through(world, rules):
-    put_rules(world, "iptables-legacy", "filter", rules)
+    ["-A FORWARD -m conntrack --ctstate INVALID -j DROP", "-A FORWARD -i uplink+ -s 10.22.0.0/24 -j DROP"],
+    ["-A FORWARD -f -j DROP", "-A FORWARD -m physdev --physdev-is-bridged -j DROP"]])
+@pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
+def test_forward_chains_that_let_pods_through(world, program, rules):
+    put_rules(world, program, "filter", rules)
     assert world.seen() == world.right
     assert findings(world) == {}
 
@@ -81,7 +85,8 @@ POD_FIREWALL = [
     "-A KUBE-POD-FW-X -m mark ! --mark 0x10000/0x10000 -m limit --limit 10/min --limit-burst 10 -j NFLOG --nflog-group 100",
     "-A KUBE-POD-FW-X -m mark ! --mark 0x10000/0x10000 -j REJECT", "-A KUBE-POD-FW-X -j MARK --set-xmark 0x0/0x10000",
     "-A KUBE-POD-FW-X -j MARK --set-xmark 0x20000/0x20000", "-A KUBE-ROUTER-FORWARD -d 10.22.0.2/32 -j KUBE-POD-FW-X",
-    "-A KUBE-ROUTER-FORWARD -s 10.22.0.2/32 -j KUBE-POD-FW-X"]
+    "-A KUBE-ROUTER-FORWARD -s 10.22.0.2/32 -j KUBE-POD-FW-X",
+    "-A KUBE-ROUTER-FORWARD -s 10.22.0.2/32 -m physdev --physdev-is-bridged -j KUBE-POD-FW-X"]
 
 
 @pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
@@ -94,3 +99,28 @@ def test_a_policy_that_refuses_all_that_the_only_pod_sends(world, program):
     carry_out(world, found["forward-drops-pods"])
     assert "hurts" not in weights(world).values()
     assert world.seen() == world.right
+
+
+@pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
+def test_a_policy_that_lets_the_only_pod_through(world, program):
+    put_rules(world, program, "filter", [each.removeprefix("{}") for each in POD_FIREWALL])
+    assert world.seen() == world.right
+    assert "hurts" not in weights(world).values()
+    for host in (EXEMPT, ELSEWHERE):
+        assert "warnings" not in json.loads(world.tool("explain", "10.22.0.2", host, "-o", "json"))
+
+
+@pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
+def test_what_pods_send_once_they_were_answered(world, pod, program):
+    """What begins a connection is let out, and what is answered in: all that follows is not."""
+    put_rules(world, program, "filter", ["-P FORWARD DROP", "-A FORWARD -i cni0 -m conntrack --ctstate NEW -j ACCEPT",
+                                         "-A FORWARD -o cni0 -m conntrack --ctstate ESTABLISHED -j ACCEPT"])
+    assert heard(world, pod) == TCP_DEAD
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"forward-drops-pods": "hurts"}
+    assert found["forward-drops-pods"]["where"][0].endswith("policy drop (TCP alone)")
+    warnings = json.loads(world.tool("explain", "10.22.0.2", EXEMPT, "-o", "json"))["warnings"]
+    assert len(warnings) == 1 and warnings[0].startswith("it, or the answer to it, is dropped on this node: ")
+    carry_out(world, found["forward-drops-pods"])
+    assert findings(world) == {}
+    assert heard(world, pod) == ALL
