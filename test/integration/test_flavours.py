@@ -388,20 +388,34 @@ def test_an_agent_follows_a_runtime_that_comes_later(site, daemons):
 CRI = "plugins.'io.containerd.grpc.v1.cri'"
 
 
+def folders_of_containerd(site):
+    dump = site.run("containerd", "config", "dump").partition(f'[{CRI}.cni]'.replace("'", '"'))[2].partition("[")[0]
+    return {key: re.search(f'{key} = "(.*)"', dump)[1] for key in ("conf_dir", "bin_dir")}
+
+
+def test_containerd_1_reads_a_table_of_another_version_as_is_told(site):
+    """containerd 2 reads it: refused, with what each makes of it."""
+    for path, content in {**KUBELET, "/etc/containerd/config.toml": f"[{CRI}.cni]\nbin_dir = '/one'\n"}.items():
+        site.put(path, content)
+    status, _, told = site.call("install")
+    of_1, of_2 = re.search(r" 1: networks in (\S+) .*, plugins in (\S+) .*; 2: networks in \S+ .*, plugins in (\S+) ", told).groups()[1:]
+    assert (status, {"conf_dir": "/etc/cni/net.d", "bin_dir": of_1}, of_2) == (1, folders_of_containerd(site), "/one")
+
+
 @pytest.mark.parametrize("text, imported", [
     ("[plugins.cri.cni]\nbin_dir = '/one'\n", ""),
-    (f"[{CRI}.cni]\nbin_dir = '/one'\n", ""),  # no version: the table of another
     (f"version = 2\n[{CRI}.cni]\nbin_dir = '/one'\nconf_dir = '/two'\n", ""),
     (f"version = 2\nimports = ['/etc/containerd/conf.d/*.toml']\n[{CRI}.cni]\nconf_dir = '/etc/cni/net.d'\n",
      f"version = 2\n[{CRI}.cni]\nbin_dir = '/three'\n"),
     (f"version = 2\nimports = ['/etc/containerd/conf.d/*.toml']\n[{CRI}.cni]\nbin_dir = '/opt/cni/bin'\n",
      f"version = 2\n[{CRI}.containerd]\nsnapshotter = 'native'\n"),
-], ids=["version 1", "no version", "version 2", "import", "import of another table"])
+    # The version of all files together.
+    ("version = 2\nimports = ['/etc/containerd/conf.d/*.toml']\n", f"[{CRI}.cni]\nbin_dir = '/three'\n"),
+], ids=["version 1", "version 2", "import", "import of another table", "import without a version"])
 def test_containerd_itself_reads_the_same(site, text, imported):
     for path, content in {**KUBELET, "/etc/containerd/config.toml": text, "/etc/containerd/conf.d/10.toml": imported}.items():
         site.put(path, content)
-    dump = site.run("containerd", "config", "dump").partition(f'[{CRI}.cni]'.replace("'", '"'))[2].partition("[")[0]
-    of_containerd = {key: re.search(f'{key} = "(.*)"', dump)[1] for key in ("conf_dir", "bin_dir")}
+    of_containerd = folders_of_containerd(site)
     told = site.call("install")[2].splitlines()[0]
     ours = re.fullmatch(r"ip-masq: note: kubeadm: networks in (?P<conf_dir>\S+) \(.*\), plugins in (?P<bin_dir>\S+) \(.*\)", told)
     assert ours.groupdict() == of_containerd
