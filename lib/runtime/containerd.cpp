@@ -85,11 +85,22 @@ bool is_built_in(const std::vector<fs::path>& searched) {
   return searched == std::vector<fs::path>{containerd_plugins};
 }
 
-// With another list it does not start.
+// With another list it does not start, whatever is in that.
 bool is_refused_by_containerd_2(const Table& table) {
-  const auto& one = table.plugins.value;
   const auto& several = table.searched.value;
-  return !one.empty() && !several.empty() && !is_built_in(several) && several != std::vector{one};
+  return !table.plugins.value.empty() && !several.empty() && !is_built_in(several);
+}
+
+// What `from` says and `to` does not, as its migration of the file has it; bin_dir becomes bin_dirs, whatever
+// those were.
+void migrate(const Table& from, Table& to) {
+  if (to.networks.value.empty()) to.networks = from.networks;
+  if (to.most_lists.said_by.empty()) to.most_lists = from.most_lists;
+  if (!from.plugins.value.empty()) {
+    to.searched = {{from.plugins.value}, from.plugins.by};
+  } else if (to.searched.value.empty()) {
+    to.searched = from.searched;
+  }
 }
 
 enum class Major { one, two };
@@ -138,17 +149,21 @@ class Reader {
   // Throws Error where it depends on containerd's version what the files say, or where none could run by
   // them.
   Containerd found(const fs::path& path) const {
-    if (!runs_pods_) return {false, completed(merged_, Major::two, path)};
-    const bool can_be_2 = !is_refused_by_containerd_2(merged_);
-    if (is_of_containerd_2_ && !can_be_2) throw_two_keys();
-    auto of_2 = completed(merged_, Major::two, path);
+    const auto merged = merged_by_containerd_2();
+    if (!runs_pods_) return {false, completed(merged, Major::two, path)};
+    const bool can_be_2 = !is_refused_by_containerd_2(merged);
+    if (is_of_containerd_2_ && !can_be_2) throw_two_keys(merged);
+    auto of_2 = completed(merged, Major::two, path);
     auto of_1 = completed(of_containerd_1(), Major::one, path);
     if (!is_of_containerd_2_ && can_be_2 && !are_same(of_1, of_2)) throw_difference(path, of_1, of_2);
     auto& folders = can_be_2 ? of_2 : of_1;
     const bool is_forgotten_by_1 = of_1.most_lists.count != of_2.most_lists.count;
     if (can_be_2 && !is_of_containerd_2_ && is_forgotten_by_1)
       folders.most_lists.said_by += " (which containerd 1 forgets for what is imported)";
-    folders.own_networks = own_networks_;
+    for (const auto& [version, own] : own_networks_) {
+      const bool is_read = version > last_version_of_containerd_1 || reads_all_tables();
+      if (is_read || !is_of_containerd_2_) folders.own_networks.push_back(own);
+    }
     for (auto& own : folders.own_networks) {
       if (own.most_lists.said_by.empty()) own.most_lists = folders.most_lists;
     }
@@ -156,10 +171,26 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void throw_two_keys() const {
+  // The last version that a file says is that of all: by 2 containerd 2 migrates the tables that have names
+  // of 2, and those of 3 stand; by 3 nobody reads those of 2.
+  bool reads_all_tables() const { return version_ <= last_version_of_containerd_1; }
+
+  Table merged_by_containerd_2() const {
+    auto merged = of_last_name_;
+    if (reads_all_tables()) migrate(of_earlier_names_, merged);
+    return merged;
+  }
+
+  // By the version that the last of the files has that has one.
+  const Table& of_containerd_1() const {
+    return of_plugin_.at(
+        static_cast<std::size_t>(std::clamp<std::int64_t>(version_, 1, last_version_of_containerd_1) - 1));
+  }
+
+  [[noreturn]] static void throw_two_keys(const Table& merged) {
     throw Error(Kind::wrong_config,
-                merged_.plugins.by + " is " + merged_.plugins.value.string() + ", and there is " +
-                    merged_.searched.by + " as well: containerd 2 does not start with both",
+                merged.plugins.by + " is " + merged.plugins.value.string() + ", and there is " +
+                    merged.searched.by + " as well: containerd 2 does not start with both",
                 "take one of the two out, or say which is meant: --conf-dir DIR --bin-dir DIR");
   }
 
@@ -178,7 +209,7 @@ class Reader {
           R"(write version = 2 and [plugins."io.containerd.grpc.v1.cri"], which both read, or say which are meant: )"
           "--conf-dir DIR --bin-dir DIR");
     }
-    if (reads_alike(merged_)) {
+    if (reads_alike(not_migrated_)) {
       throw Error(
           Kind::wrong_config,
           "containerd 1 and 2 do not read the same in what " + path.string() +
@@ -192,12 +223,6 @@ class Reader {
                 "containerd 1 and 2 do not read the same in " + path.string() +
                     ": containerd 1 knows no bin_dirs. 1: " + which,
                 "write bin_dir, which both know, or say which are meant: --conf-dir DIR --bin-dir DIR");
-  }
-
-  // By the version that the last of the files has that has one.
-  const Table& of_containerd_1() const {
-    return of_plugin_.at(
-        static_cast<std::size_t>(std::clamp<std::int64_t>(version_, 1, last_version_of_containerd_1) - 1));
   }
 
   void replace(std::string& text) const {
@@ -223,24 +248,27 @@ class Reader {
       const auto& cni = inner(plugin, "cni");
       of_plugin_.at(each) = {};
       take(cni, path, of_plugin_.at(each));
-      const bool is_older = each + 1 < cri_plugins.size() && static_cast<std::int64_t>(each) + 1 < version;
-      if (is_older) continue;
+      const auto version_of_name = static_cast<std::int64_t>(each) + 1;
+      const bool is_last = each + 1 == cri_plugins.size();
+      if (!is_last && version_of_name < version) continue;
       if (std::exchange(is_first, false)) replaced_by_import_ = {};
       take(cni, path, replaced_by_import_);
-      take_own_networks(inner(inner(plugin, "containerd"), "runtimes"), path);
-      take(cni, path, merged_);
+      take_own_networks(inner(inner(plugin, "containerd"), "runtimes"), version_of_name, path);
+      take(cni, path, is_last ? of_last_name_ : of_earlier_names_);
+      take(cni, path, not_migrated_);
     }
   }
 
-  void take_own_networks(const cni::Json& runtimes, const std::string& path) {
+  void take_own_networks(const cni::Json& runtimes, std::int64_t version, const std::string& path) {
     auto& all = own_networks_;
     for (const auto& [name, runtime] : runtimes.items()) {
       if (!runtime.is_object()) continue;
       if (auto folder = folder_in(runtime, "cni_conf_dir", path)) {
-        std::erase_if(all, [&name = name](const OwnNetworks& each) { return each.runtime == name; });
-        all.push_back({name, std::move(*folder), "cni_conf_dir in " + path});
+        std::erase_if(all, [&name = name](const auto& each) { return each.second.runtime == name; });
+        all.push_back({version, {name, std::move(*folder), "cni_conf_dir in " + path}});
         const auto most = most_lists_in(runtime, "cni_max_conf_num", path);
-        if (most && runtime.at("cni_max_conf_num") != 0) all.back().most_lists = *most;  // 0: the node's
+        if (most && runtime.at("cni_max_conf_num") != 0)
+          all.back().second.most_lists = *most;  // 0: the node's
       }
     }
   }
@@ -280,9 +308,12 @@ class Reader {
   const Replaced& replaced_;
   bool runs_pods_ = true;
   bool is_of_containerd_2_ = false;  // no other reads version 3 of the file
-  std::vector<OwnNetworks> own_networks_;
   std::int64_t version_ = 1;
-  Table merged_;  // as containerd 2 does with what is imported (containerd's pull request 9982)
+  std::vector<std::pair<std::int64_t, OwnNetworks>> own_networks_;  // after the version of the table's name
+  // As containerd 2 does with what is imported (containerd/containerd#9982).
+  Table of_earlier_names_;
+  Table of_last_name_;
+  Table not_migrated_;
   // As containerd 1 does: of each name of the plugin, and of those that containerd 2 reads.
   std::array<Table, cri_plugins.size()> of_plugin_;
   Table replaced_by_import_;

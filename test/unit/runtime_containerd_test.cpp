@@ -140,16 +140,15 @@ TEST_CASE("auto: containerd's bin_dir beside bin_dirs, in whichever of its files
   CHECK(chosen(3, built, one) == by("/usr/lib/cni", "bin_dir in " + imported, imported));
   CHECK(chosen(3, "bin_dir = ''\n" + built, "bin_dirs = ['/b']\n") ==
         by("/b", "bin_dirs in " + imported, imported));
-  CHECK(chosen(3, one + "bin_dirs = ['/usr/lib/cni']\n", "") ==
-        by("/usr/lib/cni", "bin_dir in " + main, main));
   const auto refused = [](const std::string& first, const std::string& second) {
     return "refused: bin_dir in " + first + " is /usr/lib/cni, and there is bin_dirs in " + second +
            " as well: containerd 2 does not start with both\n"
            "take one of the two out, or say which is meant: --conf-dir DIR --bin-dir DIR";
   };
   CHECK(chosen(3, one + other, "") == refused(main, main));
+  CHECK(chosen(3, one + "bin_dirs = ['/usr/lib/cni']\n", "") == refused(main, main));
   CHECK(chosen(3, other, one) == refused(imported, main));
-  // containerd 1, since 2 does not start.
+  // Of version 2 of the file bin_dir alone counts, for either containerd.
   CHECK(chosen(2, one + other, "") == by("/usr/lib/cni", "bin_dir in " + main, main));
   CHECK(chosen(2, one + built, "") == by("/usr/lib/cni", "bin_dir in " + main, main));
   CHECK(chosen(2, "bin_dirs = ['/b']\n", "") ==
@@ -163,6 +162,33 @@ TEST_CASE("auto: containerd's bin_dir beside bin_dirs, in whichever of its files
                 {containerd,
                  "version = 3\ndisabled_plugins = ['cri']\n[plugins.'io.containerd.cri.v1.runtime'.cni]\n" +
                      one + other}}) == no_runtime);
+}
+
+// As "containerd config dump" of 2.2.9 has it, and of 1.6.20 where the first file can be for that.
+TEST_CASE("auto: containerd's files of several versions") {
+  using Table = std::pair<int, std::string>;
+  const auto text = [](const Table& table, const std::string& before) {
+    const std::string plugin =
+        table.first == 2 ? "io.containerd.grpc.v1.cri" : "io.containerd.cri.v1.runtime";
+    return "version = " + std::to_string(table.first) + "\n" + before + "[plugins.'" + plugin + "'.cni]\n" +
+           table.second + "\n";
+  };
+  const auto chosen = [&](const Table& main, const Table& imported) {
+    const auto all = choice({{kubelet, kubelet_text},
+                             {containerd, text(main, "imports = ['conf.d/*.toml']\n")},
+                             {"/etc/containerd/conf.d/a.toml", text(imported, "")}});
+    return all.substr(0, all.find('\n'));
+  };
+  CHECK(chosen({3, "bin_dirs = ['/b']"}, {2, "bin_dir = '/a'"}) == "/etc/cni/net.d /a");
+  CHECK(chosen({3, "bin_dirs = ['/b']\nconf_dir = '/n3'"}, {2, "conf_dir = '/n2'"}) == "/n3 /b");
+  CHECK(chosen({3, "bin_dir = '/a'"}, {2, "bin_dirs = ['/b']"}).starts_with("refused: "));
+  CHECK(chosen({2, "bin_dir = '/a'"}, {2, "bin_dir = '/z'"}) == "/etc/cni/net.d /z");
+  CHECK(chosen({2, "bin_dirs = ['/b']"}, {2, "bin_dir = '/a'"}) == "/etc/cni/net.d /a");
+  // 1: /opt/cni/bin, since what is imported replaces the table; 2: /a.
+  CHECK(chosen({2, "bin_dir = '/a'"}, {2, "bin_dirs = ['/b']"}).starts_with("refused: containerd 1 and 2 "));
+  // 1: /a; 2: /b, and nothing of the first file.
+  CHECK(chosen({2, "bin_dir = '/a'"}, {3, "bin_dirs = ['/b']"}).starts_with("refused: containerd 1 and 2 "));
+  CHECK(chosen({2, "bin_dir = '/b'"}, {3, "bin_dirs = ['/b']"}) == "/etc/cni/net.d /b");
 }
 
 TEST_CASE("auto: containerd's imports, whose patterns have a star in any part") {
