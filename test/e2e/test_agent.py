@@ -487,7 +487,7 @@ def test_a_program_that_cannot_be_run_is_seen_at_once(node, daemons):
     assert kept.read_text() == "junk"
     program.write_text("other junk")
     agent.until(lambda: page(node, "/healthz") == (503, (
-        f"cannot keep the entry installed: {program} is not ip-masq's, and there is a {kept} already\n")))
+        f"cannot keep the entry installed: {program} is not ip-masq's, and there is a {kept} already; move one of them away\n")))
     kept.unlink()
     program.unlink()
     agent.until(lambda: is_there() and page(node, "/healthz") == (200, "ok\n"))
@@ -576,7 +576,7 @@ def test_what_is_no_program_is_told(node, daemons, what):
         agent.until(lambda: page(node, "/healthz") == (200, "ok\n"))
         assert os.readlink(kept) == "/gone/ip-masq" and program.read_bytes() == BINARY.read_bytes()
         return
-    agent.until(lambda: page(node, "/healthz") == (503, f"cannot keep the entry installed: {program} is {what}: no program can stand there\n"))
+    agent.until(lambda: page(node, "/healthz") == (503, f"cannot keep the entry installed: {program} is {what}: no program can stand there; mv -n {program} {program}.moved\n"))
     BLOWS[node.backend](node)
     agent.until(is_right(node, CBR0))
     assert page(node, "/healthz")[0] == 503

@@ -126,7 +126,7 @@ def test_the_agent_sees_what_it_waits_for(site, daemons):
     assert page(site, "/healthz")[0] == 503
     assert places(site) == ([], False)
     site.put(CONTAINERD, "version = 2\n")
-    agent.until(lambda: page(site, "/healthz") == (503, f"cannot keep the entry installed: {lacks('flannel')}\n"))
+    agent.until(lambda: page(site, "/healthz") == (503, f"cannot keep the entry installed: {lacks('flannel')}; {FIRST}\n"))
     bring(site, "flannel")
     agent.until(lambda: places(site) == (["/opt/cni/bin/ip-masq"], True) and page(site, "/healthz") == (200, "ok\n"))
     assert not any("(resync)" in line for line in agent.lines)
