@@ -86,6 +86,8 @@ std::string lacks(const Facts& facts, const conflist::Network& list, const Folde
 
 // What comes of it that a program is missing.
 std::string no_pod_starts(const Facts& facts, const conflist::Network& ours) {
+  if (facts.node.taking.is_podmans)
+    return "podman loads no list whose programs it does not find: no container of that network starts";
   const auto* const instead = taken_instead_of(ours, facts.node);
   return instead == nullptr
              ? "an ADD fails: no pod starts"
@@ -93,6 +95,8 @@ std::string no_pod_starts(const Facts& facts, const conflist::Network& ours) {
 }
 
 std::string no_pod_starts_nor_ends(const Facts& facts, const conflist::Network& ours) {
+  if (facts.node.taking.is_podmans)
+    return no_pod_starts(facts, ours) + ", and nobody is told of the end of those that run";
   const bool is_passed_over = taken_instead_of(ours, facts.node) != nullptr;
   return no_pod_starts(facts, ours) +
          (is_passed_over ? ", and pods that have it cannot be ended" : ", and none can be ended");

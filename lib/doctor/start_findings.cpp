@@ -23,6 +23,13 @@ void find_refused_entries(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
+// No podman that has CNI networks, up to version 4, has libcni 1.2.
+std::string why_podman_would_fail(const conflist::Network& list) {
+  const std::string too_new = "1.1.0";
+  if (list.cni_version != too_new || list.version_alone != too_new) return {};
+  return R"("cniVersion" is "1.1.0", of which podman's libcni understands no plugin's result)";
+}
+
 // The runtime's libcni cannot be asked: that pods are recorded shows that it is not older.
 void find_versions_of_newer_libcni(const Facts& facts, Findings& findings) {
   Finding finding{
@@ -31,9 +38,14 @@ void find_versions_of_newer_libcni(const Facts& facts, Findings& findings) {
       "with an older libcni each ADD of that list fails: no pod starts",
       {R"(# write "cniVersion": "0.4.0" beside "cniVersions" there: to a newer libcni it says nothing)"},
       Weight::note};
+  const bool is_podmans = facts.node.taking.is_podmans;
+  if (is_podmans)
+    finding.does = "podman loads no such list, or no ADD of it works: no container of that network starts";
   for (const auto& list : facts.node.lists) {
     if (!list.is_loaded() || !list.our_place()) continue;
-    const auto why = conflist::why_older_libcni_would_fail(list);
+    auto why = conflist::why_older_libcni_would_fail(list);
+    if (why.empty() && is_podmans && !(why = why_podman_would_fail(list)).empty())
+      finding.fix = {R"(# write "cniVersion": "1.0.0" there)"};
     if (why.empty()) continue;
     finding.where.push_back(path_of(facts, list) + ": " + why);
     const auto* const recorded = record_of(facts, list);

@@ -36,13 +36,31 @@ def podman(host):
     shutil.rmtree(run_root)
 
 
+LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=100:100"]
+
+
+@pytest.mark.parametrize("change, says, finding", [
+    ({"cniVersion": None, "cniVersions": ["0.4.0", "1.1.0"]}, 'plugin ip-masq does not support config version \\\\"0.1.0\\\\"(.|\n)*network not found', "version-of-newer-libcni"),
+    ({"cniVersion": "1.1.0"}, 'unsupported CNI result version "1.1.0"', "version-of-newer-libcni"),
+    ({"plugins": [*CONFLIST["plugins"], {"type": "nosuch"}]}, 'failed to find plugin \\\\"nosuch\\\\"(.|\n)*network not found', "plugin-missing"),
+], ids=["cniVersions alone", "1.1.0", "no program"])
+def test_a_list_that_podman_cannot_have(host, podman, change, says, finding):
+    """doctor says so, and nothing else."""
+    host.sysctl(net__ipv4__ip_forward=1, net__ipv6__conf__all__forwarding=1)
+    host.use_conflist({key: value for key, value in {**CONFLIST, **change}.items() if value})
+    with pytest.raises(AssertionError, match=says):
+        podman("run", "-d", "--network", "bridge-net", *LIMITS, IMAGE)
+    found = json.loads(host.tool("doctor", "-o", "json", check=False))["findings"]
+    assert [(each["name"], each["weight"]) for each in found] == [(finding, "hurts")]
+    assert found[0]["does"].startswith("podman loads no ") and found[0]["does"].endswith(": no container of that network starts")
+
+
 def test_containers_keep_their_address(host, podman):
     outside = [Outside(host, ["203.0.113.9"], ["10.22.0.0/24"], 0), Outside(host, ["10.9.9.9"], ["10.22.0.0/24"], 1)]
     try:
-        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=100:100"]
         names = ["first", "second"]
         for name in names:
-            podman("run", "-d", "--name", name, "--network", "bridge-net", *limits, IMAGE)
+            podman("run", "-d", "--name", name, "--network", "bridge-net", *LIMITS, IMAGE)
         for name in names:
             state = json.loads(podman("inspect", name))[0]
             address = state["NetworkSettings"]["Networks"]["bridge-net"]["IPAddress"]
