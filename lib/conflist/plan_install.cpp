@@ -229,6 +229,16 @@ std::string told_of_both(const Taken& taken) {
          " says, and the addresses that they are known by are of the first";
 }
 
+// The first is a file of multus.
+std::string told_of_multus(const Led& led) {
+  if (led.embedded) {
+    return ": multus keeps a copy of a list in it, as it was when multus started, and pods get that one: "
+           "restart multus' pod of this node";
+  }
+  return led.elsewhere.empty() ? ": pods get that network, unless the runtime is told otherwise"
+                               : ": multus hands pods on to " + led.elsewhere;
+}
+
 void note_what_comes_before(const Folder& folder, const std::vector<Network>& networks, const Network& target,
                             const Place& place, Plan& plan) {
   const auto& written = place.written;
@@ -240,20 +250,24 @@ void note_what_comes_before(const Folder& folder, const std::vector<Network>& ne
   for (const auto& network : networks) {
     if (network.loading == Loading::passed) plan.notes.push_back(told_of(folder, network) + ": passed over");
   }
+  const auto& taken = place.taken;
   const auto* const first = first_loaded(networks);
   if (first == &target) return;
   const auto led = led_by_multus(*first, networks, folder.path());
-  if (led && led->list != nullptr && (led->list == &target || led->list->file.name == written)) return;
-  if (led && led->is_missing && fs::path(led->elsewhere).filename() == written) return;
-  const auto does =
-      led && led->embedded
-          ? std::string(
-                ": multus keeps a copy of a list in it, as it was when multus started, and pods get "
-                "that one: restart multus' pod of this node")
-      : !led && is_taken_as_well(networks, target, place.taken) ? told_of_both(place.taken)
-      : led && !led->elsewhere.empty()
-          ? ": multus hands pods on to " + led->elsewhere
-          : std::string(": pods get that network, unless the runtime is told otherwise");
+  const bool is_as_well = is_taken_as_well(networks, target, taken);
+  const bool is_led_to_target =
+      led && ((led->list != nullptr && (led->list == &target || led->list->file.name == written)) ||
+              (led->is_missing && fs::path(led->elsewhere).filename() == written));
+  if (is_led_to_target && !is_as_well) return;
+  std::string does = ": pods get that network, unless the runtime is told otherwise";
+  if (led) {
+    does = is_led_to_target ? ": multus hands pods on to the other" : told_of_multus(*led);
+    if (is_as_well)
+      does += std::string("; they get ") + (is_led_to_target ? "it once more" : "the other as well") +
+              ", as " + taken.said_by + " says";
+  } else if (is_as_well) {
+    does = told_of_both(taken);
+  }
   plan.notes.push_back(folder.in(first->file.name) + " is loaded before " + folder.in(target.file.name) +
                        does);
 }

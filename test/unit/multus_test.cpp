@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,10 @@ File multus(const std::string& keys) {
 }
 
 // What is told of a plan, or why there is none.
-std::string planned(const std::vector<File>& files, const std::string& path = folder) {
+std::string planned(const std::vector<File>& files, const std::string& path = folder,
+                    const Taken& taken = {}) {
   try {
-    const auto plan = plan_install(path, files, "flannel");
+    const auto plan = plan_install(path, files, "flannel", taken);
     std::string text;
     for (const auto& step : plan->steps) text += step.told + (step.told.empty() ? "" : "\n");
     for (const auto& note : plan->notes) text += "note: " + note + "\n";
@@ -108,6 +110,34 @@ TEST_CASE("a file that multus takes otherwise becomes a list") {
       done +
           "note: /etc/cni/net.d/00-multus.conf is loaded before /etc/cni/net.d/99-flannel.conf: multus hands "
           "pods on to /other/99-flannel.conf\n");
+}
+
+TEST_CASE("install tells which lists pods get: of multus, and of who takes several") {
+  const File other{.name = "10-other.conflist",
+                   .text = R"({"cniVersion":"0.3.1","name":"other","plugins":[{"type":"bridge"}]})"};
+  const File list{.name = "99-flannel.conflist",
+                  .text = R"({"cniVersion":"0.3.1","name":"cbr0","plugins":[{"type":"flannel"}]})"};
+  const auto note = [&](const std::vector<File>& files, const Taken& taken) {
+    const auto told = planned(files, folder, taken);
+    return told.substr(std::min(told.find('\n') + 1, told.size()));
+  };
+  const Taken both{.most = 2, .said_by = "max_conf_num in FILE"};
+  const std::string behind = " is loaded before /etc/cni/net.d/99-flannel.conflist: ";
+  const std::string by_multus = "note: /etc/cni/net.d/00-multus.conf" + behind;
+  CHECK(note({other, list}, both) == "note: /etc/cni/net.d/10-other.conflist" + behind +
+                                         "pods get both networks, as max_conf_num in FILE says, and the "
+                                         "addresses that they are known by are "
+                                         "of the first\n");
+  CHECK(note({multus(R"("clusterNetwork":"cbr0")"), list}, {}).empty());
+  CHECK(note({multus(R"("clusterNetwork":"cbr0")"), list}, both) ==
+        by_multus +
+            "multus hands pods on to the other; they get it once more, as max_conf_num in FILE says\n");
+  CHECK(note({multus(R"("clusterNetwork":"/other/a.conflist")"), list}, both) ==
+        by_multus +
+            "multus hands pods on to /other/a.conflist; they get the other as well, as max_conf_num in FILE "
+            "says\n");
+  CHECK(note({multus(R"("clusterNetwork":"/other/a.conflist")"), list}, {}) ==
+        by_multus + "multus hands pods on to /other/a.conflist\n");
 }
 
 TEST_CASE("a list that multus takes by its path does not become a single plugin again") {
