@@ -2,6 +2,7 @@
 another libcni, which asks for STATUS."""
 
 import json
+import re
 
 import pytest
 from harness.containerd import VERSION_2, Containerd2Host
@@ -38,7 +39,7 @@ class KubeletHost(Containerd2Host):
         self.image = image(self.folder / "busybox.tar", BUSYBOX, {"bin/busybox": "/bin/busybox"}, ["/bin/busybox", "sleep", "infinity"])
 
     def start_kubelet(self):
-        self.daemons["kubelet"] = Daemon(self, "kubelet", PROGRAMS / "kubelet", "--config", "/var/lib/kubelet/config.yaml", "--hostname-override=node")
+        self.daemons["kubelet"] = Daemon(self, "kubelet", PROGRAMS / "kubelet", "--config", "/var/lib/kubelet/config.yaml", "--hostname-override=node", "--v=4")
 
     def start_pod(self, name):
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"},
@@ -108,6 +109,11 @@ def test_a_pod_comes_and_goes(node):
     node.end_pod("web")
     node.until(lambda: not node.attachments())
     assert node.run("nft", "list", "ruleset") == nothing and "IP-MASQ" not in node.save()
+    # A STATUS that fails takes the whole node out of service.
+    installed = json.loads(node.run("cat", LIST))
+    node.write(LIST, json.dumps({**installed, "plugins": [*installed["plugins"][:-1], {"type": "ip-masq", "nonMasqueradeCIDRs": ["x"]}]}))
+    log = node.folder / "kubelet.log"
+    node.until(lambda: re.search(r'NetworkReady=false reason:NetworkPluginNotReady message:.*nonMasqueradeCIDRs is \S*x', log.read_text()))
     called = told.read_text().split()
     assert {"ADD", "DEL", "STATUS"} <= set(called) and called[0] == "STATUS"
 
