@@ -41,12 +41,20 @@ struct Plan {
   std::vector<std::string> failures = {};  ///< what could not be looked at and may hold an entry of ours
 };
 
+/// The network that pods get by its name, as CRI-O may be told.
+struct Named {
+  std::string network = {};  ///< empty: the first that is loaded
+  std::string said_by = {};  ///< "cni_default_network in /etc/crio/crio.conf"
+
+  bool operator==(const Named&) const = default;
+};
+
 /// `path` of the folder: for the words. nullopt where no network that is loaded has a plugin of the type
 /// `after`. Throws Error{wrong_config} where every ADD would fail with our entry in it, where the list has a
 /// hard link, which would not follow, multus takes a file by its path that would be renamed, or a file of
 /// ours is in the way, and Error{failed} where a file could not be read that decides.
 std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
-                                 std::string_view after, const Taken& taken = {});
+                                 std::string_view after, const Taken& taken = {}, const Named& named = {});
 
 /// What of the folder may be meant and is not loaded, a line each.
 std::vector<std::string> why_not_found(const std::string& path, const std::vector<File>& files,

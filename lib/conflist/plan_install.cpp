@@ -222,6 +222,7 @@ std::string install_into_single(const Folder& folder, const std::vector<Network>
 struct Place {
   const std::string& written;  // its file
   const Taken& taken;
+  const Named& named;
 };
 
 std::string told_of_both(const Taken& taken) {
@@ -239,6 +240,20 @@ std::string told_of_multus(const Led& led) {
                                : ": multus hands pods on to " + led.elsewhere;
 }
 
+// nullptr where there is none of the name that is told.
+const Network* taken_first(const std::vector<Network>& networks, const Named& named) {
+  if (named.network.empty()) return first_loaded(networks);
+  const auto found = std::ranges::find_if(
+      networks, [&named](const Network& each) { return each.is_loaded() && each.name == named.network; });
+  return found == networks.end() ? nullptr : std::to_address(found);
+}
+
+void note_named(const Folder& folder, const Network& target, const Named& named, Plan& plan) {
+  plan.notes.push_back(folder.in(target.file.name) + " is the network " +
+                       cni::excerpt(cni::Json(target.name)) + ": pods get the network " +
+                       cni::excerpt(cni::Json(named.network)) + ", as " + named.said_by + " says");
+}
+
 void note_what_comes_before(const Folder& folder, const std::vector<Network>& networks, const Network& target,
                             const Place& place, Plan& plan) {
   const auto& written = place.written;
@@ -251,9 +266,10 @@ void note_what_comes_before(const Folder& folder, const std::vector<Network>& ne
     if (network.loading == Loading::passed) plan.notes.push_back(told_of(folder, network) + ": passed over");
   }
   const auto& taken = place.taken;
-  const auto* const first = first_loaded(networks);
+  const auto* const first = taken_first(networks, place.named);
   if (first == &target) return;
-  const auto led = led_by_multus(*first, networks, folder.path());
+  const auto led = first == nullptr ? std::nullopt : led_by_multus(*first, networks, folder.path());
+  if (!led && !place.named.network.empty()) return note_named(folder, target, place.named, plan);
   const bool is_as_well = is_taken_as_well(networks, target, taken);
   const bool is_led_to_target =
       led && ((led->list != nullptr && (led->list == &target || led->list->file.name == written)) ||
@@ -284,7 +300,7 @@ void check_that_all_was_read(const Folder& folder, const std::vector<Network>& n
 }  // namespace
 
 std::optional<Plan> plan_install(const std::string& path, const std::vector<File>& files,
-                                 std::string_view after, const Taken& taken) {
+                                 std::string_view after, const Taken& taken, const Named& named) {
   const Folder folder(path, files);
   const auto networks = read_networks(files);
   const auto* const target = first_with(networks, after);
@@ -293,7 +309,7 @@ std::optional<Plan> plan_install(const std::string& path, const std::vector<File
   Plan plan;
   const auto written = target->is_single ? install_into_single(folder, networks, *target, plan)
                                          : install_into_list(folder, *target, plan);
-  note_what_comes_before(folder, networks, *target, {written, taken}, plan);
+  note_what_comes_before(folder, networks, *target, {written, taken, named}, plan);
   folder.tell_what_was_read(plan);
   return plan;
 }

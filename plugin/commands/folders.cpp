@@ -51,6 +51,7 @@ void add_search(const FolderOptions& options, const runtime::Choice& choice, Com
   if (!reads(choice, folders.conf_dir)) return;
   if (is_same(folders.conf_dir, choice.networks)) {
     folders.taken = taken_by(choice.of_pods.most_lists);
+    folders.named = {choice.of_pods.network, choice.of_pods.network_said_by};
     folders.conf_dirs_of_revisions = choice.of_pods.other_revisions;
     for (const auto& own : choice.of_pods.own_networks) {
       if (!is_same(own.networks, folders.conf_dir)) folders.conf_dirs_of_runtimes.push_back(own.networks);
@@ -154,7 +155,8 @@ InstallTarget target_in(const CommandFolders& folders, const std::string& after)
           folders.is_meant,
           folders.conf_dirs_of_runtimes,
           folders.conf_dirs_of_revisions,
-          folders.taken};
+          folders.taken,
+          folders.named};
 }
 
 CommandFolders folders_for(const FolderOptions& options, const runtime::NodeFiles& files) {

@@ -40,6 +40,7 @@ struct CommandFolders {
   std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
   std::vector<std::filesystem::path> conf_dirs_of_revisions = {};
   conflist::Taken taken = {};
+  conflist::Named named = {};
 
   bool operator==(const CommandFolders&) const = default;
 };

@@ -135,7 +135,8 @@ std::optional<Error> try_to_install(const InstallTarget& target, Doing doing, No
                                     std::ostream& output) {
   const auto folder = target.conf_dir.string();
   const auto look = [&] {
-    return conflist::plan_install(folder, conflist::read_folder(folder), target.after, target.taken);
+    return conflist::plan_install(folder, conflist::read_folder(folder), target.after, target.taken,
+                                  target.named);
   };
   auto plan = look();
   if (!plan) return no_conflist(target);

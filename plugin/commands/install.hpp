@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "conflist/conflist.hpp"
+#include "conflist/plan.hpp"
 #include "error/error.hpp"
 #include "plugin/commands/carry_out.hpp"
 #include "watch/file_watch.hpp"
@@ -28,6 +29,7 @@ struct InstallTarget {
   std::vector<std::filesystem::path> conf_dirs_of_runtimes = {};
   std::vector<std::filesystem::path> conf_dirs_of_revisions = {};  ///< see runtime::Folders::other_revisions
   conflist::Taken taken = {};                                      ///< of conf_dir, as the node's files say
+  conflist::Named named = {};                                      ///< the same
 };
 
 /// Copies this program, unless a newer one is there (what is empty or cut off in its place is nobody's), then

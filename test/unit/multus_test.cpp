@@ -24,10 +24,10 @@ File multus(const std::string& keys) {
 }
 
 // What is told of a plan, or why there is none.
-std::string planned(const std::vector<File>& files, const std::string& path = folder,
-                    const Taken& taken = {}) {
+std::string planned(const std::vector<File>& files, const std::string& path = folder, const Taken& taken = {},
+                    const Named& named = {}) {
   try {
-    const auto plan = plan_install(path, files, "flannel", taken);
+    const auto plan = plan_install(path, files, "flannel", taken, named);
     std::string text;
     for (const auto& step : plan->steps) text += step.told + (step.told.empty() ? "" : "\n");
     for (const auto& note : plan->notes) text += "note: " + note + "\n";
@@ -138,6 +138,26 @@ TEST_CASE("install tells which lists pods get: of multus, and of who takes sever
             "says\n");
   CHECK(note({multus(R"("clusterNetwork":"/other/a.conflist")"), list}, {}) ==
         by_multus + "multus hands pods on to /other/a.conflist\n");
+}
+
+TEST_CASE("install tells which list pods get: of CRI-O") {
+  const File other{.name = "10-other.conflist",
+                   .text = R"({"cniVersion":"0.3.1","name":"other","plugins":[{"type":"bridge"}]})"};
+  const File list{.name = "99-flannel.conflist",
+                  .text = R"({"cniVersion":"0.3.1","name":"cbr0","plugins":[{"type":"flannel"}]})"};
+  const auto note = [&](const std::vector<File>& files, const std::string& network) {
+    const auto told =
+        planned(files, folder, {}, {.network = network, .said_by = "cni_default_network in FILE"});
+    return told.substr(std::min(told.find('\n') + 1, told.size()));
+  };
+  const std::string otherwise =
+      "note: /etc/cni/net.d/99-flannel.conflist is the network \"cbr0\": pods get the network ";
+  CHECK(note({list}, "").empty());
+  CHECK(note({other, list}, "cbr0").empty());
+  CHECK(note({other, list}, "other") == otherwise + "\"other\", as cni_default_network in FILE says\n");
+  CHECK(note({list}, "gone") == otherwise + "\"gone\", as cni_default_network in FILE says\n");
+  CHECK(note({multus(R"("clusterNetwork":"cbr0")"), list}, "multus-cni-network").empty());
+  CHECK(note({multus(R"("clusterNetwork":"cbr0")"), other, list}, "cbr0").empty());
 }
 
 TEST_CASE("a list that multus takes by its path does not become a single plugin again") {
