@@ -265,5 +265,7 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are():
     asked = [*(rule["expr"] for rule in rules), *(target["expr"] for panel in board["panels"] for target in panel["targets"])]
     assert len(asked) > 10
     assert set(itertools.chain(*(re.findall(r"ip_masq_\w+", each) for each in asked))) <= there
+    told = [rule["annotations"].get("description", "") for rule in rules]
+    assert [text for text in told if re.search(r"\d+\.\d+\.\d+", text)] == [], "where it listens is what was scraped, not what is the default"
     done = subprocess.run([PYTHON, "-c", PARSE], input=json.dumps(asked), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
