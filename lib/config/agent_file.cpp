@@ -8,7 +8,7 @@
 #include "config/agent_folder.hpp"
 #include "config/glob.hpp"
 #include "config/key_names.hpp"
-#include "config/netconf.hpp"
+#include "config/netconf_reading.hpp"
 #include "config/yaml.hpp"
 #include "error/error.hpp"
 #include "error/first_lines.hpp"

@@ -3,7 +3,7 @@
 #include <sstream>
 
 #include "cni/json.hpp"
-#include "config/netconf.hpp"
+#include "config/netconf_reading.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 

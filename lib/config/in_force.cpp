@@ -144,6 +144,19 @@ const std::vector<std::string>& problems_of(const Configuration& configuration) 
   return configuration.problems;
 }
 
+std::optional<Backend> backend_of(const Configuration& configuration) {
+  return configuration.netconf.backend;
+}
+
+const MadeOf& made_of(const Configuration& configuration) {
+  return configuration.made_of;
+}
+
+SharedConfiguration in_force(const cni::Json& netconf, const std::optional<MadeOf>& last_good,
+                             const HasPods& has_pods) {
+  return in_force(read_configuration(netconf), last_good, has_pods);
+}
+
 SharedConfiguration as_made(const MadeOf& made_of) {
   return std::make_shared<const Configuration>(
       Configuration{parse_netconf(made_of.netconf, pointer_to(made_of.file)), made_of});

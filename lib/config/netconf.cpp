@@ -375,4 +375,19 @@ std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
   return subnets;
 }
 
+void check_netconf(const cni::Json& json, const AgentFile* file) {
+  parse_netconf(json, file);
+}
+
+std::chrono::nanoseconds parse_lock_timeout(const cni::Json& json) {
+  return parse_netconf(json).lock_timeout;
+}
+
+std::vector<net::Prefix> default_non_masquerade() {
+  std::vector<net::Prefix> networks;
+  for (const auto& listed : parse_netconf(cni::Json::object()).non_masquerade)
+    networks.push_back(listed.prefix);
+  return networks;
+}
+
 }  // namespace ipmasq::config

@@ -13,14 +13,12 @@
 #include "config/defaults.hpp"
 #include "config/exemption.hpp"
 #include "config/mark.hpp"
+#include "config/netconf_reading.hpp"
 #include "config/port_range.hpp"
 #include "config/snat_to.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::config {
-
-/// In bits: of what is wider nobody hands out addresses, and half the world would be pods.
-inline constexpr unsigned widest_pod_network = 8;
 
 /// A destination, and the key that lists it ("nonMasqueradeCIDRs", "nonMasqueradeCIDRs (default)").
 struct ListedPrefix {
@@ -58,23 +56,5 @@ struct Netconf {
 /// message lists all that is wrong, each with key, value and what was expected. `file`: whose keys stand
 /// instead of the netconf's; what is wrong with those is told with file and line.
 Netconf parse_netconf(const cni::Json& json, const AgentFile* file = nullptr);
-
-/// What is wrong with a key of `file` whatever else is configured. Throws Error{wrong_config}.
-void check_values(const AgentFile& file);
-
-/// `stateDir` alone, for a call that must work whatever else the netconf says. Throws
-/// Error{wrong_config}.
-std::filesystem::path parse_state_dir(const cni::Json& json);
-
-/// The entries of `netconf` that parse_netconf reads, as they are, and with no value those that it warns of:
-/// what is recorded of a network.
-cni::Json known_keys(const cni::Json& netconf);
-
-/// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each
-/// once, in order. Addresses that no router forwards (loopback, fe80::/10) have none. Throws
-/// Error{wrong_config} where nothing is left, for a network of length 0, and for an address that
-/// podSubnets leaves out.
-std::vector<net::Prefix> pod_subnets_of(const Netconf& netconf,
-                                        const std::vector<net::InterfaceAddress>& addresses);
 
 }  // namespace ipmasq::config

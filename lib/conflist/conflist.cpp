@@ -10,7 +10,7 @@
 #include "cni/request.hpp"
 #include "cni/version.hpp"
 #include "config/key_names.hpp"
-#include "config/netconf.hpp"
+#include "config/netconf_reading.hpp"
 #include "conflist/typed_keys.hpp"
 #include "conflist/utf8.hpp"
 #include "error/error.hpp"
@@ -339,7 +339,7 @@ std::vector<std::string> why_add_would_fail(const Network& network) {
   if (!place) return reasons;
   if (auto wrong = wrong_place(network, *place); !wrong.empty()) reasons.push_back(std::move(wrong));
   try {
-    config::parse_netconf(network.plugins[*place]);
+    config::check_netconf(network.plugins[*place]);
   } catch (const Error& error) {
     reasons.emplace_back(error.what());
   }

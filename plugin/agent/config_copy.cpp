@@ -8,7 +8,7 @@
 
 #include "cni/json.hpp"
 #include "config/agent_file.hpp"
-#include "config/netconf.hpp"
+#include "config/netconf_reading.hpp"
 #include "error/error.hpp"
 #include "os/file.hpp"
 #include "os/node_name.hpp"

@@ -5,7 +5,7 @@
 
 #include "cni/environment.hpp"
 #include "cni/result.hpp"
-#include "config/netconf.hpp"
+#include "config/netconf_reading.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 

@@ -1,7 +1,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "config/netconf.hpp"
+#include "config/defaults.hpp"
+#include "config/netconf_reading.hpp"
 #include "error/error.hpp"
 #include "nat/network.hpp"
 #include "plugin/verbs/adoption.hpp"
@@ -16,9 +17,9 @@ namespace {
 // A list that is broken by now must not keep a pod from ending.
 std::chrono::nanoseconds lock_timeout_of(const cni::Json& netconf) {
   try {
-    return config::parse_netconf(netconf).lock_timeout;
+    return config::parse_lock_timeout(netconf);
   } catch (const Error&) {
-    return config::Netconf{}.lock_timeout;
+    return config::default_lock_timeout;
   }
 }
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "config/in_force.hpp"
+#include "config/netconf_reading.hpp"
 #include "error/error.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/verbs/transaction.hpp"
@@ -70,10 +70,8 @@ state::Network without_stale(const state::Store& store, state::Network network,
 Plan plan_of(const state::Network& network, const cni::Request& request) {
   const auto last_good = network.record ? std::optional(network.record->made_of) : std::nullopt;
   const auto& netconf = last_good ? last_good->netconf : request.netconf;
-  return {
-      network.name,
-      config::in_force(config::read_configuration(netconf), last_good, pods_among(network.wanted_subnets())),
-      network.wanted_subnets(), network.is_complete};
+  return {network.name, config::in_force(netconf, last_good, pods_among(network.wanted_subnets())),
+          network.wanted_subnets(), network.is_complete};
 }
 
 void forget(const Node& node, const std::string& network, const cni::AttachmentId& id) {
@@ -123,10 +121,10 @@ void bring_rules_to(const Node& node, const state::Network& network,
 }  // namespace
 
 void gc(const cni::Request& request, netfilter::Kernel& kernel) {
-  const auto netconf = config::parse_netconf(request.netconf);
+  const auto lock_timeout = config::parse_lock_timeout(request.netconf);
   const auto valid = cni::valid_attachments(request.netconf);
-  const state::Store store(netconf.state_dir);
-  const Node node{kernel, store, netconf.lock_timeout};
+  const state::Store store(config::parse_state_dir(request.netconf));
+  const Node node{kernel, store, lock_timeout};
   const auto lock = node.lock_exclusive();
   store.put_in_order(request.network);
 

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "config/in_force.hpp"
+#include "config/made_of.hpp"
+#include "config/netconf_reading.hpp"
 #include "nat/network.hpp"
 
 namespace ipmasq::plugin {
@@ -24,12 +25,13 @@ bool chose_by_itself(const config::MadeOf& made_of) {
 }  // namespace
 
 nat::Ruleset ruleset_of(const Plan& plan) {
-  auto ruleset = nat::wanted_ruleset({{.name = plan.network,
-                                       .netconf = netconf_of(plan.configuration),
-                                       .cluster_networks = plan.configuration->made_of.cluster_networks,
-                                       .pod_subnets = plan.pod_subnets,
-                                       .has_more = !plan.has_all_subnets,
-                                       .shared_subnets = plan.shared_subnets}});
+  auto ruleset =
+      nat::wanted_ruleset({{.name = plan.network,
+                            .netconf = netconf_of(plan.configuration),
+                            .cluster_networks = config::made_of(*plan.configuration).cluster_networks,
+                            .pod_subnets = plan.pod_subnets,
+                            .has_more = !plan.has_all_subnets,
+                            .shared_subnets = plan.shared_subnets}});
   ruleset.has_all_sources = plan.has_all_subnets;
   for (const auto& subnet : plan.gone) ruleset.gone.insert({subnet, plan.network});
   for (const auto& attachment : plan.attachments) {
@@ -58,7 +60,7 @@ std::set<net::Prefix> standing_in(const Node& node, Backend backend, const std::
 
 Backend choose_backend(const Node& node, const Plan& plan, const std::optional<state::NetworkRecord>& before,
                        netfilter::Tables tables) {
-  if (const auto& choice = plan.configuration->netconf.backend) return *choice;
+  if (const auto& choice = config::backend_of(*plan.configuration)) return *choice;
   const bool was_picked =
       before && before->placement.on == Backend::nftables && chose_by_itself(before->made_of);
   if (was_picked || (!before && node.open(Backend::nftables)->may_hold_rules())) return Backend::nftables;
@@ -69,7 +71,7 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before) {
   const auto on = choose_backend(node, plan, before, netfilter::Tables::may_be_made);
   const auto other = other_than(on);
-  state::NetworkRecord record{.made_of = plan.configuration->made_of, .placement = {.on = on}};
+  state::NetworkRecord record{.made_of = config::made_of(*plan.configuration), .placement = {.on = on}};
   const bool was_there = before && (before->placement.on == other || before->placement.leaving == other);
   if (was_there || !standing_in(node, other, plan.network).empty()) record.placement.leaving = other;
   record.shared_subnets = plan.shared_subnets;

@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <iterator>
 
-#include "config/in_force.hpp"
+#include "config/made_of.hpp"
+#include "config/netconf_reading.hpp"
 #include "error/error.hpp"
 #include "nat/network.hpp"
 #include "plugin/verbs/attachment.hpp"
@@ -30,8 +31,8 @@ RecordedNetwork with_configuration(state::Network stored) {
   }
   const auto& made_of = network.stored.record->made_of;
   try {
-    network.configuration = config::in_force(config::read_configuration(made_of.netconf), made_of,
-                                             pods_among(network.stored.wanted_subnets()));
+    network.configuration =
+        config::in_force(made_of.netconf, made_of, pods_among(network.stored.wanted_subnets()));
   } catch (const Error& error) {
     network.problems.emplace_back(error.what());
   }
@@ -137,7 +138,8 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
     if (!plan) continue;
     const bool is_here = !backend || network.stored.record->placement.on == *backend;
     if (!is_here) elsewhere.insert(name);
-    networks.push_back({name, netconf_of(plan->configuration), plan->configuration->made_of.cluster_networks,
+    networks.push_back({name, netconf_of(plan->configuration),
+                        config::made_of(*plan->configuration).cluster_networks,
                         is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{},
                         is_here && !plan->has_all_subnets, std::move(plan->shared_subnets)});
   }

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "cni/json.hpp"
-#include "config/netconf.hpp"
+#include "config/netconf_reading.hpp"
 #include "doctor/flows.hpp"
 #include "error/error.hpp"
 #include "nat/explain.hpp"
@@ -39,8 +39,8 @@ using net::Prefix;
 
 // Whether the lists name it where nobody says anything.
 bool is_default(const Prefix& prefix) {
-  static const auto defaults = config::parse_netconf(cni::Json::object()).non_masquerade;
-  return std::ranges::find(defaults, prefix, &config::ListedPrefix::prefix) != defaults.end();
+  static const auto defaults = config::default_non_masquerade();
+  return std::ranges::find(defaults, prefix) != defaults.end();
 }
 
 // What hands packets to a program on this node may need the route that takes them in.

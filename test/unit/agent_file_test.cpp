@@ -6,7 +6,7 @@
 #include <fstream>
 #include <map>
 
-#include "config/netconf.hpp"
+#include "config/netconf_reading.hpp"
 #include "temporary_folder.hpp"
 #include "texts.hpp"
 
@@ -232,7 +232,7 @@ TEST_CASE("each file of a folder is checked by itself, and lists count together"
   write("ip-masq-b", "masqueradeCIDRs: [10.0.0.0/8]\n");
   const auto file = read_agent_file(folder.path());
   REQUIRE(file);
-  CHECK(test::error_of([&file] { parse_netconf(cni::Json::object(), &*file); }) ==
+  CHECK(test::error_of([&file] { check_netconf(cni::Json::object(), &*file); }) ==
         "7: " + start +
             "/ip-masq-a, line 2: nonMasqueradeCIDRs and masqueradeCIDRs have 2 entries: expected at most 1 "
             "(cidrLimit)");

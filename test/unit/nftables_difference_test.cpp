@@ -4,7 +4,6 @@
 
 #include <random>
 
-#include "config/netconf.hpp"
 #include "growth.hpp"
 #include "nat/nftables_target.hpp"
 #include "networks.hpp"
@@ -395,16 +394,13 @@ TEST_CASE("an edit says what it is about") {
 
 TEST_CASE("long lists cost no more than they are long") {
   const auto network = [](unsigned offset, std::size_t size) {
-    auto large = test::network("a", "", {"10.244.1.0/24", "fd00::/64"});
-    config::Netconf netconf;
-    for (unsigned number = 0; number < size; ++number) {
-      net::Address address{net::Family::ipv4, {}};
-      address.bytes = {11, static_cast<std::uint8_t>(number >> 8U), static_cast<std::uint8_t>(number),
-                       static_cast<std::uint8_t>(offset)};
-      netconf.non_masquerade.push_back({{address, 32}, "test"});
+    std::string listed;
+    for (std::size_t number = 0; number < size; ++number) {
+      listed += (listed.empty() ? "\"11." : ", \"11.") + std::to_string(number / 256) + "." +
+                std::to_string(number % 256) + "." + std::to_string(offset) + "/32\"";
     }
-    large.netconf = std::make_shared<const config::Netconf>(std::move(netconf));
-    return large;
+    return test::network("a", R"("cidrLimit": 10000, "nonMasqueradeCIDRs": [)" + listed + "]",
+                         {"10.244.1.0/24", "fd00::/64"});
   };
   const auto all_changes = [&network](std::size_t size) {
     ObservedTable observed{.exists = true};
