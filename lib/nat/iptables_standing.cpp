@@ -87,7 +87,7 @@ std::vector<Source> sources(const ObservedTable& observed, net::Family family) {
   for (const auto& each : main->second) {
     if (auto source = source_of(each.rule, family)) all.push_back(*std::move(source));
   }
-  std::ranges::sort(all, comes_first);
+  if (!std::ranges::is_sorted(all, comes_first)) std::ranges::sort(all, comes_first);
   return all;
 }
 

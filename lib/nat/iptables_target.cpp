@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -15,8 +14,13 @@ struct ComesFirst {
   bool operator()(const Source& left, const Source& right) const { return comes_first(left, right); }
 };
 
+struct SourceRule {
+  Rule rule;
+  bool is_decided = false;
+};
+
 // Rules of the main chain that lead to networks' chains, in their order.
-using SourceRules = std::map<Source, Rule, ComesFirst>;
+using SourceRules = std::map<Source, SourceRule, ComesFirst>;
 
 const std::vector<ObservedRule>& rules_of(const ObservedTable& observed, const std::string& chain) {
   static const std::vector<ObservedRule> none;
@@ -45,15 +49,19 @@ class Targeting {
 
   State state() {
     for (const auto& source : ruleset_.sources) {
-      if (source.prefix.family() == family_) decide(source);
+      if (source.prefix.family() == family_) decide(source, sources_.end());
     }
+    // They stand in this order already, of which there may be as many as pods.
+    auto next = sources_.begin();
     for (const auto& each : main_) {
       const auto source = source_of(each.rule, family_);
-      if (!source || !stays(*source)) continue;
+      if (!source) continue;
+      while (next != sources_.end() && comes_first(next->first, *source)) ++next;
+      if (!stays(*source)) continue;
       if (is_decided(*source) && wanted_.contains(source->network)) {
-        decide(*source);
+        decide(*source, next);
       } else {
-        keep(*source, each.rule);
+        keep(*source, each.rule, next);
       }
     }
     if (sources_.empty()) return {};
@@ -70,26 +78,30 @@ class Targeting {
   bool is_decided(const Source& source) const { return ruleset_.networks.contains(source.network); }
 
   bool stays(const Source& source) const {
-    if (ruleset_.gone.contains(source) || sources_.contains(source)) return false;
+    if (ruleset_.gone.contains(source)) return false;
     return !is_decided(source) || !ruleset_.has_all_sources;
   }
 
   // Its network has a wanted chain.
-  void decide(const Source& source) {
-    auto rule = source_rule(source);
-    const auto& name = std::get<Goto>(rule.target).chain;
-    if (decided_.insert(name).second) chains_[name] = network_rules(*wanted_.at(source.network));
-    decided_prefixes_.insert(source.prefix);
-    sources_.emplace(source, std::move(rule));
+  void decide(const Source& source, SourceRules::iterator near) {
+    const auto [like, is_new] = rules_to_.try_emplace(source.network);
+    if (is_new) {
+      like->second = source_rule(source);
+      chains_[std::get<Goto>(like->second.target).chain] = network_rules(*wanted_.at(source.network));
+    }
+    const auto there = sources_.try_emplace(near, source);
+    if (there->second.is_decided) return;
+    there->second = {like->second, true};
+    there->second.rule.source = source.prefix.length == 0 ? std::nullopt : std::optional(source.prefix);
   }
 
-  void keep(const Source& source, const Rule& rule) {
+  void keep(const Source& source, const Rule& rule, SourceRules::iterator near) {
     const auto& name = std::get<Goto>(rule.target).chain;
     const auto chain = observed_.chains.find(name);
     if (chain == observed_.chains.end()) return;
     if (!chains_.contains(name)) chains_[name] = verbatim(chain->second);
     others_stay_ = true;
-    sources_.emplace(source, rule);
+    sources_.try_emplace(near, source, SourceRule{rule});
   }
 
   // Where marks of others stay, all stand in the order in which they stand already: calls of networks whose
@@ -126,21 +138,20 @@ class Targeting {
   void append_sources() {
     std::map<net::Prefix, std::vector<Rule>> found;
     for (const auto& each : main_) {
-      if (is_hairpin_rule(each.rule)) found[*each.rule.source].push_back(each.rule);
+      if (others_stay_ && is_hairpin_rule(each.rule)) found[*each.rule.source].push_back(each.rule);
     }
-    for (const auto& [source, rule] : sources_) {
+    for (const auto& [source, each] : sources_) {
       if (!is_host(source)) subnets_.push_back(source);
     }
-    std::optional<net::Prefix> before;
-    for (auto& [source, rule] : sources_) {
-      if (source.prefix != before) {
-        auto hairpins = decided_prefixes_.contains(source.prefix)
-                            ? hairpin_rules(source.prefix, subnet_of(source))
-                            : std::move(found[source.prefix]);
-        std::ranges::move(hairpins, std::back_inserter(rules_));
-        before = source.prefix;
-      }
-      rules_.push_back(std::move(rule));
+    for (auto next = sources_.begin(); next != sources_.end();) {
+      const auto& first = next->first;
+      const auto end = std::find_if(next, sources_.end(),
+                                    [&first](const auto& each) { return each.first.prefix != first.prefix; });
+      const bool is_decided = std::any_of(next, end, [](const auto& each) { return each.second.is_decided; });
+      auto hairpins =
+          is_decided ? hairpin_rules(first.prefix, subnet_of(first)) : std::move(found[first.prefix]);
+      std::ranges::move(hairpins, std::back_inserter(rules_));
+      for (; next != end; ++next) rules_.push_back(std::move(next->second.rule));
     }
   }
 
@@ -150,9 +161,8 @@ class Targeting {
   net::Family family_;
   std::map<std::string, const NetworkChain*> wanted_;  // by network
   SourceRules sources_;
-  std::vector<Source> subnets_;    // of the sources, those that are no single addresses
-  std::set<std::string> decided_;  // chains
-  std::set<net::Prefix> decided_prefixes_;
+  std::map<std::string, Rule> rules_to_;  // the chains of networks that are decided about
+  std::vector<Source> subnets_;           // of the sources, those that are no single addresses
   bool others_stay_ = false;
   Chains chains_;
   std::vector<Rule> rules_;  // of the main chain

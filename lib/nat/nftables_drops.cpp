@@ -101,9 +101,16 @@ class DropLeads {
 
   // Of whom nothing is dropped now, nothing is to be dropped by another's chain.
   void add(const Source& source) {
-    const auto chain = drop_chain_name(source.network, source.prefix.family());
+    by_source_.try_emplace(by_source_.end(), source, chain_of(source));  // they come in order, mostly
+  }
+
+  const std::string& chain_of(const Source& source) {
+    const auto [found, is_new] = chains_.try_emplace({source.network, source.prefix.family()});
+    auto& chain = found->second;
+    if (!is_new) return chain;
+    chain = drop_chain_name(source.network, source.prefix.family());
     if (!is_wanted(chain) && !is_whole(observed_, chain)) passing_.insert(chain);
-    by_source_.try_emplace(source, chain);
+    return chain;
   }
 
   // What leads there of networks that nothing else is known of.
@@ -124,6 +131,7 @@ class DropLeads {
   const Ruleset& ruleset_;         // NOLINT(cppcoreguidelines-avoid-const-or-ref-data-members)
   std::set<std::string> wanted_;
   std::set<std::string> passing_;
+  std::map<std::pair<std::string, Family>, std::string> chains_;  // names, each made once
   std::map<Source, std::string> by_source_;
 };
 

@@ -146,7 +146,8 @@ std::vector<Source> sources_after(const std::vector<Source>& standing, const Rul
   std::set<Source> sources;
   for (const auto& source : standing) {
     const bool is_decided = ruleset.networks.contains(source.network) && ruleset.has_all_sources;
-    if (!is_decided && !ruleset.gone.contains(source)) sources.insert(source);
+    if (!is_decided && !ruleset.gone.contains(source))
+      sources.insert(sources.end(), source);  // in order, mostly
   }
   sources.insert(ruleset.sources.begin(), ruleset.sources.end());
   return {sources.begin(), sources.end()};

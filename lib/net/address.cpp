@@ -73,16 +73,20 @@ bool Prefix::contains(const Prefix& other) const {
 
 Prefix network_of(const Address& address, unsigned length) {
   Prefix prefix{address, length};
-  for (unsigned index = 0; index < prefix.address.bytes.size(); ++index) {
-    const unsigned kept = std::clamp(length, index * 8, index * 8 + 8) - index * 8;
-    prefix.address.bytes.at(index) &= static_cast<std::uint8_t>(0xff00U >> kept);
-  }
+  auto& bytes = prefix.address.bytes;
+  std::size_t left = length / 8;
+  if (left < bytes.size()) bytes.at(left++) &= static_cast<std::uint8_t>(0xff00U >> length % 8);
+  if (left < bytes.size())
+    std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(left), bytes.end(), std::uint8_t{0});
   return prefix;
 }
 
 unsigned length_of(std::span<const std::uint8_t> mask) {
   unsigned length = 0;
-  for (const auto byte : mask) length += static_cast<unsigned>(std::popcount(byte));
+  for (const auto byte : mask) {
+    if (byte == 0) continue;  // of an IPv4 mask the most are
+    length += byte == 0xff ? 8 : static_cast<unsigned>(std::popcount(byte));
+  }
   return length;
 }
 
