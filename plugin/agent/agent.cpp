@@ -161,7 +161,10 @@ class Agent {
       const bool used_iptables = drift_.uses_iptables();
       find_lost(done, findings);
       take(done);
-      drift_.after_pass(std::move(done.wanted), done.is_right, cpu_time() - cpu_before);
+      const auto end = !done.is_right         ? PassEnd::not_right
+                       : done.changes.empty() ? PassEnd::nothing_to_do
+                                              : PassEnd::done;
+      drift_.after_pass(std::move(done.wanted), end, cpu_time() - cpu_before, report_.resync_interval);
       return !done.changes.empty() || drift_.uses_iptables() != used_iptables;
     } catch (const Error& error) {
       findings.troubles.insert(std::string("cannot sync: ") + error.what());

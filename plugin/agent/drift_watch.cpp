@@ -13,10 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A look at a table costs what the table is long, hence 0.5% of a core.
-constexpr auto shortest_look = 1s;
-constexpr int look_share = 200;
-
 }  // namespace
 
 bool is_drift(const std::string& reason) {
@@ -34,24 +30,31 @@ void DriftWatch::before_pass(std::set<std::string>& warnings) {
   }
 }
 
-void DriftWatch::after_pass(std::map<config::Backend, nat::Ruleset> wanted, bool is_right,
-                            std::chrono::nanoseconds used) {
+void DriftWatch::after_pass(std::map<config::Backend, nat::Ruleset> wanted, PassEnd end,
+                            std::chrono::nanoseconds used, std::chrono::nanoseconds interval) {
   wanted_ = std::move(wanted);
-  if (!is_right) rest(used);
+  if (end == PassEnd::nothing_to_do) {
+    budget_.pass_took(used, interval);
+    next_look_ = Clock::now() + budget_.rest();
+  }
+  if (end == PassEnd::not_right) rest(used);
 }
 
 std::optional<DriftWatch::Clock::time_point> DriftWatch::next_look() const {
   if (!must_look()) return std::nullopt;
   // The size of a table is asked for each time.
-  return uses_iptables() ? std::min<Clock::time_point>(next_look_, Clock::now() + shortest_look) : next_look_;
+  return uses_iptables() ? std::min<Clock::time_point>(next_look_, Clock::now() + LookBudget::shortest_rest)
+                         : next_look_;
 }
 
 // Where the size changed, the look does not wait for its turn.
 std::string DriftWatch::look() {
   if (!must_look()) return "";
+  const auto began = cpu_time();
   const auto sizes = table_sizes();
-  if (std::exchange(table_sizes_, sizes) == sizes && Clock::now() < next_look_) return "";
   const auto before = cpu_time();
+  budget_.question_took(before - began);
+  if (std::exchange(table_sizes_, sizes) == sizes && Clock::now() < next_look_) return "";
   const bool differ = std::ranges::any_of(wanted_, [this](const auto& wanted) {
     return !tells(wanted.first) && differs(wanted.first, wanted.second);
   });
@@ -79,7 +82,8 @@ bool DriftWatch::differs(config::Backend backend, const nat::Ruleset& wanted) {
 }
 
 void DriftWatch::rest(std::chrono::nanoseconds used) {
-  next_look_ = Clock::now() + std::max<Clock::duration>(shortest_look, used * look_share);
+  budget_.look_took(used);
+  next_look_ = Clock::now() + budget_.rest();
 }
 
 // Empty where they do not matter, or cannot be asked for: a pass then tells why.

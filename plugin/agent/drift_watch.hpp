@@ -11,6 +11,7 @@
 #include "nat/ruleset.hpp"
 #include "netfilter/kernel.hpp"
 #include "netfilter/nftables_events.hpp"
+#include "plugin/agent/look_budget.hpp"
 
 namespace ipmasq::plugin {
 
@@ -18,6 +19,8 @@ namespace ipmasq::plugin {
 inline constexpr auto nftables_changed = "nftables changed";
 inline constexpr auto iptables_changed = "iptables changed";
 bool is_drift(const std::string& reason);
+
+enum class PassEnd { nothing_to_do, done, not_right };
 
 /// nftables tells. Legacy iptables does not: the size of its table, which is cheap to ask for, and its rules,
 /// as often as 0.5% of a core allows, are looked at.
@@ -30,10 +33,10 @@ class DriftWatch {
   /// To be called before a pass looks: what changes from then on is told. What cannot be heard of goes to
   /// `warnings`, and is looked at instead.
   void before_pass(std::set<std::string>& warnings);
-  /// What a pass left, or would leave; `used`: CPU time that it took. What could not be mended would be found
-  /// by each look.
-  void after_pass(std::map<config::Backend, nat::Ruleset> wanted, bool is_right,
-                  std::chrono::nanoseconds used);
+  /// What a pass left, or would leave; `used`: CPU time that it took, `interval`: how often one is made. What
+  /// could not be mended would be found by each look.
+  void after_pass(std::map<config::Backend, nat::Ruleset> wanted, PassEnd end, std::chrono::nanoseconds used,
+                  std::chrono::nanoseconds interval);
   /// That a pass which failed found nothing out.
   void after_failed_pass(std::chrono::nanoseconds used) { rest(used); }
 
@@ -58,6 +61,7 @@ class DriftWatch {
   std::optional<netfilter::NftablesEvents> events_;
   std::map<config::Backend, nat::Ruleset> wanted_;
   std::string table_sizes_;
+  LookBudget budget_;
   Clock::time_point next_look_;
 };
 
