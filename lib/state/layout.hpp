@@ -1,4 +1,4 @@
-// Which files there are under stateDir/NETWORK/, and what their names say.
+// Which files there are in stateDir, and under stateDir/NETWORK/, and what their names say.
 #pragma once
 
 #include <filesystem>
@@ -9,6 +9,9 @@
 #include "net/address.hpp"
 
 namespace ipmasq::state {
+
+inline constexpr auto lock_file = "lock";
+inline constexpr auto agent_lock_file = ".agent";
 
 inline constexpr auto record_file = "network.json";
 inline constexpr auto pods_folder = "pods";

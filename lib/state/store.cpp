@@ -40,6 +40,14 @@ void check_length(const std::string& text, const std::string& what) {
               "write shorter lists");
 }
 
+// /run/lock and /var/lock are folders of the system's.
+bool is_file(const fs::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) == 0) return S_ISREG(status.st_mode);
+  if (errno != ENOENT) throw_errno("cannot look at " + path.string());
+  return false;
+}
+
 void remove_folder(const fs::path& path) {
   if (::rmdir(path.c_str()) == 0 || errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR) return;
   const int number = errno;
@@ -97,15 +105,43 @@ bool Store::exists() const {
     refuse("can be written to by others",
            "look whether all in it is your own; then chmod go-w " + folder_.string());
   }
-  return true;
+  return !foreign_name();
+}
+
+// Every call of any version makes the lock, or the agent its own, before anything else.
+std::optional<std::string> Store::foreign_name() const {
+  if (is_file(folder_ / lock_file) || is_file(folder_ / agent_lock_file)) return std::nullopt;
+  auto names = names_in(folder_);
+  const bool is_ours = names.empty() || std::ranges::any_of(names, [this](const std::string& name) {
+                         return os::is_there(record_path(name)) || os::is_there(folder_ / name / pods_folder);
+                       });
+  if (is_ours) return std::nullopt;
+  return std::move(names.front());
+}
+
+void Store::refuse_foreign() const {
+  const auto name = foreign_name();
+  if (!name) return;
+  throw Error(Kind::failed,
+              "stateDir " + folder_.string() + " is not ip-masq's: it holds " + cni::excerpt(*name) +
+                  ", and nothing of ours",
+              "nothing was written there: name a folder that is empty, or not there yet");
+}
+
+void Store::make() const {
+  if (exists()) return;
+  os::make_folder(folder_, owner_only);
+  if (!exists()) refuse_foreign();
 }
 
 os::FileLock Store::lock(os::LockKind kind, std::chrono::nanoseconds timeout) const {
-  if (!exists()) {
-    os::make_folder(folder_, owner_only);
-    exists();
-  }
-  return {folder_ / "lock", kind, timeout};
+  make();
+  return {folder_ / lock_file, kind, timeout};
+}
+
+os::FileLock Store::lock_agent() const {
+  make();
+  return {folder_ / agent_lock_file, os::LockKind::exclusive, std::chrono::nanoseconds(0)};
 }
 
 os::FileLock Store::lock_shared(std::chrono::nanoseconds timeout) const {
@@ -336,6 +372,7 @@ void Store::check_writable() const {
   auto nearest = folder_;
   while (!os::is_there(nearest) && nearest != nearest.root_path()) nearest = nearest.parent_path();
   os::check_writable(nearest);
+  if (nearest == folder_) refuse_foreign();
 }
 
 }  // namespace ipmasq::state

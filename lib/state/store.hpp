@@ -38,12 +38,16 @@ class Store {
 
   const std::filesystem::path& folder() const { return folder_; }
 
-  /// Whether anything was ever recorded here.
+  /// Whether anything was ever recorded here: not in a folder of somebody else's, who keeps other things in
+  /// it.
   bool exists() const;
 
-  /// Locks among ip-masq's calls; both make the folder. Throws Error{busy} after `timeout`.
+  /// Locks among ip-masq's calls; all make the folder. Throws Error{busy} after `timeout`, and
+  /// Error{failed} for a folder of somebody else's, in which nothing is made.
   os::FileLock lock_shared(std::chrono::nanoseconds timeout) const;
   os::FileLock lock_exclusive(std::chrono::nanoseconds timeout) const;
+  /// Beside those, held by the one agent. Throws Error{busy} where another one runs.
+  os::FileLock lock_agent() const;
 
   /// Where a network's record is, or may come to be: in each folder that is here, whatever is in it. Not
   /// checked whether the state folder is to be believed.
@@ -99,8 +103,8 @@ class Store {
   /// short left behind.
   void put_in_order(const std::string& network) const;
 
-  /// Throws Error{failed} where nothing can be written here, or where the folder would be made. Leaves
-  /// nothing.
+  /// Throws Error{failed} where nothing can be written here, or where the folder would be made, or where it
+  /// is somebody else's. Leaves nothing.
   void check_writable() const;
 
   /// Whether a network may have this name here: "lock" is taken.
@@ -111,6 +115,10 @@ class Store {
   std::filesystem::path record_path(const std::string& network) const;
   std::filesystem::path attachment_file(const std::string& network, const cni::AttachmentId& id) const;
   std::filesystem::path marker_folder(const std::string& network, const net::Prefix& subnet) const;
+  void refuse_foreign() const;
+  void make() const;
+  /// A name in the folder, where nothing there is ours.
+  std::optional<std::string> foreign_name() const;
   os::FileLock lock(os::LockKind kind, std::chrono::nanoseconds timeout) const;
 
   std::filesystem::path folder_;

@@ -32,6 +32,7 @@
 #include "plugin/agent/log.hpp"
 #include "plugin/agent/sync_pass.hpp"
 #include "plugin/verbs/recorded.hpp"
+#include "state/layout.hpp"
 #include "watch/file_watch.hpp"
 
 namespace ipmasq::plugin {
@@ -257,7 +258,7 @@ class Agent {
   }
 
   void follow_more_files() {
-    files_.insert({store_.folder() / "lock", agent_lock_of(store_)});
+    files_.insert({store_.folder() / state::lock_file, agent_lock_of(store_)});
     // A folder may be there before its network: somebody else's file kept it.
     try {
       files_.merge(store_.record_files());

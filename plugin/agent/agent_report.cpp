@@ -6,6 +6,7 @@
 
 #include "error/first_lines.hpp"
 #include "plugin/agent/log.hpp"
+#include "state/layout.hpp"
 
 namespace ipmasq::plugin {
 
@@ -38,7 +39,7 @@ std::string in_seconds(std::chrono::nanoseconds duration) {
 }
 
 std::optional<std::string> overdue(const AgentReport& report, AgentReport::Clock::time_point now) {
-  const auto lock = (report.state_dir / "lock").string();
+  const auto lock = (report.state_dir / state::lock_file).string();
   if (report.pass_began && now - *report.pass_began > longest_pass) {
     return "late: a pass over all rules is under way for " + in_seconds(now - *report.pass_began) +
            ": \"fuser -v " + lock + "\" names who holds its lock";

@@ -13,6 +13,7 @@
 #include "os/file_lock.hpp"
 #include "plugin/commands/folders.hpp"
 #include "plugin/commands/plugin_folders.hpp"
+#include "state/layout.hpp"
 #include "state/store.hpp"
 
 namespace ipmasq::plugin {
@@ -60,7 +61,7 @@ Notes who_asks(const InstallTarget& target, const std::vector<fs::path>& changed
 
 // An agent holds this lock as long as it runs.
 Notes who_may_put_it_back(const fs::path& state_dir, const fs::path& conf_dir) {
-  const auto lock = state_dir / ".agent";
+  const auto lock = state_dir / state::agent_lock_file;
   if (!is_of_this_node(conf_dir)) return {};
   try {
     if (!os::is_there(lock)) return {};

@@ -67,15 +67,17 @@ def test_state_directory_cannot_be_made(node):
 
 @pytest.mark.parametrize("mode, owner", [("755", 0), ("775", 0), ("1777", 0), ("755", 65534)])
 @pytest.mark.parametrize("command", ["agent", "sync", "show"])
-def test_a_folder_that_is_not_ours_keeps_its_mode_and_owner(node, command, mode, owner):
-    """/etc as a state directory, in a mount namespace: what others can write to, or own, is refused."""
+def test_a_folder_that_is_not_ours_stays_as_it_is(node, command, mode, owner):
+    """/etc as a state directory, in a mount namespace: what others can write to, or own, is refused, and nothing is written."""
     script = (f"mount -t tmpfs -o mode={mode},uid={owner} tmpfs /etc; echo theirs >/etc/file; status=0; "
-              'timeout 2 "$@" --state-dir /etc >&2 || status=$?; stat -c "%a %u" /etc; stat -c "%a %u %s" /etc/file; echo $status')
+              'timeout 2 "$@" --state-dir /etc >&2 || status=$?; stat -c "%a %u" /etc; stat -c "%a %u %s" /etc/file; echo $status; ls -A /etc')
     done = subprocess.run(node.inside("unshare", "-m", "sh", "-c", script, "sh", BINARY, command), capture_output=True, text=True)
-    folder, file, status = done.stdout.splitlines()
-    assert (folder, file) == (f"{mode} {owner}", "644 0 7")
-    is_taken = (mode, owner) == ("755", 0)
-    assert ("nothing in it can be believed" not in done.stderr, status in ("0", "124")) == (is_taken, is_taken), done.stderr
+    folder, file, status, *names = done.stdout.splitlines()
+    assert (folder, file, names) == (f"{mode} {owner}", "644 0 7", ["file"])
+    is_believed = (mode, owner) == ("755", 0)
+    is_refused = not is_believed or command == "agent"
+    assert ("nothing in it can be believed" in done.stderr, status) == (not is_believed, "1" if is_refused else "0"), done.stderr
+    assert ("nothing was written there" in done.stderr) == (is_believed and is_refused)
 
 
 @pytest.mark.parametrize("command", ["ADD", "DEL"])

@@ -179,6 +179,21 @@ def test_a_state_folder_that_is_not_ours_alone_is_refused(node):
     assert node.check() is None
 
 
+def test_nothing_is_written_in_a_folder_of_somebody_elses(node):
+    node.state.mkdir(mode=0o755)
+    (node.state / "passwd").write_text("theirs")
+    message = f'stateDir {node.state} is not ip-masq\'s: it holds "passwd", and nothing of ours'
+    assert node.call("ADD").error == (5, message)
+    assert node.call("STATUS", None, node.netconf(version="1.1.0")).error == (50, message)
+    assert node.call("DEL").status == 0, "nothing was ever recorded there"
+    agent = node.tool_status("agent", "--state-dir", node.state)
+    assert (agent[0], agent[2].split("\n")[0]) == (1, f"ip-masq: {message}")
+    for command in ("sync", "show", "doctor"):
+        node.tool_status(command, "--state-dir", node.state)
+    assert [each.name for each in node.state.iterdir()] == ["passwd"]
+    assert node.nft("list", "ruleset") == ""
+
+
 def test_neighbours_whose_rules_were_flushed_leave_nothing(node):
     node.add("pod-1", ips=["10.244.0.5/24"])
     node.add("pod-2", ips=["10.244.1.5/24"])

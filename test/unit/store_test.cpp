@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "error/error.hpp"
@@ -296,6 +297,27 @@ TEST_CASE("a state folder that somebody else can have a hand in is not believed"
   CHECK(advice() == "nothing in it can be believed: move it aside, or name another stateDir");
   CHECK(test::error_of([&] { store.lock_exclusive(std::chrono::seconds(0)); }) ==
         "5: stateDir " + state.string() + " is a link");
+}
+
+TEST_CASE("nothing is written in a folder that somebody else keeps things in") {
+  const test::TemporaryFolder folder;
+  const Store store(folder.path());
+  const auto said = [&] { return test::error_of([&] { store.lock_shared(std::chrono::seconds(0)); }); };
+  CHECK(store.exists());
+  std::ofstream(folder.path() / "passwd") << "theirs";
+  fs::create_directories(folder.path() / "lock");  // as in /run and /var
+  const auto refused =
+      "5: stateDir " + folder.path().string() + " is not ip-masq's: it holds \"lock\", and nothing of ours";
+  CHECK(!store.exists());
+  CHECK(said() == refused);
+  CHECK(test::error_of([&] { store.lock_exclusive(std::chrono::seconds(0)); }) == refused);
+  CHECK(test::error_of([&] { store.lock_agent(); }) == refused);
+  CHECK(test::error_of([&] { store.check_writable(); }) == refused);
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 2);
+  fs::remove_all(folder.path() / "lock");
+  fs::create_directories(folder.path() / "cbr0" / "pods");  // a lock that was lost
+  CHECK(store.exists());
+  CHECK(said().empty());
 }
 
 TEST_CASE("a folder that cannot be made is an error, not a try without end") {
