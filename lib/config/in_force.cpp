@@ -45,7 +45,8 @@ void read_file(Reading& reading) {
       reading.file.reset();
     }
     if (reading.file) reading.file->keys = without_doubles(reading.file->keys);
-    reading.with_file = reading.file ? parse_netconf(reading.keys, &*reading.file) : reading.netconf;
+    reading.with_file =
+        reading.file ? with_file(reading.netconf, reading.keys, *reading.file) : reading.netconf;
   } catch (const Error& error) {
     reading.file.reset();
     reading.problems.emplace_back(error.what());
@@ -58,6 +59,12 @@ void read_networks(Reading& reading) {
   } catch (const Error& error) {
     reading.problems.emplace_back(error.what());
   }
+}
+
+// Where something stands in a file is told when it is read; of a long list that is more than the list.
+std::optional<AgentFile> kept_of(std::optional<AgentFile> file) {
+  if (!file) return std::nullopt;
+  return AgentFile{.path = std::move(file->path), .keys = std::move(file->keys)};
 }
 
 // The netconf of now under the file that was good last; where the two do not go together, all as it was.
@@ -120,12 +127,13 @@ Reading read_configuration(const cni::Json& netconf) {
   return reading;
 }
 
-SharedConfiguration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
+SharedConfiguration in_force(Reading reading, const std::optional<MadeOf>& last_good,
                              const HasPods& has_pods) {
   if (!reading.problems.empty() && !last_good) throw Error(Kind::wrong_config, joined(reading.problems));
   auto slips = slips_that_lose(reading, last_good);
   auto configuration = reading.with_file && slips.empty()
-                           ? Configuration{*reading.with_file, {reading.keys, reading.file}}
+                           ? Configuration{std::move(*reading.with_file),
+                                           {std::move(reading.keys), kept_of(std::move(reading.file))}}
                            : under_last_good_file(reading, *last_good);
   configuration.problems = std::move(slips);
   configuration.made_of.cluster_networks =

@@ -40,7 +40,7 @@ struct Configuration {
 /// `last_good`: of the network's record; it also stays where the file says something else by a slip, and
 /// where subnet.env names no network any more of a family that pods have. Throws Error{wrong_config} with all
 /// problems where something is wrong and nothing good is known instead.
-SharedConfiguration in_force(const Reading& reading, const std::optional<MadeOf>& last_good,
+SharedConfiguration in_force(Reading reading, const std::optional<MadeOf>& last_good,
                              const HasPods& has_pods);
 
 }  // namespace ipmasq::config

@@ -17,6 +17,7 @@ class Keys {
   /// `file`: where some of the keys were taken from, so that a problem tells the line; nullptr for none.
   explicit Keys(const cni::Json& object, const AgentFile* file = nullptr) : object_(object), file_(file) {}
 
+  bool has(const char* key) const { return find(key) != nullptr; }
   std::optional<bool> boolean(const char* key);
   std::optional<std::string> string(const char* key, const std::string& expected);
   std::optional<std::vector<std::string>> strings(const char* key, const std::string& expected);

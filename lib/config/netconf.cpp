@@ -111,6 +111,13 @@ std::optional<std::chrono::nanoseconds> read_duration(Keys& keys, const char* ke
   return std::nullopt;
 }
 
+std::vector<ListedPrefix> listed_in(const std::vector<net::Prefix>& list, const Origin& origin) {
+  std::vector<ListedPrefix> listed;
+  listed.reserve(list.size());
+  for (const auto& prefix : list) listed.push_back({prefix, origin});
+  return listed;
+}
+
 // A list that names one family only leaves the other at its default; an empty one means none of either.
 void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::Prefix>* listed,
                          Netconf& netconf) {
@@ -121,20 +128,15 @@ void read_non_masquerade(Keys& keys, bool with_reserved, const std::vector<net::
   const auto use_default = [&](net::Family family) {
     return listed == nullptr || (!listed->empty() && !names_family(family));
   };
-  if (listed != nullptr) {
-    for (const auto& prefix : *listed) {
-      netconf.non_masquerade.push_back({prefix, keys.origin("nonMasqueradeCIDRs")});
-    }
-  }
+  if (listed != nullptr) netconf.non_masquerade = listed_in(*listed, keys.origin("nonMasqueradeCIDRs"));
+  const Origin by_default = "nonMasqueradeCIDRs (default)";
   for (const auto text : default_non_masquerade) {
     const auto prefix = constant_prefix(text);
-    if (use_default(prefix.family()))
-      netconf.non_masquerade.push_back({prefix, "nonMasqueradeCIDRs (default)"});
+    if (use_default(prefix.family())) netconf.non_masquerade.push_back({prefix, by_default});
   }
   if (with_reserved && use_default(net::Family::ipv4)) {
-    for (const auto text : reserved) {
-      netconf.non_masquerade.push_back({constant_prefix(text), keys.origin("nonMasqueradeReserved")});
-    }
+    const Origin by_key = keys.origin("nonMasqueradeReserved");
+    for (const auto text : reserved) netconf.non_masquerade.push_back({constant_prefix(text), by_key});
   }
   std::set<net::Prefix> kept;
   for (const auto& each : netconf.non_masquerade) kept.insert(each.prefix);
@@ -153,6 +155,9 @@ struct Lists {
   std::optional<std::vector<net::Prefix>> masqueraded;
   bool with_reserved = false;
 };
+
+constexpr std::array<const char*, 4> list_keys{"cidrLimit", "nonMasqueradeCIDRs", "masqueradeCIDRs",
+                                               "nonMasqueradeReserved"};
 
 Lists read_lists(Keys& keys) {
   Lists lists;
@@ -173,11 +178,7 @@ void fill_lists(Keys& keys, const Lists& lists, Netconf& netconf) {
                                         " (cidrLimit)");
     return;
   }
-  if (masqueraded) {
-    for (const auto& prefix : *masqueraded) {
-      netconf.masquerade.push_back({prefix, keys.origin("masqueradeCIDRs")});
-    }
-  }
+  if (masqueraded) netconf.masquerade = listed_in(*masqueraded, keys.origin("masqueradeCIDRs"));
   read_non_masquerade(keys, with_reserved, kept ? &*kept : nullptr, netconf);
 }
 
@@ -225,7 +226,7 @@ void read_pod_subnets(Keys& keys, Netconf& netconf) {
 void read_values(Keys& keys, Netconf& netconf) {
   using namespace std::chrono_literals;
   read_to_ports(keys, netconf);
-  netconf.snat_to = read_snat_to(keys);
+  if (keys.has("snatTo")) netconf.snat_to = read_snat_to(keys);
   read_yield_marks(keys, netconf);
   read_pod_subnets(keys, netconf);
   netconf.catch_all = keys.boolean("catchAll").value_or(netconf.catch_all);
@@ -303,6 +304,11 @@ std::vector<std::string> slips_of(const cni::Json& netconf) {
   return slips;
 }
 
+void tell_of(const AgentFile& file, Netconf& netconf) {
+  std::ranges::copy(file.slips, std::back_inserter(netconf.warnings));
+  std::ranges::copy(file.warnings, std::back_inserter(netconf.warnings));
+}
+
 }  // namespace
 
 Netconf parse_netconf(const cni::Json& json, const AgentFile* file) {
@@ -314,9 +320,27 @@ Netconf parse_netconf(const cni::Json& json, const AgentFile* file) {
   read_values(keys, netconf);
   throw_problems(keys);
   netconf.warnings = slips_of(json);
-  if (file == nullptr) return netconf;
-  std::ranges::copy(file->slips, std::back_inserter(netconf.warnings));
-  std::ranges::copy(file->warnings, std::back_inserter(netconf.warnings));
+  if (file != nullptr) tell_of(*file, netconf);
+  return netconf;
+}
+
+Netconf with_file(Netconf alone, const cni::Json& json, const AgentFile& file) {
+  auto netconf = std::move(alone);
+  auto asked = file.keys;
+  const auto is_in_file = [&file](const char* key) { return file.keys.contains(key); };
+  const bool has_lists = std::ranges::any_of(list_keys, is_in_file);
+  for (const auto* const key : list_keys) {
+    if (has_lists && json.contains(key) && !is_in_file(key)) asked[key] = json.at(key);
+  }
+  Keys keys(asked, &file);
+  if (has_lists) {
+    netconf.non_masquerade.clear();
+    netconf.masquerade.clear();
+    fill_lists(keys, read_lists(keys), netconf);
+  }
+  read_values(keys, netconf);
+  throw_problems(keys);
+  tell_of(file, netconf);
   return netconf;
 }
 

@@ -14,6 +14,7 @@
 #include "config/exemption.hpp"
 #include "config/mark.hpp"
 #include "config/netconf_reading.hpp"
+#include "config/origin.hpp"
 #include "config/port_range.hpp"
 #include "config/snat_to.hpp"
 #include "net/address.hpp"
@@ -23,7 +24,7 @@ namespace ipmasq::config {
 /// A destination, and the key that lists it ("nonMasqueradeCIDRs", "nonMasqueradeCIDRs (default)").
 struct ListedPrefix {
   net::Prefix prefix;
-  std::string origin;
+  Origin origin;
 
   auto operator<=>(const ListedPrefix&) const = default;
 };
@@ -56,5 +57,9 @@ struct Netconf {
 /// message lists all that is wrong, each with key, value and what was expected. `file`: whose keys stand
 /// instead of the netconf's; what is wrong with those is told with file and line.
 Netconf parse_netconf(const cni::Json& json, const AgentFile* file = nullptr);
+
+/// The same of a netconf that was parsed by itself: `alone` is what it says, and no key of its own is read
+/// again but for lists that go together with the file's.
+Netconf with_file(Netconf alone, const cni::Json& json, const AgentFile& file);
 
 }  // namespace ipmasq::config

@@ -6,8 +6,12 @@ std::vector<std::string> first_lines(std::vector<std::string> lines, const std::
   if (lines.size() <= most_lines) return lines;
   const auto left = lines.size() - most_lines;
   lines.resize(most_lines);
-  lines.push_back("and " + std::to_string(left) + " more" + more);
+  lines.push_back(and_more(left, more));
   return lines;
+}
+
+std::string and_more(std::size_t left, const std::string& more) {
+  return "and " + std::to_string(left) + " more" + more;
 }
 
 }  // namespace ipmasq

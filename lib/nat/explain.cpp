@@ -33,7 +33,7 @@ Explanation explain(const Ruleset& ruleset, const net::Address& source, const ne
   });
   if (decides != chain->destinations.end()) {
     const auto fate = decides->verdict == Verdict::keep ? Fate::kept : Fate::masqueraded;
-    return {fate, decides->origin, *from, *chain, decides->prefix};
+    return {fate, decides->origin.text(), *from, *chain, decides->prefix};
   }
   return {chain->catch_all ? Fate::masqueraded : Fate::left_alone, "catchAll", *from, *chain};
 }

@@ -42,9 +42,13 @@ class Middle {
   }
 
   void append_edits(std::string_view chain, std::vector<Edit>& edits) const {
+    const auto steps = edit_script(texts(observed_), texts(wanted_));
+    const auto changes = steps.size() - static_cast<std::size_t>(std::ranges::count(steps, Step::keep));
+    if (changes > edits.capacity())
+      edits.reserve(edits.size() + changes);  // of a long list, no more than that
     std::size_t row = 0;
     std::size_t column = 0;
-    for (const auto step : edit_script(texts(observed_), texts(wanted_))) {
+    for (const auto step : steps) {
       if (step == Step::remove)
         edits.push_back({EditKind::delete_rule, chain, start_ + column, observed_[row]});
       if (step == Step::insert)

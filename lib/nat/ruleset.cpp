@@ -32,7 +32,7 @@ class Destinations {
  public:
   explicit Destinations(Family family) : family_(family) {}
 
-  void add(const Prefix& prefix, Verdict verdict, const std::string& origin) {
+  void add(const Prefix& prefix, Verdict verdict, const config::Origin& origin) {
     if (prefix.family() == family_) by_prefix_.try_emplace(prefix, Destination{prefix, verdict, origin});
   }
 
@@ -64,8 +64,9 @@ class Destinations {
 
 Destinations node_wide_destinations(const Network& network, Family family) {
   Destinations destinations(family);
+  const config::Origin flannels = "flannel's network, " + network.netconf->subnet_file.string();
   for (const auto& cluster : network.cluster_networks) {
-    destinations.add(cluster, Verdict::keep, "flannel's network, " + network.netconf->subnet_file.string());
+    destinations.add(cluster, Verdict::keep, flannels);
   }
   destinations.add(network.netconf->masquerade, Verdict::masquerade);
   destinations.add(network.netconf->non_masquerade, Verdict::keep);

@@ -10,6 +10,7 @@
 
 #include "config/exemption.hpp"
 #include "config/mark.hpp"
+#include "config/origin.hpp"
 #include "config/port_range.hpp"
 #include "net/address.hpp"
 #include "net/range.hpp"
@@ -22,7 +23,7 @@ enum class Verdict { keep, masquerade };
 struct Destination {
   net::Prefix prefix;
   Verdict verdict = Verdict::keep;
-  std::string origin;
+  config::Origin origin;
 
   auto operator<=>(const Destination&) const = default;
 };

@@ -46,19 +46,26 @@ Handle<Tables> open_table() {
 }
 
 template <typename Tables>
+std::size_t rules_of(const char* chain, xtc_handle* handle) {
+  std::size_t rules = 0;
+  for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr;
+       rule = Tables::next_rule(rule, handle))
+    ++rules;
+  return rules;
+}
+
+template <typename Tables>
 nat::iptables::ObservedTable observe(xtc_handle* handle) {
   Observer<Tables> observer;
   for (const auto* chain = Tables::first_chain(handle); chain != nullptr;
        chain = Tables::next_chain(handle)) {
-    observer.enter(chain);
+    if (nat::iptables::is_our_chain(chain)) observer.enter(chain, rules_of<Tables>(chain, handle));
     for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr;
          rule = Tables::next_rule(rule, handle)) {
       observer.see(chain, *rule, Tables::target(rule, handle));
     }
   }
-  auto& table = observer.table();
-  for (auto& [name, rules] : table.chains) rules.shrink_to_fit();  // beside what libiptc is about to need
-  return std::move(table);
+  return std::move(observer.table());
 }
 
 // Whether libiptc took the edit; errno says why not.

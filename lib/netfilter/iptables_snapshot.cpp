@@ -92,7 +92,8 @@ class SnapshotWalk {
     }
   }
 
-  // Calls enter(chain) at the head of each user-defined chain, and see(chain, index, offset) for each rule.
+  // Calls enter(chain, offset) at the head of each user-defined chain, and see(chain, index, offset) for each
+  // rule.
   template <typename Enter, typename See>
   void walk(Enter enter, See see) const {
     std::string_view chain;
@@ -101,7 +102,7 @@ class SnapshotWalk {
       if (snapshot_.is_chain_head(offset)) {
         chain = snapshot_.error_name(offset);
         index = 0;
-        enter(chain);
+        enter(chain, offset);
         continue;
       }
       if (const auto hook = hook_at(offset); !hook.empty()) {
@@ -111,6 +112,13 @@ class SnapshotWalk {
       if (!ends_chain(offset)) see(chain, index, offset);
       ++index;
     }
+  }
+
+  // Of a user-defined chain, by the offset of its head.
+  std::size_t rules_of(unsigned head) const {
+    std::size_t rules = 0;
+    for (auto offset = snapshot_.after(head); !ends_chain(offset); offset = snapshot_.after(offset)) ++rules;
+    return rules;
   }
 
   bool leads_into_known(unsigned offset) const {
@@ -170,8 +178,8 @@ class SnapshotWalk {
 }  // namespace
 
 template <typename Tables>
-void Observer<Tables>::enter(std::string_view chain) {
-  if (nat::iptables::is_our_chain(chain)) table_.chains[std::string(chain)];
+void Observer<Tables>::enter(std::string_view chain, std::size_t rules) {
+  table_.chains[std::string(chain)].reserve(rules);
 }
 
 template <typename Tables>
@@ -230,13 +238,16 @@ nat::iptables::ObservedTable read_nat_table() {
   const auto snapshot = take_snapshot<Tables>(nat_table);
   const SnapshotWalk<Tables> walk(snapshot, nat::iptables::is_our_chain);
   Observer<Tables> observer;
-  walk.walk([&](std::string_view chain) { observer.enter(chain); },
-            [&](std::string_view chain, std::size_t, unsigned offset) {
-              if (nat::iptables::is_our_chain(chain) || chain == nat::iptables::hook_chain ||
-                  walk.leads_into_known(offset)) {
-                observer.see(chain, snapshot.entry_at(offset), walk.target_of(offset));
-              }
-            });
+  walk.walk(
+      [&](std::string_view chain, unsigned head) {
+        if (nat::iptables::is_our_chain(chain)) observer.enter(chain, walk.rules_of(head));
+      },
+      [&](std::string_view chain, std::size_t, unsigned offset) {
+        if (nat::iptables::is_our_chain(chain) || chain == nat::iptables::hook_chain ||
+            walk.leads_into_known(offset)) {
+          observer.see(chain, snapshot.entry_at(offset), walk.target_of(offset));
+        }
+      });
   return std::move(observer.table());
 }
 
@@ -244,7 +255,7 @@ template <typename Tables>
 std::set<std::string> visit_table(const char* table, const EntryVisitor<Tables>& visit) {
   const auto snapshot = take_snapshot<Tables>(table);
   const SnapshotWalk<Tables> walk(snapshot, [](std::string_view) { return true; });
-  walk.walk([](std::string_view) {},
+  walk.walk([](std::string_view, unsigned) {},
             [&](std::string_view chain, std::size_t index, unsigned offset) {
               visit(chain, index, snapshot.entry_at(offset), walk.target_of(offset));
             });

@@ -57,7 +57,8 @@ std::optional<TableChange> change_nat_table(const StateFor& state_for);
 template <typename Tables>
 class Observer {
  public:
-  void enter(std::string_view chain);
+  /// A chain of ours; `rules`: how many it has, so that a long list is not held twice while it grows.
+  void enter(std::string_view chain, std::size_t rules);
   /// Rules of a chain in their order, those of POSTROUTING and ours all; `target` as decode() takes it.
   void see(std::string_view chain, const typename Tables::Entry& entry, const std::string& target);
   nat::iptables::ObservedTable& table() { return table_; }

@@ -215,7 +215,7 @@ std::vector<std::pair<std::string, cni::AttachmentId>> ended(const state::Store&
 void carry_out(const Node& node, Task& task, AdoptPass& pass) {
   Transaction transaction(node);
   transaction.run([&] { transaction.settle(task.plan, task.before); });
-  std::ranges::copy(transaction.changes(), std::back_inserter(pass.changes));
+  std::ranges::move(transaction.take_changes(), std::back_inserter(pass.changes));
   pass.networks.push_back(std::move(task.network));
 }
 

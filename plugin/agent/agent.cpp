@@ -156,7 +156,7 @@ class Agent {
       }
       if (!os::is_there(agent_lock_of(store_))) lock_.emplace(lock_out_others(store_));
       auto done = sync_pass(store_, kernel_, lock_patience);
-      for (const auto& change : done.changes) findings.changes.push_back(text_of(change));
+      findings.changes = first_texts(done.changes);
       for (const auto& warning : done.warnings) findings.warnings.insert("warning: " + warning);
       findings.troubles.insert(done.problems.begin(), done.problems.end());
       const bool used_iptables = drift_.uses_iptables();
@@ -198,9 +198,8 @@ class Agent {
 
   void take(const SyncPass& done) {
     ++report_.passes;
-    report_.changes += done.changes.size();
-    report_.drift_changes +=
-        static_cast<std::uint64_t>(std::ranges::count(done.changes, Cause::drift, &KernelChange::cause));
+    report_.changes += count(done.changes);
+    report_.drift_changes += count(done.changes, Cause::drift);
     report_.last_pass_at = std::time(nullptr);
     report_.last_pass = Clock::now();
     report_.attachments = done.attachments;
@@ -251,7 +250,7 @@ class Agent {
     if (!done->could_not_adopt) adoption_retry_.reset();
     if (done->could_not_adopt) next_adoption_ = Clock::now() + adoption_retry_.next();
     const bool has_changed = !done->changes.empty() || (duties_.chores.keep_installed && !is_watched);
-    chores_said_.changes = std::move(done->changes);
+    chores_said_.changes = first_lines(std::move(done->changes), " changes");
     tell(chores_said_, done->reason);
     chore_rounds_ = has_changed ? chore_rounds_ + 1 : 0;
     return has_changed && chore_rounds_ <= most_rounds ? done->reason : "";
@@ -275,8 +274,7 @@ class Agent {
 
   // Changes as they come; all else once, until it is gone.
   void tell(Findings& findings, const std::string& reason) {
-    for (const auto& line : first_lines(std::exchange(findings.changes, {}), " changes"))
-      log_.say(line + " (" + reason + ")");
+    for (const auto& line : std::exchange(findings.changes, {})) log_.say(line + " (" + reason + ")");
     report_.troubles = pass_said_.troubles;
     report_.troubles.insert(chores_said_.troubles.begin(), chores_said_.troubles.end());
     publish();

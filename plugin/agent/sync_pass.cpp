@@ -9,6 +9,7 @@
 
 #include "config/in_force.hpp"
 #include "error/error.hpp"
+#include "error/first_lines.hpp"
 #include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/verbs/transaction.hpp"
@@ -48,9 +49,10 @@ class Pass {
         is_any = true;
         attempt([&, &name = name] {
           forget_attachment(node_, name, attachment.id);
-          pass_.changes.push_back({Cause::drift, name,
-                                   "forgotten: " + attachment.id.container_id + " (" +
-                                       attachment.id.interface + "), which was adopted and has ended"});
+          pass_.changes.push_back({Cause::drift,
+                                   name,
+                                   {"forgotten: " + attachment.id.container_id + " (" +
+                                    attachment.id.interface + "), which was adopted and has ended"}});
         });
       }
     }
@@ -176,9 +178,10 @@ class Pass {
     }
   }
 
-  void append(Cause cause, const std::string& network, const Transaction& transaction) {
+  void append(Cause cause, const std::string& network, Transaction& transaction) {
     was_configured_ = was_configured_ || cause == Cause::configuration;
-    for (const auto& line : transaction.changes()) pass_.changes.push_back({cause, network, line});
+    auto lines = transaction.take_changes();
+    if (!lines.empty()) pass_.changes.push_back({cause, network, std::move(lines)});
   }
 
   Node node_;
@@ -190,9 +193,23 @@ class Pass {
 
 }  // namespace
 
-std::string text_of(const KernelChange& change) {
-  const std::string what = change.cause == Cause::drift ? "mended: " : "configured: ";
-  return what + (change.network.empty() ? "" : "network " + change.network + ": ") + change.line;
+std::size_t count(const std::vector<KernelChanges>& changes, std::optional<Cause> cause) {
+  std::size_t all = 0;
+  for (const auto& each : changes) all += !cause || each.cause == *cause ? each.lines.size() : 0;
+  return all;
+}
+
+std::vector<std::string> first_texts(const std::vector<KernelChanges>& changes) {
+  std::vector<std::string> texts;
+  for (const auto& [cause, network, lines] : changes) {
+    const std::string what = cause == Cause::drift ? "mended: " : "configured: ";
+    const auto whose = network.empty() ? "" : "network " + network + ": ";
+    for (auto line = lines.begin(); line != lines.end() && texts.size() < most_lines; ++line)
+      texts.push_back(what + whose + *line);
+  }
+  if (const auto all = count(changes); all > texts.size())
+    texts.push_back(and_more(all - texts.size(), " changes"));
+  return texts;
 }
 
 SyncPass sync_pass(const state::Store& store, netfilter::Kernel& kernel,

@@ -19,18 +19,21 @@ namespace ipmasq::plugin {
 /// Why rules were not as they are wanted: the wish had changed, or somebody had changed them.
 enum class Cause { configuration, drift };
 
-/// Of the kernel.
-struct KernelChange {
+/// Of the kernel, by one step of a pass.
+struct KernelChanges {
   Cause cause = Cause::drift;
   std::string network;  ///< empty for what all have in common
-  std::string line;
+  std::vector<std::string> lines;
 };
 
-/// "mended: network cbr0: ...", or "configured: ...".
-std::string text_of(const KernelChange& change);
+/// How many there are, of a cause or of both.
+std::size_t count(const std::vector<KernelChanges>& changes, std::optional<Cause> cause = std::nullopt);
+
+/// "mended: network cbr0: ...", or "configured: ...": the first ones, and how many more there are.
+std::vector<std::string> first_texts(const std::vector<KernelChanges>& changes);
 
 struct SyncPass {
-  std::vector<KernelChange> changes;
+  std::vector<KernelChanges> changes;
   std::set<std::string> warnings;         ///< what of configuration files is left alone
   std::vector<std::string> problems;      ///< what is not as it should be, or stays as it was, a line each
   std::set<std::filesystem::path> files;  ///< that the networks' configuration comes from

@@ -26,7 +26,9 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   netfilter::RealKernel kernel;
   const auto pass = sync_pass(store, kernel, config::default_lock_timeout);
   const auto& problems = pass.problems;
-  for (const auto& change : pass.changes) output << nat::printable(change.line) << '\n';
+  for (const auto& step : pass.changes) {
+    for (const auto& line : step.lines) output << nat::printable(line) << '\n';
+  }
   const bool is_recorded = store.exists();
   if (!is_recorded) output << "nothing is recorded in " << state_dir.string() << '\n';
   if (is_recorded && pass.changes.empty() && problems.empty()) output << "all rules are as they should be\n";

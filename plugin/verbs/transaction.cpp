@@ -20,6 +20,12 @@ std::set<net::Prefix> known_beside(std::set<net::Prefix> told, const Plan& plan,
   return told;
 }
 
+// A long list that changes whole is told in 20,000 lines.
+void append(std::vector<std::string>& lines, std::vector<std::string> more) {
+  if (lines.empty()) return lines.swap(more);
+  std::ranges::move(more, std::back_inserter(lines));
+}
+
 }  // namespace
 
 void Transaction::run(const std::function<void()>& steps) {
@@ -84,7 +90,7 @@ void Transaction::forget(const std::string& network, const cni::AttachmentId& id
 
 void Transaction::apply(config::Backend backend, const nat::Ruleset& ruleset) {
   auto change = node_.open(backend)->apply(ruleset);
-  std::ranges::move(change.lines, std::back_inserter(changes_));
+  append(changes_, std::move(change.lines));
   way_back_.push_back(std::move(change.undo));
 }
 

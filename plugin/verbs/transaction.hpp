@@ -33,8 +33,8 @@ class Transaction {
   /// Brings a network from what is recorded of it to what is planned.
   void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before);
 
-  /// What changed in the kernel, a line each.
-  const std::vector<std::string>& changes() const { return changes_; }
+  /// What changed in the kernel, a line each; none the next time.
+  std::vector<std::string> take_changes() { return std::exchange(changes_, {}); }
 
  private:
   std::string roll_back();

@@ -197,7 +197,8 @@ class NoWays {
   // What a list names on purpose: private ranges as a whole stand in lists of sites that have none of them.
   void ask_for_listed(const PodsAlike& alike, const nat::Destination& listed) {
     const bool is_meant = listed.verdict == nat::Verdict::keep && listed.prefix.length > 0 &&
-                          listed.origin.starts_with("nonMasqueradeCIDRs") && !is_default(listed.prefix);
+                          listed.origin.text().starts_with("nonMasqueradeCIDRs") &&
+                          !is_default(listed.prefix);
     if (!is_meant || !leads_beyond(alike.pods.front()) || is_of_pods(listed.prefix)) return;
     for (auto& each : losses_.of_network(alike, listed.prefix)) {
       const bool is_told_of_the_world = each.no_way.by.empty() && leads_to_part_of(routes_, listed.prefix);

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+
+#include "error/error.hpp"
 #include "texts.hpp"
 
 namespace ipmasq::config {
@@ -14,7 +17,7 @@ Netconf parse(const std::string& keys) {
 
 std::string listed(const std::vector<ListedPrefix>& list) {
   std::string text;
-  for (const auto& [prefix, origin] : list) text += net::to_text(prefix) + " " + origin + "\n";
+  for (const auto& [prefix, origin] : list) text += net::to_text(prefix) + " " + origin.text() + "\n";
   return text;
 }
 
@@ -240,6 +243,53 @@ TEST_CASE("what is recorded of a netconf is what is ours") {
             cni::Json::parse(
                 R"({"name":"n","catchAll":false,"prevResult":{},"lockTimeout":"1s","x":1,"catchALL":true})"))
             .dump() == R"({"catchAll":false,"lockTimeout":"1s","catchALL":null})");
+}
+
+TEST_CASE("a file laid over a netconf that was read says what both say when they are read at once") {
+  constexpr std::array netconfs{
+      R"({})",
+      R"({"nonMasqueradeCIDRs": ["10.9.0.0/16"], "nonMasqueradeReserved": true, "snatTo": ["203.0.113.1"]})",
+      R"({"masqueradeCIDRs": ["10.1.0.0/16"], "cidrLimit": 2, "randomFully": false, "toPorts": "1024-2047"})",
+      R"({"nonMasqeradeCIDRs": [], "exemption": "return", "yieldMarks": [], "backend": "nftables"})"};
+  constexpr std::array files{
+      "{}",
+      "nonMasqueradeCIDRs: [10.1.0.0/16]",
+      "nonMasqueradeCIDRs: []",
+      "masqueradeCIDRs: [fd00::/8]",
+      "cidrLimit: 0",
+      "nonMasqueradeReserved: true",
+      "snatTo: [2001:db8::1]",
+      "snatTo: []",
+      "toPorts: 70000",
+      "catchAll: false\nrandomFully: true\nnonMasqerade: 1\ndropInvalid: false",
+      "exemption: hold\nresyncInterval: 5s\nmasqLinkLocal: true\nmasqLinkLocalIPv6: true",
+      "nonMasqueradeCIDRs: [10.1.0.0/16, 10.2.0.0/16, 10.3.0.1/16]\ncatchAll: 1"};
+  const auto told = [](const auto& parsed) {
+    try {
+      const Netconf netconf = parsed();
+      auto text = listed(netconf.non_masquerade) + "masqueraded " + listed(netconf.masquerade);
+      for (const bool each : {netconf.catch_all, netconf.drop_invalid, netconf.masquerade_link_local,
+                              netconf.masquerade_link_local_ipv6, netconf.random_fully,
+                              netconf.exemption == Exemption::hold, netconf.backend.has_value()})
+        text += each ? " yes" : " no";
+      for (const auto& to : {netconf.snat_to.ipv4.everywhere, netconf.snat_to.ipv6.everywhere})
+        text += " " + (to ? net::to_text(*to) : "");
+      for (const auto& ports : netconf.to_ports) text += " " + to_text(ports);
+      for (const auto& mark : netconf.yield_marks) text += " " + to_text(mark);
+      for (const auto& warning : netconf.warnings) text += "\n" + warning;
+      return text + " " + std::to_string(netconf.resync_interval.count());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  for (const auto* const text : netconfs) {
+    const auto json = cni::Json::parse(text);
+    for (const auto* const written : files) {
+      const auto file = parse_agent_file(written, "F");
+      CHECK(told([&] { return with_file(parse_netconf(json), json, *file); }) ==
+            told([&] { return parse_netconf(json, &*file); }));
+    }
+  }
 }
 
 }  // namespace ipmasq::config

@@ -12,7 +12,8 @@ namespace {
 std::string destinations(const NetworkChain& chain) {
   std::string text;
   for (const auto& [prefix, verdict, origin] : chain.destinations) {
-    text += net::to_text(prefix) + (verdict == Verdict::keep ? " keep " : " masquerade ") + origin + "\n";
+    text +=
+        net::to_text(prefix) + (verdict == Verdict::keep ? " keep " : " masquerade ") + origin.text() + "\n";
   }
   return text;
 }
