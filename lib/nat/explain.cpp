@@ -16,6 +16,22 @@ std::string to_text(Fate fate) {
   return "";
 }
 
+bool Standing::gives(const std::optional<net::Range>& to, const std::optional<std::string>& interface) const {
+  const bool has_its_own = interface && std::ranges::any_of(sources, [&interface](const GivenSource& each) {
+                             return each.out_interface == interface;
+                           });
+  const auto is_met = [&](const GivenSource& each) {
+    return !interface || each.out_interface == (has_its_own ? interface : std::nullopt);
+  };
+  const auto is_within = [&to](const GivenSource& each) {
+    if (!to || !each.to) return !to && !each.to;
+    return to->first <= each.to->first && each.to->last <= to->last;
+  };
+  return std::ranges::any_of(sources, is_met) && std::ranges::all_of(sources, [&](const GivenSource& each) {
+           return !is_met(each) || is_within(each);
+         });
+}
+
 Explanation explain(const Ruleset& ruleset, const net::Address& source, const net::Address& destination) {
   const auto from = std::ranges::find_if(
       ruleset.sources, [&source](const Source& each) { return each.prefix.contains(source); });

@@ -3,9 +3,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nat/ruleset.hpp"
 #include "net/address.hpp"
+#include "net/range.hpp"
 
 namespace ipmasq::nat {
 
@@ -18,11 +20,24 @@ enum class Fate {
 /// "kept", "masqueraded", "left alone".
 std::string to_text(Fate fate);
 
+/// What a rule masquerades as.
+struct GivenSource {
+  std::optional<std::string> out_interface = {};  ///< of what leaves by this one alone
+  std::optional<net::Range> to = {};              ///< none: the address of the outgoing interface
+
+  bool operator==(const GivenSource&) const = default;
+};
+
 /// What the rules that stand in the kernel do to a connection.
 struct Standing {
   Fate fate = Fate::left_alone;
   std::string rule = {};   ///< that decides, as CountedRule::text has it
   bool is_certain = true;  ///< false: `rule` is none that ip-masq makes, and nothing is promised of the fate
+  std::vector<GivenSource> sources = {};  ///< where it is masqueraded: those of all rules that may be met
+
+  /// Whether what leaves by `interface` (nullopt: by any) is masqueraded as nothing but `to`,
+  /// an address or some of a range.
+  bool gives(const std::optional<net::Range>& to, const std::optional<std::string>& interface) const;
 
   bool operator==(const Standing&) const = default;
 };

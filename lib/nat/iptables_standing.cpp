@@ -44,11 +44,14 @@ Standing standing_in(const std::string& name, const std::vector<ObservedRule>& c
                      const net::Address& source, const net::Address& destination) {
   Standing decided{Fate::left_alone, to_text(std::string(main_chain), leads)};
   std::vector<std::pair<Fate, const Rule*>> possible;
+  std::vector<GivenSource> sources;
   for (const auto& [rule, packets, bytes] : chain) {
     const auto match = matches(rule, source, destination);
     if (match == Matches::no || has_no_target(rule)) continue;
     const auto fate = fate_of(rule.target);
     if (!fate) return uncertain(name, rule);
+    if (const auto* const nat = std::get_if<SourceNat>(&rule.target))
+      sources.push_back({rule.out_interface, nat->to});
     if (match == Matches::yes) {
       decided = {*fate, to_text(name, rule)};
       break;
@@ -57,7 +60,9 @@ Standing standing_in(const std::string& name, const std::vector<ObservedRule>& c
   }
   const auto other =
       std::ranges::find_if(possible, [&](const auto& each) { return each.first != decided.fate; });
-  return other == possible.end() ? decided : uncertain(name, *other->second);
+  if (other != possible.end()) return uncertain(name, *other->second);
+  decided.sources = std::move(sources);
+  return decided;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "nat/nftables_standing.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <variant>
@@ -62,7 +63,8 @@ class Walk {
     const auto fate = fate_of(rule);
     const bool is_none_of_ours = !rule.other.empty() || std::holds_alternative<Drop>(rule.statement);
     if (match == Match::no || (!fate && !is_none_of_ours)) return false;
-    const Standing here{fate.value_or(Fate::left_alone), text(chain, rule)};
+    const Standing here{
+        .fate = fate.value_or(Fate::left_alone), .rule = text(chain, rule), .sources = sources_of(rule)};
     if (is_none_of_ours) return settle(uncertain(here.rule)), true;
     if (match == Match::yes) return settle(here), true;
     for_some_.push_back(here);
@@ -72,8 +74,19 @@ class Walk {
   Standing settle(Standing decision) {
     const auto differs =
         std::ranges::find_if(for_some_, [&](const Standing& each) { return each.fate != decision.fate; });
-    if (differs != for_some_.end()) decision = uncertain(differs->rule);
+    if (differs != for_some_.end()) {
+      decision = uncertain(differs->rule);
+    } else {
+      for (const auto& each : for_some_)
+        std::ranges::copy(each.sources, std::back_inserter(decision.sources));
+    }
     return standing_ = std::move(decision);
+  }
+
+  static std::vector<GivenSource> sources_of(const Rule& rule) {
+    const auto* const nat = std::get_if<SourceNat>(&rule.statement);
+    return nat == nullptr ? std::vector<GivenSource>()
+                          : std::vector{GivenSource{rule.out_interface, nat->to}};
   }
 
   // nullopt: the connection goes on to the next rule.

@@ -18,6 +18,7 @@
 #include "plugin/ways/connection_ways.hpp"
 #include "plugin/ways/ipsec_ways.hpp"
 #include "plugin/ways/pod_ways.hpp"
+#include "routing/masquerade_source.hpp"
 #include "routing/node_addresses.hpp"
 
 namespace ipmasq::plugin {
@@ -29,7 +30,8 @@ struct Answer {
   nat::Fate fate = nat::Fate::left_alone;
   nat::Explanation lists;
   std::string backend = {};
-  std::optional<std::string> translated_to = {};  // by snatTo: an address, or a range of which it is one
+  std::optional<std::string> translated_to = {};    // by snatTo: an address, or a range of which it is one
+  std::optional<net::Address> masqueraded_as = {};  // where the kernel's choice is known
   std::vector<std::string> warnings = {};
 };
 
@@ -196,6 +198,18 @@ nat::Flow flow_of(const nat::Ruleset& ruleset, const net::Address& source, const
   return flow;
 }
 
+// Another's rule may give it another source, or lead it another way.
+void forget_source(const std::vector<nat::Contradiction>& contradictions, Answer& answer) {
+  using Kind = nat::Contradiction::Kind;
+  const auto is_of = [&contradictions](std::initializer_list<Kind> kinds) {
+    return std::ranges::any_of(contradictions, [&kinds](const nat::Contradiction& each) {
+      return std::ranges::find(kinds, each.kind) != kinds.end();
+    });
+  };
+  if (is_of({Kind::translated_by_others, Kind::source_rewritten})) answer.translated_to.reset();
+  if (!contradictions.empty()) answer.masqueraded_as.reset();
+}
+
 // What somebody else's rules do to it that ours do not say.
 void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, const ConnectionWays& ways,
                     const nat::Foreign& foreign, config::Backend backend, Answer& answer) {
@@ -210,6 +224,7 @@ void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, con
                               nat::printable(each.rule));
   }
   answer.fate = fate_under(found, ours);
+  forget_source(found, answer);
   const bool may_be_undone =
       backend == config::Backend::iptables && ours == nat::Fate::kept &&
       std::ranges::any_of(foreign.chains, [](const nat::ForeignChain& each) {
@@ -242,14 +257,26 @@ void look_for_drops(const doctor::PodWay& way, const nat::Foreign& foreign, Answ
 }
 
 // Where the way out is not known, only what holds for all.
-std::optional<std::string> translated_to(const Answer& answer, const std::optional<std::string>& uplink) {
-  const bool is_ours =
-      answer.fate == nat::Fate::masqueraded && answer.lists.fate == answer.fate && answer.lists.chain;
-  if (!is_ours) return std::nullopt;
+void tell_source(const ConnectionWays& ways, const std::optional<StandingRule>& rule, Answer& answer) {
+  const bool is_ours = answer.fate == nat::Fate::masqueraded && answer.lists.fate == answer.fate &&
+                       answer.lists.chain && rule && rule->standing.is_certain;
+  if (!is_ours) return;
   const auto& translation = answer.lists.chain->translation;
-  const bool is_known = uplink || translation.snat_to_by_interface.empty();
-  const auto to = is_known ? translation.source_by(uplink) : std::nullopt;
-  return to ? std::optional(net::ends_text(*to)) : std::nullopt;
+  const auto& uplink = ways.way.uplink;
+  if (!uplink && !translation.snat_to_by_interface.empty()) return;
+  const auto to = translation.source_by(uplink);
+  if (!rule->standing.gives(to, uplink)) {
+    answer.warnings.push_back("not in force: the lists say masqueraded as " +
+                              (to ? net::ends_text(*to) : "the address of the way out") +
+                              ", the rule that stands is " + rule->standing.rule +
+                              ": ip-masq sync brings it in force");
+  } else if (to) {
+    answer.translated_to = net::ends_text(*to);
+  } else if (uplink) {
+    const auto& sent = ways.sent;
+    answer.masqueraded_as = routing::masquerade_source(
+        {sent.source, sent.destination, sent.in_interface, sent.marks.tcp.value}, *uplink);
+  }
 }
 
 Answer answer_of(const Node& node, const net::Address& source, const net::Address& destination) {
@@ -266,7 +293,7 @@ Answer answer_of(const Node& node, const net::Address& source, const net::Addres
   const routing::PolicyRouting routing(source.family);
   const auto own = own_interfaces(recorded);
   auto ways = ways_of(source, destination, routing, foreign, own);
-  answer.translated_to = translated_to(answer, ways.way.uplink);
+  tell_source(ways, rule, answer);
   if (rule) look_at_others(ruleset, source, ways, foreign, rule->backend, answer);
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
@@ -290,6 +317,7 @@ cni::Json to_json(const std::string& source, const std::string& destination, con
   if (lists.source && answer.fate != lists.fate) json["listed"] = nat::to_text(lists.fate);
   if (lists.destination) json["prefix"] = net::to_text(*lists.destination);
   if (answer.translated_to) json["snatTo"] = *answer.translated_to;
+  if (answer.masqueraded_as) json["as"] = net::to_text(*answer.masqueraded_as);
   if (lists.source) {
     json["network"] = lists.source->network;
     json["podSubnet"] = net::to_text(lists.source->prefix);
@@ -307,6 +335,7 @@ void print(const std::string& source, const std::string& destination, const Answ
   if (lists.destination) output << ": " << net::to_text(*lists.destination);
   output << '\n';
   if (answer.translated_to) output << "  as " << *answer.translated_to << " (snatTo)\n";
+  if (answer.masqueraded_as) output << "  as " << net::to_text(*answer.masqueraded_as) << '\n';
   if (lists.source) {
     const auto backend = answer.backend.empty() ? "" : " (" + answer.backend + ")";
     output << "  network " << lists.source->network << backend << ", pod subnet "

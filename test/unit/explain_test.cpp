@@ -40,4 +40,25 @@ TEST_CASE("a whole network is kept where an entry that keeps holds it and none w
   CHECK_FALSE(keeps_all(chain, test::prefix("8.0.0.0/8")));
 }
 
+TEST_CASE("what rules that stand masquerade as, by the way out") {
+  const auto range = [](const std::string& text) {
+    const auto address = test::address(text);
+    return net::Range{address, address};
+  };
+  const auto first = range("203.0.113.7");
+  const auto second = range("203.0.113.8");
+  const Standing masquerade{.fate = Fate::masqueraded, .sources = {{}, {}}};
+  CHECK(masquerade.gives({}, "eth0"));
+  CHECK(masquerade.gives({}, {}));
+  CHECK_FALSE(masquerade.gives(first, "eth0"));
+  const Standing by_way{.fate = Fate::masqueraded, .sources = {{"eth1", second}, {{}, first}}};
+  CHECK(by_way.gives(second, "eth1"));
+  CHECK(by_way.gives(first, "eth0"));
+  CHECK_FALSE(by_way.gives(first, "eth1"));
+  CHECK_FALSE(by_way.gives(first, {}));
+  const Standing half_changed{.fate = Fate::masqueraded, .sources = {{{}, first}, {{}, second}}};
+  CHECK_FALSE(half_changed.gives(first, "eth0"));
+  CHECK_FALSE(Standing{}.gives({}, "eth0"));
+}
+
 }  // namespace ipmasq::nat

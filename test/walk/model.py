@@ -447,15 +447,15 @@ class Model:
             if listed is not None and not any(self.fits(question, seen, *each) for each in listed):
                 told = f"{question}: seen as {seen}, the lists say {sorted(listed, key=str)}"
                 if self.must_be_right(question.pod):
-                    return f"{told}\n{self.node.explain(question.source, question.destination)[1]}"
+                    return f"{told}\n{self.node.explain(question.source, question.destination)[-1]}"
                 # Where network.json is damaged, nobody knows the lists: that the record is damaged is all that doctor can say.
                 if question.pod.is_recorded and self.is_known(question.pod.network):
                     unlike_listed.append(told)
             if number < explained and question.protocol != FIN:
                 self.explained += 1
-                fate, answer = self.node.explain(question.source, question.destination)
-                if not self.fits(question, seen, fate):
-                    return f"{question}: seen as {seen}, explain says {fate}\n{answer}"
+                fate, source, answer = self.node.explain(question.source, question.destination)
+                if not self.fits(question, seen, fate, source):
+                    return f"{question}: seen as {seen}, explain says {fate}{f' as {source}' if source else ''}\n{answer}"
         if not unlike_listed:
             return None
         found = self.node.findings()

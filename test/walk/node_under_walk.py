@@ -197,12 +197,13 @@ class NodeUnderWalk:
         return Reply(done.returncode, done.stdout, done.stderr)
 
     def explain(self, source, destination):
-        """(fate, the whole answer)"""
+        """(fate, the address that it is masqueraded as where it says one, the whole answer)"""
         reply = self.tool("explain", source, destination, "-o", "json")
         try:
-            return json.loads(reply.output)["fate"], str(reply)
+            answer = json.loads(reply.output)
+            return answer["fate"], answer.get("as"), str(reply)
         except (ValueError, KeyError, TypeError):
-            return None, str(reply)
+            return None, None, str(reply)
 
     def doctor(self, *argv):
         return self.tool("doctor", "--conf-dir", self.conf_dir, "--bin-dir", self.bin_dir, *argv)
