@@ -171,9 +171,9 @@ class Reader {
   }
 
  private:
-  // The last version that a file says is that of all: by 2 containerd 2 migrates the tables that have names
-  // of 2, and those of 3 stand; by 3 nobody reads those of 2.
-  bool reads_all_tables() const { return version_ <= last_version_of_containerd_1; }
+  // The last version that a file says is that of all, where it is not 1: by 2 containerd 2 migrates the
+  // tables that have names of 2, and those of 3 stand; by 3 nobody reads those of 2.
+  bool reads_all_tables() const { return migrated_version_ <= last_version_of_containerd_1; }
 
   Table merged_by_containerd_2() const {
     auto merged = of_last_name_;
@@ -239,6 +239,7 @@ class Reader {
     const auto said = version_in(file);
     const auto version = said.value_or(1);
     if (said) version_ = version;
+    if (version > 1) migrated_version_ = version;
     if (read_.size() == 1) is_of_containerd_2_ = version > last_version_of_containerd_1;
     const auto& plugins = inner(file, "plugins");
     bool is_first = true;
@@ -309,6 +310,7 @@ class Reader {
   bool runs_pods_ = true;
   bool is_of_containerd_2_ = false;  // no other reads version 3 of the file
   std::int64_t version_ = 1;
+  std::int64_t migrated_version_ = 1;                               // to containerd 2
   std::vector<std::pair<std::int64_t, OwnNetworks>> own_networks_;  // after the version of the table's name
   // As containerd 2 does with what is imported (containerd/containerd#9982).
   Table of_earlier_names_;

@@ -112,8 +112,12 @@ bool Store::exists() const {
 std::optional<std::string> Store::foreign_name() const {
   if (is_file(folder_ / lock_file) || is_file(folder_ / agent_lock_file)) return std::nullopt;
   auto names = names_in(folder_);
+  // Of a file system of its own, and of who keeps it.
+  std::erase_if(names, [](const std::string& name) { return name == "lost+found" || name.starts_with('.'); });
   const bool is_ours = names.empty() || std::ranges::any_of(names, [this](const std::string& name) {
-                         return os::is_there(record_path(name)) || os::is_there(folder_ / name / pods_folder);
+                         return os::is_there(record_path(name)) ||
+                                os::is_there(folder_ / name / pods_folder) ||
+                                os::is_there(folder_ / name / subnets_folder);
                        });
   if (is_ours) return std::nullopt;
   return std::move(names.front());

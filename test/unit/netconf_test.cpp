@@ -285,7 +285,7 @@ TEST_CASE("a file laid over a netconf that was read says what both say when they
   for (const auto* const text : netconfs) {
     const auto json = cni::Json::parse(text);
     for (const auto* const written : files) {
-      const auto file = parse_agent_file(written, "F");
+      const auto file = parse_agent_file(written, "F", "node-1");
       CHECK(told([&] { return with_file(parse_netconf(json), json, *file); }) ==
             told([&] { return parse_netconf(json, &*file); }));
     }

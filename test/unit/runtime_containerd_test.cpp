@@ -111,7 +111,10 @@ TEST_CASE("auto: a table of containerd's whose name is of another version than i
   CHECK(chosen("version = 3\n" + table(of_2, "/two")) == "/etc/cni/net.d /opt/cni/bin");
   // What is imported says no version: to containerd 1 all files together have one.
   CHECK(chosen("version = 2\n" + imports, table(of_2, "/two")) == "/etc/cni/net.d /two");
-  CHECK(chosen("version = 3\n" + imports, table(of_2, "/two")) == "/etc/cni/net.d /two");
+  CHECK(chosen("version = 3\n" + imports, table(of_2, "/two")) == "/etc/cni/net.d /opt/cni/bin");
+  CHECK(chosen("version = 3\n" + imports, "version = 1\n" + table(of_2, "/two")) ==
+        "/etc/cni/net.d /opt/cni/bin");
+  CHECK(chosen("version = 3\n" + imports, "version = 2\n" + table(of_2, "/two")) == "/etc/cni/net.d /two");
   CHECK(chosen(imports + table(of_2, "/two"), "version = 2\n") == "/etc/cni/net.d /two");
   CHECK(chosen(imports + table("cri", "/one"), "version = 2\n").starts_with("refused: containerd 1 and 2"));
 }
