@@ -217,7 +217,8 @@ class Reader {
   }
 
   void replace_keys(AgentFile section) {
-    for (const auto& [key, value] : section.keys.items()) {
+    for (const auto& [name, value] : section.keys.items()) {
+      const std::string& key = name;
       const auto items = key + " ";
       std::erase_if(file_.places,
                     [&](const auto& place) { return place.first == key || place.first.starts_with(items); });

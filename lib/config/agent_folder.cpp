@@ -23,7 +23,7 @@ using cni::Json;
 constexpr std::size_t most_files = 64;
 constexpr std::size_t largest_folder = std::size_t{4} << 20U;
 
-[[noreturn]] void refuse(const std::string& problem) {
+[[noreturn]] void refuse_folder(const std::string& problem) {
   throw Error(Kind::wrong_config, problem);
 }
 
@@ -85,8 +85,8 @@ Folder files_in(const std::filesystem::path& path) {
       folder.warnings.push_back(entry->path().string() + " is no regular file, and left alone");
     }
     if (folder.files.size() > most_files)
-      refuse("the folder " + path.string() + " has more than " + std::to_string(most_files) +
-             " files whose name begins with ip-masq");
+      refuse_folder("the folder " + path.string() + " has more than " + std::to_string(most_files) +
+                    " files whose name begins with ip-masq");
   }
   if (error) throw Error(Kind::failed, "cannot read the folder " + path.string() + ": " + error.message());
   std::ranges::sort(folder.files);
@@ -100,7 +100,7 @@ Folder files_in(const std::filesystem::path& path) {
   for (const auto& problem : first_lines(std::move(problems), " files")) {
     told += (told.empty() ? "" : "; ") + problem;
   }
-  refuse(told);
+  refuse_folder(told);
 }
 
 }  // namespace
@@ -122,7 +122,8 @@ std::optional<AgentFile> read_agent_folder(const std::filesystem::path& path) {
   for (const auto& each : folder.files) {
     const auto text = os::read_file(each);
     size += text ? text->size() : 0;
-    if (size > largest_folder) refuse("the files of the folder " + path.string() + " are larger than 4 MiB");
+    if (size > largest_folder)
+      refuse_folder("the files of the folder " + path.string() + " are larger than 4 MiB");
     try {
       auto file = text ? parse_agent_file(*text, each, node) : std::nullopt;
       if (!file) continue;

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <iterator>
 #include <map>
-#include <ranges>
 #include <set>
 #include <utility>
 
@@ -82,7 +81,8 @@ std::vector<std::vector<PodAt>> told_apart(const PodWay& way, const Names& names
     groups[key].push_back(pod);
   }
   const auto names_some = [](const std::vector<bool>& key) { return std::ranges::count(key, true) > 0; };
-  const bool are_told = !some.empty() || std::ranges::any_of(groups | std::views::keys, names_some);
+  const bool are_told =
+      !some.empty() || std::ranges::any_of(groups, names_some, &decltype(groups)::value_type::first);
   std::vector<std::vector<PodAt>> found;
   if (!are_told) return found;
   found.reserve(groups.size());

@@ -15,18 +15,18 @@ namespace ipmasq::routing {
 
 namespace {
 
-constexpr unsigned bits_of_byte = 8;
+constexpr unsigned bits_a_byte = 8;
 
 unsigned char family_of(net::Family family) {
   return family == net::Family::ipv4 ? AF_INET : AF_INET6;
 }
 
 std::span<const std::uint8_t> bytes_of(const net::Address& address) {
-  return std::span(address.bytes).first(net::bits(address.family) / bits_of_byte);
+  return std::span(address.bytes).first(net::bits(address.family) / bits_a_byte);
 }
 
 std::optional<net::Address> address_in(std::span<const std::uint8_t> bytes, net::Family family) {
-  if (bytes.size() != net::bits(family) / bits_of_byte) return std::nullopt;
+  if (bytes.size() != net::bits(family) / bits_a_byte) return std::nullopt;
   net::Address address{.family = family};
   std::ranges::copy(bytes, address.bytes.begin());
   return address;
