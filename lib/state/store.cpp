@@ -114,11 +114,15 @@ std::optional<std::string> Store::foreign_name() const {
   auto names = names_in(folder_);
   // Of a file system of its own, and of who keeps it.
   std::erase_if(names, [](const std::string& name) { return name == "lost+found" || name.starts_with('.'); });
-  const bool is_ours = names.empty() || std::ranges::any_of(names, [this](const std::string& name) {
-                         return os::is_there(record_path(name)) ||
-                                os::is_there(folder_ / name / pods_folder) ||
-                                os::is_there(folder_ / name / subnets_folder);
-                       });
+  const auto holds_ours = [this](const std::string& name) {
+    return os::is_there(record_path(name)) || os::is_there(folder_ / name / pods_folder) ||
+           os::is_there(folder_ / name / subnets_folder);
+  };
+  const auto is_empty = [this](const std::string& name) {  // where a call was killed that began a record
+    std::error_code error;
+    return fs::is_directory(folder_ / name, error) && fs::is_empty(folder_ / name, error);
+  };
+  const bool is_ours = std::ranges::any_of(names, holds_ours) || std::ranges::all_of(names, is_empty);
   if (is_ours) return std::nullopt;
   return std::move(names.front());
 }

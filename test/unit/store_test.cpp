@@ -304,6 +304,11 @@ TEST_CASE("nothing is written in a folder that somebody else keeps things in") {
   const Store store(folder.path());
   const auto said = [&] { return test::error_of([&] { store.lock_shared(std::chrono::seconds(0)); }); };
   CHECK(store.exists());
+  std::ofstream(folder.path() / ".keep") << "theirs";
+  fs::create_directories(folder.path() / "lost+found");
+  fs::create_directories(folder.path() / "cbr0");  // where a call was killed, and the lock was lost
+  CHECK(store.exists());
+  fs::remove_all(folder.path() / "cbr0");
   std::ofstream(folder.path() / "passwd") << "theirs";
   fs::create_directories(folder.path() / "lock");  // as in /run and /var
   const auto refused =
@@ -313,7 +318,7 @@ TEST_CASE("nothing is written in a folder that somebody else keeps things in") {
   CHECK(test::error_of([&] { store.lock_exclusive(std::chrono::seconds(0)); }) == refused);
   CHECK(test::error_of([&] { store.lock_agent(); }) == refused);
   CHECK(test::error_of([&] { store.check_writable(); }) == refused);
-  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 2);
+  CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 4);
   fs::remove_all(folder.path() / "lock");
   fs::create_directories(folder.path() / "cbr0" / "pods");  // a lock that was lost
   CHECK(store.exists());
