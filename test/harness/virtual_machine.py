@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 from harness.node import ROOT, STATIC
@@ -18,7 +19,7 @@ KERNELS = ROOT / "build/kernels"
 HERE = KERNELS / "programs-amd64"  # QEMU, which runs here, and the programs of guests of this processor
 LIBRARIES = [HERE / "lib/x86_64-linux-gnu", HERE / "usr/lib/x86_64-linux-gnu"]
 QEMU = [LIBRARIES[0] / "ld-linux-x86-64.so.2", "--inhibit-cache", "--library-path", ":".join(map(str, LIBRARIES))]
-PATIENCE = 400  # seconds: several times what a guest takes
+PATIENCE = 400  # seconds without a word of the guest: many times what its longest case takes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +136,18 @@ class Kernel:
         return list(dict.fromkeys([*found, name]))
 
 
+def end_of(guest, files):
+    """Waits for its end, for as long as it goes on writing to `files`."""
+    heard, deadline = None, 0
+    while guest.poll() is None:
+        sizes = [path.stat().st_size for path in files if path.exists()]
+        if sizes != heard:
+            heard, deadline = sizes, time.monotonic() + PATIENCE
+        assert time.monotonic() < deadline, f"the guest has said nothing for {PATIENCE} s: {files[1].read_text(errors='replace')}"
+        time.sleep(0.2)
+    assert guest.returncode == 0, files[1].read_text(errors="replace")
+
+
 def run_guest(machine, kernel, program, modules, folder, more=None):
     """What `program`, a Python file, writes in a guest where the test harness can be imported, ip-masq is the static one, and
     /modules has `modules` and what they need: NAME.ko, and "needed", which has for each the names of what is to be loaded, in
@@ -148,11 +161,16 @@ def run_guest(machine, kernel, program, modules, folder, more=None):
     initramfs, said, console = folder / "initramfs", folder / "said", folder / "console"
     initramfs.write_bytes(archive(files))
     data = HERE / "usr/share"
-    subprocess.run(
+    guest = subprocess.Popen(
         [*QEMU, HERE / "usr/bin" / machine.emulator, "-L", data / "seabios", "-L", data / "qemu", "-accel", "tcg", *machine.options,
          "-m", "768", "-nic", "none", "-nodefaults", "-display", "none", "-no-reboot",
          "-serial", f"file:{console}", "-chardev", f"file,id=said,path={said}", *machine.port,
          "-kernel", kernel.image, "-initrd", initramfs, "-append", f"console={machine.console} quiet panic=-1 mitigations=off"],
-        env={**os.environ, "QEMU_MODULE_DIR": str(LIBRARIES[1] / "qemu")}, timeout=PATIENCE, check=True)
+        env={**os.environ, "QEMU_MODULE_DIR": str(LIBRARIES[1] / "qemu")})
+    try:
+        end_of(guest, (said, console))
+    finally:
+        guest.kill()
+        guest.wait()
     initramfs.unlink()
     return said.read_text(), console.read_text(errors="replace")
