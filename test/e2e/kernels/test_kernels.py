@@ -4,6 +4,7 @@ import re
 
 import pytest
 from guest import BACKENDS, IPVS_ALONE, IPVS_PLACES, QUIET
+from guests import said_on
 from harness.lan import STORY
 from harness.network import Outside
 from harness.node import ROOT
@@ -14,6 +15,12 @@ SEEN = {f"{protocol}:{host}": source
         for protocol in ("tcp", "udp", "icmp")
         for host, source in (("10.9.9.9", PODS[4]), ("203.0.113.9", Outside.NODE[4]),
                              ("fd00:9::9", PODS[6]), ("2001:db8:9::9", Outside.NODE[6]))}
+
+
+@pytest.fixture(scope="session", params=["bullseye", "bookworm", "trixie"])
+def kernel(request, tmp_path_factory):
+    """Linux 5.10, 6.1, 6.12."""
+    return said_on(request.param, tmp_path_factory)
 
 
 class Like:
