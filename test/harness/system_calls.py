@@ -254,6 +254,7 @@ class Ground(Node):
             self.run(f"{TABLE[family][0]}-restore", "-w", input=text, env={**os.environ, **self.env})
         if not state.is_new:
             self.state.mkdir(mode=0o700)
+            (self.state / "lock").touch(mode=0o600)  # which the first call of all makes
         for name, text in state.files:
             mode, text = text.split(" ", 1)
             path = self.state / name
