@@ -95,7 +95,7 @@ def test_no_legacy_nat_of_ipv6_alone(kernel):
     assert kernel["no ip6table_nat: iptables"] == {**refused(100, ["ip6table_nat"]), "STATUS": Like("ok|50: .*ip6table_nat")}
 
 
-@pytest.mark.parametrize("backend, modules", zip(BACKENDS, (["iptable_nat"], ["nf_tables"], ["iptable_nat", "nf_tables"])))
+@pytest.mark.parametrize("backend, modules", [*zip(BACKENDS, (["iptable_nat"], ["nf_tables"], ["iptable_nat", "nf_tables"]))])
 def test_no_nat_at_all(kernel, backend, modules):
     told = refused(100, modules)
     # doctor is not told which back end is asked for: nothing is recorded.
