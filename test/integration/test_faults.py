@@ -70,7 +70,7 @@ def test_state_directory_cannot_be_made(node):
 def test_a_folder_that_is_not_ours_stays_as_it_is(node, command, mode, owner):
     """/etc as a state directory, in a mount namespace: what others can write to, or own, is refused, and nothing is written."""
     script = (f"mount -t tmpfs -o mode={mode},uid={owner} tmpfs /etc; echo theirs >/etc/file; status=0; "
-              'timeout 2 "$@" --state-dir /etc >&2 || status=$?; stat -c "%a %u" /etc; stat -c "%a %u %s" /etc/file; echo $status; ls -A /etc')
+              'timeout 60 "$@" --state-dir /etc >&2 || status=$?; stat -c "%a %u" /etc; stat -c "%a %u %s" /etc/file; echo $status; ls -A /etc')
     done = subprocess.run(node.inside("unshare", "-m", "sh", "-c", script, "sh", BINARY, command), capture_output=True, text=True)
     folder, file, status, *names = done.stdout.splitlines()
     assert (folder, file, names) == (f"{mode} {owner}", "644 0 7", ["file"])
