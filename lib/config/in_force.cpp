@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "config/flannel.hpp"
+#include "config/known_keys.hpp"
 #include "error/error.hpp"
 
 namespace ipmasq::config {

@@ -32,10 +32,6 @@ std::filesystem::path parse_state_dir(const cni::Json& json);
 /// `lockTimeout` of a netconf. Throws Error{wrong_config} for what is wrong with any key.
 std::chrono::nanoseconds parse_lock_timeout(const cni::Json& json);
 
-/// The entries of `netconf` that parse_netconf reads, as they are, and with no value those that it warns of:
-/// what is recorded of a network.
-cni::Json known_keys(const cni::Json& netconf);
-
 /// The netconf's own pod subnets where it names them for a family, else the networks of `addresses`: each
 /// once, in order. Addresses that no router forwards (loopback, fe80::/10) have none. Throws
 /// Error{wrong_config} where nothing is left, for a network of length 0, and for an address that

@@ -13,6 +13,7 @@
 #include "config/agent_file.hpp"
 #include "config/duration.hpp"
 #include "config/flannel.hpp"
+#include "config/known_keys.hpp"
 #include "config/netconf.hpp"
 #include "conflist/conflist.hpp"
 #include "conflist/entry.hpp"

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "config/known_keys.hpp"
 #include "error/error.hpp"
 #include "texts.hpp"
 
