@@ -120,21 +120,23 @@ class Agent {
     report_.pass_began = Clock::now();
     publish();
     Findings findings;
-    watch(findings);
+    const bool is_of_files = watch(findings);
     const bool has_changed = sync(findings);
     follow_more_files();
     report_.pass_began.reset();
     pass_said_ = std::move(findings);
-    tell(pass_said_, reason);
+    tell(pass_said_, is_of_files ? file_changed : reason);
     return has_changed;
   }
 
   // What cannot be watched is looked at, or found at the next resync: the rules are looked after all the
-  // same.
-  void watch(Findings& findings) {
-    if (file_watch_.watch(files_, endings_to_watch())) has_file_changed_ = true;
+  // same. Whether files changed while a pass came about for another reason.
+  bool watch(Findings& findings) {
+    const bool has_changed = file_watch_.watch(files_, endings_to_watch());
+    has_file_changed_ = has_file_changed_ || has_changed;
     if (!file_watch_.problem().empty()) findings.warnings.insert("warning: " + file_watch_.problem());
     drift_.before_pass(findings.warnings);
+    return has_changed;
   }
 
   // Conflists with the plugins in folders beside them, and the folders of networks that are recorded.

@@ -3,12 +3,13 @@
 since it runs inside network namespaces.
 
   held.py see INTERFACE              prints "ready"; when its input ends {"DESTINATION": [each source of packets to it, once]}
-  held.py hold ADDRESS PORT          connects by TCP and prints "ready"; then, for each line of its input, one of
+  held.py hold ADDRESS...            connects to each by TCP, to port 7007, and prints "ready"; then, on each connection for
+                                     each line of its input, one of
       data   sends some        fin   ends its side        rst   resets
       error  an ICMP error about the connection, as of a host that takes no packet of it
       beyond a segment far beyond the window that the other side offered
       wait   waits for an answer
-  it prints what came of it: "done", an answer, or the error that there was
+  it prints what came of it, a line a connection: "done", an answer, or the error that there was
 """
 
 import ipaddress
@@ -20,21 +21,30 @@ import subprocess
 import sys
 
 PATIENCE = 3
+PORT = 7007
 TCP = 6
+# What the interpreter does without starts it sooner.
+RUN = [sys.executable, "-S", "-E", __file__]
 
 
 class Held:
-    """Holds a connection in a namespace."""
+    """Holds connections in a namespace, one to each address."""
 
-    def __init__(self, namespace, address, port=7007):
-        self.process = subprocess.Popen(namespace.inside(sys.executable, __file__, "hold", address, port),
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, namespace, *addresses):
+        self.addresses = addresses
+        self.process = subprocess.Popen(namespace.inside(*RUN, "hold", *addresses), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
-    def __call__(self, action):
+    def all(self, action):
+        """What came of it, in the order of the addresses."""
         self.process.stdin.write(action + "\n")
         self.process.stdin.flush()
-        return self.process.stdout.readline().rstrip("\n")
+        return [self.process.stdout.readline().rstrip("\n") for _ in self.addresses]
+
+    def __call__(self, action):
+        """The same of the only connection."""
+        told, = self.all(action)
+        return told
 
     def end(self):
         self.process.kill()
@@ -45,7 +55,7 @@ class Seen:
     """What comes in by an interface of a namespace."""
 
     def __init__(self, namespace, interface="to-node"):
-        self.process = subprocess.Popen(namespace.inside(sys.executable, __file__, "see", interface),
+        self.process = subprocess.Popen(namespace.inside(*RUN, "see", interface),
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n"
 
@@ -154,18 +164,19 @@ def act(connection, action):
     return "done"
 
 
-def hold(address, port):
-    connection = socket.create_connection((address, port), timeout=PATIENCE)
+def hold(addresses):
+    connections = [socket.create_connection((address, PORT), timeout=PATIENCE) for address in addresses]
     print("ready", flush=True)
     for line in sys.stdin:
-        try:
-            print(act(connection, line.strip()), flush=True)
-        except OSError as error:
-            print(error, flush=True)
+        for connection in connections:
+            try:
+                print(act(connection, line.strip()), flush=True)
+            except OSError as error:
+                print(error, flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "see":
         see(sys.argv[2])
     else:
-        hold(sys.argv[2], int(sys.argv[3]))
+        hold(sys.argv[2:])

@@ -131,17 +131,15 @@ def doctor(node):
 
 
 def after_loss(site):
-    """The sources that each host sees of a connection that ends after its entry in conntrack is gone."""
-    seen = {}
-    for host in HOSTS:
-        held = Held(site.pods[0].namespace, host)
-        site.node.run("conntrack", "-F")
-        watch = Seen(site.outside.namespace)
-        assert held("fin") == "done"
-        site.seen(f"udp:{host}")  # what was sent before has passed when this was answered
-        seen[host] = watch.end()[host]
-        held.end()
-    return seen
+    """The sources that each host sees of connections that end after their entries in conntrack are gone."""
+    held = Held(site.pods[0].namespace, *HOSTS)
+    site.node.run("conntrack", "-F")
+    watch = Seen(site.outside.namespace)
+    assert held.all("fin") == ["done"] * len(HOSTS)
+    site.seen(*(f"udp:{host}" for host in HOSTS))  # what was sent before has passed when these were answered
+    seen = watch.end()
+    held.end()
+    return {host: seen[host] for host in HOSTS}
 
 
 def life(site, backend, foreign=""):
