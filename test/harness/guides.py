@@ -42,3 +42,11 @@ def commands(test, guide, *section):
              and name in block.fate.removeprefix("run by ").split(", ") for line in block.lines]
     assert lines, f"{guide} has no commands for {name} in {section}"
     return lines
+
+
+def file_of(guide, *section):
+    """(path, text) of the one file of a section, whose first line is a comment with its path."""
+    text = (GUIDES / f"{guide}.md").read_text()
+    for heading in section:
+        text = text.split(f"## {heading}\n", 1)[1]
+    return re.search(r"```ini\n# (/\S+)\n(.*?)```", text.split("\n## ", 1)[0], re.DOTALL).groups()
