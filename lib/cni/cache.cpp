@@ -236,6 +236,8 @@ class Reader {
     if (!cached) return;
     const auto its = look_at_namespace(cached->netns);
     if (its == Namespace::there) {
+      std::error_code ended;
+      if (cached->list.is_object()) cached->written = fs::last_write_time(folder_ / name, ended);
       cache_.told.insert(cached->network);
       cache_.living.push_back(*std::move(cached));
       return;

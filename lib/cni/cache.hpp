@@ -26,10 +26,11 @@ std::string cache_folders_text();
 struct CachedAttachment {
   std::string network;
   AttachmentId id;
-  std::string args;     ///< as in CNI_ARGS
-  Json result;          ///< of the whole chain, an object
-  std::string netns;    ///< the path of the pod's network namespace
-  Json list = nullptr;  ///< the conflist as it was; null where that is not told
+  std::string args;                              ///< as in CNI_ARGS
+  Json result;                                   ///< of the whole chain, an object
+  std::string netns;                             ///< the path of the pod's network namespace
+  Json list = nullptr;                           ///< the conflist as it was; null where that is not told
+  std::filesystem::file_time_type written = {};  ///< where the conflist is told
 };
 
 struct Cache {

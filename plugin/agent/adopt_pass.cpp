@@ -141,10 +141,19 @@ class Pass {
       if (candidates_[network])
         pass_.problems.push_back("network " + network + ": a file of the runtime's cache could not be read");
     }
+    take_lists_of_pods();
+  }
+
+  // Where no list is there any more, the one that the last pod was started with.
+  void take_lists_of_pods() {
+    std::vector<const cni::CachedAttachment*> newest_first;
     for (const auto& cached : cache_.living) {
-      if (candidates_.contains(cached.network) || !cached.list.is_object()) continue;
-      const auto network = as_cached(cached.list);
-      if (may_be_a_network_of_ours(network) && network.name == cached.network)
+      if (!candidates_.contains(cached.network) && cached.list.is_object()) newest_first.push_back(&cached);
+    }
+    std::ranges::stable_sort(newest_first, std::ranges::greater(), &cni::CachedAttachment::written);
+    for (const auto* const cached : newest_first) {
+      const auto network = as_cached(cached->list);
+      if (may_be_a_network_of_ours(network) && network.name == cached->network)
         candidates_.emplace(network.name, candidate_of(network));
     }
   }

@@ -361,6 +361,22 @@ def test_a_list_that_is_nowhere_any_more(site):
     assert site.tool("adopt").splitlines()[0] == f"adopted {line_of(third)}"
 
 
+def test_of_lists_that_are_nowhere_the_last_pod_s_counts(site):
+    third, fourth = Namespace("pod-c"), Namespace("pod-d")
+    site.pods += [third, fourth]
+    site.use_conflist(WITH)
+    attach(site, third)
+    site.use_conflist({**WITH, "plugins": [*WITH["plugins"][:-1], {**WITH["plugins"][-1], "nonMasqueradeCIDRs": ["203.0.113.0/24"]}]})
+    attach(site, fourth)
+    site.run("rm", "/etc/cni/net.d/10-test.conflist")
+    for last, seen in ((third, Outside.NODE[4]), (fourth, third.address.split("/")[0])):
+        site.run("rm", "-r", "/run/cni/ip-masq")
+        site.run("touch", "-d", "2026-01-01", *(f"{CACHE}/{pod.file}" for pod in (third, fourth)))
+        site.run("touch", f"{CACHE}/{last.file}")
+        site.tool("adopt")
+        assert seen_from(third)[1] == seen
+
+
 def test_pods_of_others_are_left(site):
     """Of a network without our entry, though one of the same name before had it; and of one with another stateDir."""
     site.use_conflist(WITH)
