@@ -161,6 +161,10 @@ const MadeOf& made_of(const Configuration& configuration) {
   return configuration.made_of;
 }
 
+ChangedFlows changed_flows_of(const Configuration& configuration) {
+  return configuration.netconf.changed_flows;
+}
+
 SharedConfiguration in_force(const cni::Json& netconf, const std::optional<MadeOf>& last_good,
                              const HasPods& has_pods) {
   return in_force(read_configuration(netconf), last_good, has_pods);

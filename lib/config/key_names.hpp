@@ -14,7 +14,7 @@ struct KeyName {
 };
 
 /// In the order in which README tells them.
-inline constexpr std::array<KeyName, 21> key_names{{{"nonMasqueradeCIDRs", true},
+inline constexpr std::array<KeyName, 22> key_names{{{"nonMasqueradeCIDRs", true},
                                                     {"masqueradeCIDRs", true},
                                                     {"catchAll", true},
                                                     {"nonMasqueradeReserved", true},
@@ -27,6 +27,7 @@ inline constexpr std::array<KeyName, 21> key_names{{{"nonMasqueradeCIDRs", true}
                                                     {"exemption", true},
                                                     {"yieldMarks"},
                                                     {"dropInvalid", true},
+                                                    {"changedFlows", true},
                                                     {"podSubnets"},
                                                     {"subnetFile"},
                                                     {"configFile"},

@@ -238,6 +238,11 @@ void read_values(Keys& keys, Netconf& netconf) {
   netconf.exemption =
       read_choice<Exemption>(keys, "exemption", {{"hold", Exemption::hold}, {"return", Exemption::return_}})
           .value_or(netconf.exemption);
+  netconf.changed_flows =
+      read_choice<ChangedFlows>(
+          keys, "changedFlows",
+          {{"all", ChangedFlows::all}, {"keep", ChangedFlows::keep}, {"udp", ChangedFlows::udp}})
+          .value_or(netconf.changed_flows);
   netconf.backend =
       read_choice<std::optional<Backend>>(
           keys, "backend",

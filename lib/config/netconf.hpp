@@ -10,6 +10,7 @@
 #include "cni/json.hpp"
 #include "config/agent_file.hpp"
 #include "config/backend.hpp"
+#include "config/changed_flows.hpp"
 #include "config/defaults.hpp"
 #include "config/exemption.hpp"
 #include "config/mark.hpp"
@@ -36,6 +37,7 @@ struct Netconf {
   std::vector<ListedPrefix> masquerade;
   bool catch_all = true;
   bool drop_invalid = true;
+  ChangedFlows changed_flows = ChangedFlows::udp;
   bool masquerade_link_local = false;
   bool masquerade_link_local_ipv6 = false;
   bool random_fully = true;

@@ -9,6 +9,7 @@
 
 #include "cni/json.hpp"
 #include "config/backend.hpp"
+#include "config/changed_flows.hpp"
 #include "config/shared_configuration.hpp"
 #include "net/address.hpp"
 
@@ -45,6 +46,7 @@ std::vector<net::Prefix> default_non_masquerade();
 /// Which one the netconf in force names; none: "auto".
 std::optional<Backend> backend_of(const Configuration& configuration);
 const MadeOf& made_of(const Configuration& configuration);
+ChangedFlows changed_flows_of(const Configuration& configuration);
 
 /// in_force of config/in_force.hpp, of what the netconf and its files say now.
 SharedConfiguration in_force(const cni::Json& netconf, const std::optional<MadeOf>& last_good,

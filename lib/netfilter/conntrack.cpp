@@ -8,11 +8,11 @@
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
 
-#include <algorithm>
 #include <map>
 #include <tuple>
 
 #include "error/error.hpp"
+#include "netfilter/conntrack_tuple.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
 
@@ -48,15 +48,6 @@ void put_tuple(nl_msg* message, const Connection& connection) {
   nla_nest_end(message, tuple);
 }
 
-std::optional<net::Address> address_in(const Attributes& tuple, net::Family family, int ipv4, int ipv6) {
-  if (tuple[CTA_TUPLE_IP] == nullptr) return std::nullopt;
-  const auto bytes = Attributes(tuple[CTA_TUPLE_IP]).bytes(family == net::Family::ipv4 ? ipv4 : ipv6);
-  if (bytes.size() != bytes_of(family)) return std::nullopt;
-  net::Address address{family, {}};
-  std::ranges::copy(bytes, address.bytes.begin());
-  return address;
-}
-
 }  // namespace
 
 std::optional<Tracked> tracked(const Connection& connection) {
@@ -68,11 +59,9 @@ std::optional<Tracked> tracked(const Connection& connection) {
   try {
     NetfilterSocket().ask(request.get(), [&](const nlmsghdr& answer) {
       const Attributes attributes(answer);
-      if (attributes[CTA_TUPLE_REPLY] == nullptr) return true;
-      const auto seen =
-          address_in(Attributes(attributes[CTA_TUPLE_REPLY]), family, CTA_IP_V4_DST, CTA_IP_V6_DST);
+      const auto reply = tuple_in(attributes, CTA_TUPLE_REPLY, family);
       const auto status = attributes.bytes(CTA_STATUS);  // four bytes of the network's order
-      if (seen) found = Tracked{*seen, status.size() == 4 && (status[3] & IPS_SEEN_REPLY) != 0};
+      if (reply) found = Tracked{reply->destination, status.size() == 4 && (status[3] & IPS_SEEN_REPLY) != 0};
       return true;
     });
   } catch (const Error& error) {
@@ -85,19 +74,13 @@ namespace {
 
 std::optional<PortUse> use_in(const nlmsghdr& answer, net::Family family) {
   const Attributes attributes(answer);
-  if (attributes[CTA_TUPLE_ORIG] == nullptr || attributes[CTA_TUPLE_REPLY] == nullptr) return std::nullopt;
-  const Attributes reply(attributes[CTA_TUPLE_REPLY]);
-  const auto source =
-      address_in(Attributes(attributes[CTA_TUPLE_ORIG]), family, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
-  const auto seen = address_in(reply, family, CTA_IP_V4_DST, CTA_IP_V6_DST);
-  const auto host = address_in(reply, family, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
-  if (!source || !seen || !host || *source == *seen || reply[CTA_TUPLE_PROTO] == nullptr) return std::nullopt;
-  const Attributes protocol(reply[CTA_TUPLE_PROTO]);
-  const auto number = protocol.bytes(CTA_PROTO_NUM);
-  const auto port = protocol.bytes(CTA_PROTO_SRC_PORT);
-  if (number.size() != 1 || port.size() != 2 || (number[0] != IPPROTO_TCP && number[0] != IPPROTO_UDP))
-    return std::nullopt;
-  return PortUse{number[0], *seen, *host, static_cast<std::uint16_t>((port[0] << 8) | port[1]), *source, 1};
+  const auto way_there = tuple_in(attributes, CTA_TUPLE_ORIG, family);
+  const auto way_back = tuple_in(attributes, CTA_TUPLE_REPLY, family);
+  if (!way_there || !way_back || way_there->source == way_back->destination) return std::nullopt;
+  const auto protocol = way_back->protocol;
+  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) return std::nullopt;
+  return PortUse{protocol, way_back->destination, way_back->source, way_back->source_port, way_there->source,
+                 1};
 }
 
 }  // namespace

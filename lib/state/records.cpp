@@ -65,6 +65,16 @@ std::optional<config::AgentFile> agent_file_in(const Json& json) {
   return found;
 }
 
+config::MadeOf made_of_in(const Json& json) {
+  return {json.at("netconf"), agent_file_in(json), prefixes_at(json, "clusterNetworks")};
+}
+
+void put(const config::MadeOf& made_of, Json& json) {
+  json["netconf"] = made_of.netconf;
+  if (made_of.file) json["file"] = {{"path", made_of.file->path.string()}, {"keys", made_of.file->keys}};
+  json["clusterNetworks"] = texts_of(made_of.cluster_networks);
+}
+
 NetworkRecord record_in(const Json& json) {
   const auto named = json.value("format", Json(1));
   if (!named.is_number_integer() || named < 1)
@@ -78,11 +88,10 @@ NetworkRecord record_in(const Json& json) {
   const auto on = backend_at(json, "backend");
   if (!on || !json.at("netconf").is_object())
     throw Error(Kind::wrong_text, "it names no back end, or no netconf");
-  NetworkRecord record{
-      .made_of = {json.at("netconf"), agent_file_in(json), prefixes_at(json, "clusterNetworks")},
-      .placement = {*on, backend_at(json, "leaving")}};
+  NetworkRecord record{.made_of = made_of_in(json), .placement = {*on, backend_at(json, "leaving")}};
   for (const auto& prefix : prefixes_at(json, "unrecorded")) record.unrecorded.insert(prefix);
   for (const auto& prefix : prefixes_at(json, "sharedSubnets")) record.shared_subnets.insert(prefix);
+  if (json.contains("changedFrom")) record.changed_from = made_of_in(json.at("changedFrom"));
   record.is_carried_over = written == 1;
   return record;
 }
@@ -114,15 +123,13 @@ std::string to_text(const Attachment& attachment) {
 }
 
 std::string to_text(const NetworkRecord& record) {
-  Json json{{"format", format_of(record)}, {"netconf", record.made_of.netconf}};
-  if (record.made_of.file) {
-    json["file"] = {{"path", record.made_of.file->path.string()}, {"keys", record.made_of.file->keys}};
-  }
-  json["clusterNetworks"] = texts_of(record.made_of.cluster_networks);
+  Json json{{"format", format_of(record)}};
+  put(record.made_of, json);
   json["backend"] = config::to_text(record.placement.on);
   if (record.placement.leaving) json["leaving"] = config::to_text(*record.placement.leaving);
   if (!record.unrecorded.empty()) json["unrecorded"] = texts_of(record.unrecorded);
   if (!record.shared_subnets.empty()) json["sharedSubnets"] = texts_of(record.shared_subnets);
+  if (record.changed_from) put(*record.changed_from, json["changedFrom"]);
   return cni::to_text(json) + "\n";
 }
 

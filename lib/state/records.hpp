@@ -49,6 +49,8 @@ struct NetworkRecord {
   /// Pod subnets that another network had when pods of this one came to them, and LANs, whose other hosts are
   /// no pods: its pods there lead by their own addresses.
   std::set<net::Prefix> shared_subnets = {};
+  /// What the rules were made of before, where connections that live are still to follow the change.
+  std::optional<config::MadeOf> changed_from = {};
   bool is_carried_over = false;  ///< read from a file of the first format
 
   /// Of the shared ones, those that hold one of `subnets`: a pod's own address.

@@ -159,6 +159,7 @@ class Agent {
       if (!os::is_there(agent_lock_of(store_))) lock_.emplace(lock_out_others(store_));
       auto done = sync_pass(store_, kernel_, lock_patience);
       findings.changes = first_texts(done.changes);
+      std::ranges::move(done.followed, std::back_inserter(findings.changes));
       for (const auto& warning : done.warnings) findings.warnings.insert("warning: " + warning);
       findings.troubles.insert(done.problems.begin(), done.problems.end());
       const bool used_iptables = drift_.uses_iptables();

@@ -11,6 +11,7 @@
 #include "error/error.hpp"
 #include "error/first_lines.hpp"
 #include "plugin/verbs/adoption.hpp"
+#include "plugin/verbs/changed_flows.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -122,7 +123,7 @@ class Pass {
 
   bool is_settled(const RecordedNetwork& network) const {
     const auto& record = *network.stored.record;
-    return !record.is_carried_over && !record.placement.leaving &&
+    return !record.is_carried_over && !record.placement.leaving && !record.changed_from &&
            record.made_of == network.configuration->made_of &&
            choose_backend(node_, *network.plan(), record, netfilter::Tables::stay) == record.placement.on;
   }
@@ -149,9 +150,20 @@ class Pass {
       transaction.run([&] { transaction.settle(*plan, network.stored.record); });
       const bool is_as_made = network.stored.record->made_of == network.configuration->made_of;
       append(is_as_made ? Cause::drift : Cause::configuration, name, transaction);
+      follow_change(name);
     } catch (const std::exception& error) {
       tell_failure(name, error);
     }
+  }
+
+  void follow_change(const std::string& network) {
+    auto followed = end_changed_flows(node_, network);
+    if (followed.ended > 0) {
+      pass_.followed.push_back("network " + network + ": ended " + std::to_string(followed.ended) +
+                               " connections, which follow the lists by that");
+    }
+    if (!followed.problem.empty())
+      pass_.warnings.insert("network " + network + ": " + std::move(followed.problem));
   }
 
   // What all networks of a back end have in common: the order, and marks that none has any more.

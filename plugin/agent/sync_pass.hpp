@@ -34,6 +34,7 @@ std::vector<std::string> first_texts(const std::vector<KernelChanges>& changes);
 
 struct SyncPass {
   std::vector<KernelChanges> changes;
+  std::vector<std::string> followed;      ///< of connections that live, a line each network
   std::set<std::string> warnings;         ///< what of configuration files is left alone
   std::vector<std::string> problems;      ///< what is not as it should be, or stays as it was, a line each
   std::set<std::filesystem::path> files;  ///< that the networks' configuration comes from

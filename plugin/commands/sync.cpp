@@ -29,6 +29,7 @@ void sync(const std::filesystem::path& state_dir, std::ostream& output) {
   for (const auto& step : pass.changes) {
     for (const auto& line : step.lines) output << nat::printable(line) << '\n';
   }
+  for (const auto& line : pass.followed) output << nat::printable(line) << '\n';
   const bool is_recorded = store.exists();
   if (!is_recorded) output << "nothing is recorded in " << state_dir.string() << '\n';
   if (is_recorded && pass.changes.empty() && problems.empty()) output << "all rules are as they should be\n";

@@ -9,6 +9,7 @@
 #include "nat/foreign_rule.hpp"
 #include "plugin/verbs/adoption.hpp"
 #include "plugin/verbs/attachment.hpp"
+#include "plugin/verbs/changed_flows.hpp"
 #include "plugin/verbs/neighbours.hpp"
 #include "plugin/verbs/others.hpp"
 #include "plugin/verbs/own_address.hpp"
@@ -103,8 +104,8 @@ class Adding {
     const auto lock = node_.lock_shared();
     const Neighbours neighbours(node_, network_, attachment_);
     const auto before = store_.undamaged_record(network_);
-    if (!before || before->is_carried_over || before->placement.leaving || is_the_first(before) ||
-        !new_lans().empty() || neighbours.are_in_our_place())
+    if (!before || before->is_carried_over || before->placement.leaving || before->changed_from ||
+        is_the_first(before) || !new_lans().empty() || neighbours.are_in_our_place())
       return false;
     const auto same = store_.attachment(network_, attachment_.id);
     leave_to(neighbours.subnets(), before);
@@ -190,6 +191,8 @@ class Adding {
       transaction.settle(plan, before);
     });
     tell(std::move(taken_over));
+    if (auto problem = end_changed_flows(node_, network_).problem; !problem.empty())
+      problems_.push_back(std::move(problem));
   }
 
   // Others may have been there before us, or their record may be lost.

@@ -67,6 +67,18 @@ Backend choose_backend(const Node& node, const Plan& plan, const std::optional<s
   return node.kernel.preferred(ruleset_of(plan), tables);
 }
 
+namespace {
+
+// Where earlier changes are still to be followed, what was before the first of them.
+std::optional<config::MadeOf> changed_from(const Plan& plan, const state::NetworkRecord& before) {
+  if (config::changed_flows_of(*plan.configuration) == config::ChangedFlows::keep) return std::nullopt;
+  if (before.changed_from) return before.changed_from;
+  const bool is_same = before.made_of == config::made_of(*plan.configuration);
+  return is_same ? std::nullopt : std::optional(before.made_of);
+}
+
+}  // namespace
+
 state::NetworkRecord record_of(const Node& node, const Plan& plan,
                                const std::optional<state::NetworkRecord>& before) {
   const auto on = choose_backend(node, plan, before, netfilter::Tables::may_be_made);
@@ -76,6 +88,7 @@ state::NetworkRecord record_of(const Node& node, const Plan& plan,
   if (was_there || !standing_in(node, other, plan.network).empty()) record.placement.leaving = other;
   record.shared_subnets = plan.shared_subnets;
   if (!before) return record;
+  record.changed_from = changed_from(plan, *before);
   record.unrecorded = before->unrecorded;
   record.shared_subnets.insert(before->shared_subnets.begin(), before->shared_subnets.end());
   return record;

@@ -3,8 +3,8 @@
 since it runs inside network namespaces.
 
   held.py see INTERFACE              prints "ready"; when its input ends {"DESTINATION": [each source of packets to it, once]}
-  held.py hold ADDRESS...            connects to each by TCP, to port 7007, and prints "ready"; then, on each connection for
-                                     each line of its input, one of
+  held.py hold [udp:]ADDRESS...      connects to each by TCP, or not at all, to port 7007, and prints "ready"; then, on each
+                                     connection for each line of its input, one of
       data   sends some        fin   ends its side        rst   resets
       error  an ICMP error about the connection, as of a host that takes no packet of it
       beyond a segment far beyond the window that the other side offered
@@ -28,7 +28,7 @@ RUN = [sys.executable, "-S", "-E", __file__]
 
 
 class Held:
-    """Holds connections in a namespace, one to each address."""
+    """Holds connections in a namespace, one to each address; "udp:10.9.9.9": by UDP."""
 
     def __init__(self, namespace, *addresses):
         self.addresses = addresses
@@ -164,8 +164,18 @@ def act(connection, action):
     return "done"
 
 
+def connect(address):
+    if not address.startswith("udp:"):
+        return socket.create_connection((address, PORT), timeout=PATIENCE)
+    address = address.removeprefix("udp:")
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    bound.settimeout(PATIENCE)
+    bound.connect((address, PORT))
+    return bound
+
+
 def hold(addresses):
-    connections = [socket.create_connection((address, PORT), timeout=PATIENCE) for address in addresses]
+    connections = [connect(address) for address in addresses]
     print("ready", flush=True)
     for line in sys.stdin:
         for connection in connections:

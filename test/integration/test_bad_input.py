@@ -61,6 +61,8 @@ KEYS = [
     ({"catchAll": 0}, "catchAll is 0: expected true or false"),
     ({"dropInvalid": "no"}, 'dropInvalid is "no": expected true or false'),
     ({"dropInvalid": 1}, "dropInvalid is 1: expected true or false"),
+    ({"changedFlows": "UDP"}, 'changedFlows is "UDP": expected "all" or "keep" or "udp"'),
+    ({"changedFlows": True}, 'changedFlows is true: expected "all" or "keep" or "udp"'),
     ({"nonMasqueradeReserved": 1}, "nonMasqueradeReserved is 1: expected true or false"),
     ({"masqLinkLocal": "no"}, 'masqLinkLocal is "no": expected true or false'),
     ({"masqLinkLocalIPv6": []}, "masqLinkLocalIPv6 is []: expected true or false"),

@@ -44,6 +44,7 @@ TEST_CASE("defaults are those of the documentation") {
   CHECK(netconf.random_fully);
   CHECK(netconf.exemption == Exemption::hold);
   CHECK(netconf.drop_invalid);
+  CHECK(netconf.changed_flows == ChangedFlows::udp);
   CHECK(netconf.yield_marks == std::vector<Mark>{{0x4000, 0x4000}, {0x2000, 0x2000}});
   CHECK(netconf.subnet_file == "/run/flannel/subnet.env");
   CHECK(netconf.config_file == "/etc/config/ip-masq-agent");
@@ -263,15 +264,16 @@ TEST_CASE("a file laid over a netconf that was read says what both say when they
       "snatTo: []",
       "toPorts: 70000",
       "catchAll: false\nrandomFully: true\nnonMasqerade: 1\ndropInvalid: false",
-      "exemption: hold\nresyncInterval: 5s\nmasqLinkLocal: true\nmasqLinkLocalIPv6: true",
+      "exemption: hold\nresyncInterval: 5s\nmasqLinkLocal: true\nmasqLinkLocalIPv6: true\nchangedFlows: all",
       "nonMasqueradeCIDRs: [10.1.0.0/16, 10.2.0.0/16, 10.3.0.1/16]\ncatchAll: 1"};
   const auto told = [](const auto& parsed) {
     try {
       const Netconf netconf = parsed();
       auto text = listed(netconf.non_masquerade) + "masqueraded " + listed(netconf.masquerade);
-      for (const bool each : {netconf.catch_all, netconf.drop_invalid, netconf.masquerade_link_local,
-                              netconf.masquerade_link_local_ipv6, netconf.random_fully,
-                              netconf.exemption == Exemption::hold, netconf.backend.has_value()})
+      for (const bool each :
+           {netconf.catch_all, netconf.drop_invalid, netconf.masquerade_link_local,
+            netconf.masquerade_link_local_ipv6, netconf.random_fully, netconf.exemption == Exemption::hold,
+            netconf.changed_flows == ChangedFlows::all, netconf.backend.has_value()})
         text += each ? " yes" : " no";
       for (const auto& to : {netconf.snat_to.ipv4.everywhere, netconf.snat_to.ipv6.everywhere})
         text += " " + (to ? net::to_text(*to) : "");

@@ -179,6 +179,11 @@ TEST_CASE("a record has the earliest format that says all of it, so that earlier
                        .placement = {config::Backend::nftables, {}}};
   CHECK(to_text(record).starts_with(R"({"format":2,)"));
   CHECK(parse_network_record(to_text(record)) == record);
+  // Connections that do not follow a change are no reason to refuse the record.
+  record.changed_from = config::MadeOf{
+      cni::Json{{"catchAll", false}}, config::AgentFile{.path = "/f", .keys = {{"toPorts", "1-2"}}}, {}};
+  CHECK(to_text(record).starts_with(R"({"format":2,)"));
+  CHECK(parse_network_record(to_text(record)) == record);
   record.shared_subnets = {test::prefix("10.244.1.0/24")};
   CHECK(to_text(record).starts_with(R"({"format":3,)"));
   CHECK(parse_network_record(to_text(record)) == record);

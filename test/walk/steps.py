@@ -177,12 +177,14 @@ NETCONFS = ({}, {"nonMasqueradeCIDRs": []}, {"nonMasqueradeCIDRs": ["10.9.0.0/16
             {"snatTo": ["198.18.0.99"]}, {"snatTo": ["198.18.0.98", "2001:db8:18::98"], "randomFully": False},
             {"nonMasqueradeCIDRs": ["198.18.0.0/24", "172.16.0.0/12"], "masqLinkLocal": True}, {"toPorts": "2000-2999"},
             {"snatTo": ["198.18.0.98", {"address": "198.18.0.99", "interface": "uplink0"}, {"address": "2001:db8:18::98", "interface": "uplink9"}]},
-            {"dropInvalid": False}, {"dropInvalid": False, "masqueradeCIDRs": ["10.1.2.0/24"]})
+            {"dropInvalid": False}, {"dropInvalid": False, "masqueradeCIDRs": ["10.1.2.0/24"]},
+            {"changedFlows": "all"}, {"changedFlows": "keep", "masqueradeCIDRs": ["10.1.2.0/24"]})
 WRONG_NETCONFS = ({"nonMasqueradeCIDRs": ["10.9.0.1/16"]}, {"nonMasqueradeCIDRs": "10.0.0.0/8"}, {"masqueradeCIDRs": ["9.0.0.0/99"]},
                   {"catchAll": "no"}, {"nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.0.0.0/8"]}, {"snatTo": "198.18.0.99"},
-                  {"toPorts": "5-1"}, {"snatTo": ["198.18.0.99-198.18.0.98"]}, {"snatTo": [{"address": "198.18.0.99", "interface": "eth+"}]}, {"dropInvalid": "no"})
+                  {"toPorts": "5-1"}, {"snatTo": ["198.18.0.99-198.18.0.98"]}, {"snatTo": [{"address": "198.18.0.99", "interface": "eth+"}]}, {"dropInvalid": "no"}, {"changedFlows": "tcp"})
 FILES = (*NETCONFS[1:9], {"nonMasqueradeCIDRs": ["10.9.9.0/24"], "catchAll": True}, {"masqLinkLocal": True},
-         {"nonMasqueradeCIDRs": ["8.8.8.0/24", "fd00:9::/32"], "catchAll": False}, {"dropInvalid": False})
+         {"nonMasqueradeCIDRs": ["8.8.8.0/24", "fd00:9::/32"], "catchAll": False}, {"dropInvalid": False},
+         {"changedFlows": "all", "nonMasqueradeCIDRs": ["10.9.0.0/16"]})
 WRONG_FILES = ("nonMasqueradeCIDRs: [10.9.0.1/16]\n", "nonMasqueradeCIDRs:\n- 9.0.0.0/99\n", "nonMasqueradeCIDRs: [10.0.0.0/8\n",
                "nonMasqueradeCIDRs:\n-10.9.0.0/16\n", "nonMasqueradeCIDRs: 10.0.0.0/8\n", "catchAll: 'no'\n", "dropInvalid: 'no'\n", "\tnonMasqueradeCIDRs: []\n",
                "nonMasqueradeCIDRs: []\n---\nnonMasqueradeCIDRs: [10.0.0.0/8]\n", "nonMasqueradeCIDRs: [ten]\n", "- 10.0.0.0/8\n",
