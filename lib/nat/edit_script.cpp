@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
-#include <span>
-#include <string_view>
-#include <unordered_map>
+#include <utility>
 
 namespace ipmasq::nat {
 
@@ -14,17 +12,17 @@ namespace {
 constexpr auto none = std::numeric_limits<std::size_t>::max();
 
 // For each new element the old one that it is, or none: of several alike the first is the first, and so on.
-std::vector<std::size_t> partners(std::span<const std::string> old_texts,
-                                  std::span<const std::string> new_texts) {
-  std::unordered_map<std::string_view, std::vector<std::size_t>>
-      places;  // those not yet taken, the first one last
-  for (auto row = old_texts.size(); row-- > 0;) places[old_texts[row]].push_back(row);
-  std::vector<std::size_t> partner(new_texts.size(), none);
-  for (std::size_t column = 0; column < new_texts.size(); ++column) {
-    const auto found = places.find(new_texts[column]);
-    if (found == places.end() || found->second.empty()) continue;
-    partner[column] = found->second.back();
-    found->second.pop_back();
+std::vector<std::size_t> partners(std::span<const std::size_t> old_numbers,
+                                  std::span<const std::size_t> new_numbers, std::size_t numbers) {
+  std::vector<std::size_t> first(numbers, none);  // of each number, of those not yet taken
+  std::vector<std::size_t> next(old_numbers.size(), none);
+  for (auto row = old_numbers.size(); row-- > 0;) next[row] = std::exchange(first[old_numbers[row]], row);
+  std::vector<std::size_t> partner;
+  partner.reserve(new_numbers.size());
+  for (const auto number : new_numbers) {
+    const auto row = first[number];
+    partner.push_back(row);
+    if (row != none) first[number] = next[row];
   }
   return partner;
 }
@@ -48,23 +46,23 @@ std::vector<bool> longest_rising_run(const std::vector<std::size_t>& partner) {
 
 }  // namespace
 
-std::vector<Step> edit_script(const std::vector<std::string>& old_texts,
-                              const std::vector<std::string>& new_texts) {
+std::vector<Step> steps_between(std::span<const std::size_t> old_numbers,
+                                std::span<const std::size_t> new_numbers) {
   // What both begin and end with stays, whatever is in between: there an element may stand twice.
-  const auto shorter = std::min(old_texts.size(), new_texts.size());
+  const auto shorter = std::min(old_numbers.size(), new_numbers.size());
   std::size_t start = 0;
-  while (start < shorter && old_texts[start] == new_texts[start]) ++start;
+  while (start < shorter && old_numbers[start] == new_numbers[start]) ++start;
   std::size_t tail = 0;
   while (tail < shorter - start &&
-         old_texts[old_texts.size() - 1 - tail] == new_texts[new_texts.size() - 1 - tail])
+         old_numbers[old_numbers.size() - 1 - tail] == new_numbers[new_numbers.size() - 1 - tail])
     ++tail;
-  const auto old_between = std::span(old_texts).subspan(start, old_texts.size() - start - tail);
-  const auto new_between = std::span(new_texts).subspan(start, new_texts.size() - start - tail);
+  const auto old_between = old_numbers.subspan(start, old_numbers.size() - start - tail);
+  const auto new_between = new_numbers.subspan(start, new_numbers.size() - start - tail);
 
-  const auto partner = partners(old_between, new_between);
+  const auto partner = partners(old_between, new_between, old_numbers.size() + new_numbers.size());
   const auto stays = longest_rising_run(partner);
   std::vector<Step> steps(start, Step::keep);
-  steps.reserve(old_texts.size() + new_texts.size());
+  steps.reserve(old_numbers.size() + new_numbers.size());
   std::size_t row = 0;
   std::size_t column = 0;
   const auto change_until = [&](std::size_t next_row, std::size_t next_column) {

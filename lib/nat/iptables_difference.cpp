@@ -1,6 +1,7 @@
 #include "nat/iptables_difference.hpp"
 
 #include <algorithm>
+#include <compare>
 #include <utility>
 
 #include "nat/difference_lines.hpp"
@@ -10,22 +11,18 @@ namespace ipmasq::nat::iptables {
 
 namespace {
 
-// Texts leave nothing out that rules differ in.
-template <typename Rules>
-std::vector<std::string> texts(const Rules& rules) {
-  std::vector<std::string> all;
-  all.reserve(rules.size());
-  for (const auto* const rule : rules) all.push_back(to_text({}, *rule));
-  return all;
-}
+struct Element {
+  const Rule* rule;
+
+  std::strong_ordering operator<=>(const Element& other) const { return *rule <=> *other.rule; }
+};
 
 std::size_t common_start(const std::vector<ObservedRule>& observed, const std::vector<Rule>& wanted) {
   const auto [left, right] = std::ranges::mismatch(observed, wanted, {}, &ObservedRule::rule);
   return static_cast<std::size_t>(right - wanted.begin());
 }
 
-// Most calls change a rule or two of a long chain: what both ends have in common is not printed to be
-// compared.
+// Most calls change a rule or two of a long chain: what both ends have in common is compared once.
 class Middle {
  public:
   Middle(const std::vector<ObservedRule>& observed, const std::vector<Rule>& wanted)
@@ -37,12 +34,12 @@ class Middle {
       --observed_end;
       --wanted_end;
     }
-    for (auto row = start_; row < observed_end; ++row) observed_.push_back(&observed[row].rule);
-    for (auto column = start_; column < wanted_end; ++column) wanted_.push_back(&wanted[column]);
+    for (auto row = start_; row < observed_end; ++row) observed_.push_back({&observed[row].rule});
+    for (auto column = start_; column < wanted_end; ++column) wanted_.push_back({&wanted[column]});
   }
 
   void append_edits(std::string_view chain, std::vector<Edit>& edits) const {
-    const auto steps = edit_script(texts(observed_), texts(wanted_));
+    const auto steps = edit_script(observed_, wanted_);
     const auto changes = steps.size() - static_cast<std::size_t>(std::ranges::count(steps, Step::keep));
     if (changes > edits.capacity())
       edits.reserve(edits.size() + changes);  // of a long list, no more than that
@@ -50,9 +47,9 @@ class Middle {
     std::size_t column = 0;
     for (const auto step : steps) {
       if (step == Step::remove)
-        edits.push_back({EditKind::delete_rule, chain, start_ + column, observed_[row]});
+        edits.push_back({EditKind::delete_rule, chain, start_ + column, observed_[row].rule});
       if (step == Step::insert)
-        edits.push_back({EditKind::insert_rule, chain, start_ + column, wanted_[column]});
+        edits.push_back({EditKind::insert_rule, chain, start_ + column, wanted_[column].rule});
       if (step != Step::insert) ++row;
       if (step != Step::remove) ++column;
     }
@@ -60,8 +57,8 @@ class Middle {
 
  private:
   std::size_t start_;
-  std::vector<const Rule*> observed_;
-  std::vector<const Rule*> wanted_;
+  std::vector<Element> observed_;
+  std::vector<Element> wanted_;
 };
 
 void append_hook_edits(const ObservedTable& observed, std::optional<std::size_t> wanted,

@@ -68,11 +68,11 @@ std::string to_text(const SourceNat& nat) {
 struct TargetText {
   std::string operator()(const Accept& /*target*/) const { return " -j ACCEPT"; }
   std::string operator()(const Return& /*target*/) const { return " -j RETURN"; }
-  std::string operator()(const Jump& target) const { return " -j " + target.chain; }
-  std::string operator()(const Goto& target) const { return " -g " + target.chain; }
+  std::string operator()(const Jump& target) const { return " -j " + target.chain.text(); }
+  std::string operator()(const Goto& target) const { return " -g " + target.chain.text(); }
   std::string operator()(const SourceNat& target) const { return to_text(target); }
   std::string operator()(const OtherTarget& target) const {
-    return target.name.empty() ? "" : " -j " + target.name;
+    return target.name.empty() ? "" : " -j " + target.name.text();
   }
 };
 
@@ -145,10 +145,10 @@ bool is_hairpin_rule(const Rule& rule) {
 std::optional<Source> source_of(const Rule& rule, net::Family family) {
   const auto* const target = std::get_if<Goto>(&rule.target);
   const auto prefix = prefix_of(rule, family);
-  if (target == nullptr || !is_our_chain(target->chain) || target->chain == main_chain || !prefix ||
-      !rule.comment.starts_with(comment_start))
+  if (target == nullptr || !is_our_chain(target->chain.text()) || target->chain.text() == main_chain ||
+      !prefix || !rule.comment.text().starts_with(comment_start))
     return std::nullopt;
-  return Source{*prefix, rule.comment.substr(comment_start.size())};
+  return Source{*prefix, rule.comment.text().substr(comment_start.size())};
 }
 
 std::vector<Rule> network_rules(const NetworkChain& chain) {
@@ -181,7 +181,7 @@ std::string to_text(const std::string& chain, const Rule& rule) {
   std::string text = "-A " + chain;
   if (rule.source) text += " -s " + net::to_text(*rule.source);
   if (rule.destination) text += " -d " + net::to_text(*rule.destination);
-  if (rule.out_interface) text += " -o " + *rule.out_interface;
+  if (rule.out_interface) text += " -o " + rule.out_interface->text();
   if (rule.protocol) text += " -p " + std::string(nat::to_text(*rule.protocol));
   if (rule.mark) text += " -m mark --mark " + config::to_text(*rule.mark);
   if (rule.to_local) text += " -m addrtype --dst-type LOCAL";
@@ -191,7 +191,7 @@ std::string to_text(const std::string& chain, const Rule& rule) {
                    *rule.probability / static_cast<double>(certain));
   }
   if (!rule.comment.empty()) text += " -m comment --comment " + quoted(rule.comment);
-  if (!rule.other_matches.empty()) text += " " + rule.other_matches;
+  if (!rule.other_matches.empty()) text += " " + rule.other_matches.text();
   return text + std::visit(TargetText{}, rule.target);
 }
 

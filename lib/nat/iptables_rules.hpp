@@ -2,6 +2,7 @@
 // prints them.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "config/mark.hpp"
 #include "nat/protocol.hpp"
+#include "nat/rare_text.hpp"
 #include "nat/ruleset.hpp"
 #include "nat/source_nat.hpp"
 #include "net/address.hpp"
@@ -24,25 +26,25 @@ inline constexpr std::string_view main_chain = "IP-MASQ-PODS";
 inline constexpr std::string_view hook_chain = "POSTROUTING";
 
 struct Accept {
-  bool operator==(const Accept&) const = default;
+  auto operator<=>(const Accept&) const = default;
 };
 struct Return {
-  bool operator==(const Return&) const = default;
+  auto operator<=>(const Return&) const = default;
 };
 /// -j CHAIN: what CHAIN lets fall through comes back to the next rule.
 struct Jump {
-  std::string chain;
-  bool operator==(const Jump&) const = default;
+  RareText chain;
+  auto operator<=>(const Jump&) const = default;
 };
 /// -g CHAIN: what CHAIN lets fall through, or returns, goes on behind the jump that led here.
 struct Goto {
-  std::string chain;
-  bool operator==(const Goto&) const = default;
+  RareText chain;
+  auto operator<=>(const Goto&) const = default;
 };
 /// A target that ip-masq never writes, by its name.
 struct OtherTarget {
-  std::string name;
-  bool operator==(const OtherTarget&) const = default;
+  RareText name;
+  auto operator<=>(const OtherTarget&) const = default;
 };
 using Target = std::variant<Accept, Return, Jump, Goto, SourceNat, OtherTarget>;
 
@@ -57,18 +59,18 @@ enum class Redirected : std::uint8_t {
 struct Rule {
   std::optional<net::Prefix> source = {};
   std::optional<net::Prefix> destination = {};
-  std::optional<std::string> out_interface = {};
+  std::optional<RareText> out_interface = {};
   std::optional<Protocol> protocol = {};
   bool to_local = false;                      ///< -m addrtype --dst-type LOCAL
   std::optional<Redirected> redirected = {};  ///< by_addressee only where `destination` is set
   std::optional<config::Mark> mark = {};
   std::optional<std::uint32_t> probability = {};  ///< -m statistic --mode random, in units of 2^-31
-  std::string comment = {};
+  RareText comment = {};
   Target target = {};
   /// What the kernel's rule has beyond these, so that it equals none of ours.
-  std::string other_matches = {};
+  RareText other_matches = {};
 
-  bool operator==(const Rule&) const = default;
+  auto operator<=>(const Rule&) const = default;
 };
 
 using Chains = std::map<std::string, std::vector<Rule>>;

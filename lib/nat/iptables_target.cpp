@@ -182,20 +182,23 @@ State target(const ObservedTable& observed, const Ruleset& ruleset, net::Family 
   return Targeting(observed, ruleset, family).state();
 }
 
-State as_it_was(ObservedTable before, const State& after) {
-  State state;
+ObservedTable restorable(ObservedTable before, const State& after) {
   for (auto& [name, rules] : before.chains) {
     const auto now = after.chains.find(name);
     const auto stands = [&](const Rule& rule) {
       return now != after.chains.end() && std::ranges::find(now->second, rule) != now->second.end();
     };
-    auto& chain = state.chains[name];
-    chain.reserve(rules.size());
-    for (auto& [rule, packets, bytes] : rules) {
-      if (can_be_written(rule, before) || stands(rule)) chain.push_back(std::move(rule));
-    }
+    std::erase_if(rules, [&](const ObservedRule& each) {
+      return !can_be_written(each.rule, before) && !stands(each.rule);
+    });
   }
-  if (!before.hooks.empty()) state.hook_at = before.hooks.front().index;
+  return before;
+}
+
+State as_it_was(const ObservedTable& restorable) {
+  State state;
+  for (const auto& [name, rules] : restorable.chains) state.chains[name] = verbatim(rules);
+  if (!restorable.hooks.empty()) state.hook_at = restorable.hooks.front().index;
   return state;
 }
 

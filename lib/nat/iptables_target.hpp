@@ -19,8 +19,11 @@ struct State {
 /// told by the comment of the rule that leads to its chain. Nothing of ours where no source is left.
 State target(const ObservedTable& observed, const Ruleset& ruleset, net::Family family);
 
-/// `before`, as a call that then made `after` of it found it. Of doubled hooks the first one; rules that
-/// ip-masq never writes only where `after` has them as well: they cannot be written again.
-State as_it_was(ObservedTable before, const State& after);
+/// What of `before`, as a call that then made `after` of it found it, can stand again. Of rules that ip-masq
+/// never writes those alone that `after` has as well: they cannot be written again.
+ObservedTable restorable(ObservedTable before, const State& after);
+
+/// What brings that back; of doubled hooks the first one.
+State as_it_was(const ObservedTable& restorable);
 
 }  // namespace ipmasq::nat::iptables

@@ -88,11 +88,11 @@ void change(const nat::Ruleset& wanted, std::vector<std::string>& lines, StepsBa
     return nat::iptables::target(observed, wanted, Tables::family);
   });
   if (!changed) return;
-  auto told = describe<Tables>(changed->before, changed->after);
-  back.add([was = nat::iptables::as_it_was(std::move(changed->before), changed->after)] {
-    change_nat_table<Tables>([&was](const ObservedTable& /*observed*/) { return was; });
+  append(lines, describe<Tables>(changed->before, changed->after));
+  back.add([was = nat::iptables::restorable(std::move(changed->before), changed->after)] {
+    change_nat_table<Tables>(
+        [&was](const ObservedTable& /*observed*/) { return nat::iptables::as_it_was(was); });
   });
-  append(lines, std::move(told));
 }
 
 // Of the exception that is being handled.

@@ -53,9 +53,9 @@ class TargetWriter {
 
   void operator()(const nat::iptables::Accept& /*target*/) { standard(IPTC_LABEL_ACCEPT); }
   void operator()(const nat::iptables::Return& /*target*/) { standard(IPTC_LABEL_RETURN); }
-  void operator()(const nat::iptables::Jump& target) { standard(target.chain); }
-  void operator()(const nat::iptables::Goto& target) { standard(target.chain); }
-  void operator()(const nat::iptables::OtherTarget& target) { standard(target.name); }
+  void operator()(const nat::iptables::Jump& target) { standard(target.chain.text()); }
+  void operator()(const nat::iptables::Goto& target) { standard(target.chain.text()); }
+  void operator()(const nat::iptables::OtherTarget& target) { standard(target.name.text()); }
   void operator()(const SourceNat& target) {
     using Range = typename Tables::NatRange;
     const auto& kind = target.to ? Tables::snat : Tables::masquerade;
@@ -72,7 +72,8 @@ class TargetWriter {
 // ---- from the kernel
 
 void add_other(Rule& rule, const std::string& text) {
-  rule.other_matches += (rule.other_matches.empty() ? "" : " ") + text;
+  const auto& before = rule.other_matches.text();
+  rule.other_matches = before + (before.empty() ? "" : " ") + text;
 }
 
 // iptables compares as many bytes as the mask has: a whole name with its end, or what a name begins with.

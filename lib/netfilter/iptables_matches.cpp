@@ -111,7 +111,7 @@ struct Comment {
   static constexpr std::string_view module = "xt_comment";
 
   static bool is_in(const Rule& rule) { return !rule.comment.empty(); }
-  static void write(const Rule& rule, Info& info) { store_name(info.comment, rule.comment); }
+  static void write(const Rule& rule, Info& info) { store_name(info.comment, rule.comment.text()); }
   static bool read(const Info& info, Rule& rule) {
     rule.comment = name_in(info.comment);
     return !rule.comment.empty();

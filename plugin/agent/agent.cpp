@@ -1,5 +1,6 @@
 #include "plugin/agent/agent.hpp"
 
+#include <malloc.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -8,7 +9,6 @@
 #include <csignal>
 #include <ctime>
 #include <iterator>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -72,11 +72,11 @@ class Agent {
     listener_.try_to_listen();
     pass({"start", true});
     os::tell_service_manager("READY=1");
-    for (;;) {
-      const auto occasion = wait();
-      if (!occasion) break;
+    while (const auto occasion = wait()) {
       listener_.try_to_listen();
       if (!occasion->reason.empty()) pass(*occasion);
+      // Long lists take what is not needed until they change again.
+      ::malloc_trim(0);
     }
     os::tell_service_manager("STOPPING=1");
     log_.say("stopped; the rules stay");

@@ -154,8 +154,11 @@ void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRec
 
   save(plan.network, record, before);
   for (const auto& attachment : plan.attachments) save(plan.network, attachment);
-  apply(record.placement.on, ruleset_of(wanted));
-  if (record.placement.leaving) leave_other_backend(plan.network, record);
+  const auto placement = record.placement;
+  // Its lists may be long, and are held elsewhere.
+  if (!placement.leaving) record = {};
+  apply(placement.on, ruleset_of(wanted));
+  if (placement.leaving) leave_other_backend(plan.network, record);
 }
 
 void forget_network_without_pods(const state::Store& store, const std::string& network) {

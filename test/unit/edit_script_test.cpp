@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "growth.hpp"
 
@@ -46,12 +48,12 @@ std::size_t longest_common(const Texts& left, const Texts& right) {
 
 TEST_CASE("all goes before anything comes, and what both have stays") {
   using enum Step;
-  CHECK(edit_script({}, {}).empty());
-  CHECK(edit_script({"a"}, {"b"}) == std::vector{remove, insert});
-  CHECK(edit_script({"a", "b", "c"}, {"a", "x", "y", "c"}) ==
-        std::vector{keep, remove, insert, insert, keep});
-  CHECK(edit_script({"a", "b"}, {"b", "a"}).size() == 3);
-  CHECK(edit_script({"a", "a"}, {"a", "a", "a"}) == std::vector{keep, keep, insert});
+  const auto steps = [](const Texts& left, const Texts& right) { return edit_script(left, right); };
+  CHECK(steps({}, {}).empty());
+  CHECK(steps({"a"}, {"b"}) == std::vector{remove, insert});
+  CHECK(steps({"a", "b", "c"}, {"a", "x", "y", "c"}) == std::vector{keep, remove, insert, insert, keep});
+  CHECK(steps({"a", "b"}, {"b", "a"}).size() == 3);
+  CHECK(steps({"a", "a"}, {"a", "a", "a"}) == std::vector{keep, keep, insert});
 }
 
 TEST_CASE("any list becomes any other, with as many kept as can be where none has an element twice") {

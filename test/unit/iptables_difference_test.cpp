@@ -140,7 +140,7 @@ TEST_CASE("a change is undone to what was, damage included") {
     const auto after = target(before, changed, net::Family::ipv4);
     table.bring_to(after);
     CHECK(table.bring_to(changed).empty());
-    table.bring_to(as_it_was(before, after));
+    table.bring_to(as_it_was(restorable(before, after)));
     CHECK(table.text() == test::chains_text(was));
   };
   undo(right_table());
@@ -168,7 +168,7 @@ TEST_CASE("of what we never write, undoing leaves what was never touched, and te
   const auto before = table.observe();
   const auto after = target(before, only_a, net::Family::ipv4);
   table.bring_to(after);
-  table.bring_to(as_it_was(before, after));
+  table.bring_to(as_it_was(restorable(before, after)));
   auto expected = right_table().chains;
   expected[chain_name("b")].push_back(odd);
   CHECK(table.text() == test::chains_text(expected));
