@@ -52,9 +52,16 @@ void look_at(const ObservedTable& observed, const nat::Ruleset& wanted, Look& fo
   }
 }
 
+// Mostly a source is missing of those that are wanted: who is asked for one tells at once.
 template <typename Tables>
 bool needs_change(const ObservedTable& observed, const nat::Ruleset& wanted) {
   if (!has_nat_table<Tables>()) return has_sources(wanted, Tables::family);
+  const auto standing = nat::iptables::sources(observed, Tables::family);
+  const auto is_missing = [&standing](const nat::Source& each) {
+    return each.prefix.family() == Tables::family &&
+           !std::ranges::binary_search(standing, each, nat::comes_first);
+  };
+  if (std::ranges::any_of(wanted.sources, is_missing)) return true;
   const auto state = nat::iptables::target(observed, wanted, Tables::family);
   return !nat::iptables::difference(observed, state).empty();
 }

@@ -59,7 +59,7 @@ nat::iptables::ObservedTable observe(xtc_handle* handle) {
   Observer<Tables> observer;
   for (const auto* chain = Tables::first_chain(handle); chain != nullptr;
        chain = Tables::next_chain(handle)) {
-    if (nat::iptables::is_our_chain(chain)) observer.enter(chain, rules_of<Tables>(chain, handle));
+    observer.enter(chain, nat::iptables::is_our_chain(chain) ? rules_of<Tables>(chain, handle) : 0);
     for (const auto* rule = Tables::first_rule(chain, handle); rule != nullptr;
          rule = Tables::next_rule(rule, handle)) {
       observer.see(chain, *rule, Tables::target(rule, handle));

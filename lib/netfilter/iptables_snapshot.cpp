@@ -92,8 +92,7 @@ class SnapshotWalk {
     }
   }
 
-  // Calls enter(chain, offset) at the head of each user-defined chain, and see(chain, index, offset) for each
-  // rule.
+  // Calls enter(chain, offset) where each chain begins, and see(chain, index, offset) for each rule.
   template <typename Enter, typename See>
   void walk(Enter enter, See see) const {
     std::string_view chain;
@@ -108,6 +107,7 @@ class SnapshotWalk {
       if (const auto hook = hook_at(offset); !hook.empty()) {
         chain = hook;
         index = 0;
+        enter(chain, offset);
       }
       if (!ends_chain(offset)) see(chain, index, offset);
       ++index;
@@ -179,14 +179,17 @@ class SnapshotWalk {
 
 template <typename Tables>
 void Observer<Tables>::enter(std::string_view chain, std::size_t rules) {
-  table_.chains[std::string(chain)].reserve(rules);
+  entered_ = nullptr;
+  if (!nat::iptables::is_our_chain(chain)) return;
+  entered_ = &table_.chains[std::string(chain)];
+  entered_->reserve(rules);
 }
 
 template <typename Tables>
 void Observer<Tables>::see(std::string_view chain, const typename Tables::Entry& entry,
                            const std::string& target) {
-  if (nat::iptables::is_our_chain(chain)) {
-    table_.chains[std::string(chain)].push_back(decode<Tables>(entry, target));
+  if (entered_ != nullptr) {
+    entered_->push_back(decode<Tables>(entry, target));
     return;
   }
   const bool is_hook_chain = chain == nat::iptables::hook_chain;
@@ -238,15 +241,16 @@ nat::iptables::ObservedTable read_nat_table() {
   const auto snapshot = take_snapshot<Tables>(nat_table);
   const SnapshotWalk<Tables> walk(snapshot, nat::iptables::is_our_chain);
   Observer<Tables> observer;
+  bool is_seen = false;  // every rule of the chain
   walk.walk(
       [&](std::string_view chain, unsigned head) {
-        if (nat::iptables::is_our_chain(chain)) observer.enter(chain, walk.rules_of(head));
+        const bool is_ours = nat::iptables::is_our_chain(chain);
+        is_seen = is_ours || chain == nat::iptables::hook_chain;
+        observer.enter(chain, is_ours ? walk.rules_of(head) : 0);
       },
       [&](std::string_view chain, std::size_t, unsigned offset) {
-        if (nat::iptables::is_our_chain(chain) || chain == nat::iptables::hook_chain ||
-            walk.leads_into_known(offset)) {
+        if (is_seen || walk.leads_into_known(offset))
           observer.see(chain, snapshot.entry_at(offset), walk.target_of(offset));
-        }
       });
   return std::move(observer.table());
 }

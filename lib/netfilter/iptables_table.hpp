@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nat/iptables_observed.hpp"
 #include "nat/iptables_target.hpp"
@@ -57,14 +58,16 @@ std::optional<TableChange> change_nat_table(const StateFor& state_for);
 template <typename Tables>
 class Observer {
  public:
-  /// A chain of ours; `rules`: how many it has, so that a long list is not held twice while it grows.
+  /// A chain; `rules`: how many it has where it is ours, so that a long list is not held twice while it
+  /// grows.
   void enter(std::string_view chain, std::size_t rules);
-  /// Rules of a chain in their order, those of POSTROUTING and ours all; `target` as decode() takes it.
+  /// Rules of that chain in their order, of POSTROUTING and ours all; `target` as decode() takes it.
   void see(std::string_view chain, const typename Tables::Entry& entry, const std::string& target);
   nat::iptables::ObservedTable& table() { return table_; }
 
  private:
   nat::iptables::ObservedTable table_;
+  std::vector<nat::iptables::ObservedRule>* entered_ = nullptr;  // the chain, where it is ours
 };
 
 }  // namespace ipmasq::netfilter

@@ -238,6 +238,13 @@ std::set<net::Prefix> Store::hosts(const std::string& network) const {
   return marked_in(network_folder(network) / hosts_folder);
 }
 
+bool Store::has_host_beside(const std::string& network, const std::set<net::Prefix>& known) const {
+  return os::any_name(network_folder(network) / hosts_folder, [&known](const std::string& name) {
+    const auto host = parse_marker_name(name);
+    return host && !known.contains(*host);
+  });
+}
+
 bool Store::is_used(const std::string& network, const net::Prefix& subnet, const Question& counts) const {
   return any_in(marker_folder(network, subnet), counts);
 }
@@ -260,6 +267,12 @@ std::set<net::Prefix> Store::marked(const std::string& network, const cni::Attac
   std::erase_if(
       found, [&](const auto& each) { return !os::is_there(marker_folder(network, each) / file_name(id)); });
   return found;
+}
+
+std::set<net::Prefix> Store::subnets_of(const std::string& network, const cni::AttachmentId& id) const {
+  const auto attachment = this->attachment(network, id);
+  if (!attachment) return marked(network, id);
+  return {attachment->pod_subnets.begin(), attachment->pod_subnets.end()};
 }
 
 Network Store::load(const std::string& network) const {
@@ -326,10 +339,7 @@ void Store::forget_record(const std::string& network) const {
 
 // The file goes last: a call that is killed before is repeated by the runtime, or by GC.
 void Store::forget(const std::string& network, const cni::AttachmentId& id) const {
-  const auto attachment = this->attachment(network, id);
-  const auto in = attachment ? std::set(attachment->pod_subnets.begin(), attachment->pod_subnets.end())
-                             : marked(network, id);
-  for (const auto& subnet : in) {
+  for (const auto& subnet : subnets_of(network, id)) {
     os::remove_file(marker_folder(network, subnet) / file_name(id));
     remove_folder(marker_folder(network, subnet));
   }

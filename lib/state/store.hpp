@@ -76,8 +76,14 @@ class Store {
   bool is_used(const std::string& network, const net::Prefix& subnet, const Question& counts) const;
   bool has_pod(const std::string& network, const Question& counts) const;
   bool has_pods(const std::string& network) const;
-  /// The pod subnets that are marked for an attachment, whatever its file says.
+  /// Whether any single address in use is none of `known`.
+  bool has_host_beside(const std::string& network, const std::set<net::Prefix>& known) const;
+  /// The pod subnets that are marked for an attachment, whatever its file says. Asks for a marker in each pod
+  /// subnet and single address that is in use.
   std::set<net::Prefix> marked(const std::string& network, const cni::AttachmentId& id) const;
+  /// The same by its file, at no more cost than it has pod subnets; where that cannot be read, by the
+  /// markers.
+  std::set<net::Prefix> subnets_of(const std::string& network, const cni::AttachmentId& id) const;
 
   /// Reads every record.
   Network load(const std::string& network) const;

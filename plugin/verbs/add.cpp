@@ -38,7 +38,7 @@ class Adding {
         shared_(lans_) {}
 
   void run() {
-    if (!under_shared_lock()) under_exclusive_lock();
+    if (has_new_address() || !under_shared_lock()) under_exclusive_lock();
   }
 
   const std::vector<std::string>& problems() const { return problems_; }
@@ -97,6 +97,14 @@ class Adding {
     auto own = store_.subnets(network_);
     if (before) own.insert(before->unrecorded.begin(), before->unrecorded.end());
     shared_.merge(leave_to_others(attachment_, own, others));
+  }
+
+  // Which leads by a rule of its own that is still to come: there is no need to look whether it stands.
+  bool has_new_address() const {
+    const auto any = [](const cni::AttachmentId&) { return true; };
+    return std::ranges::any_of(attachment_.pod_subnets, [&](const auto& each) {
+      return each.is_host() && !store_.is_used(network_, each, any);
+    });
   }
 
   // The common case, beside other calls of its kind: nothing to change but the record.

@@ -46,7 +46,8 @@ class Deleting {
       ended.insert(id);
       return false;
     };
-    for (const auto& subnet : node_.store.marked(network_, id_)) node_.store.is_used(network_, subnet, lives);
+    for (const auto& subnet : node_.store.subnets_of(network_, id_))
+      node_.store.is_used(network_, subnet, lives);
     node_.store.has_pod(network_, lives);
     return ended;
   }
@@ -66,12 +67,8 @@ class Deleting {
 
   // The pod subnets of this attachment that nobody else is in.
   std::vector<net::Prefix> subnets_that_go() const {
-    std::vector<net::Prefix> subnets;
-    if (const auto attachment = node_.store.attachment(network_, id_)) {
-      subnets = attachment->pod_subnets;
-    } else {
-      for (const auto& subnet : node_.store.marked(network_, id_)) subnets.push_back(subnet);
-    }
+    const auto own = node_.store.subnets_of(network_, id_);
+    std::vector<net::Prefix> subnets(own.begin(), own.end());
     const auto erase_used = [&] {
       const auto is_other = [this](const auto& id) { return id != id_; };
       std::erase_if(subnets, [&](const auto& each) { return node_.store.is_used(network_, each, is_other); });
@@ -116,26 +113,31 @@ class Deleting {
     if (record) {
       staying.insert(record->unrecorded.begin(), record->unrecorded.end());
       try {
-        auto addresses = node_.store.hosts(network_);
-        for (const auto& subnet : gone) addresses.erase(subnet);
-        addresses.insert(record->unrecorded.begin(), record->unrecorded.end());
         ruleset = ruleset_of({.network = network_,
                               .configuration = config::as_made(record->made_of),
                               .pod_subnets = staying,
                               .has_all_subnets = false,
                               .gone = gone,
-                              .shared_subnets = record->shared_by(addresses)});
+                              .shared_subnets = shared_without(gone, *record)});
       } catch (const Error&) {  // NOLINT(bugprone-empty-catch): a list that is broken by now
       }
     }
     for (const auto& subnet : gone) ruleset.gone.insert({subnet, network_});
-    const auto hosts = node_.store.hosts(network_);
-    const bool is_last = record && staying.empty() && std::ranges::includes(gone, hosts);
+    const bool is_last = record && staying.empty() && !node_.store.has_host_beside(network_, gone);
     if (const auto marks = is_last ? marks_of_others(gone, backend) : std::nullopt) {
       ruleset.yield_marks = *marks;
       ruleset.has_all_marks = true;
     }
     return ruleset;
+  }
+
+  std::set<net::Prefix> shared_without(const std::set<net::Prefix>& gone,
+                                       const state::NetworkRecord& record) const {
+    if (record.shared_subnets.empty()) return {};
+    auto addresses = node_.store.hosts(network_);
+    for (const auto& subnet : gone) addresses.erase(subnet);
+    addresses.insert(record.unrecorded.begin(), record.unrecorded.end());
+    return record.shared_by(addresses);
   }
 
   // Of the other networks in a back end; nullopt where nobody knows them all, or `gone` is not all that this

@@ -81,8 +81,9 @@ void Transaction::save(const std::string& network, const state::Attachment& atta
 }
 
 void Transaction::forget(const std::string& network, const cni::AttachmentId& id) {
-  way_back_.emplace_back([this, network, id, before = node_.store.attachment(network, id),
-                          marked = node_.store.marked(network, id)] {
+  auto before = node_.store.attachment(network, id);
+  auto marked = before ? std::set<net::Prefix>{} : node_.store.marked(network, id);
+  way_back_.emplace_back([this, network, id, before = std::move(before), marked = std::move(marked)] {
     before ? node_.store.save(network, *before) : node_.store.mark(network, id, marked);
   });
   node_.store.forget(network, id);
