@@ -80,6 +80,11 @@ std::set<net::Prefix> named_by(const nat::Foreign& foreign) {
     for (const auto& each : {rule.source, rule.destination}) {
       if (each && each->value.length > 0) found.insert(each->value);
     }
+    for (const auto& each : {rule.source_range, rule.destination_range}) {
+      if (!each) continue;
+      found.insert(net::host_prefix(each->value.first));
+      found.insert(net::host_prefix(each->value.last));
+    }
     for (const auto& each : rule.lookups) add_names(rule, each, sets, found);
     if (rule.verdicts) add_names(rule, *rule.verdicts, sets, found);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <limits>
 
 namespace ipmasq::nat {
 
@@ -62,9 +63,18 @@ std::string matches_text(const ForeignRule& rule) {
   if (rule.out_interface) add(rule.out_interface->inverted, "-o", shell_word(rule.out_interface->value));
   if (rule.protocol) add(rule.protocol->inverted, "-p", std::to_string(rule.protocol->value));
   if (rule.is_fragment) text += *rule.is_fragment ? " -f" : " ! -f";
+  if (rule.source_range || rule.destination_range) text += " -m iprange";
+  if (rule.source_range)
+    add(rule.source_range->inverted, "--src-range", net::ends_text(rule.source_range->value));
+  if (rule.destination_range)
+    add(rule.destination_range->inverted, "--dst-range", net::ends_text(rule.destination_range->value));
   if (rule.mark) {
     text += " -m mark";
     add(rule.mark->inverted, "--mark", config::to_text(rule.mark->value));
+  }
+  if (rule.connection_mark) {
+    text += " -m connmark";
+    add(rule.connection_mark->inverted, "--mark", config::to_text(rule.connection_mark->value));
   }
   if (rule.states) {
     text += " -m conntrack";
@@ -117,7 +127,7 @@ std::string effects_text(const ForeignRule& rule) {
     if (rule.zone->number) text += " " + std::to_string(*rule.zone->number);
   }
   if (rule.untracks && rule.target != "NOTRACK") text += rule.target == "CT" ? " --notrack" : " notrack";
-  if (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0) {
+  if (rule.mark_change && (rule.mark_change->other | rule.mark_change->unknown) != 0) {
     text += " mark set";
   } else if (rule.mark_change) {
     std::array<char, 48> change{};
@@ -141,10 +151,11 @@ std::string place(const ForeignRule& rule) {
 bool is_told_whole(const ForeignRule& rule) {
   const auto is_plain = [](const std::string& text) { return printable(text) == text; };
   const bool has_more = !rule.other_matches.empty() || rule.redirection || rule.translates_to ||
-                        rule.rewrites_source || rule.is_not_known || rule.connection_mark != 0 ||
-                        (rule.mark_change && (rule.mark_change->restored | rule.mark_change->unknown) != 0);
+                        rule.rewrites_source || rule.is_not_known || rule.connection_mark_change ||
+                        (rule.mark_change && (rule.mark_change->other | rule.mark_change->unknown) != 0);
   // Their order among others', and how they were written, is not known.
-  const bool has_extensions = rule.states || rule.tcp_flags || rule.is_bridged || rule.has_way_back;
+  const bool has_extensions = rule.source_range || rule.destination_range || rule.connection_mark ||
+                              rule.states || rule.tcp_flags || rule.is_bridged || rule.has_way_back;
   const bool is_in_order =
       !has_extensions && (!rule.mark || (rule.comment.empty() && !rule.to_local && !rule.not_to_local));
   const auto has_plain_name = [&](const std::optional<Match<std::string>>& interface) {
@@ -196,6 +207,12 @@ bool is_shown(std::string_view character) {
 }
 
 }  // namespace
+
+std::uint32_t MarkChange::moved(std::uint32_t bits) const {
+  constexpr int all = std::numeric_limits<std::uint32_t>::digits;
+  if (moved_by >= all || moved_by <= -all) return 0;
+  return moved_by < 0 ? bits >> static_cast<unsigned>(-moved_by) : bits << static_cast<unsigned>(moved_by);
+}
 
 bool Lookup::is_told() const {
   return source_at || destination_at || state_at || protocol_at || in_interface_at || out_interface_at;

@@ -61,12 +61,18 @@ struct Lookup {
   bool operator==(const Lookup&) const = default;
 };
 
-/// The new mark is (old & keep) ^ flip.
+/// Of a packet's mark, or of its connection's. The new one is (old & keep) ^ flip ^ moved(other).
 struct MarkChange {
   std::uint32_t keep = 0;
   std::uint32_t flip = 0;
-  std::uint32_t restored = 0;  ///< bits that come from the connection's mark
-  std::uint32_t unknown = 0;   ///< bits that come from elsewhere: a map, a hash
+  std::uint32_t other = 0;    ///< bits of the other mark: a packet's gets its connection's, and the other way
+  std::int8_t moved_by = 0;   ///< these, to the left; less than 0: to the right
+  std::uint32_t unknown = 0;  ///< bits that come from elsewhere: a map, a hash
+
+  /// Where bits of the other mark come to.
+  std::uint32_t moved(std::uint32_t bits) const;
+  /// Bits that may become others.
+  std::uint32_t touched() const { return ~keep | flip | moved(other) | unknown; }
 
   bool operator==(const MarkChange&) const = default;
 };
@@ -105,10 +111,13 @@ struct ForeignRule {
 
   std::optional<Match<net::Prefix>> source = {};
   std::optional<Match<net::Prefix>> destination = {};
+  std::optional<Match<net::Range>> source_range = {};  ///< beside `source`, likewise
+  std::optional<Match<net::Range>> destination_range = {};
   std::optional<Match<std::string>> in_interface = {};  ///< "eth+": all that begin so
   std::optional<Match<std::string>> out_interface = {};
   std::optional<Match<std::uint32_t>> protocol = {};
   std::optional<Match<config::Mark>> mark = {};
+  std::optional<Match<config::Mark>> connection_mark = {};
   std::optional<Match<std::uint32_t>> states = {};  ///< one of these: bits, as connection_state has them
   std::optional<Match<TcpFlags>> tcp_flags = {};
   std::optional<bool> is_fragment = {};   ///< whether a packet came in pieces and this is not the first one
@@ -130,12 +139,12 @@ struct ForeignRule {
   std::optional<Redirection> redirection = {};
   std::optional<MarkChange> mark_change = {};
   std::optional<Lookup> mark_map = {};  ///< that the new mark is looked up in; where it was read, it counts
-  std::uint32_t connection_mark = 0;    ///< bits of the connection's mark that it changes
-  bool untracks = false;                ///< NOTRACK
-  std::optional<Zone> zone = {};        ///< that it puts connections into
-  bool rewrites_source = false;         ///< without NAT: nft's `ip saddr set`
-  bool is_not_known = false;            ///< `target` may do anything
-  bool is_above_ours = false;  ///< in the POSTROUTING of legacy iptables, before the jump to our chain
+  std::optional<MarkChange> connection_mark_change = {};
+  bool untracks = false;          ///< NOTRACK
+  std::optional<Zone> zone = {};  ///< that it puts connections into
+  bool rewrites_source = false;   ///< without NAT: nft's `ip saddr set`
+  bool is_not_known = false;      ///< `target` may do anything
+  bool is_above_ours = false;     ///< in the POSTROUTING of legacy iptables, before the jump to our chain
 
   bool operator==(const ForeignRule&) const = default;
 

@@ -1,9 +1,11 @@
 // In which order forwarded packets meet base chains.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <tuple>
 
+#include "nat/answer.hpp"
 #include "nat/foreign_rule.hpp"
 
 namespace ipmasq::nat {
@@ -30,6 +32,20 @@ inline Position position_of(const ForeignChain& base) {
 
 inline bool is_beside_nat(const ForeignChain& base) {
   return !base.is_nat && base.priority == nat_priority(base.hook);
+}
+
+// Whether what is done in a chain comes before connections are tracked; at the same priority nobody can tell.
+inline Answer is_before_tracking(const ForeignChain& base) {
+  if (base.hook == Hook::ingress) return Answer::yes;
+  if (base.hook != Hook::prerouting || base.priority > conntrack_priority) return Answer::no;
+  return base.priority == conntrack_priority ? Answer::may : Answer::yes;
+}
+
+// Whether a packet has a connection there; `untracked`: whether it was kept out of tracking.
+inline Answer has_connection(const ForeignChain& base, Answer untracked) {
+  const auto is_tracked = opposite(std::max(untracked, is_before_tracking(base)));
+  // Where bridges track by themselves is not known.
+  return base.family == "bridge" ? both(is_tracked, Answer::may) : is_tracked;
 }
 
 }  // namespace ipmasq::nat

@@ -85,26 +85,6 @@ Answer passes(const std::vector<std::string>& bound, const std::set<std::string>
 
 }  // namespace
 
-Answer PacketMark::has(const config::Mark& mark) const {
-  if (((value ^ mark.value) & mark.mask & ~unknown) != 0) return Answer::no;
-  return (unknown & mark.mask) != 0 ? Answer::may : Answer::yes;
-}
-
-void PacketMark::change(const MarkChange& by, std::uint32_t unknown_of_connection, Answer certainty) {
-  const auto after = (value & by.keep) ^ by.flip;
-  const auto unknown_after = (unknown & by.keep) | by.unknown | (by.restored & unknown_of_connection);
-  if (certainty == Answer::yes) {
-    value = after;
-    unknown = unknown_after;
-  } else {
-    unknown |= unknown_after | (value ^ after);
-  }
-}
-
-void PacketMark::may_be(const PacketMark& other) {
-  unknown |= other.unknown | (value ^ other.value);
-}
-
 Addresses::Addresses(const std::vector<net::Prefix>& prefixes) {
   for (const auto& prefix : prefixes) ranges_.push_back(net::range_of(prefix));
   std::ranges::sort(ranges_);
@@ -335,7 +315,7 @@ Answer Packet::is_bridged() const {
   return is_led_on && base_->family != "bridge" ? Answer::no : Answer::may;
 }
 
-Answer Packet::holds(const ForeignRule& rule, const PacketMark& mark) {
+Answer Packet::holds(const ForeignRule& rule, const Marks& marks) {
   const bool is_for_the_node = is_translated_ && is_answer();
   const bool is_from_the_node = is_translated_ && !is_answer();
   if ((rule.only && *rule.only != family()) || (rule.to_local && !is_for_the_node) ||
@@ -347,6 +327,15 @@ Answer Packet::holds(const ForeignRule& rule, const PacketMark& mark) {
     answer = both(answer, inverted_if(rule.source->inverted, source_lies_in(range)));
   }
   if (rule.destination) answer = both(answer, destination_lies_in(*rule.destination));
+  const auto is_family = [this](const net::Range& range) { return yes_if(net::family(range) == family()); };
+  if (const auto& range = rule.source_range) {
+    answer = both(answer,
+                  inverted_if(range->inverted, both(is_family(range->value), source_lies_in(range->value))));
+  }
+  if (const auto& range = rule.destination_range) {
+    answer = both(answer, inverted_if(range->inverted,
+                                      both(is_family(range->value), destination_lies_in(range->value))));
+  }
   if (rule.in_interface) answer = both(answer, is_in_interface(*rule.in_interface));
   if (rule.out_interface) answer = both(answer, is_out_interface(*rule.out_interface));
   if (rule.protocol) {
@@ -360,7 +349,15 @@ Answer Packet::holds(const ForeignRule& rule, const PacketMark& mark) {
   if (rule.is_bridged) answer = both(answer, inverted_if(!*rule.is_bridged, is_bridged()));
   // Where it is known by which interface it comes, that is the one that the node itself would answer by.
   if (rule.has_way_back) answer = both(answer, flow_.in_interface ? yes_if(*rule.has_way_back) : Answer::may);
-  if (rule.mark) answer = both(answer, inverted_if(rule.mark->inverted, mark.has(rule.mark->value)));
+  const auto has = [](const PacketMark& mark, const Match<config::Mark>& match) {
+    return inverted_if(match.inverted, mark.has(match.value));
+  };
+  if (rule.mark) answer = both(answer, has(marks.packet, *rule.mark));
+  if (rule.connection_mark) {
+    // Without a connection nothing matches.
+    answer =
+        both(answer, both(has_connection(*base_, untracked_), has(marks.connection, *rule.connection_mark)));
+  }
   for (const auto& lookup : rule.lookups) {
     if (answer == Answer::no) break;
     answer = both(answer, is_in_set(rule, lookup));

@@ -11,39 +11,17 @@
 #include <unordered_map>
 #include <vector>
 
-#include "config/mark.hpp"
+#include "nat/answer.hpp"
 #include "nat/flow.hpp"
 #include "nat/foreign_rule.hpp"
+#include "nat/packet_marks.hpp"
 #include "net/address.hpp"
 #include "net/range.hpp"
 
 namespace ipmasq::nat {
 
-/// `may`: what cannot be told here decides, or some of those that are asked about.
-enum class Answer { no, may, yes };
-
-constexpr Answer opposite(Answer answer) {
-  return answer == Answer::yes ? Answer::no : answer == Answer::no ? Answer::yes : Answer::may;
-}
-
-constexpr Answer both(Answer left, Answer right) {
-  return std::min(left, right);
-}
-
 /// "eth+": all that begin so.
 bool is_interface_of(const std::string& pattern, const std::string& name);
-
-struct PacketMark {
-  std::uint32_t value = 0;
-  std::uint32_t unknown = 0;  ///< bits
-
-  auto operator<=>(const PacketMark&) const = default;
-
-  Answer has(const config::Mark& mark) const;
-  void change(const MarkChange& by, std::uint32_t unknown_of_connection, Answer certainty);
-  /// Of which nobody can tell whether it is this one or the other.
-  void may_be(const PacketMark& other);
-};
 
 /// Addresses of a packet, of which one or many are asked about.
 class Addresses {
@@ -72,7 +50,7 @@ class Packet {
   void goes_to(const net::Address& destination);
 
   /// Whether it matches a rule, a part of one, an element of a set; only where it entered a base chain.
-  Answer holds(const ForeignRule& rule, const PacketMark& mark);
+  Answer holds(const ForeignRule& rule, const Marks& marks);
   Answer is_element(const ForeignElement& element, const Lookup& lookup) const;
   /// nullptr where the set was not read.
   const ForeignSet* set_of(const ForeignRule& rule, const Lookup& lookup) const;

@@ -21,9 +21,11 @@ constexpr std::size_t most_rules = 4'000'000;
 Walk::Walk(const Foreign& foreign, const OurPlace& ours, const Flow& flow)
     : foreign_(foreign), ours_(ours), flow_(flow), packet_(foreign, flow), fate_(flow.fate) {
   // A new connection has no mark; of one that answers, it may be any, and later what rules may have set.
-  if (is_answer()) connection_mark_ = ~std::uint32_t{0};
+  auto& unknown = marks_.connection.unknown;
+  if (is_answer()) unknown = ~std::uint32_t{0};
   for (const auto& rule : foreign.rules) {
-    if (flow.state != connection_state::fresh) connection_mark_ |= rule.connection_mark;
+    if (flow.state != connection_state::fresh && rule.connection_mark_change)
+      unknown |= rule.connection_mark_change->touched();
     chains_[place(rule.program, rule.family, rule.table, rule.chain)].push_back(&rule);
   }
 }
@@ -47,8 +49,8 @@ PacketMark Walk::mark_at_routing() {
     const bool is_before = base.hook <= Hook::prerouting && is_of_family(base.program, base.family);
     if (is_before) enter(base);
   }
-  if (doubt_ != Answer::yes) mark_.unknown = ~std::uint32_t{0};
-  return mark_;
+  if (doubt_ != Answer::yes) marks_.packet.unknown = ~std::uint32_t{0};
+  return marks_.packet;
 }
 
 std::string Walk::place(const std::string& program, const std::string& family, const std::string& table,
@@ -76,9 +78,9 @@ void Walk::enter(const ForeignChain& base) {
   const auto comes = is_tied(base) ? Answer::may : doubt_;
   const auto certainty = both(both(is_tracked, comes), packet_.enters(base));
   if (certainty == Answer::no) return;
-  const auto before = mark_;
+  const auto before = marks_;
   const auto visit = walk(base.program, base.family, base.table, base.chain, {certainty});
-  if (certainty != Answer::yes) mark_.may_be(before);
+  if (certainty != Answer::yes) marks_.may_be(before);
   if (base.drops) drop(both(certainty, opposite(visit.ended)), nullptr, false);
 }
 
@@ -95,6 +97,7 @@ bool Walk::is_tied(const ForeignChain& base) const {
 bool Walk::names_destination(const ForeignRule& rule) {
   const auto names = [](const Lookup& lookup) { return lookup.destination_at.has_value(); };
   return (rule.destination && !rule.destination->inverted && rule.destination->value.length > 0) ||
+         (rule.destination_range && !rule.destination_range->inverted) ||
          std::ranges::any_of(rule.lookups,
                              [&](const Lookup& each) { return names(each) && !each.inverted; }) ||
          (rule.verdicts && names(*rule.verdicts));
@@ -103,17 +106,17 @@ bool Walk::names_destination(const ForeignRule& rule) {
 Walk::Visit Walk::walk(const std::string& program, const std::string& family, const std::string& table,
                        const std::string& chain, const Step& step) {
   const auto found = chains_.find(place(program, family, table, chain));
-  if (found == chains_.end()) return {Answer::no, mark_};
+  if (found == chains_.end()) return {Answer::no, marks_};
   const auto& rules = found->second;
-  const Way way{&rules, step.certainty, step.names_destination, step.is_above_ours, mark_};
-  const auto [known, is_new] = visits_.try_emplace(way, Visit{Answer::no, mark_});
+  const Way way{&rules, step.certainty, step.names_destination, step.is_above_ours, marks_};
+  const auto [known, is_new] = visits_.try_emplace(way, Visit{Answer::no, marks_});
   if (!is_new) {
-    mark_ = known->second.mark;
+    marks_ = known->second.marks;
     return known->second;
   }
   ++visited_;
   ++depth_;
-  const Visit visit{walk(rules, step), mark_};
+  const Visit visit{walk(rules, step), marks_};
   --depth_;
   known->second = visit;
   return visit;
@@ -136,7 +139,7 @@ Answer Walk::walk(const Rules& rules, const Step& step) {
       matches = Answer::yes;
       names = step.names_destination;
     }
-    if (matches != Answer::no) matches = both(matches, packet_.holds(*rule, mark_));
+    if (matches != Answer::no) matches = both(matches, packet_.holds(*rule, marks_));
     if (matches == Answer::no) continue;
     names = names || names_destination(*rule);
     const auto onward = both(doubt_, both(here, matches));
@@ -175,9 +178,9 @@ Walk::Outcome Walk::follow(const ForeignRule& rule, const std::string& chain, bo
     give_up(rule);
     return {Answer::may, Answer::may};
   }
-  const auto before = mark_;
+  const auto before = marks_;
   const auto visit = walk(rule.program, rule.family, rule.table, chain, step);
-  if (step.onward != Answer::yes) mark_.may_be(before);
+  if (step.onward != Answer::yes) marks_.may_be(before);
   return {visit.ended, is_goto ? Answer::yes : Answer::no};
 }
 

@@ -54,7 +54,7 @@ class Walk {
   // there.
   struct Visit {
     Answer ended = Answer::no;
-    PacketMark mark;
+    Marks marks;
   };
 
   struct Step {
@@ -76,7 +76,7 @@ class Walk {
   // ---- chains
 
   using Rules = std::vector<const ForeignRule*>;
-  using Way = std::tuple<const Rules*, Answer, bool, bool, PacketMark>;
+  using Way = std::tuple<const Rules*, Answer, bool, bool, Marks>;
   Visit walk(const std::string& program, const std::string& family, const std::string& table,
              const std::string& chain, const Step& step);
   Answer walk(const Rules& rules, const Step& step);
@@ -97,10 +97,9 @@ class Walk {
   // ---- what rules do
 
   void change_mark(const ForeignRule& rule, const Step& step);
+  void change_connection_mark(const MarkChange& change, const Step& step);
   /// Which changes the packet may meet by a rule, and how certainly each.
   std::vector<std::pair<MarkChange, Answer>> changes_by(const ForeignRule& rule);
-  /// Whether what is done now comes before connections are tracked; at the same priority nobody can tell.
-  Answer is_before_tracking() const;
   void untrack(const ForeignRule& rule, const Step& step);
   void put_into_zone(const ForeignRule& rule, const Step& step);
   Outcome translate(const ForeignRule& rule, const Step& step);
@@ -126,17 +125,16 @@ class Walk {
   Answer doubt_ = Answer::yes;  // whether all that happened so far is known
   const ForeignChain* base_ = nullptr;
   bool passed_ours_ = false;
-  PacketMark mark_;
+  Marks marks_;
   Answer untracked_ = Answer::no;
   std::optional<Hook> translated_in_;
   bool is_redirected_ = false;
-  std::uint32_t connection_mark_ = 0;  // bits that somebody may have set: a new connection has none
   struct Marker {
     const ForeignRule* rule;
     std::vector<MarkChange> changes;  // one of these
   };
-  std::vector<Marker> markers_;  // that were met, each once
-  std::set<const ForeignRule*> marked_;
+  std::vector<Marker> markers_;                       // that were met, each once
+  std::map<const ForeignRule*, std::size_t> marked_;  // by their places among them
   ToldContradictions told_;
   std::vector<Drop> drops_;
   std::optional<Tracking> untracked_by_;

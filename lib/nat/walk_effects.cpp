@@ -13,7 +13,7 @@ namespace ipmasq::nat {
 
 Walk::Outcome Walk::apply(const ForeignRule& rule, const Step& step) {
   if (rule.mark_change) change_mark(rule, step);
-  connection_mark_ |= rule.connection_mark;
+  if (rule.connection_mark_change) change_connection_mark(*rule.connection_mark_change, step);
   if (rule.untracks) untrack(rule, step);
   if (rule.zone) put_into_zone(rule, step);
   if (rule.is_not_known) {
@@ -60,15 +60,40 @@ void Walk::pass_ours_by(const ForeignRule& rule, const Step& step) {
   report(Kind::passed_by, step.certainty, rule, "lets it go before our rules are asked");
 }
 
+namespace {
+
+// The same where the other mark is this one.
+MarkChange with(const MarkChange& change, const PacketMark& other) {
+  return {.keep = change.keep,
+          .flip = change.flip ^ change.moved(change.other & other.value),
+          .unknown = change.unknown | change.moved(change.other & other.unknown)};
+}
+
+}  // namespace
+
 void Walk::change_mark(const ForeignRule& rule, const Step& step) {
   if (rule.is_of_services() && (!flow_.destination || !step.names_destination)) return;
   const auto comes_in_time = is_beside_nat(*base_) ? Answer::may : Answer::yes;
   Marker marker{&rule, {}};
   for (const auto& [change, is_it] : changes_by(rule)) {
-    mark_.change(change, connection_mark_, both(is_it, both(step.onward, comes_in_time)));
-    marker.changes.push_back(change);
+    // Without a connection nothing comes of what asks for its mark.
+    const auto is_done = change.other == 0 ? is_it : both(is_it, has_connection(*base_, untracked_));
+    if (is_done == Answer::no) continue;
+    marker.changes.push_back(with(change, marks_.connection));
+    marks_.packet.change(change, marks_.connection, both(is_done, both(step.onward, comes_in_time)));
   }
-  if (!marker.changes.empty() && marked_.insert(&rule).second) markers_.push_back(std::move(marker));
+  if (marker.changes.empty()) return;
+  const auto [known, is_new] = marked_.try_emplace(&rule, markers_.size());
+  if (is_new) return markers_.push_back(std::move(marker));
+  auto& changes = markers_[known->second].changes;
+  for (const auto& each : marker.changes) {
+    if (std::ranges::find(changes, each) == changes.end()) changes.push_back(each);
+  }
+}
+
+void Walk::change_connection_mark(const MarkChange& change, const Step& step) {
+  const auto is_done = both(step.onward, has_connection(*base_, untracked_));
+  if (is_done != Answer::no) marks_.connection.change(change, marks_.packet, is_done);
 }
 
 std::vector<std::pair<MarkChange, Answer>> Walk::changes_by(const ForeignRule& rule) {
@@ -99,24 +124,18 @@ enum class Sets { not_so, may_be, so };
 
 // Whether a change can leave a packet with a mark; `may_be` where that comes from what is not known here.
 Sets can_set(const MarkChange& change, const config::Mark& mark) {
-  const auto foreseen = mark.mask & ~change.unknown & ~change.restored;
-  const auto touched = (~change.keep | change.flip | change.unknown | change.restored) & mark.mask;
-  if (touched == 0 || ((change.flip ^ mark.value) & foreseen & ~change.keep) != 0) return Sets::not_so;
+  const auto foreseen = mark.mask & ~change.unknown;
+  if ((change.touched() & mark.mask) == 0 || ((change.flip ^ mark.value) & foreseen & ~change.keep) != 0)
+    return Sets::not_so;
   return (change.unknown & mark.mask) != 0 ? Sets::may_be : Sets::so;
 }
 
 }  // namespace
 
-Answer Walk::is_before_tracking() const {
-  if (base_->hook == Hook::ingress) return Answer::yes;
-  if (base_->hook != Hook::prerouting || base_->priority > conntrack_priority) return Answer::no;
-  return base_->priority == conntrack_priority ? Answer::may : Answer::yes;
-}
-
 // The first one counts. Answers are looked for in their own direction's zone (nf_conntrack_core.c:
 // resolve_normal_ct, nf_ct_key_equal), whatever the other one's.
 void Walk::put_into_zone(const ForeignRule& rule, const Step& step) {
-  const auto certainty = both(step.certainty, is_before_tracking());
+  const auto certainty = both(step.certainty, is_before_tracking(*base_));
   if (certainty == Answer::no || untracked_ == Answer::yes) return;
   const bool is_settled = zoned_by_ && zone_;
   if (is_settled) return;
@@ -127,7 +146,7 @@ void Walk::put_into_zone(const ForeignRule& rule, const Step& step) {
 }
 
 void Walk::untrack(const ForeignRule& rule, const Step& step) {
-  const auto is_early = is_before_tracking();
+  const auto is_early = is_before_tracking(*base_);
   if (is_early == Answer::no) return;
   // What a bridge hands up to its own interface may be tracked all the same.
   const bool is_at_bridge = base_->hook == Hook::ingress && flow_.in_interface &&
@@ -221,7 +240,7 @@ void Walk::ask_ours() {
   if (std::exchange(passed_ours_, true)) return;
   if (untracked_ == Answer::yes || fate_ == Fate::left_alone) return;
   for (const auto& yield : ours_.yield_marks) {
-    const auto has = mark_.has(yield);
+    const auto has = marks_.packet.has(yield);
     if (has == Answer::no) continue;
     const auto mark =
         " the mark " + config::to_text(yield) + ", for which our rules leave it to others (yieldMarks)";

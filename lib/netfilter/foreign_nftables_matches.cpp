@@ -36,6 +36,40 @@ bool is_address(const Register& value, const Bytes& with, bool inverted,
   return true;
 }
 
+// Of nft's 10.0.0.1-10.0.0.9 both ends are asked for, one after the other.
+bool is_range(const net::Range& range, bool inverted, std::optional<Match<net::Range>>& match) {
+  if (!match) {
+    match = {range, inverted};
+    return true;
+  }
+  const net::Range both{std::max(match->value.first, range.first), std::min(match->value.last, range.last)};
+  if (inverted || match->inverted || both.first > both.last) return false;
+  match->value = both;
+  return true;
+}
+
+std::optional<Match<net::Range>>* range_of(Holds holds, ForeignRule& rule) {
+  if (holds == Holds::source) return &rule.source_range;
+  return holds == Holds::destination ? &rule.destination_range : nullptr;
+}
+
+std::optional<net::Address> address_of(const Register& value, const Bytes& with) {
+  if (value.mask || value.flipped || with.size() != bytes_of(value.family)) return std::nullopt;
+  net::Address address{value.family, {}};
+  std::ranges::copy(with, address.bytes.begin());
+  return address;
+}
+
+// "At least", "at most".
+bool is_end(std::uint32_t operation, const Register& value, const Bytes& with, ForeignRule& rule) {
+  auto* const match = range_of(value.holds, rule);
+  const auto end = address_of(value, with);
+  if (match == nullptr || !end) return false;
+  auto range = net::range_of(net::Prefix{{value.family, {}}, 0});
+  (operation == NFT_CMP_GTE ? range.first : range.last) = *end;
+  return is_range(range, false, *match);
+}
+
 bool is_interface(const Bytes& with, bool inverted, std::optional<Match<std::string>>& match) {
   if (match) return false;
   std::string name(with.begin(), std::ranges::find(with, std::uint8_t{0}));
@@ -69,11 +103,12 @@ bool is_protocol(const Bytes& with, bool inverted, std::optional<Match<std::uint
   return true;
 }
 
-bool is_mark(const Register& value, const Bytes& with, bool inverted, ForeignRule& rule) {
+bool is_mark(const Register& value, const Bytes& with, bool inverted,
+             std::optional<nat::Match<config::Mark>>& match) {
   const auto number = number_in(with);
   const auto mask = value.mask ? number_in(*value.mask) : all_bits;
-  if (rule.mark || !number || !mask) return false;
-  rule.mark = {{*number, *mask}, inverted};
+  if (match || !number || !mask) return false;
+  match = {{*number, *mask}, inverted};
   return true;
 }
 
@@ -142,6 +177,7 @@ bool read_comparison(const Attributes& attributes, const Register& value, Foreig
   const auto operation = attributes.number(NFTA_CMP_OP);
   const auto with = value_in(attributes[NFTA_CMP_DATA]);
   const bool inverted = operation == NFT_CMP_NEQ;
+  if (operation == NFT_CMP_GTE || operation == NFT_CMP_LTE) return is_end(operation, value, with, rule);
   if (operation != NFT_CMP_EQ && !inverted) return false;
   const bool is_flipped =
       value.flipped && std::ranges::any_of(*value.flipped, [](std::uint8_t byte) { return byte != 0; });
@@ -171,7 +207,9 @@ bool read_comparison(const Attributes& attributes, const Register& value, Foreig
       return is_family(with.size() == 2 ? (std::uint32_t{with[0]} << 8U) | with[1] : 0, ETH_P_IP, ETH_P_IPV6,
                        inverted, rule, family);
     case Holds::mark:
-      return is_mark(value, with, inverted, rule);
+      return is_mark(value, with, inverted, rule.mark);
+    case Holds::connection_mark:
+      return is_mark(value, with, inverted, rule.connection_mark);
     case Holds::address_type:
       if (number_in(with) != std::uint32_t{RTN_LOCAL}) return false;
       (inverted ? rule.not_to_local : rule.to_local) = true;
@@ -183,6 +221,14 @@ bool read_comparison(const Attributes& attributes, const Register& value, Foreig
     default:
       return false;
   }
+}
+
+bool read_range(const Attributes& attributes, const Register& value, ForeignRule& rule) {
+  auto* const match = range_of(value.holds, rule);
+  const auto first = address_of(value, value_in(attributes[NFTA_RANGE_FROM_DATA]));
+  const auto last = address_of(value, value_in(attributes[NFTA_RANGE_TO_DATA]));
+  if (match == nullptr || !first || !last) return false;
+  return is_range({*first, *last}, attributes.number(NFTA_RANGE_OP) == NFT_RANGE_NEQ, *match);
 }
 
 nat::Lookup lookup_in(const Attributes& attributes, const Registers& registers, std::size_t key_bytes,

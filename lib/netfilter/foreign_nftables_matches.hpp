@@ -10,6 +10,9 @@
 
 namespace ipmasq::netfilter {
 
+/// The same of a "range", of addresses.
+bool read_range(const Attributes& attributes, const Register& value, nat::ForeignRule& rule);
+
 /// Adds what a "cmp" asks of `value` to `rule`; `family` is then the one that it asks for. False where it
 /// cannot be told.
 bool read_comparison(const Attributes& attributes, const Register& value, nat::ForeignRule& rule,

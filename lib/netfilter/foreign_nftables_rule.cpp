@@ -60,7 +60,7 @@ class ForeignRuleReader {
         {"log", &ForeignRuleReader::nothing},     {"dup", &ForeignRuleReader::nothing},
         {"objref", &ForeignRuleReader::object},   {"dynset", &ForeignRuleReader::update},
         {"last", &ForeignRuleReader::nothing},    {"synproxy", &ForeignRuleReader::nothing},
-        {"fwd", &ForeignRuleReader::forward}};
+        {"fwd", &ForeignRuleReader::forward},     {"range", &ForeignRuleReader::range}};
     // What only loads a register matches nothing: the comparison that follows says what it cannot tell.
     static const std::array<std::string, 10> loads{"rt",   "exthdr", "socket", "osf",   "numgen",
                                                    "hash", "tunnel", "xfrm",   "inner", "byteorder"};
@@ -79,7 +79,7 @@ class ForeignRuleReader {
 
   // What a rule did stays done, whatever it asks for after that.
   bool has_done_something() const {
-    return rule_.mark_change || rule_.connection_mark != 0 || rule_.untracks || rule_.zone ||
+    return rule_.mark_change || rule_.connection_mark_change || rule_.untracks || rule_.zone ||
            rule_.rewrites_source || rule_.redirection || !rule_.target.empty();
   }
 
@@ -114,7 +114,7 @@ class ForeignRuleReader {
     if (attributes[NFTA_META_DREG] == nullptr) {
       if (key == NFT_META_MARK) {
         const auto value = registers_.at(attributes.number(NFTA_META_SREG));
-        rule_.mark_change = mark_change_to(value);
+        rule_.mark_change = mark_change_to(value, Holds::mark);
         if (value.holds == Holds::of_map && !value.mask) rule_.mark_map = value.lookup;
         registers_.forget(Holds::mark);
       }
@@ -217,8 +217,11 @@ class ForeignRuleReader {
     if (attributes[NFTA_CT_DREG] == nullptr) {
       if (key == NFT_CT_ZONE)
         rule_.zone = zone_in(registers_.at(attributes.number(NFTA_CT_SREG)), attributes);
-      if (key == NFT_CT_MARK) rule_.connection_mark = all_bits;
-      if (key == NFT_CT_MARK) registers_.forget(Holds::connection_mark);
+      if (key == NFT_CT_MARK) {
+        rule_.connection_mark_change =
+            mark_change_to(registers_.at(attributes.number(NFTA_CT_SREG)), Holds::connection_mark);
+        registers_.forget(Holds::connection_mark);
+      }
       return true;
     }
     registers_.load(attributes.number(NFTA_CT_DREG), loaded_by_conntrack(attributes));
@@ -234,6 +237,10 @@ class ForeignRuleReader {
 
   bool compare(const Attributes& attributes) {
     return read_comparison(attributes, registers_.at(attributes.number(NFTA_CMP_SREG)), rule_, family_);
+  }
+
+  bool range(const Attributes& attributes) {
+    return read_range(attributes, registers_.at(attributes.number(NFTA_RANGE_SREG)), rule_);
   }
 
   bool lookup(const Attributes& attributes) {

@@ -45,14 +45,16 @@ Register loaded_by_fib(const Attributes& attributes) {
           .slots = result == NFT_FIB_RESULT_OIFNAME ? 4U : 1U};
 }
 
-nat::MarkChange mark_change_to(const Register& value) {
+nat::MarkChange mark_change_to(const Register& value, Holds own) {
   const bool is_plain = !value.mask;
   const auto mask = is_plain ? all_bits : number_in(*value.mask);
   const auto flip = value.flipped ? number_in(*value.flipped) : 0U;
   if (value.holds == Holds::constant && is_plain && number_in(value.bytes))
     return {.flip = *number_in(value.bytes)};
-  if (value.holds == Holds::mark && mask && flip) return {.keep = *mask, .flip = *flip};
-  if (value.holds == Holds::connection_mark && mask && flip) return {.flip = *flip, .restored = *mask};
+  const bool is_a_mark = value.holds == Holds::mark || value.holds == Holds::connection_mark;
+  if (is_a_mark && mask && flip)
+    return value.holds == own ? nat::MarkChange{.keep = *mask, .flip = *flip}
+                              : nat::MarkChange{.flip = *flip, .other = *mask};
   return {.unknown = all_bits};
 }
 

@@ -15,8 +15,8 @@ Register loaded_by_meta(const Attributes& attributes);
 Register loaded_by_conntrack(const Attributes& attributes);
 Register loaded_by_fib(const Attributes& attributes);
 
-/// What a mark becomes that is set to this.
-nat::MarkChange mark_change_to(const Register& value);
+/// What a mark becomes that is set to this: `own` (Holds::mark, Holds::connection_mark).
+nat::MarkChange mark_change_to(const Register& value, Holds own);
 
 /// What two attributes name as registers of a constant address; nullopt where they are none.
 std::optional<net::Range> range_in(const Registers& registers, const Attributes& attributes, int first,

@@ -7,6 +7,7 @@
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_iprange.h>
 #include <linux/netfilter/xt_physdev.h>
 #include <linux/netfilter/xt_rpfilter.h>
 #include <linux/netfilter/xt_set.h>
@@ -61,6 +62,13 @@ bool read_mark(const XtablesPart& match, ForeignRule& rule) {
   const auto info = info_of<xt_mark_mtinfo1>(match);
   if (!info || match.revision != 1 || rule.mark) return false;
   rule.mark = {{info->mark, info->mask}, info->invert != 0};
+  return true;
+}
+
+bool read_connection_mark(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_connmark_mtinfo1>(match);
+  if (!info || match.revision != 1 || rule.connection_mark) return false;
+  rule.connection_mark = {{info->mark, info->mask}, info->invert != 0};
   return true;
 }
 
@@ -161,15 +169,29 @@ void connection_mark(const XtablesPart& target, ForeignRule& rule) {
   const auto info = info_of<xt_connmark_tginfo1>(target);
   const auto shifting = info_of<xt_connmark_tginfo2>(target);
   const bool shifts = target.revision >= 2;
+  const nat::MarkChange any{.unknown = all_bits};
   if (!info || (shifts && !shifting)) {
-    rule.connection_mark = all_bits;
-    rule.mark_change = nat::MarkChange{.unknown = all_bits};
-  } else if ((shifts ? shifting->mode : info->mode) == XT_CONNMARK_RESTORE) {
-    const bool is_shifted = shifts && shifting->shift_bits != 0;
-    rule.mark_change =
-        nat::MarkChange{.keep = ~info->nfmask, .restored = is_shifted ? all_bits : info->ctmask};
-  } else {
-    rule.connection_mark = info->ctmask;
+    rule.connection_mark_change = rule.mark_change = any;
+    return;
+  }
+  // In revision 2 the bits of the other mark come to another place (net/netfilter/xt_connmark.c).
+  const int bits = shifts ? shifting->shift_bits : 0;
+  const bool is_to_the_right = shifts && shifting->shift_dir == D_SHIFT_RIGHT;
+  const auto moved_by = static_cast<std::int8_t>(is_to_the_right ? -std::min(bits, 32) : std::min(bits, 32));
+  switch (shifts ? shifting->mode : info->mode) {
+    case XT_CONNMARK_SET:
+      rule.connection_mark_change =
+          bits == 0 ? nat::MarkChange{.keep = ~info->ctmask, .flip = info->ctmark} : any;
+      break;
+    case XT_CONNMARK_SAVE:
+      rule.connection_mark_change =
+          nat::MarkChange{.keep = ~info->ctmask, .other = info->nfmask, .moved_by = moved_by};
+      break;
+    case XT_CONNMARK_RESTORE:
+      rule.mark_change = nat::MarkChange{.keep = ~info->nfmask, .other = info->ctmask, .moved_by = moved_by};
+      break;
+    default:
+      rule.connection_mark_change = rule.mark_change = any;
   }
 }
 
@@ -241,6 +263,21 @@ std::optional<nat::Zone> zone_of(const XtablesPart& target) {
   return zone;
 }
 
+bool read_address_range(const XtablesPart& match, ForeignRule& rule) {
+  const auto info = info_of<xt_iprange_mtinfo>(match);
+  if (!info || match.revision != 1 || rule.source_range || rule.destination_range) return false;
+  const bool is_ipv6 = rule.program == "ip6tables-legacy" || rule.family == "ip6";
+  const auto family = is_ipv6 ? net::Family::ipv6 : net::Family::ipv4;
+  const auto range = [family](const nf_inet_addr& first, const nf_inet_addr& last) {
+    return net::Range{address_of(first, family), address_of(last, family)};
+  };
+  if ((info->flags & IPRANGE_SRC) != 0)
+    rule.source_range = {range(info->src_min, info->src_max), (info->flags & IPRANGE_SRC_INV) != 0};
+  if ((info->flags & IPRANGE_DST) != 0)
+    rule.destination_range = {range(info->dst_min, info->dst_max), (info->flags & IPRANGE_DST_INV) != 0};
+  return true;
+}
+
 }  // namespace
 
 void read_xtables_match(const XtablesPart& match, ForeignRule& rule) {
@@ -248,6 +285,8 @@ void read_xtables_match(const XtablesPart& match, ForeignRule& rule) {
   static const std::map<std::string_view, Reader> readers{{"comment", read_comment},
                                                           {"addrtype", read_address_type},
                                                           {"mark", read_mark},
+                                                          {"connmark", read_connection_mark},
+                                                          {"iprange", read_address_range},
                                                           {"conntrack", read_conntrack},
                                                           {"state", read_state},
                                                           {"tcp", read_tcp},

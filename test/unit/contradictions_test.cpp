@@ -185,8 +185,30 @@ TEST_CASE("a mark is followed on its way") {
   CHECK(text({{set, perhaps_cleared}, legacy_chains(), {}}, in_nftables, flow(Fate::kept)) ==
         "may be: " + told);
   // A connection that is new has no mark of its own yet.
-  const auto restored = mark("PREROUTING", {.restored = ~0U}, {.program = "", .chain = ""});
+  const auto restored = mark("PREROUTING", {.other = ~0U}, {.program = "", .chain = ""});
   CHECK(text({{restored}, legacy_chains(), {}}, in_iptables, flow(Fate::kept)).empty());
+  const auto of_connection = [](const std::string& chain, MarkChange change) {
+    return legacy("mangle", chain,
+                  {.program = "", .chain = "", .target = "CONNMARK", .connection_mark_change = change});
+  };
+  const auto back = mark("FORWARD", {.other = ~0U}, {.program = "", .chain = ""});
+  const auto yields = of_connection("PREROUTING", {.flip = 0x4000});
+  const std::string told_of_back =
+      "sets the mark 0x4000/0x4000, for which our rules leave it to others (yieldMarks)\n"
+      "  iptables-legacy -t mangle -A FORWARD -j MARK mark set\n";
+  const auto known = [](const std::vector<ForeignRule>& rules) {
+    return text({{rules.begin(), rules.end()}, legacy_chains(), {}}, in_iptables, flow(Fate::kept));
+  };
+  CHECK(known({yields, back}) == told_of_back);
+  CHECK(known({of_connection("PREROUTING", {.flip = 0x1}), back}).empty());
+  CHECK(known({yields, of_connection("PREROUTING", {}), back}).empty());
+  CHECK(known({set, of_connection("PREROUTING", {.other = ~0U}), cleared, back}).ends_with(told_of_back));
+  CHECK(known({of_connection("PREROUTING", {.unknown = ~0U}), back}) == "may be: " + told_of_back);
+  const auto asked = mark("FORWARD", {.keep = ~0x4000U, .flip = 0x4000},
+                          {.program = "", .chain = "", .connection_mark = {{{0x1, 0xff}}}});
+  CHECK(known({asked}).empty());
+  CHECK_FALSE(known({of_connection("PREROUTING", {.flip = 0x1}), asked}).starts_with("may be"));
+  CHECK_FALSE(known({of_connection("PREROUTING", {.flip = 0x1}), asked}).empty());
   const auto hashed = mark("PREROUTING", {.unknown = ~0U}, {.program = "", .chain = ""});
   CHECK(text({{hashed}, legacy_chains(), {}}, in_iptables, flow(Fate::kept)) ==
         "may be: sets the mark 0x4000/0x4000, for which our rules leave it to others (yieldMarks)\n"

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
 #include <doctest/doctest.h>
+#include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_set.h>
 #include <linux/netfilter_bridge/ebt_mark_t.h>
 
@@ -54,6 +55,27 @@ TEST_CASE("marks of ebtables, and verdicts beside them") {
   CHECK(flipped.mark_change == nat::MarkChange{.keep = all_bits, .flip = 0x4000});
   CHECK(flipped.target == "DROP");
   CHECK(bare_target("mark").mark_change == nat::MarkChange{.unknown = all_bits});
+}
+
+TEST_CASE("marks of connections: set, saved and restored, and moved on the way") {
+  const auto made = [](std::uint8_t mode, std::uint8_t direction, std::uint8_t bits) {
+    return target("CONNMARK", 2, xt_connmark_tginfo2{0x4000, 0xf000, 0xff, direction, bits, mode});
+  };
+  const auto set = made(XT_CONNMARK_SET, D_SHIFT_LEFT, 0);
+  CHECK(set.connection_mark_change == nat::MarkChange{.keep = ~0xf000U, .flip = 0x4000});
+  CHECK_FALSE(set.mark_change);
+  const auto saved = made(XT_CONNMARK_SAVE, D_SHIFT_LEFT, 8);
+  CHECK(saved.connection_mark_change == nat::MarkChange{.keep = ~0xf000U, .other = 0xff, .moved_by = 8});
+  CHECK(saved.connection_mark_change->moved(0x40) == 0x4000);
+  const auto restored = made(XT_CONNMARK_RESTORE, D_SHIFT_RIGHT, 8);
+  CHECK(restored.mark_change == nat::MarkChange{.keep = ~0xffU, .other = 0xf000, .moved_by = -8});
+  CHECK(restored.mark_change->moved(0x4000) == 0x40);
+  CHECK_FALSE(restored.connection_mark_change);
+  CHECK(made(XT_CONNMARK_SET, D_SHIFT_LEFT, 1).connection_mark_change ==
+        nat::MarkChange{.unknown = all_bits});
+  CHECK(made(9, D_SHIFT_LEFT, 0).mark_change == nat::MarkChange{.unknown = all_bits});
+  CHECK(nat::MarkChange{.moved_by = 32}.moved(all_bits) == 0);
+  CHECK(nat::MarkChange{.moved_by = -32}.moved(all_bits) == 0);
 }
 
 TEST_CASE("a mark from an ipset") {
