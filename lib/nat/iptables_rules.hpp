@@ -70,7 +70,7 @@ struct Rule {
   /// What the kernel's rule has beyond these, so that it equals none of ours.
   RareText other_matches = {};
 
-  auto operator<=>(const Rule&) const = default;
+  auto operator<=>(const Rule&) const = default;  // NOLINT(readability-implicit-bool-conversion)
 };
 
 using Chains = std::map<std::string, std::vector<Rule>>;

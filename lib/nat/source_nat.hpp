@@ -20,7 +20,7 @@ struct SourceNat {
   std::optional<config::PortRange> ports;
   bool random_fully = false;
 
-  auto operator<=>(const SourceNat&) const = default;
+  auto operator<=>(const SourceNat&) const = default;  // NOLINT(readability-implicit-bool-conversion)
 };
 
 /// One of the rules that carry a translation out.
