@@ -261,7 +261,7 @@ void read_values(Keys& keys, Netconf& netconf) {
 
 void throw_problems(const Keys& keys) {
   if (keys.problems().empty()) return;
-  constexpr std::size_t most_told = 32;  // each key once, at least
+  constexpr std::size_t most_told = 24;  // each key once, at least
   const auto& problems = keys.problems();
   std::string message;
   for (std::size_t index = 0; index < std::min(problems.size(), most_told); ++index)

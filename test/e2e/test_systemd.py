@@ -36,7 +36,10 @@ class Site:
 
     def paste(self, guide, *section):
         for line in commands(__file__, guide, *section):
-            self.systemd.run("sh", "-ec", f"cd {ROOT}; {line}")
+            if line.startswith("systemctl "):
+                self.systemd.run("sh", "-ec", line)
+            else:  # files, which both see
+                self.host.run("sh", "-ec", f"cd {ROOT}; {line}")
 
     def drop_in(self, text):
         self.host.run("mkdir", "-p", "/etc/systemd/system/ip-masq.service.d")
