@@ -57,20 +57,20 @@ class Systemd:
         self.log = open(host.folder / "systemd.log", "w")
         script = BOOT.format(name=self.name, folder=host.folder, targets=targets, shared=" ".join(SHARED), units=UNITS, systemd=SYSTEMD)
         self.process = subprocess.Popen(host.inside("sh", "-c", script), stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
+        self.pid = None
+        wait_until(self.find, self.process, "systemd")
         wait_until(lambda: self.ctl("is-active", "multi-user.target", check=False) == "active\n", self.process, "systemd")
 
-    @property
-    def pid(self):
-        """As the machine sees it: the process below unshare's."""
-        children = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split()
-        return children[0] if children else None
+    def find(self):
+        """Its process, as the machine sees it, below unshare's; None before it runs."""
+        children = subprocess.run(["pgrep", "-x", "-P", str(self.process.pid), "systemd"], capture_output=True, text=True).stdout.split()
+        self.pid = self.pid or (children[0] if children else None)
+        return self.pid
 
     def inside(self, *argv):
         return ["nsenter", "-t", self.pid, "-m", "-p", "-n", "-u", "-i", "-C", *map(str, argv)]
 
     def run(self, *argv, check=True):
-        if self.pid is None:
-            return ""
         done = subprocess.run(self.inside(*argv), capture_output=True, text=True)
         assert done.returncode == 0 or not check, f"{shlex.join(map(str, argv))}: {done.stderr}{done.stdout}"
         return done.stdout
