@@ -29,7 +29,7 @@ const Value* value_at(const std::vector<Interval<Value>>& intervals, const Addre
 
 bool holds(const std::vector<net::Range>& ranges, const Address& address) {
   return std::ranges::any_of(ranges, [&address](const net::Range& each) {
-    return each.first.family == address.family && each.first <= address && address <= each.last;
+    return net::overlap(each, {address, address});
   });
 }
 
@@ -74,7 +74,6 @@ ChangedFates::ChangedFates(const Ruleset& now, const std::vector<NetworkChain>& 
     }
     ours_.at(index(family)) = flatten(std::move(sources));
     changes_.at(index(family)) = std::move(change);
-    is_any_ = true;
   }
 }
 

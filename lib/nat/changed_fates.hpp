@@ -29,7 +29,7 @@ class ChangedFates {
   ChangedFates(const Ruleset& now, const std::vector<NetworkChain>& before, const std::string& network);
 
   /// Whether the lists say something else of any connection.
-  bool is_any() const { return is_any_; }
+  bool is_any() const { return changes_[0] || changes_[1]; }
 
   /// Whether the network's chain decides for it.
   bool holds(const net::Address& source) const;
@@ -56,7 +56,6 @@ class ChangedFates {
 
   std::array<std::vector<Interval<bool>>, 2> ours_;  ///< by family; whether the network decides
   std::array<std::optional<Change>, 2> changes_;     ///< by family; none where it says the same
-  bool is_any_ = false;
 };
 
 }  // namespace ipmasq::nat

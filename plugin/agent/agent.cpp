@@ -30,6 +30,7 @@
 #include "plugin/agent/drift_watch.hpp"
 #include "plugin/agent/listener.hpp"
 #include "plugin/agent/log.hpp"
+#include "plugin/agent/lost_networks.hpp"
 #include "plugin/agent/sync_pass.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "state/layout.hpp"
@@ -163,7 +164,8 @@ class Agent {
       for (const auto& warning : done.warnings) findings.warnings.insert("warning: " + warning);
       findings.troubles.insert(done.problems.begin(), done.problems.end());
       const bool used_iptables = drift_.uses_iptables();
-      find_lost(done, findings);
+      const auto lost = lost_.told_by(done, report_.attachments, store_.folder().string());
+      findings.troubles.insert(lost.begin(), lost.end());
       take(done);
       const auto end = !done.is_right         ? PassEnd::not_right
                        : done.changes.empty() ? PassEnd::nothing_to_do
@@ -179,24 +181,6 @@ class Agent {
       try_again();
       return false;
     }
-  }
-
-  // What was recorded and is not, though the rules stand: nobody took them away with the last pod.
-  void find_lost(const SyncPass& done, Findings& findings) {
-    for (const auto& [network, count] : report_.attachments) {
-      if (!done.attachments.contains(network)) lost_.insert(network);
-    }
-    if (lost_.empty()) return;
-    std::set<std::string> still_lost;
-    for (const auto& source : done.left_alone) {
-      if (!lost_.contains(source.network)) continue;
-      still_lost.insert(source.network);
-      findings.troubles.insert("state-gone: network " + source.network + ": what was recorded in " +
-                               store_.folder().string() + " is gone: rules of " +
-                               net::to_text(source.prefix) +
-                               " stay as they are, and nobody looks after them");
-    }
-    lost_ = std::move(still_lost);
   }
 
   void take(const SyncPass& done) {
@@ -375,11 +359,11 @@ class Agent {
   std::set<std::filesystem::path> files_;
   std::set<std::filesystem::path> watched_for_entry_;  ///< as the chores said last
   std::set<std::string> told_;
-  Findings pass_said_;          ///< the last one
-  Findings chores_said_;        ///< the last time
-  int chore_rounds_ = 0;        ///< that changed something, one after the other
-  std::set<std::string> lost_;  ///< networks, see find_lost
-  Backoff retry_;               ///< of a pass
+  Findings pass_said_;    ///< the last one
+  Findings chores_said_;  ///< the last time
+  int chore_rounds_ = 0;  ///< that changed something, one after the other
+  LostNetworks lost_;
+  Backoff retry_;  ///< of a pass
   Backoff adoption_retry_;
   Clock::time_point last_routine_;
   Clock::time_point next_retry_ = Clock::time_point::max();     ///< of a pass

@@ -147,10 +147,11 @@ class Pass {
     Transaction transaction(node_);
     try {
       node_.store.put_in_order(name);
-      transaction.run([&] { transaction.settle(*plan, network.stored.record); });
+      bool are_to_follow = false;
+      transaction.run([&] { are_to_follow = transaction.settle(*plan, network.stored.record); });
       const bool is_as_made = network.stored.record->made_of == network.configuration->made_of;
       append(is_as_made ? Cause::drift : Cause::configuration, name, transaction);
-      follow_change(name);
+      if (are_to_follow) follow_change(name);
     } catch (const std::exception& error) {
       tell_failure(name, error);
     }

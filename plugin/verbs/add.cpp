@@ -194,11 +194,13 @@ class Adding {
               const Neighbours& neighbours) {
     Transaction transaction(node_);
     std::vector<std::string> taken_over;
+    bool are_to_follow = false;
     transaction.run([&] {
       taken_over = neighbours.take_over(transaction);
-      transaction.settle(plan, before);
+      are_to_follow = transaction.settle(plan, before);
     });
     tell(std::move(taken_over));
+    if (!are_to_follow) return;
     if (auto problem = end_changed_flows(node_, network_).problem; !problem.empty())
       problems_.push_back(std::move(problem));
   }

@@ -141,7 +141,7 @@ void Transaction::leave_other_backend(const std::string& network, const state::N
   save(network, arrived, on_its_way);
 }
 
-void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) {
+bool Transaction::settle(const Plan& plan, const std::optional<state::NetworkRecord>& before) {
   auto record = record_of(node_, plan, before);
   auto wanted = plan;
   const bool moves = !before || before->placement.on != record.placement.on || record.placement.leaving;
@@ -156,10 +156,12 @@ void Transaction::settle(const Plan& plan, const std::optional<state::NetworkRec
   save(plan.network, record, before);
   for (const auto& attachment : plan.attachments) save(plan.network, attachment);
   const auto placement = record.placement;
+  const bool are_to_follow = record.changed_from.has_value();
   // Its lists may be long, and are held elsewhere.
   if (!placement.leaving) record = {};
   apply(placement.on, ruleset_of(wanted));
   if (placement.leaving) leave_other_backend(plan.network, record);
+  return are_to_follow;
 }
 
 void forget_network_without_pods(const state::Store& store, const std::string& network) {

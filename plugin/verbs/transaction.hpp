@@ -30,8 +30,9 @@ class Transaction {
   void save(const std::string& network, const state::Attachment& attachment);
   void forget(const std::string& network, const cni::AttachmentId& id);
   void apply(config::Backend backend, const nat::Ruleset& ruleset);
-  /// Brings a network from what is recorded of it to what is planned.
-  void settle(const Plan& plan, const std::optional<state::NetworkRecord>& before);
+  /// Brings a network from what is recorded of it to what is planned. Whether connections that live are to
+  /// follow, once all is done.
+  bool settle(const Plan& plan, const std::optional<state::NetworkRecord>& before);
 
   /// What changed in the kernel, a line each; none the next time.
   std::vector<std::string> take_changes() { return std::exchange(changes_, {}); }
