@@ -123,6 +123,25 @@ std::vector<net::Address> gateways(const Json& result) {
   return found;
 }
 
+std::vector<net::Address> gateways_of_routes(const Json& result) {
+  const auto routes = result.find("routes");
+  const auto text_at = [](const Json& route, const char* key) {
+    const auto found = route.is_object() ? route.find(key) : route.end();
+    return found != route.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  auto found = gateways(result);
+  std::erase_if(found, [&](const net::Address& gateway) {
+    return routes == result.end() || !routes->is_array() ||
+           std::none_of(routes->begin(), routes->end(), [&](const Json& route) {
+             const auto to = net::parse_interface_address(text_at(route, "dst"));
+             const auto by = text_at(route, "gw");
+             return to && to->address.family == gateway.family &&
+                    (by.empty() || net::parse_address(by) == gateway);
+           });
+  });
+  return found;
+}
+
 std::string result_json(Json result, const std::string& cni_version) {
   result["cniVersion"] = cni_version;
   return to_text(result);

@@ -29,6 +29,9 @@ std::vector<std::string> host_interfaces(const Json& result);
 /// `ips[].gateway` of a result, those that are addresses.
 std::vector<net::Address> gateways(const Json& result);
 
+/// Those of them that `routes` of a result lead through: of other networks pods want none.
+std::vector<net::Address> gateways_of_routes(const Json& result);
+
 /// `result` as it came, with `cni_version` as its cniVersion.
 std::string result_json(Json result, const std::string& cni_version);
 

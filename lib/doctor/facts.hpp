@@ -152,6 +152,15 @@ struct NoWay {
   bool operator==(const NoWay&) const = default;
 };
 
+/// Pods to which no packet gets from this node, nor from them, whatever routes and rules say.
+struct CutOff {
+  std::vector<net::Address> pods = {};  ///< the addresses of one
+  std::string why = {};                 ///< "its interface veth1 is down"
+  std::vector<std::string> fix = {};    ///< commands
+
+  bool operator==(const CutOff&) const = default;
+};
+
 /// What IPsec's policies do to what pods send, or to the answers to it.
 struct UnderIpsec {
   enum class Does { drops, drops_for_now, may_drop, transforms };
@@ -206,6 +215,7 @@ struct Surroundings {
   std::set<std::string> pod_devices = {};  ///< by which pods' packets come; empty where it is not known
   std::vector<PodWay> ways = {};
   std::vector<NoWay> no_ways = {};
+  std::vector<CutOff> cut_off = {};
   std::vector<ForwardDrop> drops = {};
   std::vector<UnderIpsec> under_ipsec = {};
   std::filesystem::path subnet_file;

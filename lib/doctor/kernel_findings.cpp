@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "doctor/cut_off_findings.hpp"
 #include "doctor/flows.hpp"
 #include "doctor/ipsec_findings.hpp"
 #include "nat/explain.hpp"
@@ -371,9 +372,9 @@ void find_scarce_ports(const Facts& facts, Findings& findings) {
 
 void find_kernel_findings(const Facts& facts, Findings& findings) {
   for (const auto find :
-       {find_no_forwarding, find_interfaces_that_do_not_forward, find_no_way, find_forward_drops,
-        find_ipsec_findings, find_everything_exempt, find_wrong_snat_to, find_pods_outside_flannel,
-        find_full_tracking, find_scarce_ports, find_strict_reverse_path}) {
+       {find_no_forwarding, find_interfaces_that_do_not_forward, find_cut_off_pods, find_no_way,
+        find_forward_drops, find_ipsec_findings, find_everything_exempt, find_wrong_snat_to,
+        find_pods_outside_flannel, find_full_tracking, find_scarce_ports, find_strict_reverse_path}) {
     find(facts, findings);
   }
 }

@@ -33,6 +33,7 @@ struct Link {
   std::string kind;  // "bridge", "veth"; empty for a device of hardware
   int master = 0;    // the bridge, bond or team that it is a port of
   int lower = 0;     // what it stands on, or the other end, in this network namespace
+  bool is_up = false;
 };
 
 std::string kind_in(const nlmsghdr& message) {
@@ -54,8 +55,9 @@ Link link_in(const nlmsghdr& message) {
   };
   // Of a link into another network namespace, the number is that of a link there.
   const bool is_elsewhere = !bytes_in(message, sizeof(ifinfomsg), IFLA_LINK_NETNSID).empty();
+  const bool is_up = (static_cast<const ifinfomsg*>(nlmsg_data(&message))->ifi_flags & IFF_UP) != 0;
   return {text_in(bytes_in(message, sizeof(ifinfomsg), IFLA_IFNAME)), kind_in(message), number(IFLA_MASTER),
-          is_elsewhere ? 0 : number(IFLA_LINK)};
+          is_elsewhere ? 0 : number(IFLA_LINK), is_up};
 }
 
 Link link_of(unsigned interface) {
@@ -170,6 +172,14 @@ bool swallows(const std::string& interface) {
   const auto index = ::if_nametoindex(interface.c_str());
   constexpr unsigned loopback = 1;  // of each network namespace
   return index == loopback || (index != 0 && link_of(index).kind == "dummy");
+}
+
+std::optional<LinkState> link_state(const std::string& name) {
+  const auto index = ::if_nametoindex(name.c_str());
+  if (index == 0) return std::nullopt;
+  const auto link = link_of(index);
+  const auto master = link.master == 0 ? "" : link_of(static_cast<unsigned>(link.master)).name;
+  return LinkState{link.is_up, link.kind == "bridge", link.kind == "veth", master};
 }
 
 bool is_bridge(const std::string& interface) {

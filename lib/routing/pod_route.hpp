@@ -40,6 +40,17 @@ std::optional<std::string> interface_of_pod(const net::Address& pod);
 /// Whether what leaves by an interface ends there: the loopback device, or a dummy. Throws Error{failed}.
 bool swallows(const std::string& interface);
 
+/// Of an interface of this node.
+struct LinkState {
+  bool is_up = false;
+  bool is_bridge = false;
+  bool is_veth = false;
+  std::string master = {};  ///< that it is a port of; empty: of none
+};
+
+/// nullopt where there is none of that name. Throws Error{failed}.
+std::optional<LinkState> link_state(const std::string& name);
+
 /// Throws Error{failed}.
 bool is_bridge(const std::string& interface);
 

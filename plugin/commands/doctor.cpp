@@ -22,6 +22,7 @@
 #include "plugin/commands/scarce_ports.hpp"
 #include "plugin/verbs/caches.hpp"
 #include "plugin/verbs/recorded.hpp"
+#include "plugin/ways/cut_off_pods.hpp"
 #include "plugin/ways/ipsec_ways.hpp"
 #include "plugin/ways/no_ways.hpp"
 #include "plugin/ways/pod_ways.hpp"
@@ -100,7 +101,9 @@ void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
     node.routed_here = routed_here(facts.ours.wanted, node.interface_of);
   });
   look(not_looked, [&] {
-    node.ways = pod_ways(recorded, node.foreign, own_interfaces(recorded));
+    const auto pods = pods_on_node(recorded);
+    node.cut_off = cut_off_pods(pods);
+    node.ways = pod_ways(recorded, node.foreign, own_interfaces(pods));
     for (const auto& way : node.ways) {
       node.pod_devices.insert(way.pod_devices.begin(), way.pod_devices.end());
     }

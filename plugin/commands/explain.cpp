@@ -16,6 +16,7 @@
 #include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/ways/connection_ways.hpp"
+#include "plugin/ways/cut_off_pods.hpp"
 #include "plugin/ways/ipsec_ways.hpp"
 #include "plugin/ways/pod_ways.hpp"
 #include "routing/masquerade_source.hpp"
@@ -291,12 +292,17 @@ Answer answer_of(const Node& node, const net::Address& source, const net::Addres
   if (!is_of_a_pod) return answer;
   const auto foreign = netfilter::foreign_rules();
   const routing::PolicyRouting routing(source.family);
-  const auto own = own_interfaces(recorded);
+  const auto pods = pods_on_node(recorded);
+  const auto own = own_interfaces(pods);
   auto ways = ways_of(source, destination, routing, foreign, own);
   tell_source(ways, rule, answer);
   if (rule) look_at_others(ruleset, source, ways, foreign, rule->backend, answer);
   const auto* const pod = attachment_with(recorded, source);
   if (pod != nullptr && pod->bypasses_node) return answer;
+  for (const auto& each : cut_off_pods(pods)) {
+    const bool is_its = std::ranges::find(each.pods, source) != each.pods.end();
+    if (is_its) answer.warnings.push_back("the pod is cut off: " + each.why);
+  }
   // Multicast has routes of its own, which the kernel is not asked for here.
   if (!destination.is_multicast()) {
     append_where_lost(ways, routing, pod_interfaces(recorded, own), is_in_pod_subnet(recorded, destination),

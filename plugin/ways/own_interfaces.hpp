@@ -4,17 +4,17 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "net/address.hpp"
-#include "plugin/verbs/recorded.hpp"
+#include "plugin/ways/pods_on_node.hpp"
 
 namespace ipmasq::plugin {
 
 using OwnInterfaces = std::map<net::Address, std::string>;
 
-/// Of recorded pods that live: what the result of their ADD names on this node, as the runtime's cache has
-/// it, where the node's way to the pod is by another. Throws Error.
-OwnInterfaces own_interfaces(const Recorded& recorded);
+/// What the results of their ADDs name, where the node's way to the pod is by another. Throws Error.
+OwnInterfaces own_interfaces(const std::vector<PodOnNode>& pods);
 
 /// That, or else the node's own way to it, as of routing::interface_of_pod. Throws Error.
 std::optional<std::string> interface_of_pod(const OwnInterfaces& own, const net::Address& pod);

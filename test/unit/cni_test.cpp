@@ -187,4 +187,25 @@ TEST_CASE("an error is one line of JSON") {
         "{\"cniVersion\":\"1.0.0\",\"code\":5,\"msg\":\"bad \xef\xbf\xbd\",\"details\":\"do x\"}");
 }
 
+TEST_CASE("gateways are those that routes lead through") {
+  const auto told = [](const std::string& routes) {
+    std::string text;
+    for (
+        const auto& each : gateways_of_routes(Json::parse(
+            R"({"ips": [{"address": "10.1.0.2/24", "gateway": "10.1.0.1"}, {"address": "fd00::2/64", "gateway": "fd00::1"}])" +
+            routes + "}")))
+      text += net::to_text(each) + " ";
+    return text;
+  };
+  CHECK(told(R"(, "routes": [{"dst": "0.0.0.0/0"}])") == "10.1.0.1 ");
+  CHECK(told(R"(, "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}, {"dst": "::/0", "gw": "fd00::1"}])") ==
+        "10.1.0.1 fd00::1 ");
+  CHECK(told(R"(, "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.254"}, {"dst": "2001:db8::/32"}])") ==
+        "fd00::1 ");
+  // Hostile, or none.
+  for (const auto* const routes :
+       {"", R"(, "routes": null)", R"(, "routes": [7, {}, {"dst": 7}, {"dst": "x"}])"})
+    CHECK(told(routes).empty());
+}
+
 }  // namespace ipmasq::cni

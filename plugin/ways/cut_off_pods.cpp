@@ -1,0 +1,122 @@
+#include "plugin/ways/cut_off_pods.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nat/foreign_rule.hpp"
+#include "os/file.hpp"
+#include "routing/node_addresses.hpp"
+#include "routing/pod_route.hpp"
+
+namespace ipmasq::plugin {
+
+namespace {
+
+using doctor::CutOff;
+using nat::shell_word;
+
+// Of one look.
+class LastSteps {
+ public:
+  LastSteps() {
+    const auto addresses = routing::node_addresses();
+    of_node_ = {addresses.begin(), addresses.end()};
+  }
+
+  std::vector<CutOff> of(const PodOnNode& pod) {
+    std::vector<CutOff> found;
+    const auto bridge = bridge_among(pod.interfaces);
+    if (auto broken = of_interfaces(pod.interfaces, bridge)) {
+      for (const auto& address : pod.attachment.addresses) broken->pods.push_back(address.address);
+      found.push_back(*std::move(broken));
+    }
+    for (const auto& address : pod.attachment.addresses) {
+      for (const auto& gateway : pod.gateways) {
+        const bool is_its = gateway.family == address.address.family && address.network().contains(gateway);
+        if (!is_its || bridge.empty() || of_node_.contains(gateway)) continue;
+        found.push_back(of_gateway(bridge, {gateway, address.length}));
+        found.back().pods = {address.address};
+      }
+    }
+    return found;
+  }
+
+ private:
+  const std::optional<routing::LinkState>& link_of(const std::string& name) {
+    const auto known = links_.find(name);
+    return known != links_.end() ? known->second
+                                 : links_.emplace(name, routing::link_state(name)).first->second;
+  }
+
+  std::string bridge_among(const std::vector<std::string>& interfaces) {
+    const auto found = std::ranges::find_if(interfaces, [this](const auto& each) {
+      const auto& link = link_of(each);
+      return link && link->is_bridge;
+    });
+    return found == interfaces.end() ? "" : *found;
+  }
+
+  // Of a pod's own, which is one veth; others beside it (an ifb that limits its bandwidth) are not its way.
+  std::optional<CutOff> of_interfaces(const std::vector<std::string>& interfaces, const std::string& bridge) {
+    std::optional<CutOff> broken;
+    bool is_any = false;
+    const auto gone = std::ranges::find_if(interfaces, [this](const auto& each) { return !link_of(each); });
+    const bool is_any_gone = gone != interfaces.end();
+    for (const auto& name : interfaces) {
+      const auto& link = link_of(name);
+      if (!link || link->is_bridge) continue;
+      is_any = true;
+      if (!link->is_veth) continue;
+      auto its = of_veth(name, *link, bridge.empty() && is_any_gone ? *gone : bridge);
+      if (!its) return std::nullopt;
+      if (!broken) broken = std::move(its);
+    }
+    if (is_any || !is_any_gone) return broken;
+    return CutOff{.why = "its interface " + *gone + " is gone",
+                  .fix = {"# nothing brings it back: delete the pod, for its runtime to attach another one"}};
+  }
+
+  static std::optional<CutOff> of_veth(const std::string& name, const routing::LinkState& link,
+                                       const std::string& bridge) {
+    if (!link.is_up) {
+      return CutOff{.why = "its interface " + name + " is down",
+                    .fix = {"ip link set " + shell_word(name) + " up"}};
+    }
+    if (bridge.empty() || !link.master.empty()) return std::nullopt;
+    return CutOff{.why = "its interface " + name + " is no port of " + bridge,
+                  .fix = {"ip link set " + shell_word(name) + " master " + shell_word(bridge)}};
+  }
+
+  static CutOff of_gateway(const std::string& bridge, const net::InterfaceAddress& gateway) {
+    const bool is_ipv6 = gateway.address.family == net::Family::ipv6;
+    CutOff found{.why = "its gateway " + net::to_text(gateway.address) + " is no address of this node"};
+    const auto setting = "net/ipv6/conf/" + bridge + "/disable_ipv6";
+    if (is_ipv6 && os::read_file("/proc/sys/" + setting).value_or("").starts_with("1")) {
+      found.why += ", since IPv6 is off on " + bridge;
+      found.fix.push_back("sysctl -w " + shell_word(setting + "=0"));
+    }
+    found.fix.push_back("ip address add " + net::to_text(gateway) + " dev " + shell_word(bridge) +
+                        (is_ipv6 ? " nodad" : ""));
+    return found;
+  }
+
+  std::set<net::Address> of_node_;
+  std::map<std::string, std::optional<routing::LinkState>> links_;
+};
+
+}  // namespace
+
+std::vector<CutOff> cut_off_pods(const std::vector<PodOnNode>& pods) {
+  std::vector<CutOff> found;
+  LastSteps steps;
+  for (const auto& pod : pods) std::ranges::move(steps.of(pod), std::back_inserter(found));
+  return found;
+}
+
+}  // namespace ipmasq::plugin

@@ -1,0 +1,97 @@
+"""The last step to pods, and their first: what breaks it is found, and mended by what doctor prints, as outside hosts see."""
+
+import json
+
+import pytest
+from harness.doctor import ALL, ELSEWHERE, NONE, carry_out, findings, heard, weights
+from harness.host import ROOT
+from harness.network import Outside, ask
+
+POD = "10.22.0.2"
+BOTH = f"{POD}/32, fd00:22::2/128"
+
+
+def veth_of(host):
+    return next(word.split("@")[0] for word in host.run("ip", "-br", "link", "show", "type", "veth").split() if word.startswith("veth"))
+
+
+# What is done, and what is said of it; {veth}: the pod's on this node.
+BROKEN = {
+    "the bridge made anew": (["ip link del cni0", "ip link add cni0 type bridge", "ip link set cni0 up", "ip address add 10.22.0.1/24 dev cni0"],
+                             f"{BOTH}: its interface {{veth}} is no port of cni0"),
+    "no port": (["ip link set {veth} nomaster"], f"{BOTH}: its interface {{veth}} is no port of cni0"),
+    "down": (["ip link set {veth} down"], f"{BOTH}: its interface {{veth}} is down"),
+    "no gateway": (["ip address del 10.22.0.1/24 dev cni0", "ip route add 10.22.0.0/24 dev cni0"],
+                   f"{POD}/32: its gateway 10.22.0.1 is no address of this node"),
+    "another gateway": (["ip address add 10.23.0.1/16 dev cni0", "ip address del 10.22.0.1/24 dev cni0"],
+                        f"{POD}/32: its gateway 10.22.0.1 is no address of this node"),
+    "no address": (["ip address flush dev cni0"], f"{POD}/32: its gateway 10.22.0.1 is no address of this node"),
+}
+
+
+@pytest.mark.parametrize("commands, why", BROKEN.values(), ids=BROKEN)
+def test_a_pod_that_is_cut_off(world, pod, commands, why):
+    assert heard(world, pod) == ALL and weights(world) == {}
+    veth = veth_of(world)
+    for command in commands:
+        world.run(*command.format(veth=veth).split())
+    pod.run("ip", "neighbour", "flush", "all")
+    assert heard(world, pod) == NONE
+    found = findings(world)["pods-cut-off"]
+    why = why.format(veth=veth)
+    assert (found["weight"], [line for line in found["where"] if line.startswith(POD)]) == ("hurts", [why])
+    explained = json.loads(world.tool("explain", POD, ELSEWHERE, "-o", "json"))
+    assert f"the pod is cut off: {why.split(': ')[1]}" in explained["warnings"]
+    carry_out(world, found)
+    pod.run("ip", "neighbour", "flush", "all")
+    assert heard(world, pod) == ALL and "pods-cut-off" not in weights(world)
+
+
+def test_a_bridge_that_is_gone(world, pod):
+    veth = veth_of(world)
+    world.run("ip", "link", "del", "cni0")
+    assert heard(world, pod) == NONE
+    assert f"{BOTH}: its interface {veth} is no port of cni0" in findings(world)["pods-cut-off"]["where"]
+
+
+def test_an_interface_that_is_gone(world, pod):
+    veth = veth_of(world)
+    world.run("ip", "link", "del", veth)
+    assert heard(world, pod) == NONE
+    assert f"{BOTH}: its interface {veth} is gone" in findings(world)["pods-cut-off"]["where"]
+
+
+@pytest.mark.parametrize("setting", ["all", "cni0"])
+def test_ipv6_that_is_switched_off(host, pod, setting):
+    """By a hardening script: IPv6 of the pods is dead, IPv4 goes on."""
+    host.use_conflist(json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text()))
+    host.sysctl(net__ipv6__conf__default__accept_dad=0)
+    host.cnitool("add", "bridge-net", pod)
+    outside = Outside(host, ["fd99::9", ELSEWHERE], ["fd00:22::/64", "10.22.0.0/16"])
+    try:
+        heard = lambda: [bool(seen) for seen in ask(pod, "tcp:fd99::9", f"tcp:{ELSEWHERE}").values()]  # noqa: E731
+        assert heard() == [True, True]
+        host.run("sysctl", "-qw", f"net.ipv6.conf.{setting}.disable_ipv6=1")
+        assert heard() == [False, True]
+        found = findings(host)["pods-cut-off"]
+        assert found["where"] == ["fd00:22::2/128: its gateway fd00:22::1 is no address of this node, since IPv6 is off on cni0"]
+        carry_out(host, found)
+        if setting == "cni0":
+            assert heard() == [True, True]
+        assert "pods-cut-off" not in weights(host)
+    finally:
+        outside.close()
+
+
+def test_a_pod_with_a_veth_of_its_own(host, pod):
+    """The ptp plugin's, which is a port of nothing."""
+    host.use_conflist({"cniVersion": "1.0.0", "name": "bridge-net", "plugins": [
+        {"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.22.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]}}, {"type": "ip-masq"}]})
+    host.cnitool("add", "bridge-net", pod)
+    outside = Outside(host, [ELSEWHERE], ["10.22.0.0/16"])
+    try:
+        assert weights(host) == {}
+        host.run("ip", "link", "set", veth_of(host), "down")
+        assert findings(host)["pods-cut-off"]["where"] == [f"{POD}/32: its interface {veth_of(host)} is down"]
+    finally:
+        outside.close()
