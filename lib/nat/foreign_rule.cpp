@@ -261,7 +261,27 @@ std::string specification(const ForeignRule& rule) {
   return rule.parts_before.value_or("") + matches_text(rule) + target_text(rule) + effects_text(rule);
 }
 
+namespace {
+
+// At an interface, beside netfilter.
+std::string text_of_program(const ForeignRule& rule) {
+  const auto device = " dev " + shell_word(rule.table);
+  return rule.chain == "xdp" ? "ip link show" + device + ": xdp"
+                             : "tc filter show" + device + " " + rule.chain + " pref " +
+                                   std::to_string(rule.number) + ": " + rule.comment;
+}
+
+std::string end_of_program(const ForeignRule& rule) {
+  const auto device = " dev " + shell_word(rule.table);
+  return rule.chain == "xdp"
+             ? "ip link set" + device + " xdp off"
+             : "tc filter del" + device + " " + rule.chain + " pref " + std::to_string(rule.number);
+}
+
+}  // namespace
+
 std::string to_text(const ForeignRule& rule) {
+  if (rule.program == "tc") return printable(text_of_program(rule));
   if (rule.program == "nft") return printable("nft " + place(rule) + ":" + specification(rule));
   return printable(rule.program + " -t " + rule.table + " -A " + shell_word(rule.chain) +
                    specification(rule));
@@ -276,10 +296,12 @@ std::string by_its_owner(const std::string& what) {
 }
 
 bool is_deleted_by_number(const ForeignRule& rule) {
-  return rule.program != "nft" && !is_told_whole(rule) && printable(rule.chain) == rule.chain;
+  return rule.program != "nft" && rule.program != "tc" && !is_told_whole(rule) &&
+         printable(rule.chain) == rule.chain;
 }
 
 std::string delete_command(const ForeignRule& rule) {
+  if (rule.program == "tc") return printable(end_of_program(rule));
   if (rule.program == "nft") {
     return can_be_named_to_nft(rule.table, rule.chain) ? "nft delete rule " + place(rule)
                                                        : by_its_owner(place(rule));

@@ -99,7 +99,9 @@ struct Zone {
 /// One rule, or a part of one of nft, which does things between its matches. All parts that are set must
 /// match, then it does all that it does.
 struct ForeignRule {
-  std::string program;      ///< that shows it: "iptables-legacy", "ip6tables-legacy", "nft"
+  /// That shows it: "iptables-legacy", "ip6tables-legacy", "nft"; "tc" what stands at an interface beside
+  /// netfilter, whose name is `table`: a filter of `chain` (ingress, egress), or an XDP program (xdp).
+  std::string program;
   std::string family = {};  ///< of nft: "ip", "ip6", "inet", "bridge", "netdev"
   std::string table = "nat";
   std::string chain;

@@ -65,6 +65,7 @@ std::int32_t Walk::our_priority() const {
 
 bool Walk::is_of_family(const std::string& program, const std::string& name) const {
   const bool is_ipv4 = packet_.family() == net::Family::ipv4;
+  if (program == "tc") return true;
   if (program != "nft") return program.starts_with(is_ipv4 ? "iptables" : "ip6tables");
   return name != (is_ipv4 ? "ip6" : "ip");
 }

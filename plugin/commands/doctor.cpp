@@ -14,7 +14,6 @@
 #include "doctor/program_findings.hpp"
 #include "doctor/read_surroundings.hpp"
 #include "error/error.hpp"
-#include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/others_program.hpp"
@@ -23,6 +22,7 @@
 #include "plugin/verbs/caches.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/ways/cut_off_pods.hpp"
+#include "plugin/ways/foreign_of_node.hpp"
 #include "plugin/ways/ipsec_ways.hpp"
 #include "plugin/ways/no_ways.hpp"
 #include "plugin/ways/pod_ways.hpp"
@@ -90,7 +90,7 @@ std::set<net::Address> routed_here(const nat::Ruleset& wanted,
 void ask_for_the_rest(const Recorded& recorded, doctor::Facts& facts) {
   auto& node = facts.node;
   auto& not_looked = facts.not_looked;
-  look(not_looked, [&] { node.foreign = netfilter::foreign_rules(); });
+  look(not_looked, [&] { node.foreign = foreign_of_node(); });
   look(not_looked, [&] {
     for (const auto& [interface, address] : routing::addresses_by_interface()) {
       node.addresses.insert(address);

@@ -8,7 +8,6 @@
 #include "doctor/forwarding.hpp"
 #include "error/error.hpp"
 #include "nat/contradictions.hpp"
-#include "netfilter/foreign_rules.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
 #include "plugin/commands/operands.hpp"
@@ -17,6 +16,7 @@
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/ways/connection_ways.hpp"
 #include "plugin/ways/cut_off_pods.hpp"
+#include "plugin/ways/foreign_of_node.hpp"
 #include "plugin/ways/ipsec_ways.hpp"
 #include "plugin/ways/pod_ways.hpp"
 #include "routing/masquerade_source.hpp"
@@ -290,7 +290,7 @@ Answer answer_of(const Node& node, const net::Address& source, const net::Addres
   add_warnings(recorded, source, answer);
   const bool is_of_a_pod = rule || answer.lists.source;
   if (!is_of_a_pod) return answer;
-  const auto foreign = netfilter::foreign_rules();
+  const auto foreign = foreign_of_node();
   const routing::PolicyRouting routing(source.family);
   const auto pods = pods_on_node(recorded);
   const auto own = own_interfaces(pods);

@@ -1,0 +1,69 @@
+"""What stands at interfaces beside netfilter: nobody can tell what it does, but that it is there is told."""
+
+import json
+import sys
+
+import pytest
+from harness.doctor import ALL, ELSEWHERE, NONE, findings, heard, weights
+
+POD = "10.22.0.2"
+EVERYTHING = ["u32", "match", "u32", "0", "0"]
+
+
+def explained(host):
+    return json.loads(host.tool("explain", POD, ELSEWHERE, "-o", "json")).get("warnings", [])
+
+
+@pytest.mark.parametrize("device, at", [("cni0", "ingress"), ("uplink0", "egress"), ("uplink0", "ingress")])
+def test_a_filter(world, pod, device, at):
+    world.run("tc", "qdisc", "add", "dev", device, "clsact")
+    assert weights(world) == {} and explained(world) == []
+    world.run("tc", "filter", "add", "dev", device, at, "pref", "7", *EVERYTHING, "action", "drop")
+    assert heard(world, pod) != ALL
+    shown = f"tc filter show dev {device} {at} pref 7: u32"
+    found = findings(world)
+    assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {"rules-not-understood": ("note", [shown])}
+    # The answers are not asked about there.
+    assert explained(world) == ([f"it may be that does to it what is not known here: {shown}"] if at == "ingress" and device == "cni0" or at == "egress" else [])
+    world.run("tc", "filter", "del", "dev", device, at, "pref", "7")
+    assert heard(world, pod) == ALL and weights(world) == {}
+
+
+def test_a_limit_of_a_pod_s_rate(world, pod):
+    """As the bandwidth plugin sets it: through an ifb, which hands on what it gets."""
+    veth = next(word.split("@")[0] for word in world.run("ip", "-br", "link", "show", "master", "cni0").split() if word.startswith("veth"))
+    world.run("ip", "link", "add", "bwp0", "type", "ifb")
+    world.run("ip", "link", "set", "bwp0", "up")
+    world.run("tc", "qdisc", "add", "dev", veth, "ingress")
+    world.run("tc", "filter", "add", "dev", veth, "parent", "ffff:", *EVERYTHING, "action", "mirred", "egress", "redirect", "dev", "bwp0")
+    assert heard(world, pod) == ALL
+    assert weights(world) == {} and explained(world) == []
+    world.run("tc", "filter", "replace", "dev", veth, "parent", "ffff:", *EVERYTHING, "action", "mirred", "egress", "redirect", "dev", "lo")
+    assert heard(world, pod) == NONE
+    assert list(weights(world)) == ["rules-not-understood"]
+
+
+# Loads a program that drops all, and gives it a name in the file system of such. linux/bpf.h
+LOAD_XDP = """import ctypes, platform, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def bpf(command, attributes):
+    number = libc.syscall({"x86_64": 321, "aarch64": 280}[platform.machine()], command, ctypes.create_string_buffer(attributes, 128), 128)
+    if number < 0: raise OSError(ctypes.get_errno(), f"bpf {command}")
+    return number
+drop_and_exit = ctypes.create_string_buffer(struct.pack("<BBhiBBhi", 0xb7, 0, 0, 1, 0x95, 0, 0, 0))
+licence, path = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(b"/sys/fs/bpf/drop")
+program = bpf(5, struct.pack("<IIQQ", 6, 2, ctypes.addressof(drop_and_exit), ctypes.addressof(licence)))
+bpf(6, struct.pack("<QI", ctypes.addressof(path), program))
+"""
+
+
+def test_an_xdp_program(world, pod):
+    world.run("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
+    world.run(sys.executable, "-c", LOAD_XDP)
+    world.run("ip", "link", "set", "uplink0", "xdpgeneric", "pinned", "/sys/fs/bpf/drop")
+    assert heard(world, pod) != ALL
+    found = findings(world)
+    assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {
+        "rules-not-understood": ("note", ["ip link show dev uplink0: xdp"])}
+    world.run("ip", "link", "set", "dev", "uplink0", "xdp", "off")
+    assert weights(world) == {}
