@@ -95,7 +95,9 @@ constexpr std::array<Telling, 5> tellings{
      {nat::Contradiction::Kind::source_rewritten, "source-rewritten",
       "pods' packets get another source outside NAT, where our rules have no say"},
      {nat::Contradiction::Kind::not_known, "rules-not-understood",
-      "what these rules do to pods' packets is not known here, and may be other than what explain says",
+      "what these rules, or programs that they hand packets to, do to pods' packets is not known here, and "
+      "may be "
+      "other than what explain says",
       Weight::note}}};
 
 // After this a contradiction's fix has the command.
@@ -108,7 +110,9 @@ void find_contradictions(const Facts& facts, Findings& findings) {
     std::set<std::string> told;
     std::string advice;
     for (const auto& each : found) {
-      if (each.kind != telling.kind || !told.insert(each.rule).second) continue;
+      const bool is_program = each.kind == nat::Contradiction::Kind::handed_over;
+      const auto kind = is_program ? nat::Contradiction::Kind::not_known : each.kind;
+      if (kind != telling.kind || !told.insert(each.rule).second) continue;
       finding.where.push_back(each.rule);
       const auto command = each.fix.rfind(removal);
       finding.fix.push_back(each.fix.substr(command + removal.size()));

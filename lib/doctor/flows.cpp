@@ -164,6 +164,13 @@ std::vector<nat::Contradiction> contradictions_for_all_pods(const Facts& facts) 
       const nat::OurPlace place{std::string_view(backend) == "nftables", facts.ours.wanted.yield_marks};
       for (auto& each : nat::contradictions(facts.node.foreign, place, flow))
         found.push_back(std::move(each));
+      // Answers are never asked about by our rules, but may be lost.
+      auto answers = nat::contradictions(facts.node.foreign, place, nat::answer_to(flow));
+      std::erase_if(answers, [](const nat::Contradiction& each) {
+        using Kind = nat::Contradiction::Kind;
+        return each.kind != Kind::not_known && each.kind != Kind::handed_over;
+      });
+      std::ranges::move(answers, std::back_inserter(found));
     }
   }
   return found;

@@ -164,6 +164,11 @@ bool can_be_named(const ForeignChain& base) {
   return base.program != "nft" || nat::can_be_named_to_nft(base.table, base.chain);
 }
 
+std::string what_reads(std::uint16_t queue) {
+  return "# start what reads queue " + std::to_string(queue) +
+         " again, or have packets pass where nothing does (--queue-bypass, nft's \"bypass\")";
+}
+
 std::string removal(const nat::Drop& drop) {
   if (drop.rule) return nat::delete_command(*drop.rule);
   const auto& base = drop.base;
@@ -244,8 +249,11 @@ class Collection {
       const auto pods = each.pods.empty() ? pod_subnets_of(facts_, each.family)
                                           : std::vector(each.pods.begin(), each.pods.end());
       if (!each.pods.empty()) decides += " (" + text_of(pods) + " alone)";
-      drops.push_back({std::move(decides), each.drop.is_certain,
-                       fix_of(each.drop, each.family, pods, each.is_of_translated)});
+      const auto lost = each.drop.rule ? nat::lost_queue(*each.drop.rule, facts_.node.foreign) : std::nullopt;
+      if (lost) decides += " (nothing reads queue " + std::to_string(*lost) + ")";
+      drops.push_back(
+          {std::move(decides), each.drop.is_certain,
+           lost ? what_reads(*lost) : fix_of(each.drop, each.family, pods, each.is_of_translated)});
     }
     return drops;
   }

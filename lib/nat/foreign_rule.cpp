@@ -312,4 +312,13 @@ std::string delete_command(const ForeignRule& rule) {
   return printable(start + " " + std::to_string(rule.number));
 }
 
+std::optional<std::uint16_t> lost_queue(const ForeignRule& rule, const Foreign& foreign) {
+  if (!rule.queues || rule.queues->may_be_unread || !foreign.read_queues) return std::nullopt;
+  for (std::uint32_t queue = rule.queues->first; queue <= rule.queues->last; ++queue) {
+    const auto number = static_cast<std::uint16_t>(queue);
+    if (!foreign.read_queues->contains(number)) return number;
+  }
+  return std::nullopt;
+}
+
 }  // namespace ipmasq::nat

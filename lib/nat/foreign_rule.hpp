@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -96,6 +97,15 @@ struct Zone {
   bool operator==(const Zone&) const = default;
 };
 
+/// Queues that packets are handed to (QUEUE, NFQUEUE), spread over all of them.
+struct Queues {
+  std::uint16_t first = 0;
+  std::uint16_t last = 0;
+  bool may_be_unread = false;  ///< where nobody reads one, packets go on
+
+  bool operator==(const Queues&) const = default;
+};
+
 /// One rule, or a part of one of nft, which does things between its matches. All parts that are set must
 /// match, then it does all that it does.
 struct ForeignRule {
@@ -144,9 +154,10 @@ struct ForeignRule {
   std::optional<MarkChange> connection_mark_change = {};
   bool untracks = false;          ///< NOTRACK
   std::optional<Zone> zone = {};  ///< that it puts connections into
-  bool rewrites_source = false;   ///< without NAT: nft's `ip saddr set`
-  bool is_not_known = false;      ///< `target` may do anything
-  bool is_above_ours = false;     ///< in the POSTROUTING of legacy iptables, before the jump to our chain
+  std::optional<Queues> queues = {};
+  bool rewrites_source = false;  ///< without NAT: nft's `ip saddr set`
+  bool is_not_known = false;     ///< `target` may do anything
+  bool is_above_ours = false;    ///< in the POSTROUTING of legacy iptables, before the jump to our chain
 
   bool operator==(const ForeignRule&) const = default;
 
@@ -214,6 +225,7 @@ struct Foreign {
   std::vector<ForeignChain> chains;
   std::vector<ForeignSet> sets;  ///< that rules look into by what can be told, for a verdict or a mark
   StandingYieldMarks yield_marks = {};
+  std::optional<std::set<std::uint16_t>> read_queues = {};  ///< that a program reads; none: not known
 
   bool operator==(const Foreign&) const = default;
 };
@@ -237,6 +249,9 @@ bool can_be_named_to_nft(const std::string& table, const std::string& chain);
 
 /// For a shell, of what no command can name.
 std::string by_its_owner(const std::string& what);
+
+/// The first queue of a rule that loses what it gets, since nobody reads it; nullopt where there is none.
+std::optional<std::uint16_t> lost_queue(const ForeignRule& rule, const Foreign& foreign);
 
 /// As one word of a shell's command.
 std::string shell_word(const std::string& text);

@@ -32,7 +32,7 @@ Walk::Outcome Walk::apply(const ForeignRule& rule, const Step& step) {
 }
 
 Walk::Outcome Walk::verdict(const std::string& target, const ForeignRule& rule, const Step& step) {
-  if (target == "DROP" || target == "REJECT") {
+  if (target == "DROP" || target == "REJECT" || lost_queue(rule, foreign_)) {
     drop(step.certainty, &rule, step.names_destination);
     pass_ours_by(rule, step);
     // Of what may be dropped, the rest goes on, and what drops that drops all.

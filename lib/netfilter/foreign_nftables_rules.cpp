@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <sstream>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -23,6 +24,7 @@
 #include "netfilter/foreign_rules.hpp"
 #include "netfilter/netlink.hpp"
 #include "netfilter/nftables_layout.hpp"
+#include "os/file.hpp"
 
 namespace ipmasq::netfilter {
 
@@ -327,6 +329,19 @@ class Reader {
   std::map<Name, KindOfSet> kinds_;
 };
 
+// A line for each, which begins with its number (net/netfilter/nfnetlink_queue.c: seq_show); no file where
+// the module is not there, without which nobody reads any.
+std::set<std::uint16_t> read_queues() {
+  std::set<std::uint16_t> found;
+  std::istringstream lines(os::read_file("/proc/net/netfilter/nfnetlink_queue").value_or(""));
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::uint16_t number = 0;
+    if (words >> number) found.insert(number);
+  }
+  return found;
+}
+
 }  // namespace
 
 void append_foreign_nftables(nat::Foreign& foreign) {
@@ -341,6 +356,9 @@ nat::Foreign foreign_rules() {
   nat::Foreign foreign;
   append_foreign_nftables(foreign);
   append_foreign_iptables(foreign);
+  if (std::ranges::any_of(foreign.rules,
+                          [](const nat::ForeignRule& rule) { return rule.queues.has_value(); }))
+    foreign.read_queues = read_queues();
   return foreign;
 }
 

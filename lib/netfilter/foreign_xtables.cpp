@@ -4,6 +4,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/xt_CT.h>
 #include <linux/netfilter/xt_MARK.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
 #include <linux/netfilter/xt_addrtype.h>
 #include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_conntrack.h>
@@ -263,6 +264,16 @@ std::optional<nat::Zone> zone_of(const XtablesPart& target) {
   return zone;
 }
 
+// Of every revision: which, from the second on how many, then whether they may be unread.
+std::optional<nat::Queues> queues_of(const XtablesPart& target) {
+  const auto info = info_of<xt_NFQ_info>(target);
+  if (!info) return std::nullopt;
+  const auto more = info_of<xt_NFQ_info_v3>(target);
+  const auto total = target.revision > 0 && more ? std::max(more->queues_total, std::uint16_t{1}) : 1;
+  return nat::Queues{info->queuenum, static_cast<std::uint16_t>(info->queuenum + total - 1),
+                     target.revision > 1 && more && (more->flags & NFQ_FLAG_BYPASS) != 0};
+}
+
 bool read_address_range(const XtablesPart& match, ForeignRule& rule) {
   const auto info = info_of<xt_iprange_mtinfo>(match);
   if (!info || match.revision != 1 || rule.source_range || rule.destination_range) return false;
@@ -323,6 +334,8 @@ void read_xtables_target(const XtablesPart& target, net::Family family, ForeignR
     connection_mark(target, rule);
   } else if (name == "HMARK") {
     rule.mark_change = nat::MarkChange{.unknown = all_bits};
+  } else if (name == "NFQUEUE") {
+    rule.queues = queues_of(target);
   } else if (name == "NETMAP") {
     rule.redirection = nat::Redirection{};
   } else if (name == "SNPT" || name == "RAWSNAT") {

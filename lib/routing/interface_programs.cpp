@@ -5,6 +5,7 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
+#include <netlink/attr.h>
 
 #include <cstdint>
 #include <cstring>
@@ -24,15 +25,11 @@ using At = InterfaceProgram::At;
 
 // What an attribute of a list holds; empty where there is none of that type.
 Bytes nested(Bytes list, int type) {
-  for (std::size_t offset = 0; offset + sizeof(nlattr) <= list.size();) {
-    nlattr attribute{};
-    std::memcpy(&attribute, list.data() + offset, sizeof attribute);
-    if (attribute.nla_len < sizeof attribute || offset + attribute.nla_len > list.size()) break;
-    if ((attribute.nla_type & NLA_TYPE_MASK) == type)
-      return list.subspan(offset + sizeof attribute, attribute.nla_len - sizeof attribute);
-    offset += static_cast<std::size_t>(NLA_ALIGN(attribute.nla_len));
-  }
-  return {};
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): as netlink lays them out
+  const auto* const first = reinterpret_cast<const nlattr*>(list.data());
+  const auto* const found = list.empty() ? nullptr : nla_find(first, static_cast<int>(list.size()), type);
+  if (found == nullptr) return {};
+  return {static_cast<const std::uint8_t*>(nla_data(found)), static_cast<std::size_t>(nla_len(found))};
 }
 
 struct Link {

@@ -39,7 +39,7 @@ class LastSteps {
     for (const auto& address : pod.attachment.addresses) {
       for (const auto& gateway : pod.gateways) {
         const bool is_its = gateway.family == address.address.family && address.network().contains(gateway);
-        if (!is_its || bridge.empty() || of_node_.contains(gateway)) continue;
+        if (!is_its || bridge.empty() || of_node_.contains(gateway) || leads_on(bridge)) continue;
         found.push_back(of_gateway(bridge, {gateway, address.length}));
         found.back().pods = {address.address};
       }
@@ -60,6 +60,15 @@ class LastSteps {
       return link && link->is_bridge;
     });
     return found == interfaces.end() ? "" : *found;
+  }
+
+  // Behind a port that is no pod's, another host may be the gateway.
+  bool leads_on(const std::string& bridge) {
+    const auto devices = routing::devices_of(bridge);
+    return std::ranges::any_of(devices, [&](const std::string& each) {
+      const auto& link = link_of(each);
+      return each != bridge && link && !link->is_veth;
+    });
   }
 
   // Of a pod's own, which is one veth; others beside it (an ifb that limits its bandwidth) are not its way.

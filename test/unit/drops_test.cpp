@@ -92,6 +92,29 @@ TEST_CASE("who drops is told, for certain or not") {
                 sent()) == "may: -m limit ... -j DROP");
 }
 
+TEST_CASE("a queue that nobody reads loses what it gets") {
+  Foreign foreign;
+  foreign.chains = {chain(Hook::forward, 0)};
+  foreign.rules.push_back(
+      rule({.program = "", .chain = "", .target = "QUEUE", .queues = Queues{.first = 6, .last = 7}}));
+  auto& theirs = foreign.rules.back();
+  CHECK(drops(foreign, sent()).empty());  // who reads is not known
+  foreign.read_queues.emplace();
+  CHECK(told(drops(foreign, sent())) == "-j QUEUE");
+  CHECK(lost_queue(theirs, foreign) == 6);
+  foreign.read_queues->insert(6);
+  CHECK(lost_queue(theirs, foreign) == 7);
+  foreign.read_queues->insert(7);
+  CHECK(drops(foreign, sent()).empty());
+  foreign.read_queues->clear();
+  theirs.queues->may_be_unread = true;
+  CHECK(drops(foreign, sent()).empty());
+  theirs.queues = Queues{.first = 65535, .last = 65535};
+  CHECK(lost_queue(theirs, foreign) == 65535);
+  theirs.queues.reset();  // taken from a map
+  CHECK(drops(foreign, sent()).empty());
+}
+
 TEST_CASE("a destination that is asked about decides") {
   auto flow = sent();
   flow.destination = test::address("10.9.9.9");

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>  // first: the kernel headers then leave its types to libc
 #include <doctest/doctest.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
 #include <linux/netfilter/xt_connmark.h>
 #include <linux/netfilter/xt_set.h>
 #include <linux/netfilter_bridge/ebt_mark_t.h>
@@ -35,6 +36,17 @@ TEST_CASE("targets that are known to do nothing to a packet's way, and those tha
   CHECK(bare_target("SNPT").rewrites_source);
   CHECK(bare_target("DNPT").redirection == nat::Redirection{.by_nat = false});
   CHECK(bare_target("dnat").redirection == nat::Redirection{.by_nat = false});
+}
+
+TEST_CASE("queues of each revision of NFQUEUE") {
+  const xt_NFQ_info_v3 info{.queuenum = 6, .queues_total = 2, .flags = NFQ_FLAG_BYPASS};
+  CHECK(target("NFQUEUE", 0, info).queues == nat::Queues{6, 6});
+  CHECK(target("NFQUEUE", 1, info).queues == nat::Queues{6, 7});
+  CHECK(target("NFQUEUE", 2, info).queues == nat::Queues{6, 7, true});
+  CHECK(target("NFQUEUE", 3, info).queues == nat::Queues{6, 7, true});
+  CHECK(target("NFQUEUE", 3, xt_NFQ_info_v3{.queuenum = 6, .queues_total = 1, .flags = NFQ_FLAG_CPU_FANOUT})
+            .queues == nat::Queues{6, 6});
+  CHECK_FALSE(bare_target("NFQUEUE").queues);
 }
 
 TEST_CASE("marks of ebtables, and verdicts beside them") {

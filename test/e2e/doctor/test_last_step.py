@@ -95,3 +95,16 @@ def test_a_pod_with_a_veth_of_its_own(host, pod):
         assert findings(host)["pods-cut-off"]["where"] == [f"{POD}/32: its interface {veth_of(host)} is down"]
     finally:
         outside.close()
+
+
+def test_a_gateway_behind_another_port(host, pod):
+    """A router on the bridge of a network that this node is no gateway of."""
+    host.use_conflist({"cniVersion": "1.0.0", "name": "bridge-net", "plugins": [
+        {"type": "bridge", "bridge": "cni0", "isGateway": False,
+         "ipam": {"type": "host-local", "subnet": "10.22.0.0/24", "routes": [{"dst": "0.0.0.0/0", "gw": "10.22.0.1"}]}}, {"type": "ip-masq"}]})
+    host.cnitool("add", "bridge-net", pod)
+    host.run("ip", "route", "add", "10.22.0.0/24", "dev", "cni0")
+    assert "pods-cut-off" in weights(host)
+    host.run("ip", "link", "add", "tunnel0", "type", "vxlan", "id", "9", "dstport", "4789", "remote", "198.18.0.9")
+    host.run("ip", "link", "set", "tunnel0", "master", "cni0", "up")
+    assert "pods-cut-off" not in weights(host)
