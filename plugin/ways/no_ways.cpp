@@ -24,6 +24,7 @@
 #include "plugin/ways/pods_alike.hpp"
 #include "plugin/ways/told_no_ways.hpp"
 #include "routing/learned_routes.hpp"
+#include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 #include "routing/refusal.hpp"
 #include "routing/route_question.hpp"
@@ -68,6 +69,12 @@ class NoWays {
         losses_(family, routing_, routes_, foreign_, pods_),
         told_(pods_),
         led_to_(kept_networks(ruleset_, family)) {
+    const auto others = routing::interfaces();
+    has_other_interfaces_ = std::ranges::any_of(others, [&ways](const std::string& each) {
+      return each != "lo" && std::ranges::none_of(ways, [&each](const auto& way) {
+               return way.pod_interface == each || way.pod_devices.contains(each);
+             });
+    });
     for (const auto& each : routing::refusing_routes(family)) refused_.insert(each.destination);
     for (const auto& each : routing_.refused_by_rules()) refused_.insert(each);
     look([&] { may_lose_ = routes_that_may_lose(routes_, pods_.interfaces()); });
@@ -127,8 +134,9 @@ class NoWays {
     });
   }
 
-  // Of one family, a node may have pods alone.
+  // Where pods alone are on a node, it is not known to be cut off.
   bool leads_beyond(const PodAt& pod) const {
+    if (has_other_interfaces_) return true;
     const auto of_pods = ::if_nametoindex(pod.interface.c_str());
     return std::ranges::any_of(routes_, [of_pods](const auto& each) {
       const auto& to = each.destination.address;
@@ -259,6 +267,7 @@ class NoWays {
   std::set<Prefix> refused_;                    // by rules and routes
   std::set<Prefix> may_lose_;                   // by routes to where pods are, or nobody
   std::set<Prefix> marked_;                     // by others, perhaps
+  bool has_other_interfaces_ = false;           // than pods'
   std::set<net::Address> have_node_addresses_;  // pods
   std::set<std::string> not_looked_;
 };

@@ -1,5 +1,7 @@
 """Rules and routes that lead packets of pods nowhere, and answers that conntrack does not find again."""
 
+import json
+
 import pytest
 from harness.doctor import ALL, ELSEWHERE, EXEMPT, NONE, carry_out, configure, doctor, findings, heard, put_chain, put_rules, weights
 from harness.network import Witness, give
@@ -136,6 +138,19 @@ def test_no_default_route_is_a_note_where_others_lead_on(world, pod):
     found = findings(world)
     assert {name: each["weight"] for name, each in found.items()} == {"pods-have-no-way": "note"}
     assert found["pods-have-no-way"]["where"] == ["from 10.22.0.0/24 to where no route of its own leads: no route leads there"]
+
+
+@pytest.mark.parametrize("command", ["link set {} down", "address flush dev {}"])
+def test_a_node_that_is_cut_off(world, pod, command):
+    """As explain says it."""
+    for uplink in ("uplink0", "uplink1"):
+        world.run("ip", *command.format(uplink).split())
+    assert heard(world, pod) == NONE
+    explained = json.loads(world.tool("explain", "10.22.0.2", ELSEWHERE, "-o", "json"))
+    assert any("no route leads there" in line for line in explained["warnings"])
+    found = findings(world)
+    assert {name: each["weight"] for name, each in found.items()} == {"pods-have-no-way": "note"}
+    assert "from 10.22.0.0/24 to where no route of its own leads: no route leads there" in found["pods-have-no-way"]["where"]
 
 
 def test_no_route_to_what_a_list_names(world, pod):

@@ -26,15 +26,15 @@ def test_source_ports_that_are_used_up(world, pod):
     assert weights(world) == {"connections-not-inserted": "note"}
 
 
-def test_forty_interfaces_are_one_line(site):
-    site.run("sh", "-ec", "for i in $(seq 40); do ip link add veth-a$i type veth peer name veth-b$i; done; sysctl -qw net.ipv4.conf.all.rp_filter=1")
-    found = findings(site)
+def test_forty_interfaces_are_one_line(world):
+    world.run("sh", "-ec", "for i in $(seq 40); do ip link add veth-a$i type veth peer name veth-b$i; done; sysctl -qw net.ipv4.conf.all.rp_filter=1")
+    found = findings(world)
     assert found["rp-filter-strict"]["weight"] == "note"
     (where,) = found["rp-filter-strict"]["where"]
     assert where.startswith("rp_filter = 1 of ") and where.endswith(" and others")
-    assert len(site.tool("doctor").splitlines()) == 4
-    carry_out(site, found["rp-filter-strict"])
-    assert findings(site) == {}
+    assert len(world.tool("doctor").splitlines()) == 4
+    carry_out(world, found["rp-filter-strict"])
+    assert findings(world) == {}
 
 
 def test_packets_that_a_strict_interface_has_dropped(world):
