@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.node import BINARY, Node, Reply, uncounted
@@ -44,14 +46,15 @@ ERRORS = {
 # Not refused: close() closes whatever it answers, which strace cannot do; the rest cannot fail as they are used.
 NEVER_REFUSED = {"close", "exit_group", "fcntl", "futex", "getpid", "gettid", "getuid", "geteuid", "lseek", "rt_sigaction",
                  "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "umask", "uname", "prlimit64", "sched_yield", "timer_settime",
-                 "timer_delete", "setitimer", "madvise", "mprotect", "getrandom", "restart_syscall"}
+                 "timer_delete", "setitimer", "madvise", "mprotect", "getrandom", "restart_syscall", "exit"}
 
 # Those that a program repeats when they answer EINTR; flock() has a caller that waits for it, and the tables'
 # EAGAIN says that somebody else has changed them.
 REPEATED = {("EINTR", name) for name in ERRORS} | {("EAGAIN", "flock")}
 
 
-# What another process can see once it is done, as what is in none of these lists; openat, where it makes or empties a file.
+# What another process can see once it is done, as what is in none of these lists; openat, where it makes or empties a file;
+# what is sent to netlink, where it is no question; setsockopt, where it is a table's.
 CHANGES = {"write", "writev", "pwrite64", "ftruncate", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "link", "linkat", "symlink",
            "symlinkat", "unlink", "unlinkat", "rmdir", "chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown", "utimensat",
            "fsetxattr", "setxattr", "lsetxattr", "sendto", "sendmsg", "setsockopt", "clone", "clone3", "execve", "kill", "tgkill", "mount"}
@@ -59,11 +62,12 @@ CHANGES = {"write", "writev", "pwrite64", "ftruncate", "mkdir", "mkdirat", "rena
 
 @dataclass(frozen=True)
 class SystemCall:
-    """One of a run. `number`: of its name, as strace counts."""
+    """One of a run. `number`: of its name, as strace counts. `stack`: by which way through the program it came to it."""
 
     name: str
     number: int
     text: str
+    stack: tuple = field(default=(), compare=False)
 
     @property
     def errors(self):
@@ -84,6 +88,10 @@ class SystemCall:
     def changes_anything(self):
         if self.name == "openat":
             return re.search(r"O_CREAT|O_TMPFILE|O_TRUNC", self.text) is not None
+        if self.name in ("sendto", "sendmsg"):
+            return re.search(r"nlmsg_type=[\w<|]*(RTM|MSG|CTNL)_[A-Z_]*GET", self.text) is None
+        if self.name == "setsockopt":
+            return re.search(r"IP6?T_SO_SET", self.text) is not None
         return self.name in CHANGES or self.name not in ERRORS.keys() | NEVER_REFUSED
 
     def must_be_repeated(self, error):
@@ -114,27 +122,58 @@ class Point:
 def calls_after_start(log):
     """Those that a log of strace -f lists from main on; of those that have one number the first, also where it was
     before main: strace counts for each thread by itself, and each that comes to the number meets an injection."""
-    numbers, calls, listed, has_started = {}, [], set(), False
+    numbers, calls, stacks, listed, has_started = {}, [], [], set(), False
+    unfinished, stack = {}, []  # a call's stack stands where strace saw its end
     for line in log.splitlines():
-        found = re.match(r"(\d+) +((\w+)\(.*)", line)
-        if not found:
-            continue
-        thread, text, name = found.groups()
-        number = numbers[thread, name] = numbers.get((thread, name), 0) + 1
-        has_started = has_started or START.match(line) is not None
-        if has_started and (name, number) not in listed:
-            calls.append(SystemCall(name, number, text))
-        listed.add((name, number))
+        if line.startswith(" > "):
+            stack.append(line)
+        elif resumed := re.match(r"(\d+) +<\.\.\. ", line):
+            stack = unfinished.pop(resumed[1])
+        elif found := re.match(r"(\d+) +((\w+)\(.*)", line):
+            thread, text, name = found.groups()
+            number = numbers[thread, name] = numbers.get((thread, name), 0) + 1
+            has_started = has_started or START.match(line) is not None
+            stack = []
+            if text.endswith("<unfinished ...>"):
+                unfinished[thread] = stack
+            if has_started and (name, number) not in listed:
+                calls.append(SystemCall(name, number, text))
+                stacks.append(stack)
+            listed.add((name, number))
     assert calls, f"main's first system call is not there:\n{log}"
-    return calls
+    return [replace(call, stack=tuple(stack)) for call, stack in zip(calls, stacks)]
 
 
-def points_of(calls):
+def points_of(calls, known=frozenset()):
     """Every refusal of every call, and every state in which a process can end; under the sanitizers the refusals alone, since
-    the rest takes long."""
+    the rest takes long. `known`: places whose refusals are known from another run."""
     if SANITIZED:
         return [Point(call, error) for call in without_looks_at_memory(calls) for error in call.errors]
-    return [Point(call, error) for call in calls for error in call.errors] + [Point(call) for call in after_changes(calls)]
+    refused = [call for call, place in without_repetitions(calls) if place not in known]
+    return [Point(call, error) for call in refused for error in call.errors] + [Point(call) for call in after_changes(calls)]
+
+
+def places_of(calls):
+    """Of each call its name, the way through the program to it, and whether anybody could see a change of it before."""
+    places, has_changed = [], False
+    for call in calls:
+        assert call.stack or call.name in NEVER_REFUSED, f"by which way it came there is not known: {call.text}"
+        places.append((call.name, call.stack, has_changed))
+        has_changed = has_changed or call.changes_anything
+    return places
+
+
+def without_repetitions(calls):
+    """(call, place): of those that a loop makes, with nothing changed between, the first and the last."""
+    places, last, changes = places_of(calls), {}, [0]
+    for call, place in zip(calls, places):
+        last[place, changes[-1]] = call
+        changes.append(changes[-1] + call.changes_anything)
+    seen = set()
+    for call, place, changed in zip(calls, places, changes):
+        if (place, changed) not in seen or last[place, changed] is call:
+            yield call, place
+        seen.add((place, changed))
 
 
 def after_changes(calls):
@@ -186,6 +225,15 @@ TABLE = {4: ("iptables-legacy", "ip_tables_names"), 6: ("ip6tables-legacy", "ip6
 HERE = "/proc/thread-self/net"
 
 
+def nftables_generation():
+    """Which commit was the last one in this network namespace. linux/netfilter/nf_tables.h: NFT_MSG_GETGEN, NFTA_GEN_ID"""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as netlink:
+        netlink.send(struct.pack("=IHHIIBBH", 20, 10 << 8 | 16, 1, 0, 0, 0, 0, 0))
+        answer = netlink.recv(4096)
+    assert struct.unpack_from("=H", answer, 4) == (10 << 8 | 15,), answer
+    return struct.unpack_from(">I", answer, 24)[0]
+
+
 class Ground(Node):
     """A node whose network namespace is that of the thread that made it, for as long as the thread lives: it starts
     afresh in no time."""
@@ -199,6 +247,7 @@ class Ground(Node):
         self.log = self.folder / "strace"
         self.seen = None
         self.pid = "no process"  # of the one disturbed last, whose files may carry it in their names
+        self.nft_text = None  # and the generation of nftables in which it was so
         self.start_afresh()
 
     def inside(self, *argv):
@@ -208,6 +257,7 @@ class Ground(Node):
         if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "unshare")
         shutil.rmtree(self.state, ignore_errors=True)
+        self.nft_text = None
 
     def close(self):
         """The namespace goes with the thread."""
@@ -221,10 +271,16 @@ class Ground(Node):
 
     def look(self):
         tables = {family: self.table(family) for family in TABLE}
-        nft = in_order(self.nft("-s", "list", "ruleset"))
-        self.seen = State(nft, *(tables[family] or "" for family in (4, 6)), self.tree(),
+        self.seen = State(self.ruleset(), *(tables[family] or "" for family in (4, 6)), self.tree(),
                      frozenset(family for family, text in tables.items() if text is not None), not self.state.exists())
         return self.seen
+
+    def ruleset(self):
+        """Of nftables; asked for anew where something has been committed since."""
+        generation = nftables_generation()
+        if self.nft_text is None or self.nft_text[0] != generation:
+            self.nft_text = generation, in_order(self.nft("-s", "list", "ruleset"))
+        return self.nft_text[1]
 
     def table(self, family):
         """None where there is none: looking at it would make it."""
@@ -286,7 +342,7 @@ class Ground(Node):
 
     def record(self, argv, env, text):
         """(reply, its system calls from main on)"""
-        reply, log = self.traced(argv, env, text)
+        reply, log = self.traced(argv, env, text, *([] if SANITIZED else ["--stack-traces"]))
         return reply, calls_after_start(log.replace(f"{self.folder}/", ""))
 
     def disturb(self, point, argv, env, text):
