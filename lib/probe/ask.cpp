@@ -13,6 +13,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <system_error>
 
@@ -92,8 +93,8 @@ void keep_errors(const os::FileDescriptor& socket, Family family) {
                family == Family::ipv4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof on);
 }
 
-// Whether the error of a connection came by ICMP, of whoever is on the way: the host itself refuses by TCP.
-bool is_said_on_the_way(const os::FileDescriptor& socket) {
+// Who sent the error by ICMP that the kernel has kept for a socket; nullopt where none did. ip(7)
+std::optional<net::Address> sender_of_error(const os::FileDescriptor& socket) {
   std::array<char, 256> packet{};
   alignas(cmsghdr) std::array<char, 512> control{};
   iovec place{packet.data(), packet.size()};
@@ -102,7 +103,33 @@ bool is_said_on_the_way(const os::FileDescriptor& socket) {
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  return ::recvmsg(socket.number(), &message, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0;
+  if (::recvmsg(socket.number(), &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return std::nullopt;
+  for (auto* each = CMSG_FIRSTHDR(&message); each != nullptr; each = CMSG_NXTHDR(&message, each)) {
+    sock_extended_err error{};
+    if (each->cmsg_len < CMSG_LEN(sizeof error + sizeof(sockaddr_in))) continue;
+    std::memcpy(&error, CMSG_DATA(each), sizeof error);
+    const auto* const sender = CMSG_DATA(each) + sizeof error;
+    net::Address address;
+    if (error.ee_origin == SO_EE_ORIGIN_ICMP) {
+      std::memcpy(address.bytes.data(), sender + offsetof(sockaddr_in, sin_addr), sizeof(in_addr));
+      return address;
+    }
+    const bool is_whole = each->cmsg_len >= CMSG_LEN(sizeof error + sizeof(sockaddr_in6));
+    if (error.ee_origin != SO_EE_ORIGIN_ICMP6 || !is_whole) continue;
+    address.family = Family::ipv6;
+    std::memcpy(address.bytes.data(), sender + offsetof(sockaddr_in6, sin6_addr), sizeof(in6_addr));
+    return address;
+  }
+  return std::nullopt;
+}
+
+// Where the error came by ICMP: a firewall of the host itself refuses, or one on the way.
+Asked failed(int number, const os::FileDescriptor& socket, const net::Address& host) {
+  const auto sender = sender_of_error(socket);
+  if (!sender) return failed(number);
+  if (*sender == host) return {Answer::refused, "by ICMP: a firewall of its own"};
+  const auto said = number == ECONNREFUSED ? "refused by ICMP" : failed(number).reason;
+  return {Answer::unreachable, said + ", says " + net::to_text(*sender)};
 }
 
 bool is_no_way(int number) {
@@ -149,6 +176,7 @@ Asked echo(const std::optional<net::Address>& source, const net::Address& host,
   const auto family = host.family;
   const auto socket =
       open_socket(source, family, SOCK_RAW, family == Family::ipv4 ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6});
+  keep_errors(socket, family);
   const SocketAddress towards(host, 0);
   // Only from there: answers, and errors that a router sends.
   if (::connect(socket.number(), towards.generic(), towards.size()) != 0) {
@@ -174,7 +202,7 @@ Asked echo(const std::optional<net::Address>& source, const net::Address& host,
         return {Answer::answered, {}, identifier};
       }
       if (size < 0 && is_no_way(errno)) {
-        auto result = failed(errno);
+        auto result = failed(errno, socket, host);
         result.source_port = identifier;
         return result;
       }
@@ -206,9 +234,7 @@ Asked connect(const std::optional<net::Address>& source, const net::Address& hos
     socklen_t length = sizeof number;
     if (wait(socket, POLLOUT, Clock::now() + patience))
       ::getsockopt(socket.number(), SOL_SOCKET, SO_ERROR, &number, &length);
-    if (number != 0) result = failed(number);
-    if (number == ECONNREFUSED && is_said_on_the_way(socket))
-      result = {Answer::unreachable, "refused by ICMP, not by the host's TCP"};
+    if (number != 0) result = failed(number, socket, host);
   }
   result.source_port = here.port();
   return result;

@@ -12,14 +12,14 @@ namespace ipmasq::probe {
 
 enum class Answer {
   answered,
-  refused,      ///< TCP: nobody listens there, which is an answer as well
+  refused,      ///< by the host itself, by TCP or by ICMP, which is an answer as well
   unreachable,  ///< this node, or a router on the way, says that there is no way, or that it may not pass
   silent        ///< nothing came in time
 };
 
 struct Asked {
   Answer answer = Answer::silent;
-  std::string reason = {};        ///< of unreachable, in the kernel's words or ours
+  std::string reason = {};        ///< of unreachable, and of refused by ICMP, in the kernel's words or ours
   std::uint16_t source_port = 0;  ///< or the identifier of the echo
 };
 

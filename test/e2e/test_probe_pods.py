@@ -10,6 +10,7 @@ from harness.node import Namespace
 KNOWN, UNKNOWN, ELSEWHERE = {4: "10.9.9.9", 6: "fd00:9::9"}, {4: "10.8.8.8", 6: "fd00:8::8"}, {4: "203.0.113.9", 6: "2001:db8:9::9"}
 SUBNET = {4: "10.22.0.0/24", 6: "fd00:22::/64"}
 NODE = Outside.NODE
+GATEWAY = {4: "10.22.0.1", 6: "fd00:22::1"}
 LEFT = ("this node tracks nothing of it: a FORWARD chain drops what pods send, the node does not forward, or a rule of NOTRACK "
         "lets it out untranslated; ip-masq doctor says which")
 
@@ -92,7 +93,21 @@ def test_what_a_rule_of_this_node_refuses(site, family):
     """A port unreachable, by which TCP is told what a host's own refusal tells."""
     site.run("iptables-legacy" if family == 4 else "ip6tables-legacy", "-A", "FORWARD", "-i", "cni0", "-j", "REJECT")
     assert probe(site, KNOWN[family], "--port", "7007") == (1, said_of(
-        family, KNOWN[family], "not tracked, unreachable (refused by ICMP, not by the host's TCP)", LEFT, " port 7007"))
+        family, KNOWN[family], f"not tracked, unreachable (refused by ICMP, says {GATEWAY[family]})", LEFT, " port 7007"))
+
+
+@pytest.mark.parametrize("error", {4: ["icmp-port-unreachable", "icmp-admin-prohibited", "icmp-host-prohibited"],
+                                   6: ["icmp6-port-unreachable", "icmp6-adm-prohibited"]}.items(), ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("port", [[], ["--port", "7007"]], ids=["ICMP", "TCP"])
+def test_what_the_host_itself_refuses(site, error, port):
+    """firewalld's: the way there and back is right."""
+    family, errors = error
+    program = "iptables-legacy" if family == 4 else "ip6tables-legacy"
+    protocol = ["-p", "tcp"] if port else ["-p", "icmp"] if family == 4 else ["-p", "ipv6-icmp", "--icmpv6-type", "echo-request"]
+    for each in errors:
+        site.known.run(program, "-I", "INPUT", *protocol, "-j", "REJECT", "--reject-with", each)
+        assert probe(site, KNOWN[family], *port) == (0, said_of(
+            family, KNOWN[family], f"kept, seen as {site.address[family]}, refused (by ICMP: a firewall of its own)", port=" port 7007" if port else ""))
 
 
 PROXY = ("this node tracks no such connection: a rule of NOTRACK keeps it from being translated (ip-masq doctor says which), or a "
