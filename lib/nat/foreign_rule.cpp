@@ -116,7 +116,7 @@ std::string zone_text(Zone::Of direction, bool is_of_iptables) {
 
 std::string effects_text(const ForeignRule& rule) {
   // Targets whose name says what they rewrite.
-  constexpr std::array<std::string_view, 5> rewriting{"SNPT", "DNPT", "RAWSNAT", "RAWDNAT", "dnat"};
+  constexpr std::array<std::string_view, 6> rewriting{"SNPT", "DNPT", "RAWSNAT", "RAWDNAT", "dnat", "FWD"};
   const bool says_all = std::ranges::find(rewriting, rule.target) != rewriting.end();
   std::string text;
   if (rule.translates_to) text += " --to-source " + net::to_text(*rule.translates_to);

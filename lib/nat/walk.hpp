@@ -100,6 +100,7 @@ class Walk {
   void change_connection_mark(const MarkChange& change, const Step& step);
   /// Which changes the packet may meet by a rule, and how certainly each.
   std::vector<std::pair<MarkChange, Answer>> changes_by(const ForeignRule& rule);
+  bool is_for_synproxy(const ForeignRule& rule) const;
   void untrack(const ForeignRule& rule, const Step& step);
   void put_into_zone(const ForeignRule& rule, const Step& step);
   Outcome translate(const ForeignRule& rule, const Step& step);

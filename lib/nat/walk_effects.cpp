@@ -145,9 +145,20 @@ void Walk::put_into_zone(const ForeignRule& rule, const Step& step) {
   zone_ = is_known ? number : std::nullopt;
 }
 
+// SYNPROXY answers the first packet itself, which must not be tracked for that; the connection that it then
+// opens is.
+bool Walk::is_for_synproxy(const ForeignRule& rule) const {
+  constexpr std::uint8_t syn = 0x02;
+  const bool is_of_first =
+      rule.tcp_flags && !rule.tcp_flags->inverted && (rule.tcp_flags->value.set & syn) != 0;
+  return is_of_first && std::ranges::any_of(foreign_.rules, [this](const ForeignRule& each) {
+           return each.target == "SYNPROXY" && is_of_family(each.program, each.family);
+         });
+}
+
 void Walk::untrack(const ForeignRule& rule, const Step& step) {
   const auto is_early = is_before_tracking(*base_);
-  if (is_early == Answer::no) return;
+  if (is_early == Answer::no || is_for_synproxy(rule)) return;
   // What a bridge hands up to its own interface may be tracked all the same.
   const bool is_at_bridge = base_->hook == Hook::ingress && flow_.in_interface &&
                             flow_.in_devices.size() > 1 &&

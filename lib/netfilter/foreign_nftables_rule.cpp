@@ -64,7 +64,7 @@ class ForeignRuleReader {
         {"target", &ForeignRuleReader::target},   {"counter", &ForeignRuleReader::nothing},
         {"log", &ForeignRuleReader::nothing},     {"dup", &ForeignRuleReader::nothing},
         {"objref", &ForeignRuleReader::object},   {"dynset", &ForeignRuleReader::update},
-        {"last", &ForeignRuleReader::nothing},    {"synproxy", &ForeignRuleReader::nothing},
+        {"last", &ForeignRuleReader::nothing},    {"synproxy", &ForeignRuleReader::synproxy},
         {"fwd", &ForeignRuleReader::forward},     {"range", &ForeignRuleReader::range}};
     // What only loads a register matches nothing: the comparison that follows says what it cannot tell.
     static const std::array<std::string, 10> loads{"rt",   "exthdr", "socket", "osf",   "numgen",
@@ -334,9 +334,14 @@ class ForeignRuleReader {
     }
     return decide("QUEUE");
   }
+  bool synproxy(const Attributes& /*attributes*/) {
+    rule_.target = "SYNPROXY";
+    return true;
+  }
   bool reject(const Attributes& /*attributes*/) { return decide("REJECT"); }
   // Out by another device, whatever the routes say.
   bool forward(const Attributes& /*attributes*/) {
+    rule_.target = "FWD";
     rule_.redirection = nat::Redirection{.by_nat = false};
     return true;
   }

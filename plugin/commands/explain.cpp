@@ -221,7 +221,7 @@ void look_at_others(const nat::Ruleset& ruleset, const net::Address& source, con
   const auto ours = answer.fate;
   const auto found = nat::contradictions(foreign, place, flow_of(ruleset, source, ways, answer));
   for (const auto& each : found) {
-    answer.warnings.push_back((each.is_certain ? "" : "it may be that ") + each.does + ": " +
+    answer.warnings.push_back((each.is_certain ? "" : "it may be that a rule ") + each.does + ": " +
                               nat::printable(each.rule));
   }
   answer.fate = fate_under(found, ours);

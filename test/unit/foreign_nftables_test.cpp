@@ -53,4 +53,8 @@ TEST_CASE("queues of an nft rule") {
   CHECK_FALSE(by_map.queues);
 }
 
+TEST_CASE("an nft rule that sends packets out by another device") {
+  CHECK(specification(read("fwd", [](nl_msg*) {})) == " -j FWD");
+}
+
 }  // namespace ipmasq::netfilter

@@ -41,6 +41,20 @@ def test_forward_chains_that_let_pods_through(world, program, rules):
 
 
 @pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
+def test_synproxy(world, pod, program):
+    """What it answers itself must not be tracked; the connection that it opens is."""
+    world.sysctl(net__netfilter__nf_conntrack_tcp_loose=0)
+    put_rules(world, program, "raw", ["-A PREROUTING -i cni0 -p tcp --syn -j CT --notrack"])
+    assert "pods-not-tracked" in weights(world)
+    put_rules(world, program, "filter", ["-A FORWARD -i cni0 -p tcp -m state --state INVALID,UNTRACKED -j SYNPROXY --sack-perm --timestamp --wscale 7 --mss 1460",
+                                         "-A FORWARD -m state --state INVALID -j DROP"])
+    assert world.seen() == world.right and heard(world, pod) == ALL
+    assert weights(world) == {}
+    for to in (EXEMPT, ELSEWHERE):
+        assert json.loads(world.tool("explain", "10.22.0.2", to, "-o", "json")).get("warnings", []) == []
+
+
+@pytest.mark.parametrize("program", ["iptables-legacy", "iptables-nft"])
 @pytest.mark.parametrize("table, rule, answered", [
     ("filter", "-A FORWARD -m conntrack --ctstate NEW -j DROP", NONE), ("filter", "-A FORWARD -m state ! --state RELATED,ESTABLISHED -j REJECT", NONE),
     ("filter", "-A FORWARD -p udp -m udp -j DROP", UDP_DEAD), ("filter", "-A FORWARD -p tcp --syn -j DROP", TCP_DEAD),

@@ -25,7 +25,7 @@ def test_a_filter(world, pod, device, at):
     found = findings(world)
     assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {"rules-not-understood": ("note", [shown])}
     # The answers are not asked about there.
-    assert explained(world) == ([] if (device, at) == ("uplink0", "ingress") else [f"it may be that does to it what is not known here: {shown}"])
+    assert explained(world) == ([] if (device, at) == ("uplink0", "ingress") else [f"it may be that a rule does to it what is not known here: {shown}"])
     world.run("tc", "filter", "del", "dev", device, at, "pref", "7")
     assert heard(world, pod) == ALL and weights(world) == {}
 
