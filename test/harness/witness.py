@@ -17,6 +17,7 @@ import socket
 import struct
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 PORT = 7007
@@ -178,4 +179,6 @@ if __name__ == "__main__":
     elif sys.argv[1] == "watch":
         watch(sys.argv[2:])
     else:
-        print(json.dumps({question: ask(question) for question in sys.argv[2:]}))
+        asked = sys.argv[2:]
+        with ThreadPoolExecutor(len(asked)) as pool:  # several that are dead take no longer than one
+            print(json.dumps(dict(zip(asked, pool.map(ask, asked)))))
