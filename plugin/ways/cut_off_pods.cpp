@@ -1,6 +1,9 @@
 #include "plugin/ways/cut_off_pods.hpp"
 
+#include <linux/rtnetlink.h>
+
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -13,6 +16,7 @@
 #include "os/file.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
+#include "routing/route_question.hpp"
 
 namespace ipmasq::plugin {
 
@@ -24,7 +28,8 @@ using nat::shell_word;
 // Of one look.
 class LastSteps {
  public:
-  LastSteps() {
+  explicit LastSteps(const std::vector<PodOnNode>& pods) {
+    for (const auto& pod : pods) of_pods_.insert(pod.interfaces.begin(), pod.interfaces.end());
     const auto addresses = routing::node_addresses();
     of_node_ = {addresses.begin(), addresses.end()};
   }
@@ -39,7 +44,7 @@ class LastSteps {
     for (const auto& address : pod.attachment.addresses) {
       for (const auto& gateway : pod.gateways) {
         const bool is_its = gateway.family == address.address.family && address.network().contains(gateway);
-        if (!is_its || bridge.empty() || of_node_.contains(gateway) || leads_on(bridge)) continue;
+        if (!is_its || bridge.empty() || is_answered_for(gateway, bridge) || leads_on(bridge)) continue;
         found.push_back(of_gateway(bridge, {gateway, address.length}));
         found.back().pods = {address.address};
       }
@@ -62,13 +67,24 @@ class LastSteps {
     return found == interfaces.end() ? "" : *found;
   }
 
-  // Behind a port that is no pod's, another host may be the gateway.
+  // Whether this node has it, or answers ARP for what it can reach.
+  bool is_answered_for(const net::Address& gateway, const std::string& bridge) const {
+    if (of_node_.contains(gateway)) return true;
+    const auto route = routing::ask_for_route({.source = {gateway.family, {}}, .destination = gateway});
+    if (route.type == RTN_LOCAL) return true;
+    const bool is_ipv4 = gateway.family == net::Family::ipv4;
+    const std::string settings = is_ipv4 ? "/proc/sys/net/ipv4/conf/" : "/proc/sys/net/ipv6/conf/";
+    return std::ranges::any_of(std::array{std::string("all"), bridge}, [&](const std::string& each) {
+      const auto* const name = is_ipv4 ? "/proxy_arp" : "/proxy_ndp";
+      return os::read_file(settings + each + name).value_or("").starts_with("1");
+    });
+  }
+
+  // Behind a port that is no recorded pod's, another host may be the gateway.
   bool leads_on(const std::string& bridge) {
     const auto devices = routing::devices_of(bridge);
-    return std::ranges::any_of(devices, [&](const std::string& each) {
-      const auto& link = link_of(each);
-      return each != bridge && link && !link->is_veth;
-    });
+    return std::ranges::any_of(
+        devices, [&](const std::string& each) { return each != bridge && !of_pods_.contains(each); });
   }
 
   // Of a pod's own, which is one veth; others beside it (an ifb that limits its bandwidth) are not its way.
@@ -115,6 +131,7 @@ class LastSteps {
     return found;
   }
 
+  std::set<std::string> of_pods_;
   std::set<net::Address> of_node_;
   std::map<std::string, std::optional<routing::LinkState>> links_;
 };
@@ -123,7 +140,7 @@ class LastSteps {
 
 std::vector<CutOff> cut_off_pods(const std::vector<PodOnNode>& pods) {
   std::vector<CutOff> found;
-  LastSteps steps;
+  LastSteps steps(pods);
   for (const auto& pod : pods) std::ranges::move(steps.of(pod), std::back_inserter(found));
   return found;
 }

@@ -43,7 +43,11 @@ class Daemon:
 
     def end(self):
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:  # flanneld that is told to end while it starts may wait for itself
+            self.process.kill()
+            self.process.wait()
         self.log.close()
 
 

@@ -97,14 +97,39 @@ def test_a_pod_with_a_veth_of_its_own(host, pod):
         outside.close()
 
 
-def test_a_gateway_behind_another_port(host, pod):
-    """A router on the bridge of a network that this node is no gateway of."""
+def bridged(host, pod, **keys):
     host.use_conflist({"cniVersion": "1.0.0", "name": "bridge-net", "plugins": [
-        {"type": "bridge", "bridge": "cni0", "isGateway": False,
+        {"type": "bridge", "bridge": "cni0", **keys,
          "ipam": {"type": "host-local", "subnet": "10.22.0.0/24", "routes": [{"dst": "0.0.0.0/0", "gw": "10.22.0.1"}]}}, {"type": "ip-masq"}]})
     host.cnitool("add", "bridge-net", pod)
+
+
+@pytest.mark.parametrize("port", [["type", "vxlan", "id", "9", "dstport", "4789", "remote", "198.18.0.9"], ["type", "veth", "peer", "name", "router0"]])
+def test_a_gateway_behind_another_port(host, pod, port):
+    """A router on the bridge of a network that this node is no gateway of."""
+    bridged(host, pod)
     host.run("ip", "route", "add", "10.22.0.0/24", "dev", "cni0")
     assert "pods-cut-off" in weights(host)
-    host.run("ip", "link", "add", "tunnel0", "type", "vxlan", "id", "9", "dstport", "4789", "remote", "198.18.0.9")
-    host.run("ip", "link", "set", "tunnel0", "master", "cni0", "up")
+    host.run("ip", "link", "add", "port0", *port)
+    host.run("ip", "link", "set", "port0", "master", "cni0", "up")
     assert "pods-cut-off" not in weights(host)
+
+
+ANSWERED = {
+    "proxy ARP": ["ip link set cni0 up", "ip route add 10.22.0.2/32 dev cni0", "sysctl -qw net.ipv4.conf.cni0.proxy_arp=1 net.ipv4.neigh.cni0.proxy_delay=0"],
+    "a local route": ["ip address add 10.22.0.250/24 dev cni0", "ip route add local 10.22.0.1 dev cni0"],
+}
+
+
+@pytest.mark.parametrize("commands", ANSWERED.values(), ids=ANSWERED)
+def test_a_gateway_that_is_answered_for(host, pod, commands):
+    """Without an address of its own."""
+    bridged(host, pod)
+    outside = Outside(host, [ELSEWHERE], ["10.22.0.0/16"])
+    try:
+        for command in commands:
+            host.run(*command.split())
+        assert ask(pod, f"tcp:{ELSEWHERE}") == {f"tcp:{ELSEWHERE}": Outside.NODE[4]}
+        assert weights(host) == {}
+    finally:
+        outside.close()
