@@ -101,7 +101,8 @@ CachedAttachment cached_info(const Json& json) {
   CachedAttachment cached{
       string_at(json, "networkName"),     {string_at(json, "containerId"), string_at(json, "ifName")},
       args_of(value_at(json, "cniArgs")), value_at(json, "result"),
-      string_at(json, "netns"),           list_of(json)};
+      string_at(json, "netns"),           list_of(json),
+      value_at(json, "capabilityArgs")};
   // libcni before 1.2 tells it in the result alone.
   if (cached.netns.empty()) cached.netns = string_at(pod_interface(cached.result), "sandbox");
   return cached;

@@ -30,6 +30,7 @@ struct CachedAttachment {
   Json result;                                   ///< of the whole chain, an object
   std::string netns;                             ///< the path of the pod's network namespace
   Json list = nullptr;                           ///< the conflist as it was; null where that is not told
+  Json capabilities = nullptr;                   ///< as in runtimeConfig; null where the runtime gave none
   std::filesystem::file_time_type written = {};  ///< where the conflist is told
 };
 

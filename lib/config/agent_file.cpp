@@ -137,10 +137,11 @@ class Reader {
   }
 
   void read_value(const std::string& key, const YamlNode& name, const YamlNode& value, AgentFile& into) {
-    auto json = to_json(value, 0);
+    const bool is_policies = key == "policies";
+    auto json = is_policies ? policies_of(value, into) : to_json(value, 0);
     // A list without items is none; anything else without a value says nothing (encoding/json of Go, on
     // null).
-    if (json.is_null() && !key.ends_with("CIDRs")) return;
+    if (json.is_null() && !key.ends_with("CIDRs") && !is_policies) return;
     if (json.is_null()) {
       file_.slips.push_back(place_of(file_.path, name.line) + ": " + key + " has no items: write " + key +
                             ": [] for none");
@@ -152,6 +153,50 @@ class Reader {
         into.places.emplace(item_key(key, json[index]), place_of(file_.path, value.items[index]->line));
     }
     into.keys[key] = std::move(json);
+  }
+
+  // Their keys are taken whatever their case, like those at the top.
+  Json policies_of(const YamlNode& value, AgentFile& into) {
+    if (value.kind != YamlNode::Kind::list) return to_json(value, 0);
+    auto policies = Json::array();
+    for (const auto& item : value.items)
+      policies.push_back(item->kind == YamlNode::Kind::map ? policy_of(*item, into) : to_json(*item, 1));
+    return policies;
+  }
+
+  Json policy_of(const YamlNode& item, AgentFile& into) {
+    std::map<std::string, std::size_t> lines;
+    Json::object_t policy;
+    const auto entries = entries_of(item, 1);
+    const auto* const name = value_of("name", entries);
+    const auto within = policy_key(name != nullptr ? name->text : "");
+    into.places.emplace(within, place_of(file_.path, item.line));
+    for (const auto& [written, value] : entries) {
+      const auto key = key_of_policy(written->text);
+      const auto [line, is_first] = lines.emplace(key, written->line);
+      if (!is_first) refuse_twice(*written, line->second);
+      auto json = to_json(*value, 2);
+      into.places.emplace(within + " " + key, place_of(file_.path, written->line));
+      for (std::size_t index = 0; value->kind == YamlNode::Kind::list && index < json.size(); ++index)
+        into.places.emplace(item_key(within + " " + key, json[index]),
+                            place_of(file_.path, value->items[index]->line));
+      policy.emplace_back(key, std::move(json));
+    }
+    return policy;
+  }
+
+  static const YamlNode* value_of(std::string_view key, const std::vector<Entry>& entries) {
+    const auto found = std::ranges::find_if(
+        entries, [key](const Entry& entry) { return equal_but_for_case(entry.key->text, key); });
+    return found == entries.end() ? nullptr : &*found->value;
+  }
+
+  static std::string key_of_policy(const std::string& text) {
+    for (const std::string_view name : {"name", "namespaces", "annotated"}) {
+      if (equal_but_for_case(name, text)) return std::string(name);
+    }
+    const auto* const known = known_key(text);
+    return known != nullptr ? std::string(known->name) : text;
   }
 
   void read_sections(const YamlNode& name, const YamlNode& value, const AgentFile& into) {
@@ -324,6 +369,10 @@ std::string told_of_nothing(const std::filesystem::path& path) {
          " says nothing any more: expected keys such as nonMasqueradeCIDRs; where none is meant, write {}, "
          "or take "
          "the file away";
+}
+
+std::string policy_key(const std::string& name) {
+  return "policies " + name;
 }
 
 std::string item_key(const std::string& key, const cni::Json& item) {

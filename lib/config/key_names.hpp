@@ -14,7 +14,7 @@ struct KeyName {
 };
 
 /// In the order in which README tells them.
-inline constexpr std::array<KeyName, 22> key_names{{{"nonMasqueradeCIDRs", true},
+inline constexpr std::array<KeyName, 23> key_names{{{"nonMasqueradeCIDRs", true},
                                                     {"masqueradeCIDRs", true},
                                                     {"catchAll", true},
                                                     {"nonMasqueradeReserved", true},
@@ -28,6 +28,7 @@ inline constexpr std::array<KeyName, 22> key_names{{{"nonMasqueradeCIDRs", true}
                                                     {"yieldMarks"},
                                                     {"dropInvalid", true},
                                                     {"changedFlows", true},
+                                                    {"policies", true},
                                                     {"podSubnets"},
                                                     {"subnetFile"},
                                                     {"configFile"},

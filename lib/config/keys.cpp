@@ -23,23 +23,41 @@ const cni::Json* Keys::find(const char* key) const {
 }
 
 void Keys::refuse(const std::string& key, const cni::Json& value, const std::string& expected) {
-  problems_.push_back(place(key, value) + key + " is " + cni::excerpt(value) + ": expected " + expected);
+  problems_.push_back(beginning(key, value) + key + " is " + cni::excerpt(value) + ": expected " + expected);
 }
 
 void Keys::note(const std::string& key, const std::string& problem) {
-  problems_.push_back(place(key, nullptr) + problem);
+  problems_.push_back(beginning(key, nullptr) + problem);
+}
+
+bool Keys::is_of_policy(const std::string& key) const {
+  return policy_.own != nullptr && policy_.own->contains(key);
 }
 
 std::string Keys::origin(const std::string& key) const {
-  const bool is_from_file = file_ != nullptr && file_->keys.contains(key);
-  return is_from_file ? key + " in " + file_->path.string() : key;
+  const bool is_own = is_of_policy(key);
+  const bool is_from_file = file_ != nullptr && file_->keys.contains(is_own ? "policies" : key);
+  return key + (is_own ? " of policy " + policy_.name : "") +
+         (is_from_file ? " in " + file_->path.string() : "");
+}
+
+void Keys::take_problems(const Keys& others) {
+  problems_.insert(problems_.end(), others.problems_.begin(), others.problems_.end());
 }
 
 std::string Keys::place(const std::string& key, const cni::Json& item) const {
   if (file_ == nullptr) return "";
-  auto found = file_->places.find(item_key(key, item));
-  if (found == file_->places.end()) found = file_->places.find(key);
-  return found == file_->places.end() ? "" : found->second + ": ";
+  const auto policy = policy_key(policy_.name);
+  const auto within = policy_.name.empty() ? key : policy + " " + key;
+  for (const auto& each : {item_key(within, item), within, policy}) {
+    const auto found = file_->places.find(each);
+    if (found != file_->places.end()) return found->second + ": ";
+  }
+  return "";
+}
+
+std::string Keys::beginning(const std::string& key, const cni::Json& item) const {
+  return place(key, item) + (policy_.name.empty() ? "" : "policy " + policy_.name + ": ");
 }
 
 std::optional<bool> Keys::boolean(const char* key) {
@@ -71,8 +89,8 @@ std::optional<std::vector<std::string>> Keys::strings(const char* key, const std
   if (!values) return std::nullopt;
   const auto other = std::ranges::find_if(*values, [](const cni::Json& item) { return !item.is_string(); });
   if (other == values->end()) return std::vector<std::string>(values->begin(), values->end());
-  problems_.push_back(place(key, *other) + key + " holds " + cni::excerpt(*other) + ": expected " + expected +
-                      (other->is_object() ? in_quotes : ""));
+  problems_.push_back(beginning(key, *other) + key + " holds " + cni::excerpt(*other) + ": expected " +
+                      expected + (other->is_object() ? in_quotes : ""));
   return std::nullopt;
 }
 

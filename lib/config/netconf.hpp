@@ -12,38 +12,18 @@
 #include "config/backend.hpp"
 #include "config/changed_flows.hpp"
 #include "config/defaults.hpp"
-#include "config/exemption.hpp"
 #include "config/mark.hpp"
 #include "config/netconf_reading.hpp"
-#include "config/origin.hpp"
-#include "config/port_range.hpp"
-#include "config/snat_to.hpp"
+#include "config/pod_keys.hpp"
+#include "config/policies.hpp"
 #include "net/address.hpp"
 
 namespace ipmasq::config {
 
-/// A destination, and the key that lists it ("nonMasqueradeCIDRs", "nonMasqueradeCIDRs (default)").
-struct ListedPrefix {
-  net::Prefix prefix;
-  Origin origin;
-
-  auto operator<=>(const ListedPrefix&) const = default;
-};
-
 /// The default values are those of an entry that has no key of ours, but for the lists, which parse_netconf
-/// fills.
-struct Netconf {
-  std::vector<ListedPrefix> non_masquerade;
-  std::vector<ListedPrefix> masquerade;
-  bool catch_all = true;
-  bool drop_invalid = true;
+/// fills. The keys of pods are those of the network's own, which hold where no policy says otherwise.
+struct Netconf : PodKeys {
   ChangedFlows changed_flows = ChangedFlows::udp;
-  bool masquerade_link_local = false;
-  bool masquerade_link_local_ipv6 = false;
-  bool random_fully = true;
-  std::vector<PortRange> to_ports;
-  SnatToOfFamilies snat_to;
-  Exemption exemption = Exemption::hold;
   std::vector<Mark> yield_marks{{0x4000, 0x4000}, {0x2000, 0x2000}};
   std::vector<net::Prefix> pod_subnets;  ///< empty: those of prevResult
   std::filesystem::path subnet_file = default_subnet_file;
@@ -52,6 +32,7 @@ struct Netconf {
   std::filesystem::path state_dir = default_state_dir;
   std::chrono::nanoseconds resync_interval = std::chrono::seconds(60);
   std::chrono::nanoseconds lock_timeout = default_lock_timeout;
+  std::vector<Policy> policies;
   std::vector<std::string> warnings;  ///< keys that are misspelt, and slips and warnings of the agent's file
 };
 

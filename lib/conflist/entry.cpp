@@ -153,7 +153,13 @@ std::optional<std::string> entry_of(const std::string& list) {
 }
 
 bool has_keys(const std::string& entry) {
-  return locate(entry).held.size() > 1;
+  static const auto declared = cni::parse_json(plain_entry, "it").at("capabilities");
+  const auto root = locate(entry);
+  return std::ranges::any_of(root.held, [&entry](const Located& member) {
+    if (config::equal_but_for_case(member.key, "type")) return false;
+    return member.key != "capabilities" ||
+           cni::parse_json(with_utf8_alone(member.in(entry)), "it") != declared;
+  });
 }
 
 bool is_entry(const std::string& text) {

@@ -8,7 +8,10 @@
 
 namespace ipmasq::conflist {
 
-inline constexpr const char* plain_entry = R"({"type": "ip-masq"})";
+/// It declares that it wants pods' annotations, by which they ask for policies: a runtime that has none to
+/// give gives none.
+inline constexpr const char* plain_entry =
+    R"({"type": "ip-masq", "capabilities": {"io.kubernetes.cri.pod-annotations": true}})";
 
 /// The list with `entry` at its end, unless it has one of ours, or none is given. Of flannel's plugins the
 /// delegate says "ipMasq": false where it did not say ipMasq, or flannel's plugin would say true where
@@ -25,7 +28,7 @@ std::string as_list(const std::string& single);
 /// Our first entry as it is written; nullopt where there is none.
 std::optional<std::string> entry_of(const std::string& list);
 
-/// Whether an entry says more than its type.
+/// Whether an entry says more than its type, and what plain_entry declares.
 bool has_keys(const std::string& entry);
 
 /// Whether `text` can be put in as our entry: an object of our type, no deeper than we read.

@@ -44,7 +44,9 @@ void check_that_it_works(const Folder& folder, const std::string& name, const Ne
 std::string new_entry_for(const Network& network) {
   const auto file = subnet_file_of_flannel(network);
   if (!file || *file == config::default_subnet_file) return plain_entry;
-  return R"({"type": "ip-masq", "subnetFile": )" + cni::Json(file->string()).dump() + "}";
+  std::string entry = plain_entry;
+  entry.pop_back();
+  return entry + R"(, "subnetFile": )" + cni::Json(file->string()).dump() + "}";
 }
 
 // The entry that goes into `list`, or into what was written instead of it.

@@ -49,15 +49,16 @@ struct Ours {
   std::vector<std::string> written_later = {};  ///< records of a later version's format
   std::vector<std::string> unrecorded = {};     ///< rules that no record needs
   std::vector<std::string> unrecorded_deciding =
-      {};                                         ///< those that decide over recorded pods of other networks
-  std::vector<std::string> left_behind = {};      ///< rules of ours on a node where nothing needs any
-  std::vector<std::string> unavailable = {};      ///< why the kernel's NAT cannot be used
-  std::vector<std::string> unusable_state = {};   ///< why nothing can be recorded
-  std::vector<std::string> of_two_networks = {};  ///< addresses that pods of two are recorded with
-  std::vector<std::string> bypassing = {};        ///< pods whose packets do not pass this node
-  std::set<std::string> containers = {};          ///< IDs of all attachments
-  std::vector<std::string> not_adopted = {};      ///< pods of our networks that live and are not recorded
-  std::vector<std::string> not_told = {};         ///< why it cannot be told of some pods
+      {};                                          ///< those that decide over recorded pods of other networks
+  std::vector<std::string> left_behind = {};       ///< rules of ours on a node where nothing needs any
+  std::vector<std::string> unavailable = {};       ///< why the kernel's NAT cannot be used
+  std::vector<std::string> unusable_state = {};    ///< why nothing can be recorded
+  std::vector<std::string> of_two_networks = {};   ///< addresses that pods of two are recorded with
+  std::vector<std::string> bypassing = {};         ///< pods whose packets do not pass this node
+  std::vector<std::string> refused_policies = {};  ///< that pods ask for and may not have, and why
+  std::set<std::string> containers = {};           ///< IDs of all attachments
+  std::vector<std::string> not_adopted = {};       ///< pods of our networks that live and are not recorded
+  std::vector<std::string> not_told = {};          ///< why it cannot be told of some pods
 };
 
 /// Where plugins are to be looked for: in the folders that are named, beside which the runtime may search

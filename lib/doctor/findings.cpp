@@ -135,7 +135,7 @@ void find_ospf(const Facts& facts, Findings& findings) {
       const bool is_rest_of_the_world = network.length == 0;
       if (network.family() != chain.family || is_rest_of_the_world || nat::keeps_all(chain, network))
         continue;
-      not_exempt.where.push_back(net::to_text(network) + ", from pods of network " + chain.network);
+      not_exempt.where.push_back(net::to_text(network) + ", from pods of " + nat::told(chain.owner()));
     }
   }
   if (!not_exempt.where.empty()) findings.push_back(not_exempt);

@@ -204,9 +204,10 @@ void find_everything_exempt(const Facts& facts, Findings& findings) {
   for (const auto& chain : facts.ours.wanted.chains) {
     const auto world = net::network_of(net::Address{chain.family, {}}, 0);
     if (!keeps(chain, world)) continue;
-    finding.where.push_back(net::to_text(world) + " keeps the addresses of pods of network " + chain.network);
+    finding.where.push_back(net::to_text(world) + " keeps the addresses of pods of " +
+                            nat::told(chain.owner()));
     const bool is_lost = std::ranges::any_of(facts.ours.wanted.sources, [&](const nat::Source& source) {
-      return source.network == chain.network && source.prefix.family() == chain.family &&
+      return source.owner() == chain.owner() && source.prefix.family() == chain.family &&
              is_private(source.prefix);
     });
     if (is_lost) finding.weight = Weight::hurts;
@@ -255,7 +256,7 @@ class SnatToItem {
     }
   }
 
-  std::string of_network() const { return ", snatTo of network " + chain_.network; }
+  std::string of_network() const { return ", snatTo of " + nat::told(chain_.owner()); }
 
  private:
   const nat::NetworkChain& chain_;  // NOLINT(cppcoreguidelines-avoid-const-or-ref-data-members)

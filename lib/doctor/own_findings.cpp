@@ -203,6 +203,18 @@ void find_addresses_of_two(const Ours& ours, Findings& findings) {
          findings);
 }
 
+void find_refused_policies(const Ours& ours, Findings& findings) {
+  append(
+      {"policy-refused",
+       ours.refused_policies,
+       "the pod asks for a policy that it may not have, and has what it would have without asking",
+       {"# list the pod's namespace in annotated of that policy, or take the pod's annotation ip-masq/policy "
+        "away and start it anew; then:",
+        "ip-masq sync"},
+       Weight::note},
+      findings);
+}
+
 void find_pods_elsewhere(const Ours& ours, Findings& findings) {
   append(
       {"pod-bypasses-node",
@@ -231,6 +243,7 @@ void find_own_findings(const Facts& facts, Findings& findings) {
   find_invalid_packets(ours, findings);
   find_subnets_of_two(ours, findings);
   find_addresses_of_two(ours, findings);
+  find_refused_policies(ours, findings);
   find_pods_elsewhere(ours, findings);
 }
 

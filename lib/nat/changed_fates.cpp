@@ -1,6 +1,8 @@
 #include "nat/changed_fates.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 
 namespace ipmasq::nat {
@@ -9,13 +11,6 @@ namespace {
 
 using net::Address;
 using net::Family;
-
-const NetworkChain* chain_of(const std::vector<NetworkChain>& chains, const std::string& network,
-                             Family family) {
-  const auto found = std::ranges::find_if(
-      chains, [&](const auto& each) { return each.network == network && each.family == family; });
-  return found == chains.end() ? nullptr : &*found;
-}
 
 // What decides over an address; nullptr: nothing.
 template <typename Value>
@@ -27,24 +22,18 @@ const Value* value_at(const std::vector<Interval<Value>>& intervals, const Addre
   return found.range.last < address ? nullptr : &found.value;
 }
 
-bool holds(const std::vector<net::Range>& ranges, const Address& address) {
+bool hold(const std::vector<net::Range>& ranges, const Address& address) {
   return std::ranges::any_of(ranges, [&address](const net::Range& each) {
     return net::overlap(each, {address, address});
   });
 }
 
-// Whether a source that is not the pod's own is what connections are masqueraded as now. Nobody tells by
-// which interface one left: each that is given by one of them will do, and where no address is given, each
-// that was not given before.
-bool may_be_given(const Address& seen, const Translation& before, const Translation& now) {
-  if (holds(now.sources(), seen)) return true;
-  return !now.snat_to && !holds(before.sources(), seen);
-}
-
 }  // namespace
 
 ChangedFates::Lists::Lists(const NetworkChain& chain)
-    : catch_all(chain.catch_all), translation(chain.translation) {
+    : catch_all(chain.catch_all),
+      translated_to(chain.translation.sources()),
+      is_translated_to_addresses_alone(chain.translation.snat_to.has_value()) {
   std::vector<std::pair<net::Prefix, Verdict>> verdicts;
   verdicts.reserve(chain.destinations.size());
   for (const auto& each : chain.destinations) verdicts.emplace_back(each.prefix, each.verdict);
@@ -57,49 +46,68 @@ Fate ChangedFates::Lists::fate_of(const Address& destination) const {
   return catch_all ? Fate::masqueraded : Fate::left_alone;
 }
 
-ChangedFates::ChangedFates(const Ruleset& now, const std::vector<NetworkChain>& before,
-                           const std::string& network) {
+ChangedFates::Deciding ChangedFates::deciding(const Ruleset& ruleset, const std::string& network,
+                                              Family family) {
+  Deciding found;
+  std::map<Owner, std::size_t> numbers;
+  for (const auto& chain : ruleset.chains) {
+    if (chain.network != network || chain.family != family) continue;
+    numbers.emplace(chain.owner(), found.lists.size());
+    found.lists.emplace_back(chain);
+  }
+  std::vector<std::pair<net::Prefix, std::optional<std::size_t>>> sources;
+  for (const auto& source : ruleset.sources) {
+    if (source.prefix.family() != family) continue;
+    const auto number = numbers.find(source.owner());
+    sources.emplace_back(source.prefix,
+                         number == numbers.end() ? std::nullopt : std::optional(number->second));
+  }
+  found.sources = flatten(std::move(sources));
+  return found;
+}
+
+const ChangedFates::Lists* ChangedFates::lists_of(const Deciding& deciding, const Address& source) {
+  const auto* const number = value_at(deciding.sources, source);
+  return number == nullptr || !*number ? nullptr : &deciding.lists.at(**number);
+}
+
+ChangedFates::ChangedFates(const Ruleset& before, const Ruleset& now, const std::string& network) {
   for (const auto family : {Family::ipv4, Family::ipv6}) {
-    const auto* const chain_before = chain_of(before, network, family);
-    const auto* const chain_now = chain_of(now.chains, network, family);
-    if (chain_before == nullptr || chain_now == nullptr) continue;
-    Change change{Lists(*chain_before), Lists(*chain_now)};
-    const bool is_same = change.before.destinations == change.now.destinations &&
-                         change.before.catch_all == change.now.catch_all &&
-                         change.before.translation.sources() == change.now.translation.sources();
-    if (is_same) continue;
-    std::vector<std::pair<net::Prefix, bool>> sources;
-    for (const auto& source : now.sources) {
-      if (source.prefix.family() == family) sources.emplace_back(source.prefix, source.network == network);
-    }
-    ours_.at(index(family)) = flatten(std::move(sources));
-    changes_.at(index(family)) = std::move(change);
+    before_.at(index(family)) = deciding(before, network, family);
+    now_.at(index(family)) = deciding(now, network, family);
   }
 }
 
 bool ChangedFates::holds(const Address& source) const {
-  const auto* const is_ours = value_at(ours_.at(index(source.family)), source);
-  return is_ours != nullptr && *is_ours;
+  const auto family = index(source.family);
+  return lists_of(before_.at(family), source) != nullptr && lists_of(now_.at(family), source) != nullptr;
 }
 
 bool ChangedFates::has_changed(const PodConnection& connection) const {
-  const auto& change = changes_.at(index(connection.source.family));
-  if (!change) return false;
-  const auto before = change->before.fate_of(connection.destination);
-  const auto now = change->now.fate_of(connection.destination);
+  const auto family = index(connection.source.family);
+  const auto& before = *lists_of(before_.at(family), connection.source);
+  const auto& now = *lists_of(now_.at(family), connection.source);
+  const auto fate = now.fate_of(connection.destination);
+  const bool is_other = before.fate_of(connection.destination) != fate;
   const bool is_translated = connection.seen != connection.source;
-  const auto& translation = change->now.translation;
-  switch (now) {
+  switch (fate) {
     case Fate::kept:
-      return before != now && is_translated;
+      return is_other && is_translated;
     case Fate::masqueraded:
-      if (!is_translated) return before != now;
-      return (before != now || translation.sources() != change->before.translation.sources()) &&
-             !may_be_given(connection.seen, change->before.translation, translation);
+      if (!is_translated) return is_other;
+      return (is_other || before.translated_to != now.translated_to) &&
+             !may_give(before, now, connection.seen);
     case Fate::left_alone:
-      return before != now;
+      return is_other;
   }
   return false;
+}
+
+// Nobody tells by which interface a connection left: each source that is given by one of them will do, and
+// where it may be the interface's own, each that was not given before.
+bool ChangedFates::may_give(const Lists& before, const Lists& now, const Address& seen) {
+  return hold(now.translated_to, seen) ||
+         (!now.is_translated_to_addresses_alone && !hold(before.translated_to, seen));
 }
 
 }  // namespace ipmasq::nat

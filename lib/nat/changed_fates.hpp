@@ -21,17 +21,17 @@ struct PodConnection {
   net::Address seen;  ///< the source that the destination sees
 };
 
-/// Of one network. A connection is looked up in the logarithm of the lists' length.
+/// Of the pods of one network, whatever policy they have or had. A connection is looked up in the logarithm
+/// of the lists' length.
 class ChangedFates {
  public:
-  /// `now`: of all networks, since one may have the pods of another among its pod subnets. `before`: the
-  /// network's chains as they were.
-  ChangedFates(const Ruleset& now, const std::vector<NetworkChain>& before, const std::string& network);
+  /// Both of all networks, since one may have the pods of another among its pod subnets.
+  ChangedFates(const Ruleset& before, const Ruleset& now, const std::string& network);
 
-  /// Whether the lists say something else of any connection.
-  bool is_any() const { return changes_[0] || changes_[1]; }
+  /// Whether the lists may say something else of any connection.
+  bool is_any() const { return before_ != now_; }
 
-  /// Whether the network's chain decides for it.
+  /// Whether a chain of the network's decides for it, and did before.
   bool holds(const net::Address& source) const;
 
   /// Whether the lists say something else of it than before, and it has not what they say now. `source` must
@@ -39,23 +39,33 @@ class ChangedFates {
   bool has_changed(const PodConnection& connection) const;
 
  private:
+  /// What a chain says of sources and destinations.
   struct Lists {
     std::vector<Interval<Verdict>> destinations;
     bool catch_all = false;
-    Translation translation;
+    std::vector<net::Range> translated_to;          ///< whatever the way out
+    bool is_translated_to_addresses_alone = false;  ///< never to the outgoing interface's
 
     explicit Lists(const NetworkChain& chain);
     Fate fate_of(const net::Address& destination) const;
+
+    bool operator==(const Lists&) const = default;
   };
-  struct Change {
-    Lists before;
-    Lists now;
+  /// The network's chains, and which decides for an address; none: another network's.
+  struct Deciding {
+    std::vector<Lists> lists;
+    std::vector<Interval<std::optional<std::size_t>>> sources;
+
+    bool operator==(const Deciding&) const = default;
   };
 
+  static Deciding deciding(const Ruleset& ruleset, const std::string& network, net::Family family);
+  static bool may_give(const Lists& before, const Lists& now, const net::Address& seen);
+  static const Lists* lists_of(const Deciding& deciding, const net::Address& source);
   static std::size_t index(net::Family family) { return family == net::Family::ipv4 ? 0 : 1; }
 
-  std::array<std::vector<Interval<bool>>, 2> ours_;  ///< by family; whether the network decides
-  std::array<std::optional<Change>, 2> changes_;     ///< by family; none where it says the same
+  std::array<Deciding, 2> before_;  ///< by family
+  std::array<Deciding, 2> now_;
 };
 
 }  // namespace ipmasq::nat

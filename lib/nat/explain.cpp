@@ -39,7 +39,7 @@ Explanation explain(const Ruleset& ruleset, const net::Address& source, const ne
     return {Fate::left_alone, "no pod subnet of a recorded network holds " + net::to_text(source)};
   }
   const auto chain = std::ranges::find_if(ruleset.chains, [&](const NetworkChain& each) {
-    return each.network == from->network && each.family == source.family;
+    return each.owner() == from->owner() && each.family == source.family;
   });
   if (chain == ruleset.chains.end()) {
     return {Fate::left_alone, "nothing is known of network " + from->network, *from};
@@ -51,7 +51,7 @@ Explanation explain(const Ruleset& ruleset, const net::Address& source, const ne
     const auto fate = decides->verdict == Verdict::keep ? Fate::kept : Fate::masqueraded;
     return {fate, decides->origin.text(), *from, *chain, decides->prefix};
   }
-  return {chain->catch_all ? Fate::masqueraded : Fate::left_alone, "catchAll", *from, *chain};
+  return {chain->catch_all ? Fate::masqueraded : Fate::left_alone, chain->catch_all_by.text(), *from, *chain};
 }
 
 bool keeps_all(const NetworkChain& chain, const net::Prefix& network) {

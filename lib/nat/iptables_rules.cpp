@@ -129,8 +129,8 @@ std::vector<Rule> hairpin_rules(const Prefix& source, const Prefix& subnet) {
 
 Rule source_rule(const Source& source) {
   return {.source = unless_all(source.prefix),
-          .comment = comment(source.network),
-          .target = Goto{chain_name(source.network)}};
+          .comment = comment(nat::to_text(source.owner())),
+          .target = Goto{chain_name(source.owner())}};
 }
 
 bool is_yield_rule(const Rule& rule) {
@@ -148,7 +148,8 @@ std::optional<Source> source_of(const Rule& rule, net::Family family) {
   if (target == nullptr || !is_our_chain(target->chain.text()) || target->chain.text() == main_chain ||
       !prefix || !rule.comment.text().starts_with(comment_start))
     return std::nullopt;
-  return Source{*prefix, rule.comment.text().substr(comment_start.size())};
+  const auto owner = parse_owner(std::string_view(rule.comment.text()).substr(comment_start.size()));
+  return Source{*prefix, owner.network, owner.policy};
 }
 
 std::vector<Rule> network_rules(const NetworkChain& chain) {
@@ -168,8 +169,8 @@ std::vector<Rule> network_rules(const NetworkChain& chain) {
   return rules;
 }
 
-std::string chain_name(const std::string& network) {
-  return std::string(network_chain_start) + chain_suffix(network);
+std::string chain_name(const Owner& owner) {
+  return std::string(network_chain_start) + chain_suffix(nat::to_text(owner));
 }
 
 bool is_our_chain(std::string_view name) {

@@ -94,11 +94,14 @@ bool is_yield_rule(const Rule& rule);
 bool is_hairpin_rule(const Rule& rule);
 std::optional<Source> source_of(const Rule& rule, net::Family family);
 
-/// The rules of a network's chain.
+/// The rules of a network's chain, or a policy's.
 std::vector<Rule> network_rules(const NetworkChain& chain);
 
-/// The chain of a network: two networks never share one.
-std::string chain_name(const std::string& network);
+/// The chain of a network, or of a policy of it: no two share one.
+std::string chain_name(const Owner& owner);
+inline std::string chain_name(const std::string& network) {
+  return chain_name(Owner{network});
+}
 
 /// IP-MASQ-PODS and the networks' chains; not those of others, such as ip-masq-agent's IP-MASQ-AGENT.
 bool is_our_chain(std::string_view name);

@@ -43,12 +43,14 @@ class Targeting {
         ruleset_(ruleset),
         family_(family) {
     for (const auto& chain : ruleset.chains) {
-      if (chain.family == family) wanted_.emplace(chain.network, &chain);
+      if (chain.family == family) wanted_.emplace(chain.owner(), &chain);
     }
   }
 
   State state() {
-    for (const auto& source : ruleset_.sources) {
+    const auto wanted = wanted_sources(standing_if_asked(), ruleset_);
+    const Staying staying(ruleset_, wanted);
+    for (const auto& source : wanted) {
       if (source.prefix.family() == family_) decide(source, sources_.end());
     }
     // They stand in this order already, of which there may be as many as pods.
@@ -57,8 +59,8 @@ class Targeting {
       const auto source = source_of(each.rule, family_);
       if (!source) continue;
       while (next != sources_.end() && comes_first(next->first, *source)) ++next;
-      if (!stays(*source)) continue;
-      if (is_decided(*source) && wanted_.contains(source->network)) {
+      if (!staying.stays(*source)) continue;
+      if (is_decided(*source) && wanted_.contains(source->owner())) {
         decide(*source, next);
       } else {
         keep(*source, each.rule, next);
@@ -77,17 +79,21 @@ class Targeting {
 
   bool is_decided(const Source& source) const { return ruleset_.networks.contains(source.network); }
 
-  bool stays(const Source& source) const {
-    if (ruleset_.gone.contains(source)) return false;
-    return !is_decided(source) || !ruleset_.has_all_sources;
+  std::vector<Source> standing_if_asked() const {
+    std::vector<Source> standing;
+    if (ruleset_.of_unknown_policy.empty()) return standing;
+    for (const auto& each : main_) {
+      if (auto source = source_of(each.rule, family_)) standing.push_back(*std::move(source));
+    }
+    return standing;
   }
 
-  // Its network has a wanted chain.
+  // There is a wanted chain for it.
   void decide(const Source& source, SourceRules::iterator near) {
-    const auto [like, is_new] = rules_to_.try_emplace(source.network);
+    const auto [like, is_new] = rules_to_.try_emplace(source.owner());
     if (is_new) {
       like->second = source_rule(source);
-      chains_[std::get<Goto>(like->second.target).chain] = network_rules(*wanted_.at(source.network));
+      chains_[std::get<Goto>(like->second.target).chain] = network_rules(*wanted_.at(source.owner()));
     }
     const auto there = sources_.try_emplace(near, source);
     if (there->second.is_decided) return;
@@ -129,7 +135,7 @@ class Targeting {
     for (const auto& each : subnets_) {
       if (each.network == source.network) take(each.prefix);
     }
-    if (const auto chain = wanted_.find(source.network); chain != wanted_.end())
+    if (const auto chain = wanted_.find(source.owner()); chain != wanted_.end())
       std::ranges::for_each(chain->second->shared_subnets, take);
     return longest;
   }
@@ -159,10 +165,10 @@ class Targeting {
   const std::vector<ObservedRule>& main_;
   const Ruleset& ruleset_;
   net::Family family_;
-  std::map<std::string, const NetworkChain*> wanted_;  // by network
+  std::map<Owner, const NetworkChain*> wanted_;
   SourceRules sources_;
-  std::map<std::string, Rule> rules_to_;  // the chains of networks that are decided about
-  std::vector<Source> subnets_;           // of the sources, those that are no single addresses
+  std::map<Owner, Rule> rules_to_;  // the chains of networks that are decided about
+  std::vector<Source> subnets_;     // of the sources, those that are no single addresses
   bool others_stay_ = false;
   Chains chains_;
   std::vector<Rule> rules_;  // of the main chain

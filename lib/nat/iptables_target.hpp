@@ -15,8 +15,9 @@ struct State {
   std::optional<std::size_t> hook_at = {};  ///< place of hook_rule() in POSTROUTING, counted from 0
 };
 
-/// What `ruleset` asks for, with what stays of the observed table as it says (see nat::Ruleset): a network is
-/// told by the comment of the rule that leads to its chain. Nothing of ours where no source is left.
+/// What `ruleset` asks for, with what stays of the observed table as it says (see nat::Ruleset): a network,
+/// and a policy, is told by the comment of the rule that leads to its chain. Nothing of ours where no source
+/// is left.
 State target(const ObservedTable& observed, const Ruleset& ruleset, net::Family family);
 
 /// What of `before`, as a call that then made `after` of it found it, can stand again. Of rules that ip-masq

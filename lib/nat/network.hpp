@@ -1,6 +1,7 @@
 // The node's networks, and what they want of its NAT: config x attachments -> ruleset.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -24,6 +25,8 @@ struct Network {
   bool has_more = false;                           ///< pod subnets that are not named here lead to its chains
   std::set<net::Prefix> shared_subnets = {};       ///< another network's, or a LAN, that pods with an
                                                    ///< address among `pod_subnets` stand in
+  /// Of single addresses: the policy of the pod, empty for none. Of others nothing is known.
+  std::map<net::Prefix, std::string> policies = {};
 };
 
 /// The one function that says what is wanted: every network decided, with all of its sources and its own

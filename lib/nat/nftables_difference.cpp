@@ -61,6 +61,7 @@ std::vector<std::string> texts_of(const std::vector<Rule>& rules) {
 
 void append_rule_edits(const std::string& chain, const ObservedChain& observed,
                        const std::vector<Rule>& wanted, std::vector<Edit>& edits) {
+  if (std::ranges::equal(observed.rules, wanted, {}, &ObservedRule::rule)) return;
   const auto steps = edit_script(texts_of(rules_of(observed)), texts_of(wanted));
   // Handles of the rules that stay, the next one last.
   std::vector<std::uint64_t> staying;

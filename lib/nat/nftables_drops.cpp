@@ -22,7 +22,7 @@ constexpr std::array both_families{Family::ipv4, Family::ipv6};
 
 // Where a network drops nothing its chain is there for its pods to meet no wider network's.
 std::vector<Rule> drop_rules(const NetworkChain& chain, Table& table) {
-  const auto name = chain_name(chain.network, chain.family);
+  const auto name = chain_name(chain.owner(), chain.family);
   if (chain.drops_invalid && chain.catch_all) {
     std::vector<Rule> rules;
     if (const auto kept = add_destinations(kept_set(name), Verdict::keep, chain, table))
@@ -73,14 +73,15 @@ class DropLeads {
   DropLeads(const ObservedTable& observed, const Ruleset& ruleset, const std::vector<Source>& sources)
       : observed_(observed), ruleset_(ruleset) {
     for (const auto& chain : ruleset.chains) {
-      if (is_decided(chain.network)) wanted_.insert(drop_chain_name(chain.network, chain.family));
+      if (is_decided(chain.network)) wanted_.insert(drop_chain_name(chain.owner(), chain.family));
     }
     for (const auto& source : sources) add(source);
     for (const auto& source : others(sources)) add(source);
     const auto unread = families_with_unread_pods(observed);
     for (const auto& [name, chain] : observed.chains) {
       const auto whose = whose_drop_chain(name);
-      if (whose && unread.contains(whose->second)) add({net::host_prefix({whose->second, {}}), whose->first});
+      if (whose && unread.contains(whose->second))
+        add({net::host_prefix({whose->second, {}}), whose->first.network, whose->first.policy});
     }
   }
 
@@ -105,10 +106,10 @@ class DropLeads {
   }
 
   const std::string& chain_of(const Source& source) {
-    const auto [found, is_new] = chains_.try_emplace({source.network, source.prefix.family()});
+    const auto [found, is_new] = chains_.try_emplace({source.owner(), source.prefix.family()});
     auto& chain = found->second;
     if (!is_new) return chain;
-    chain = drop_chain_name(source.network, source.prefix.family());
+    chain = drop_chain_name(source.owner(), source.prefix.family());
     if (!is_wanted(chain) && !is_whole(observed_, chain)) passing_.insert(chain);
     return chain;
   }
@@ -122,7 +123,7 @@ class DropLeads {
       if (is_decided(source.network) || by_source_.contains(source) || stands_in(source.prefix.address))
         continue;
       for (const auto& part : parts_without(source.prefix, known, source.network))
-        found.push_back({part, source.network});
+        found.push_back({part, source.network, source.policy});
     }
     return found;
   }
@@ -131,22 +132,22 @@ class DropLeads {
   const Ruleset& ruleset_;         // NOLINT(cppcoreguidelines-avoid-const-or-ref-data-members)
   std::set<std::string> wanted_;
   std::set<std::string> passing_;
-  std::map<std::pair<std::string, Family>, std::string> chains_;  // names, each made once
+  std::map<std::pair<Owner, Family>, std::string> chains_;  // names, each made once
   std::map<Source, std::string> by_source_;
 };
 
 }  // namespace
 
-std::string drop_chain_name(const std::string& network, Family family) {
-  return chain_name(network, family) + std::string(ending);
+std::string drop_chain_name(const Owner& owner, Family family) {
+  return chain_name(owner, family) + std::string(ending);
 }
 
-std::optional<std::pair<std::string, Family>> whose_drop_chain(const std::string& name) {
+std::optional<std::pair<Owner, Family>> whose_drop_chain(const std::string& name) {
   if (!name.ends_with(ending)) return std::nullopt;
-  const auto network = network_of_chain(translating_chain(name));
-  if (!network) return std::nullopt;
+  const auto owner = owner_of_chain(translating_chain(name));
+  if (!owner) return std::nullopt;
   for (const auto family : both_families) {
-    if (drop_chain_name(*network, family) == name) return std::pair(*network, family);
+    if (drop_chain_name(*owner, family) == name) return std::pair(*owner, family);
   }
   return std::nullopt;
 }
@@ -174,7 +175,7 @@ void add_drops(const ObservedTable& observed, const Ruleset& ruleset, const std:
     }
   }
   for (const auto& chain : ruleset.chains) {
-    const auto name = drop_chain_name(chain.network, chain.family);
+    const auto name = drop_chain_name(chain.owner(), chain.family);
     if (leads.is_wanted(name) && led_to.contains(name))
       drops.chains[name] = {.rules = drop_rules(chain, drops)};
   }
@@ -192,7 +193,8 @@ std::vector<Source> drop_sources(const ObservedTable& observed) {
     for (const auto& element : each.set.elements) {
       const auto whose = whose_drop_chain(element.value);
       if (!whose || whose->second != each.set.family) continue;
-      for (const auto& prefix : net::prefixes_of(element.range)) sources.push_back({prefix, whose->first});
+      for (const auto& prefix : net::prefixes_of(element.range))
+        sources.push_back({prefix, whose->first.network, whose->first.policy});
     }
   }
   return sources;

@@ -1,5 +1,6 @@
 // What of our nftables table drops packets that connection tracking calls invalid, since nobody can translate
-// them: a base chain on forward, the maps that it asks, and a chain for each network and family. It stands
+// them: a base chain on forward, the maps that it asks, and a chain for each
+// network (and policy) and family. It stands
 // beside NAT in whichever back end.
 #pragma once
 
@@ -14,11 +15,14 @@
 
 namespace ipmasq::nat::nftables {
 
-/// NETWORK-SUFFIX-invalid or NETWORK-SUFFIX-6-invalid.
-std::string drop_chain_name(const std::string& network, net::Family family);
+/// NETWORK-SUFFIX-invalid or NETWORK-SUFFIX-6-invalid, or the same of a policy.
+std::string drop_chain_name(const Owner& owner, net::Family family);
+inline std::string drop_chain_name(const std::string& network, net::Family family) {
+  return drop_chain_name(Owner{network}, family);
+}
 
-/// The network and family that a chain drops packets of, by its name; nullopt where it is none of those.
-std::optional<std::pair<std::string, net::Family>> whose_drop_chain(const std::string& name);
+/// Whose packets, and of which family, a chain drops, by its name; nullopt where it is none of those.
+std::optional<std::pair<Owner, net::Family>> whose_drop_chain(const std::string& name);
 
 /// Whether it is one of those, or the base chain that leads to them, by its name.
 bool is_for_drops(const std::string& chain);

@@ -134,6 +134,7 @@ Source source_of(const Interval<std::string>* element, SetKind kind, const net::
   for (const auto& [each, chain, is_guessed] : leads) {
     if (element == nullptr || chain != element->value || !each.prefix.contains(pod)) continue;
     source.network = each.network;
+    source.policy = each.policy;
     const bool is_subnet = each.prefix.length < net::bits(pod.family);
     if (kind == SetKind::chain_of_address || !is_subnet || each.prefix.length < longest) continue;
     longest = each.prefix.length;
@@ -177,11 +178,12 @@ std::vector<Lead> leads_of(const ObservedTable& observed) {
   const MapLeads by_maps(observed);
   std::vector<Lead> leads;
   for (const auto& [name, chain] : observed.chains) {
-    const auto network = network_of_chain(name);
-    if (!network || chain.is_base) continue;
+    const auto owner = owner_of_chain(name);
+    if (!owner || chain.is_base) continue;
     const auto sources = sources_in_chain(observed, name, by_maps);
-    for (const auto& each : sources) leads.push_back({{each, *network}, name});
-    for (const auto& each : by_maps.towards(name, sources)) leads.push_back({{each, *network}, name, true});
+    for (const auto& each : sources) leads.push_back({{each, owner->network, owner->policy}, name});
+    for (const auto& each : by_maps.towards(name, sources))
+      leads.push_back({{each, owner->network, owner->policy}, name, true});
   }
   std::ranges::sort(leads);
   const auto is_again = [](const Lead& left, const Lead& right) { return left.source == right.source; };

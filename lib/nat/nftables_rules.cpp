@@ -189,7 +189,7 @@ struct StatementText {
 }  // namespace
 
 void add_chain(const NetworkChain& chain, const std::vector<net::Prefix>& sources, Table& table) {
-  const auto name = chain_name(chain.network, chain.family);
+  const auto name = chain_name(chain.owner(), chain.family);
   auto subnets = sources;
   for (const auto& each : chain.shared_subnets) {
     if (std::ranges::find(sources, each) == sources.end()) subnets.push_back(each);
@@ -226,8 +226,7 @@ std::optional<InSet> add_destinations(const std::string& set, Verdict verdict, c
 
 void add_maps(const std::string& beginning, std::vector<Lead> leads, std::string_view base,
               const Rule& asking, Table& table) {
-  std::ranges::stable_sort(leads, {},
-                           [](const Lead& lead) -> const std::string& { return lead.source.network; });
+  std::ranges::stable_sort(leads, {}, [](const Lead& lead) { return lead.source.owner(); });
   for (const auto family : families) {
     for (const auto kind : {SetKind::chain_of_address, SetKind::chain_of_range}) {
       const auto map = add_map(beginning, family, kind, leads, table);
@@ -239,13 +238,19 @@ void add_maps(const std::string& beginning, std::vector<Lead> leads, std::string
   }
 }
 
-std::string chain_name(const std::string& network, net::Family family) {
-  const bool begins_with_digit = !network.empty() && network.front() >= '0' && network.front() <= '9';
-  return (begins_with_digit ? "_" : "") + network + "-" + chain_suffix(network) +
+std::string chain_name(const Owner& owner, net::Family family) {
+  const auto text = nat::to_text(owner);
+  const bool begins_with_digit = !text.empty() && text.front() >= '0' && text.front() <= '9';
+  return (begins_with_digit ? "_" : "") + text + "-" + chain_suffix(text) +
          (family == Family::ipv6 ? std::string(ipv6_ending) : "");
 }
 
 std::optional<std::string> network_of_chain(const std::string& name) {
+  const auto owner = owner_of_chain(name);
+  return owner ? std::optional(owner->network) : std::nullopt;
+}
+
+std::optional<Owner> owner_of_chain(const std::string& name) {
   std::string_view rest = name;
   const auto take_suffix = [&rest] {
     const auto dash = rest.rfind('-');
@@ -260,7 +265,7 @@ std::optional<std::string> network_of_chain(const std::string& name) {
   }
   if (rest.starts_with('_')) rest.remove_prefix(1);
   if (rest.empty()) return std::nullopt;
-  return std::string(rest);
+  return parse_owner(rest);
 }
 
 std::string kept_set(const std::string& chain) {

@@ -142,15 +142,21 @@ struct Lead {
 /// sets.
 void add_chain(const NetworkChain& chain, const std::vector<net::Prefix>& sources, Table& table);
 
-/// The base chain and its maps. Of leads from one source that of the first network by name decides.
+/// The base chain and its maps. Of leads from one source that of the first network, and policy, by name
+/// decides.
 void add_base_chain(const std::vector<config::Mark>& yield_marks, std::vector<Lead> leads, Table& table);
 
-/// The chain of a network and family: NETWORK-SUFFIX or NETWORK-SUFFIX-6, with a '_' before a network that
-/// begins with a digit, which nft takes for no name.
-std::string chain_name(const std::string& network, net::Family family);
+/// The chain of a network, or a policy of it, and family: NETWORK-SUFFIX, NETWORK/POLICY-SUFFIX, with -6
+/// behind for IPv6, and a '_' before a network that begins with a digit, which nft takes for no name.
+std::string chain_name(const Owner& owner, net::Family family);
+inline std::string chain_name(const std::string& network, net::Family family) {
+  return chain_name(Owner{network}, family);
+}
 
-/// The network that a chain was made for, by its name: also of the chains of version 0.1.0, one for each pod
-/// subnet, whose suffix is another. nullopt where it is none of ours.
+/// The network, and policy, that a chain was made for, by its name: also of the chains of version 0.1.0, one
+/// for each pod subnet, whose suffix is another. nullopt where it is none of ours.
+std::optional<Owner> owner_of_chain(const std::string& name);
+/// Its network.
 std::optional<std::string> network_of_chain(const std::string& name);
 
 /// The sets that belong to a network's chain.

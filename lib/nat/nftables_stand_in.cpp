@@ -18,7 +18,7 @@ Element stand_in(net::Family family, std::string chain) {
   return {{no_pods, no_pods}, std::move(chain)};
 }
 
-using FirstChains = std::map<net::Family, std::pair<std::string, std::string>>;  // network, chain
+using FirstChains = std::map<net::Family, std::pair<Owner, std::string>>;  // whose, chain
 
 FirstChains first_that_drop(const ObservedTable& observed) {
   FirstChains first;
@@ -63,13 +63,13 @@ void add_stand_ins(ObservedTable& observed) {
   // Of networks with the same source the first one decides.
   FirstChains first;
   for (const auto& [name, chain] : observed.chains) {
-    const auto network = network_of_chain(name);
+    const auto owner = owner_of_chain(name);
     const auto selves = observed.sets.find(self_set(name));
-    if (!network || selves == observed.sets.end() || !selves->second.has_more) continue;
+    if (!owner || selves == observed.sets.end() || !selves->second.has_more) continue;
     auto& set = selves->second.set;
     set.elements.insert(set.elements.begin(), stand_in(set.family, ""));
-    const auto& decides = first.try_emplace(set.family, *network, name).first->second;
-    if (*network < decides.first) first[set.family] = {*network, name};
+    const auto& decides = first.try_emplace(set.family, *owner, name).first->second;
+    if (*owner < decides.first) first[set.family] = {*owner, name};
   }
   const auto first_dropping = first_that_drop(observed);
   for (auto& [name, each] : observed.sets) {

@@ -15,23 +15,33 @@ namespace ipmasq::nat::nftables {
 
 namespace {
 
-using ChainKey = std::pair<std::string, net::Family>;  // whose: network and family
+using ChainKey = std::pair<Owner, net::Family>;  // whose
+
+std::vector<Source> sources_of(const std::vector<Lead>& leads) {
+  std::vector<Source> sources;
+  sources.reserve(leads.size());
+  for (const auto& lead : leads) sources.push_back(lead.source);
+  return sources;
+}
 
 // All that leads somewhere in the table to come, and where.
 class Leads {
  public:
   Leads(const ObservedTable& observed, const Ruleset& ruleset) {
-    for (const auto& chain : ruleset.chains) wanted_.insert({chain.network, chain.family});
-    for (const auto& source : ruleset.sources) {
+    for (const auto& chain : ruleset.chains) wanted_.insert({chain.owner(), chain.family});
+    const auto standing = leads_of(observed);
+    const auto wanted = wanted_sources(sources_of(standing), ruleset);
+    for (const auto& source : wanted) {
       if (has_wanted_chain(source)) by_source_[source] = wanted_chain(source);
     }
+    const Staying staying(ruleset, wanted);
     const auto decided = decided_sources(ruleset);
-    for (const auto& lead : leads_of(observed)) {
-      if (!stays(lead.source, ruleset)) continue;
+    for (const auto& lead : standing) {
+      if (!staying.stays(lead.source)) continue;
       std::vector<net::Prefix> parts{lead.source.prefix};
       if (lead.is_guessed) parts = parts_without(lead.source.prefix, decided, lead.source.network);
       for (const auto& part : parts) {
-        const Source source{part, lead.source.network};
+        const Source source{part, lead.source.network, lead.source.policy};
         by_source_.try_emplace(source, has_wanted_chain(source) ? wanted_chain(source) : lead.chain);
       }
     }
@@ -70,13 +80,9 @@ class Leads {
   }
 
  private:
-  static ChainKey key_of(const Source& source) { return {source.network, source.prefix.family()}; }
+  static ChainKey key_of(const Source& source) { return {source.owner(), source.prefix.family()}; }
   static std::string wanted_chain(const Source& source) {
-    return chain_name(source.network, source.prefix.family());
-  }
-  static bool stays(const Source& source, const Ruleset& ruleset) {
-    const bool is_decided = ruleset.networks.contains(source.network);
-    return !ruleset.gone.contains(source) && !(is_decided && ruleset.has_all_sources);
+    return chain_name(source.owner(), source.prefix.family());
   }
   bool has_wanted_chain(const Source& source) const { return wanted_.contains(key_of(source)); }
 
@@ -107,13 +113,6 @@ bool is_undecided(const Lead& lead, const Ruleset& ruleset) {
   return !ruleset.networks.contains(lead.source.network);
 }
 
-std::vector<Source> sources_of(const std::vector<Lead>& leads) {
-  std::vector<Source> sources;
-  sources.reserve(leads.size());
-  for (const auto& lead : leads) sources.push_back(lead.source);
-  return sources;
-}
-
 // What translates, which `leads` lead to.
 Table translating(const ObservedTable& observed, const Ruleset& ruleset, const Leads& leads) {
   Table table;
@@ -122,7 +121,7 @@ Table translating(const ObservedTable& observed, const Ruleset& ruleset, const L
     keep_chain(name, name, observed, sources, table);
   const auto sources = leads.of_wanted_chains();
   for (const auto& chain : ruleset.chains) {
-    const auto found = sources.find({chain.network, chain.family});
+    const auto found = sources.find({chain.owner(), chain.family});
     if (found != sources.end()) add_chain(chain, found->second, table);
   }
   const auto all = leads.all();

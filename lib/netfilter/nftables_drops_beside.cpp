@@ -115,7 +115,7 @@ std::vector<nat::Source> drop_sources_beside(const std::vector<nat::Source>& sou
   for (const auto& source : drop_sources(observed)) {
     if (known[source.network].contains(source.prefix)) continue;
     for (const auto& part : nat::nftables::parts_without(source.prefix, known, source.network))
-      found.push_back({part, source.network});
+      found.push_back({part, source.network, source.policy});
   }
   return found;
 }

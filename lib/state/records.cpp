@@ -15,11 +15,18 @@ namespace {
 using cni::Json;
 
 // 1 had no number. An earlier version that overlooked what 3 has would give a pod the rules of another
-// network.
-constexpr int newest_format = 3;
+// network, and what 4 has, those of no policy.
+constexpr int newest_format = 4;
+
+bool has_policies(const Json& keys) {
+  const auto found = keys.find("policies");
+  return found != keys.end() && !found->empty();
+}
 
 int format_of(const NetworkRecord& record) {
-  return record.shared_subnets.empty() ? 2 : newest_format;
+  const auto& [netconf, file, networks] = record.made_of;
+  if (has_policies(netconf) || (file && has_policies(file->keys))) return newest_format;
+  return record.shared_subnets.empty() ? 2 : 3;
 }
 
 constexpr char separator = ':';
@@ -119,6 +126,9 @@ std::string to_text(const Attachment& attachment) {
   if (!attachment.pod.empty()) json["pod"] = attachment.pod;
   if (attachment.bypasses_node) json["bypassesNode"] = true;
   if (!attachment.adopted_from.empty()) json["adoptedFrom"] = attachment.adopted_from;
+  if (!attachment.policy.empty()) json["policy"] = attachment.policy;
+  if (!attachment.asks_for.empty()) json["asksFor"] = attachment.asks_for;
+  if (attachment.has_lost_address) json["hasLostAddress"] = true;
   return cni::to_text(json) + "\n";
 }
 
@@ -141,7 +151,10 @@ Attachment parse_attachment(std::string_view text, const cni::AttachmentId& id) 
       .pod_subnets = prefixes_at(json, "podSubnets"),
       .pod = json.value("pod", ""),
       .bypasses_node = json.value("bypassesNode", false),
-      .adopted_from = json.value("adoptedFrom", "")};
+      .adopted_from = json.value("adoptedFrom", ""),
+      .policy = json.value("policy", ""),
+      .asks_for = json.value("asksFor", ""),
+      .has_lost_address = json.value("hasLostAddress", false)};
   if (attachment.id != id) throw Error(Kind::wrong_text, "it is the record of another attachment");
   if (!json.contains("podSubnets")) throw Error(Kind::wrong_text, "it names no pod subnets");
   return attachment;

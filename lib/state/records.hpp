@@ -25,6 +25,10 @@ struct Attachment {
       false;  ///< its packets do not pass this node's NAT: macvlan, a device moved into the pod
   std::string adopted_from =
       {};  ///< the network namespace of a pod that no ADD recorded, and that no DEL may tell of; else empty
+  std::string policy = {};    ///< by which it leads by its own addresses as well; empty for none
+  std::string asks_for = {};  ///< the policy that its annotation names; empty for none
+  bool has_lost_address =
+      false;  ///< another pod of the network has it by now, though nobody said that this ended
 
   bool has(const net::Address& address) const;
 

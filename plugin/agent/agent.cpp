@@ -190,17 +190,17 @@ class Agent {
     report_.last_pass_at = std::time(nullptr);
     report_.last_pass = Clock::now();
     report_.attachments = done.attachments;
+    report_.policies = done.policies;
     report_.has_wrong_config = done.has_wrong_config;
     report_.resync_interval = done.resync_interval.value_or(60s);
     files_ = done.files;
     next_retry_ = Clock::time_point::max();
-    if (done.is_right) {
-      report_.last_right_at = report_.last_pass_at;
-      retry_.reset();
-    } else {
+    if (!done.is_right) {
       ++report_.failed_passes;
-      try_again();
+      return try_again();
     }
+    report_.last_right_at = report_.last_pass_at;
+    retry_.reset();
   }
 
   void try_again() {

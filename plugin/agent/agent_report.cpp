@@ -127,8 +127,15 @@ std::string metrics(const AgentReport& report, const std::string& version) {
         .value(*report.has_wrong_copy ? 1 : 0);
   }
   page.metric("ip_masq_attachments", "gauge", "Attachments recorded, by network.");
-  // A network's name has no character that a label would have to escape.
+  // A network's name has no character that a label would have to escape, nor has a policy's.
   for (const auto& [network, count] : report.attachments) page.value(count, "{network=\"" + network + "\"}");
+  if (report.policies.empty()) return page.text();
+  page.metric("ip_masq_policy_attachments", "gauge",
+              "Attachments that have a policy, by network and policy.");
+  for (const auto& [network, policies] : report.policies) {
+    for (const auto& [policy, count] : policies)
+      page.value(count, "{network=\"" + network + "\",policy=\"" + policy + "\"}");
+  }
   return page.text();
 }
 

@@ -24,7 +24,9 @@ struct AgentReport {
   std::int64_t last_right_at = 0;       ///< the last that left all rules as they are wanted
   std::set<std::string> troubles = {};  ///< what is not as it should be now, a line each
   std::map<std::string, std::size_t> attachments = {};  ///< by network
-  std::map<std::string, bool> has_wrong_config = {};    ///< by network
+  std::map<std::string, std::map<std::string, std::size_t>> policies =
+      {};                                             ///< attachments, by network and policy
+  std::map<std::string, bool> has_wrong_config = {};  ///< by network
   std::optional<bool> has_wrong_copy =
       {};  ///< of the file that is copied for plugin calls; none: no such duty
 

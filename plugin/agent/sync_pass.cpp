@@ -100,6 +100,10 @@ class Pass {
       pass_.problems.push_back("config-wrong: network " + name + " keeps what was good last: " + problem);
     }
     const auto& netconf = network.configuration->netconf;
+    for (const auto& policy : netconf.policies) {
+      pass_.policies[name][policy.name] = static_cast<std::size_t>(
+          std::ranges::count(network.stored.attachments, policy.name, &state::Attachment::policy));
+    }
     pass_.warnings.insert(netconf.warnings.begin(), netconf.warnings.end());
     pass_.files.insert({netconf.config_file, netconf.subnet_file});
     pass_.resync_interval =

@@ -41,8 +41,9 @@ struct SyncPass {
   std::optional<std::chrono::nanoseconds> resync_interval;  ///< the shortest that a network asks for
   /// By the back ends that networks are recorded on: what is wanted there.
   std::map<config::Backend, nat::Ruleset> wanted;
-  std::map<std::string, std::size_t> attachments;  ///< how many, by network
-  std::map<std::string, bool> has_wrong_config;    ///< by network
+  std::map<std::string, std::size_t> attachments;                      ///< how many, by network
+  std::map<std::string, std::map<std::string, std::size_t>> policies;  ///< attachments, by network and policy
+  std::map<std::string, bool> has_wrong_config;                        ///< by network
   std::vector<nat::Source> left_alone;  ///< rules that stand, and that nothing is recorded of: pods may live
   bool is_right = true;  ///< all that is wanted of the kernel stands there, as far as it is known
 };

@@ -41,7 +41,8 @@ As a plugin it is called by a container runtime, with CNI_COMMAND set and the ne
 configuration on stdin. By hand:
 
   ip-masq show                 networks, pod subnets, attachments, each rule with its counters
-  ip-masq explain SRC DST      does DST see SRC's own address, and which key says so
+  ip-masq explain SRC DST      does DST see SRC's own address, and which key says so (SRC: an
+                               address, or NAMESPACE/POD)
   ip-masq probe HOST           does HOST answer what pods send, and which source does it see
   ip-masq doctor               what on this node hides pods or can undo an exemption, and the fix
   ip-masq sync                 bring the kernel's rules to what is wanted, now

@@ -1,6 +1,7 @@
 #include "nat/explain.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <ostream>
 
 #include "cni/json.hpp"
@@ -10,9 +11,11 @@
 #include "nat/contradictions.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
+#include "plugin/commands/named_pod.hpp"
 #include "plugin/commands/operands.hpp"
 #include "plugin/commands/standing.hpp"
 #include "plugin/verbs/met_first.hpp"
+#include "plugin/verbs/policies.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/ways/connection_ways.hpp"
 #include "plugin/ways/cut_off_pods.hpp"
@@ -53,9 +56,21 @@ bool is_as_listed(const nat::Explanation& lists, nat::Fate standing) {
   return is_returned || lists.fate == standing;
 }
 
+// Of a pod whose record is damaged the rules that stand say which policy it has.
+void take_standing_policies(const Node& node, nat::Ruleset& ruleset) {
+  if (ruleset.of_unknown_policy.empty()) return;
+  std::vector<nat::Source> standing;
+  for (const auto backend : config::all_backends) {
+    if (node.open(backend)->may_hold_rules())
+      std::ranges::move(node.open(backend)->sources(), std::back_inserter(standing));
+  }
+  ruleset.sources = nat::wanted_sources(standing, ruleset);
+}
+
 // Also with the pods of networks of which no lists are known: nobody else's are theirs.
-nat::Ruleset ruleset_with_all_pods(const Recorded& recorded) {
+nat::Ruleset ruleset_with_all_pods(const Node& node, const Recorded& recorded) {
   auto ruleset = ruleset_of(recorded);
+  take_standing_policies(node, ruleset);
   for (const auto& [name, network] : recorded) {
     if (network.configuration) continue;
     for (const auto& subnet : network.stored.wanted_subnets()) ruleset.sources.push_back({subnet, name});
@@ -153,6 +168,12 @@ void add_warnings(const Recorded& recorded, const net::Address& source, Answer& 
   if (!answer.lists.source) return;
   const auto& network = recorded.at(answer.lists.source->network);
   answer.backend = network.backend();
+  if (pod != nullptr && network.configuration) {
+    const auto refused = policy_of(*pod, *config::netconf_of(network.configuration)).refused;
+    if (!refused.empty())
+      answer.warnings.push_back("it asks for policy " + nat::printable(pod->asks_for) +
+                                " and does not have it: " + nat::printable(refused));
+  }
   if (network.configuration) {
     for (const auto& problem : config::problems_of(*network.configuration))
       answer.warnings.push_back("what was good last is in force: " + problem);
@@ -280,10 +301,10 @@ void tell_source(const ConnectionWays& ways, const std::optional<StandingRule>& 
   }
 }
 
-Answer answer_of(const Node& node, const net::Address& source, const net::Address& destination) {
+Answer answer_of(const Node& node, const Recorded& recorded, const net::Address& source,
+                 const net::Address& destination) {
   if (const auto why = why_never_asked(destination)) return {.lists = {nat::Fate::left_alone, *why}};
-  const auto recorded = read_recorded(node.store);
-  const auto ruleset = ruleset_with_all_pods(recorded);
+  const auto ruleset = ruleset_with_all_pods(node, recorded);
   Answer answer{.lists = nat::explain(ruleset, source, destination)};
   const auto rule = standing_rule(node, source, destination);
   compare_with_kernel(rule, node, ruleset, recorded, source, answer);
@@ -326,6 +347,7 @@ cni::Json to_json(const std::string& source, const std::string& destination, con
   if (answer.masqueraded_as) json["as"] = net::to_text(*answer.masqueraded_as);
   if (lists.source) {
     json["network"] = lists.source->network;
+    if (!lists.source->policy.empty()) json["policy"] = lists.source->policy;
     json["podSubnet"] = net::to_text(lists.source->prefix);
     if (!answer.backend.empty()) json["backend"] = answer.backend;
   }
@@ -344,7 +366,8 @@ void print(const std::string& source, const std::string& destination, const Answ
   if (answer.masqueraded_as) output << "  as " << net::to_text(*answer.masqueraded_as) << '\n';
   if (lists.source) {
     const auto backend = answer.backend.empty() ? "" : " (" + answer.backend + ")";
-    output << "  network " << lists.source->network << backend << ", pod subnet "
+    const auto policy = lists.source->policy.empty() ? "" : ", policy " + lists.source->policy;
+    output << "  network " << lists.source->network << policy << backend << ", pod subnet "
            << net::to_text(lists.source->prefix) << '\n';
   }
   for (const auto& warning : answer.warnings) output << "  " << warning << '\n';
@@ -354,18 +377,23 @@ void print(const std::string& source, const std::string& destination, const Answ
 
 void explain(const std::filesystem::path& state_dir, const std::string& source,
              const std::string& destination, OutputFormat format, std::ostream& output) {
-  const auto from = parse_operand("SRC", source);
+  if (!is_named_pod(source)) parse_operand("SRC", source);
   const auto towards = parse_operand("DST", destination);
+  const state::Store store(state_dir);
+  const auto recorded = read_recorded(store);
+  const auto from = parse_pod_operand("SRC", source, recorded, towards.family);
   if (from.family != towards.family) {
     throw Error(Kind::wrong_config, "SRC and DST are of different families: " + source + ", " + destination);
   }
-  const state::Store store(state_dir);
   netfilter::RealKernel kernel;
-  const auto answer = answer_of({kernel, store, {}}, from, towards);
+  const auto answer = answer_of({kernel, store, {}}, recorded, from, towards);
+  const bool is_named = is_named_pod(source);
   if (format == OutputFormat::json) {
-    print_json(to_json(source, destination, answer), output);
+    auto json = to_json(net::to_text(from), destination, answer);
+    if (is_named) json["pod"] = source;
+    print_json(json, output);
   } else {
-    print(source, destination, answer, output);
+    print(is_named ? source + " (" + net::to_text(from) + ")" : source, destination, answer, output);
   }
 }
 

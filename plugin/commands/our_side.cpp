@@ -16,6 +16,7 @@
 #include "plugin/agent/adopt_pass.hpp"
 #include "plugin/commands/pods_decided_over.hpp"
 #include "plugin/verbs/first_pod.hpp"
+#include "plugin/verbs/policies.hpp"
 
 namespace ipmasq::plugin {
 
@@ -51,7 +52,10 @@ class OurSide {
     std::ranges::copy(network.stored.unread, std::back_inserter(facts_.not_looked));
     if (network.written_later) ours_.written_later.push_back(name + ": " + *network.written_later);
     for (const auto& problem : network.problems) ours_.damaged_records.push_back(name + ": " + problem);
-    for (const auto& attachment : network.stored.attachments) describe(name, attachment);
+    for (const auto& attachment : network.stored.attachments) {
+      describe(name, attachment);
+      if (network.configuration) describe_policy(name, attachment, network.configuration->netconf);
+    }
     if (network.stored.record) {
       for (const auto& subnet : network.stored.record->unrecorded) unrecorded_.push_back({subnet, name});
     }
@@ -107,6 +111,15 @@ class OurSide {
     for (const auto& address : attachment.addresses) text += " " + net::to_text(address);
     if (attachment.bypasses_node) ours_.bypassing.push_back(network + ": " + text);
     ours_.networks.back().attachments.push_back({std::move(text), cni::cache_name(network, attachment.id)});
+  }
+
+  void describe_policy(const std::string& network, const state::Attachment& attachment,
+                       const config::Netconf& netconf) {
+    const auto refused = policy_of(attachment, netconf).refused;
+    if (refused.empty()) return;
+    const auto pod = attachment.pod.empty() ? attachment.id.container_id : attachment.pod;
+    ours_.refused_policies.push_back(network + ": " + pod + " asks for policy " + attachment.asks_for + ": " +
+                                     refused);
   }
 
   void find_unadopted() {

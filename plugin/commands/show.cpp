@@ -6,10 +6,12 @@
 #include <ostream>
 
 #include "cni/json.hpp"
+#include "config/netconf.hpp"
 #include "nat/foreign_rule.hpp"
 #include "netfilter/kernel.hpp"
 #include "plugin/commands/command_line.hpp"
 #include "plugin/commands/json_output.hpp"
+#include "plugin/verbs/policies.hpp"
 #include "plugin/verbs/recorded.hpp"
 
 namespace ipmasq::plugin {
@@ -55,7 +57,23 @@ std::vector<std::string> problems_of(const RecordedNetwork& network) {
   return problems;
 }
 
-cni::Json to_json(const state::Attachment& attachment) {
+// Of a pod of the network, whose configuration may not be known.
+config::PolicyChoice choice_of(const state::Attachment& attachment, const RecordedNetwork& network) {
+  if (!network.configuration) return {};
+  return policy_of(attachment, *config::netconf_of(network.configuration));
+}
+
+// Else it was chosen since the rules were made.
+bool is_in_force(const state::Attachment& attachment, const RecordedNetwork& network) {
+  return std::ranges::find(network.led_anew, attachment.id, &state::Attachment::id) == network.led_anew.end();
+}
+
+std::size_t pods_with(const std::string& policy, const RecordedNetwork& network) {
+  const auto& attachments = network.stored.attachments;
+  return static_cast<std::size_t>(std::ranges::count(attachments, policy, &state::Attachment::policy));
+}
+
+cni::Json to_json(const state::Attachment& attachment, const RecordedNetwork& network) {
   auto addresses = cni::Json::array();
   for (const auto& address : attachment.addresses) addresses.push_back(net::to_text(address));
   cni::Json json{{"containerID", attachment.id.container_id},
@@ -63,16 +81,30 @@ cni::Json to_json(const state::Attachment& attachment) {
                  {"addresses", addresses}};
   if (!attachment.pod.empty()) json["pod"] = attachment.pod;
   if (attachment.bypasses_node) json["bypassesNode"] = true;
+  const auto choice = choice_of(attachment, network);
+  if (choice.policy != nullptr) json["policy"] = {{"name", choice.policy->name}, {"by", choice.by}};
+  if (choice.policy != nullptr && !is_in_force(attachment, network)) json["policy"]["isInForce"] = false;
+  if (!attachment.asks_for.empty()) json["asksFor"] = attachment.asks_for;
+  if (!choice.refused.empty()) json["refused"] = choice.refused;
   return json;
 }
 
 cni::Json to_json(const std::string& name, const RecordedNetwork& network) {
   auto attachments = cni::Json::array();
-  for (const auto& attachment : network.stored.attachments) attachments.push_back(to_json(attachment));
+  for (const auto& attachment : network.stored.attachments)
+    attachments.push_back(to_json(attachment, network));
   cni::Json json{{"name", name},
                  {"backend", network.backend()},
                  {"podSubnets", texts_of(network.stored.wanted_subnets())},
                  {"attachments", attachments}};
+  if (network.configuration) {
+    for (const auto& policy : config::netconf_of(network.configuration)->policies) {
+      json["policies"].push_back({{"name", policy.name},
+                                  {"namespaces", policy.namespaces},
+                                  {"annotated", policy.annotated},
+                                  {"pods", pods_with(policy.name, network)}});
+    }
+  }
   const auto& record = network.stored.record;
   if (record && record->placement.leaving) json["leaving"] = config::to_text(*record->placement.leaving);
   if (record && !record->unrecorded.empty()) json["unrecorded"] = texts_of(record->unrecorded);
@@ -95,11 +127,19 @@ cni::Json to_json(const Picture& picture) {
   return json;
 }
 
-void print(const state::Attachment& attachment, std::ostream& output) {
+void print(const state::Attachment& attachment, const RecordedNetwork& network, std::ostream& output) {
   output << "  attachment " << attachment.id.container_id << ' ' << attachment.id.interface << ':';
   for (const auto& address : attachment.addresses) output << ' ' << net::to_text(address);
   if (!attachment.pod.empty()) output << " (" << attachment.pod << ')';
   if (attachment.bypasses_node) output << ", whose packets do not pass this node";
+  const auto choice = choice_of(attachment, network);
+  if (choice.policy != nullptr) output << ", policy " << choice.policy->name << " (" << choice.by << ')';
+  if (choice.policy != nullptr && !is_in_force(attachment, network))
+    output << ", not in force yet: ip-masq sync brings it";
+  if (!choice.refused.empty()) {
+    output << ", asks for policy " << nat::printable(attachment.asks_for)
+           << " and does not have it: " << nat::printable(choice.refused);
+  }
   output << '\n';
 }
 
@@ -111,7 +151,11 @@ void print(const std::string& name, const RecordedNetwork& network, std::ostream
   output << ")\n";
   for (const auto& subnet : texts_of(network.stored.wanted_subnets()))
     output << "  pod subnet " << subnet << '\n';
-  for (const auto& attachment : network.stored.attachments) print(attachment, output);
+  if (network.configuration) {
+    for (const auto& policy : config::netconf_of(network.configuration)->policies)
+      output << "  policy " << policy.name << ": pods with it: " << pods_with(policy.name, network) << '\n';
+  }
+  for (const auto& attachment : network.stored.attachments) print(attachment, network, output);
   if (record) {
     for (const auto& subnet : texts_of(record->unrecorded))
       output << "  pods of " << subnet << " may live whose record was lost\n";

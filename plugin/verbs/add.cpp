@@ -14,6 +14,7 @@
 #include "plugin/verbs/others.hpp"
 #include "plugin/verbs/own_address.hpp"
 #include "plugin/verbs/plan.hpp"
+#include "plugin/verbs/policies.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
 
@@ -22,6 +23,11 @@ namespace ipmasq::plugin {
 namespace {
 
 constexpr auto could_not_adopt = "pods that were there before could not be adopted: ";
+
+cni::Json runtime_config(const cni::Json& netconf) {
+  const auto found = netconf.find("runtimeConfig");
+  return found == netconf.end() ? cni::Json() : *found;
+}
 
 // One ADD, from the request to the record.
 class Adding {
@@ -32,8 +38,9 @@ class Adding {
         node_{kernel, store_, reading_.netconf.lock_timeout},
         network_(request.network),
         attachment_(attachment_of({request.environment.container_id, request.environment.interface},
-                                  request.environment.args, cni::prev_result(request.netconf),
-                                  reading_.netconf, store_.subnets(network_))),
+                                  {request.environment.args, runtime_config(request.netconf)},
+                                  cni::prev_result(request.netconf), reading_.netconf,
+                                  store_.subnets(network_))),
         lans_(lans_of(attachment_)),
         shared_(lans_) {}
 
@@ -67,12 +74,15 @@ class Adding {
              recorded_pods(store_, network_)(family);
     });
     problems_ = configuration->problems;
+    has_policies_ = !configuration->netconf.policies.empty();
+    lead_by_policy(attachment_, configuration->netconf);
     auto subnets = store_.subnets(network_);
     subnets.insert(attachment_.pod_subnets.begin(), attachment_.pod_subnets.end());
     if (before) subnets.insert(before->unrecorded.begin(), before->unrecorded.end());
     Plan plan{network_, std::move(configuration), std::move(subnets), false, {}, {attachment_}};
     plan.shared_subnets = recorded_shared_subnets(store_, network_, before);
     plan.shared_subnets.insert(shared_.begin(), shared_.end());
+    lead_planned_by_policy(plan);
     return plan;
   }
 
@@ -117,15 +127,16 @@ class Adding {
       return false;
     const auto same = store_.attachment(network_, attachment_.id);
     leave_to(neighbours.subnets(), before);
-    if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     const auto plan = plan_beside(before);
+    if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
+    if (has_policies_ && neighbours.has_address_of_ours(attachment_.id)) return false;
     const auto on = before->placement.on;
     const bool is_planned = std::ranges::includes(before->shared_subnets, shared_) &&
                             before->made_of == plan.configuration->made_of &&
                             choose_backend(node_, plan, before, netfilter::Tables::may_be_made) == on;
     if (!is_planned) return false;
     const auto look = node_.open(on)->look(ruleset_of(plan));
-    if (!look.differences.empty() || neighbours.decide(look, on, plan.configuration->netconf)) return false;
+    if (!look.differences.empty() || neighbours.decide(look, on, plan)) return false;
     Transaction transaction(node_);
     transaction.run([&] { transaction.save(network_, attachment_); });
     return true;
@@ -144,6 +155,9 @@ class Adding {
     left.merge(new_lans());
     auto plan = plan_beside(before);
     leave_earlier_subnets(before, plan);
+    for (const auto& host : neighbours.led_by_policy()) {
+      if (!plan.pod_subnets.contains(host)) plan.gone.insert(host);
+    }
     if (!left.empty()) leave_subnets(left, before, plan);
     if (!is_the_first(before) || !settle_with_adopted(plan, before, neighbours))
       settle(plan, before, neighbours);
@@ -196,7 +210,7 @@ class Adding {
     std::vector<std::string> taken_over;
     bool are_to_follow = false;
     transaction.run([&] {
-      taken_over = neighbours.take_over(transaction);
+      taken_over = neighbours.take_over(transaction, has_policies_);
       are_to_follow = transaction.settle(plan, before);
     });
     tell(std::move(taken_over));
@@ -230,6 +244,7 @@ class Adding {
   Node node_;
   std::string network_;
   state::Attachment attachment_;
+  bool has_policies_ = false;
   std::set<net::Prefix> lans_;    // that the pod stands in
   std::set<net::Prefix> shared_;  // these, and pod subnets of other networks: its address alone leads
   std::vector<std::string> problems_;

@@ -7,6 +7,7 @@
 #include "plugin/verbs/attachment.hpp"
 #include "plugin/verbs/caches.hpp"
 #include "plugin/verbs/own_address.hpp"
+#include "plugin/verbs/policies.hpp"
 
 namespace ipmasq::plugin {
 
@@ -18,7 +19,8 @@ Unadopted find_unadopted(const state::Store& store, const std::string& network,
   for (const auto& cached : cache.living) {
     if (cached.network != network || store.attachment(network, cached.id)) continue;
     try {
-      auto attachment = attachment_of(cached.id, cached.args, cached.result, netconf, own);
+      auto attachment =
+          attachment_of(cached.id, {cached.args, cached.capabilities}, cached.result, netconf, own);
       attachment.adopted_from = cached.netns;
       unadopted.shared_subnets.merge(lans_of(attachment));
       unadopted.shared_subnets.merge(leave_to_others(attachment, own, others));
@@ -49,6 +51,7 @@ void adopt(Unadopted unadopted, Plan& plan) {
   std::ranges::move(unadopted.attachments, std::back_inserter(plan.attachments));
   plan.has_all_pods = unadopted.is_all;
   plan.shared_subnets.merge(unadopted.shared_subnets);
+  lead_planned_by_policy(plan);
 }
 
 std::vector<std::string> adopt_beside(const cni::AttachmentId& first, const Node& node, Plan& plan) {

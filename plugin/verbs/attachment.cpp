@@ -6,6 +6,7 @@
 #include "cni/environment.hpp"
 #include "cni/result.hpp"
 #include "config/netconf_reading.hpp"
+#include "config/policies.hpp"
 #include "routing/node_addresses.hpp"
 #include "routing/pod_route.hpp"
 
@@ -19,6 +20,20 @@ std::string pod_name(const std::string& args) {
   return space && name && cni::is_cni_name(*space) && cni::is_cni_name(*name) ? *space + "/" + *name : "";
 }
 
+// The policy that a pod asks for, whoever wrote it: nothing that is no name of one is a name when it was
+// recorded.
+std::string policy_asked_for(const cni::Json& capabilities) {
+  const auto value_at = [](const cni::Json& json, const char* key) {
+    const auto found = json.is_object() ? json.find(key) : json.end();
+    return found == json.end() ? cni::Json() : *found;
+  };
+  const auto asked =
+      value_at(value_at(capabilities, "io.kubernetes.cri.pod-annotations"), config::policy_annotation);
+  if (!asked.is_string() || asked.get_ref<const std::string&>().empty()) return "";
+  return config::is_policy_name(asked.get_ref<const std::string&>()) ? asked.get<std::string>()
+                                                                     : cni::excerpt(asked);
+}
+
 // A pod of a LAN whose way out of it is this node.
 bool passes_node(const cni::Json& result, net::Family family) {
   const auto here = routing::node_addresses();
@@ -29,11 +44,12 @@ bool passes_node(const cni::Json& result, net::Family family) {
 
 }  // namespace
 
-state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
+state::Attachment attachment_of(cni::AttachmentId id, const PodTold& told, const cni::Json& result,
                                 const config::Netconf& netconf, const std::set<net::Prefix>& known) {
   auto addresses = cni::addresses(result, id.interface);
   state::Attachment attachment{
-      .id = std::move(id), .addresses = std::move(addresses), .pod_subnets = {}, .pod = pod_name(args)};
+      .id = std::move(id), .addresses = std::move(addresses), .pod_subnets = {}, .pod = pod_name(told.args)};
+  attachment.asks_for = policy_asked_for(told.capabilities);
   attachment.pod_subnets = config::pod_subnets_of(netconf, attachment.addresses);
   // Where a pod's network is a LAN that this node itself is on, the LAN's other hosts are no pods.
   for (const auto& pod : attachment.addresses) {

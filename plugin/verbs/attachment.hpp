@@ -13,10 +13,16 @@ struct Netconf;
 
 namespace ipmasq::plugin {
 
-/// `args`: as in CNI_ARGS. `result`: of the plugin before, or of the whole chain. Asks the kernel for the way
+/// What a runtime tells of a pod beside its addresses.
+struct PodTold {
+  std::string args;                  ///< as in CNI_ARGS
+  cni::Json capabilities = nullptr;  ///< as in runtimeConfig; null for none
+};
+
+/// `result`: of the plugin before, or of the whole chain. Asks the kernel for the way
 /// to the pod; where `known`, the pod subnets that the network has already, hold it, less of a bridge's
 /// ports: to ask these costs the more the more pods are there. Throws Error.
-state::Attachment attachment_of(cni::AttachmentId id, const std::string& args, const cni::Json& result,
+state::Attachment attachment_of(cni::AttachmentId id, const PodTold& told, const cni::Json& result,
                                 const config::Netconf& netconf, const std::set<net::Prefix>& known);
 
 /// The networks of a pod that has rules by its own address alone: a LAN, whose other hosts are no pods.

@@ -71,18 +71,14 @@ class Following {
   std::set<net::Address> of_node_;
 };
 
-std::vector<nat::NetworkChain> chains_made_of(const config::MadeOf& made_of, const RecordedNetwork& network) {
-  auto plan = *network.plan();
-  plan.configuration = config::as_made(made_of);
-  return ruleset_of(plan).chains;
-}
-
 // How many.
 std::size_t end_what_changed(const Node& node, const std::string& name, const config::MadeOf& changed_from) {
   const auto recorded = read_recorded(node.store);
   const auto network = recorded.find(name);
   if (network == recorded.end() || !network->second.configuration) return 0;
-  const nat::ChangedFates fates(ruleset_of(recorded), chains_made_of(changed_from, network->second), name);
+  const nat::ChangedFates fates(
+      ruleset_of(configured_otherwise(recorded, name, config::as_made(changed_from))), ruleset_of(recorded),
+      name);
   if (!fates.is_any()) return 0;
   return Following(fates, config::changed_flows_of(*network->second.configuration)).end_all();
 }

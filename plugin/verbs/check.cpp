@@ -9,6 +9,7 @@
 #include "netfilter/foreign_rules.hpp"
 #include "plugin/verbs/met_first.hpp"
 #include "plugin/verbs/plan.hpp"
+#include "plugin/verbs/policies.hpp"
 #include "plugin/verbs/verbs.hpp"
 #include "routing/pod_route.hpp"
 
@@ -55,9 +56,11 @@ void check_that_they_hold(const Node& node, const Plan& plan, const state::Netwo
                           const state::Attachment& attachment) {
   const auto now = choose_backend(node, plan, record, netfilter::Tables::stay);
   if (now == record.placement.on) return;
-  const nat::OurPlace place{record.placement.on == config::Backend::nftables,
-                            plan.configuration->netconf.yield_marks,
-                            plan.configuration->netconf.exemption == config::Exemption::hold};
+  const auto& netconf = plan.configuration->netconf;
+  const auto* const policy = policy_of(attachment, netconf).policy;
+  const config::PodKeys& keys = policy != nullptr ? policy->keys : netconf;
+  const nat::OurPlace place{record.placement.on == config::Backend::nftables, netconf.yield_marks,
+                            keys.exemption == config::Exemption::hold};
   const auto foreign = netfilter::foreign_rules();
   for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
     nat::Flow flow;
@@ -108,6 +111,7 @@ void check(const cni::Request& request, netfilter::Kernel& kernel, std::ostream&
   plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   plan.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
   plan.shared_subnets = recorded_shared_subnets(store, request.network, record);
+  lead_planned_by_policy(plan);
   for (const auto& problem : plan.configuration->problems)
     warnings << "ip-masq: " << nat::printable(problem) << '\n';
 

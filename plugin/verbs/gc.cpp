@@ -3,6 +3,7 @@
 
 #include "config/netconf_reading.hpp"
 #include "error/error.hpp"
+#include "plugin/verbs/policies.hpp"
 #include "plugin/verbs/recorded.hpp"
 #include "plugin/verbs/transaction.hpp"
 #include "plugin/verbs/verbs.hpp"
@@ -67,11 +68,13 @@ state::Network without_stale(const state::Store& store, state::Network network,
 }
 
 // A network that nothing good is recorded of is made of what the call says.
-Plan plan_of(const state::Network& network, const cni::Request& request) {
+Plan plan_of(const state::Store& store, const state::Network& network, const cni::Request& request) {
   const auto last_good = network.record ? std::optional(network.record->made_of) : std::nullopt;
   const auto& netconf = last_good ? last_good->netconf : request.netconf;
-  return {network.name, config::in_force(netconf, last_good, pods_among(network.wanted_subnets())),
-          network.wanted_subnets(), network.is_complete};
+  Plan plan{network.name, config::in_force(netconf, last_good, pods_among(network.wanted_subnets())),
+            network.wanted_subnets(), network.is_complete};
+  lead_by_policy(store, network.attachments, plan);
+  return plan;
 }
 
 void forget(const Node& node, const std::string& network, const cni::AttachmentId& id) {
@@ -114,7 +117,7 @@ void bring_rules_to(const Node& node, const state::Network& network,
   Transaction transaction(node);
   transaction.run([&] {
     if (before && *before != *network.record) transaction.save(network.name, *network.record, before);
-    transaction.settle(plan_of(network, request), network.record);
+    transaction.settle(plan_of(node.store, network, request), network.record);
   });
 }
 

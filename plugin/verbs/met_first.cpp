@@ -1,5 +1,7 @@
 #include "plugin/verbs/met_first.hpp"
 
+#include <algorithm>
+
 #include "config/in_force.hpp"
 
 namespace ipmasq::plugin {
@@ -33,8 +35,11 @@ std::string MetFirst::help(config::Backend on) const {
 }
 
 bool has_a_say(config::Backend other, config::Backend on, const config::Netconf& netconf) {
-  const bool lets_go = !netconf.catch_all || netconf.exemption == config::Exemption::return_;
-  return other != on && (on == config::Backend::iptables || lets_go);
+  const bool lets_any_go =
+      lets_go(netconf) || std::ranges::any_of(netconf.policies, [](const config::Policy& policy) {
+        return lets_go(policy.keys);
+      });
+  return other != on && (on == config::Backend::iptables || lets_any_go);
 }
 
 std::vector<nat::Source> met_in(const Node& node, config::Backend backend, const net::Address& pod) {

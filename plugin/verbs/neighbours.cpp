@@ -34,10 +34,13 @@ bool Neighbours::are_in_our_place() const {
   return !recorded_addresses().empty() || !contested().empty();
 }
 
-bool Neighbours::decide(const netfilter::Look& look, config::Backend on,
-                        const config::Netconf& netconf) const {
-  const auto is_others = [this](const auto& each) {
-    return !each.second.empty() && each.second.front().network != network_;
+bool Neighbours::decide(const netfilter::Look& look, config::Backend on, const Plan& plan) const {
+  const auto& netconf = *config::netconf_of(plan.configuration);
+  const auto is_others = [&](const auto& each) {
+    const auto& [address, met] = each;
+    const auto own = plan.policies.find(net::host_prefix(address));
+    const nat::Owner expected{network_, own == plan.policies.end() ? "" : own->second};
+    return !met.empty() && met.front().owner() != expected;
   };
   if (std::ranges::any_of(look.met, is_others)) return true;
   return std::ranges::any_of(config::all_backends, [&](config::Backend backend) {
@@ -58,6 +61,7 @@ void Neighbours::look(const std::optional<state::NetworkRecord>& before, const c
     if (!is_asked) continue;
     for (const auto& pod : pod_.addresses) {
       for (const auto& met : met_in(node_, backend, pod.address)) {
+        if (met.network == network_ && !met.policy.empty()) led_by_policy_.insert(met.prefix);
         if (met.network == network_) continue;
         are_met_ = true;
         if (met.network.empty()) continue;
@@ -89,8 +93,18 @@ std::set<Neighbours::Address> Neighbours::recorded_addresses() const {
   return found;
 }
 
-std::vector<std::string> Neighbours::take_over(Transaction& transaction) const {
+bool Neighbours::has_address_of_ours(const cni::AttachmentId& pod) const {
+  return std::ranges::any_of(pod_.addresses, [&](const auto& each) {
+    return node_.store.is_used(network_, net::host_prefix(each.address),
+                               [&pod](const auto& id) { return id != pod; });
+  });
+}
+
+std::vector<std::string> Neighbours::take_over(Transaction& transaction, bool within_network) const {
   auto all = recorded_addresses();
+  if (within_network && has_address_of_ours(pod_.id)) {
+    for (const auto& each : pod_.addresses) all.emplace(network_, net::host_prefix(each.address));
+  }
   all.insert(standing_addresses_.begin(), standing_addresses_.end());
   std::vector<std::string> told;
   for (const auto& each : all) std::ranges::move(take_over(transaction, each), std::back_inserter(told));
@@ -100,15 +114,17 @@ std::vector<std::string> Neighbours::take_over(Transaction& transaction) const {
 std::vector<std::string> Neighbours::take_over(Transaction& transaction, const Address& theirs) const {
   const auto& [other, host] = theirs;
   std::vector<cni::AttachmentId> ids;
-  node_.store.is_used(other, host, [&ids](const auto& id) {
-    ids.push_back(id);
+  node_.store.is_used(other, host, [&](const auto& id) {
+    if (other != network_ || id != pod_.id) ids.push_back(id);
     return false;
   });
+  if (other == network_ && ids.empty()) return {};
   std::vector<state::Attachment> without;
   for (const auto& id : ids) {
     auto attachment = node_.store.attachment(other, id);
     if (!attachment) return {};  // damaged: nobody could write it anew
     std::erase(attachment->pod_subnets, host);
+    attachment->has_lost_address = attachment->has_lost_address || other == network_;
     without.push_back(*std::move(attachment));
   }
   forget_unrecorded(node_, transaction, other, host);

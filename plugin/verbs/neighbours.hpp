@@ -22,9 +22,9 @@ class Neighbours {
   /// Whether another network has the pod's address, or a pod subnet of ours, by what is recorded.
   bool are_in_our_place() const;
   /// Whether others, or rules of ours that somebody restored elsewhere, decide over the packets of the pod
-  /// instead of the rules of its network, which is on `on`, where `look` was taken. To read iptables' table
-  /// beside that costs what all have in it.
-  bool decide(const netfilter::Look& look, config::Backend on, const config::Netconf& netconf) const;
+  /// instead of the rules of its network and policy, which is on `on`, where `look` was taken. To read
+  /// iptables' table beside that costs what all have in it.
+  bool decide(const netfilter::Look& look, config::Backend on, const Plan& plan) const;
 
   /// Looks at what stands in the kernel as well: for the pod's address in the back ends that have a say over
   /// one on `before`'s; where the network is new to a pod subnet, at all that stands.
@@ -32,12 +32,16 @@ class Neighbours {
 
   /// Pod subnets of other networks that are known by now.
   const std::set<net::Prefix>& subnets() const { return subnets_; }
+  /// Addresses of the pod that lead to a policy of its own network.
+  const std::set<net::Prefix>& led_by_policy() const { return led_by_policy_; }
   /// Our pod subnets that pods of others lead by as well: each came to them without knowing of the other.
   std::set<net::Prefix> contested() const;
 
   /// Who comes last has the address: whoever had it has ended, though nobody said so. A line for each that
-  /// lost it.
-  std::vector<std::string> take_over(Transaction& transaction) const;
+  /// lost it. `within_network`: of others of the same network as well, which may have another policy.
+  std::vector<std::string> take_over(Transaction& transaction, bool within_network) const;
+  /// Whether another pod of the same network leads by the pod's address, by what is recorded.
+  bool has_address_of_ours(const cni::AttachmentId& pod) const;
 
   /// Where rules of others that were met decide all the same: what to tell. What cannot be seen is told too.
   std::optional<std::string> still_met_first(const Plan& plan) const;
@@ -54,6 +58,7 @@ class Neighbours {
   std::vector<std::string> others_;  // networks that something is recorded of
   std::set<net::Prefix> subnets_;
   std::set<Address> standing_addresses_;
+  std::set<net::Prefix> led_by_policy_;
   bool are_met_ = false;  // packets from the pod's address meet rules of others, or met them
 };
 

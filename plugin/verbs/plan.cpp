@@ -31,7 +31,8 @@ nat::Ruleset ruleset_of(const Plan& plan) {
                             .cluster_networks = config::made_of(*plan.configuration).cluster_networks,
                             .pod_subnets = plan.pod_subnets,
                             .has_more = !plan.has_all_subnets,
-                            .shared_subnets = plan.shared_subnets}});
+                            .shared_subnets = plan.shared_subnets,
+                            .policies = plan.policies}});
   ruleset.has_all_sources = plan.has_all_subnets;
   for (const auto& subnet : plan.gone) ruleset.gone.insert({subnet, plan.network});
   for (const auto& attachment : plan.attachments) {

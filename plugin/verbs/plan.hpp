@@ -1,6 +1,7 @@
 // What a call wants of one network, and where its rules are to be.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -22,14 +23,15 @@ inline constexpr auto undone_by_nftables =
 struct Plan {
   std::string network;
   config::SharedConfiguration configuration;
-  std::set<net::Prefix> pod_subnets;                ///< that need rules
-  bool has_all_subnets = true;                      ///< false: the network may have more, which stay
-  std::set<net::Prefix> gone = {};                  ///< that need none any more
-  std::vector<state::Attachment> attachments = {};  ///< that the call is about: to be recorded
-  std::set<net::Prefix> without_pods = {};          ///< whose pods may live, though nothing tells of them
-  bool has_all_pods = false;                        ///< nobody lives but who is recorded, or to be recorded
-  std::set<net::Prefix> shared_subnets = {};        ///< another network's, or LANs, in which pods lead by
-                                                    ///< their own addresses, among `pod_subnets` or recorded
+  std::set<net::Prefix> pod_subnets;                 ///< that need rules
+  bool has_all_subnets = true;                       ///< false: the network may have more, which stay
+  std::set<net::Prefix> gone = {};                   ///< that need none any more
+  std::vector<state::Attachment> attachments = {};   ///< that the call is about: to be recorded
+  std::set<net::Prefix> without_pods = {};           ///< whose pods may live, though nothing tells of them
+  bool has_all_pods = false;                         ///< nobody lives but who is recorded, or to be recorded
+  std::set<net::Prefix> shared_subnets = {};         ///< another network's, or LANs, in which pods lead by
+                                                     ///< their own addresses, among `pod_subnets` or recorded
+  std::map<net::Prefix, std::string> policies = {};  ///< of addresses, as nat::Network has them
 };
 
 /// What is wanted of the back end that carries the network.

@@ -10,11 +10,23 @@
 #include "nat/network.hpp"
 #include "plugin/verbs/attachment.hpp"
 #include "plugin/verbs/own_address.hpp"
+#include "plugin/verbs/policies.hpp"
 #include "routing/pod_route.hpp"
 
 namespace ipmasq::plugin {
 
 namespace {
+
+// What of its addresses a pod led by before stays until that is recorded.
+void lead_by_policies(RecordedNetwork& network) {
+  const auto netconf = config::netconf_of(network.configuration);
+  network.policies = policies_of(network.stored.attachments, *netconf);
+  for (auto& attachment : network.stored.attachments) {
+    if (!lead_by_policy(attachment, *netconf)) continue;
+    network.stored.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
+    network.led_anew.push_back(attachment);
+  }
+}
 
 RecordedNetwork with_configuration(state::Network stored) {
   RecordedNetwork network{.stored = std::move(stored), .configuration = nullptr};
@@ -33,6 +45,7 @@ RecordedNetwork with_configuration(state::Network stored) {
   try {
     network.configuration =
         config::in_force(made_of.netconf, made_of, pods_among(network.stored.wanted_subnets()));
+    lead_by_policies(network);
   } catch (const Error& error) {
     network.problems.emplace_back(error.what());
   }
@@ -67,6 +80,12 @@ void add_rest(const net::Prefix& prefix, const std::set<net::Prefix>& known, std
   add_rest(prefix, within, rest);
 }
 
+// A pod subnet that is known does not tell that an address in it has a policy.
+void add_rest(const nat::Source& source, const std::set<net::Prefix>& known, std::set<net::Prefix>& rest) {
+  if (source.policy.empty()) return add_rest(source.prefix, known, rest);
+  if (!known.contains(source.prefix)) rest.insert(source.prefix);
+}
+
 // Those that `name` leaves to others: of two networks with the same one, the first by name keeps it, whose
 // rules are met first already.
 std::set<net::Prefix> subnets_of_others(const Recorded& recorded, const std::string& name) {
@@ -94,7 +113,12 @@ std::set<net::Prefix> lead_apart(RecordedNetwork& network, const std::set<net::P
   for (auto& attachment : network.stored.attachments) {
     const auto before = attachment.pod_subnets;
     left.merge(leave_to_others(attachment, own, others));
-    if (attachment.pod_subnets != before) network.led_anew.push_back(attachment);
+    if (attachment.pod_subnets == before) continue;
+    const auto known = std::ranges::find(network.led_anew, attachment.id, &state::Attachment::id);
+    if (known == network.led_anew.end())
+      network.led_anew.push_back(attachment);
+    else
+      *known = attachment;
   }
   forget_left_subnets(network.stored, left);
   return left;
@@ -138,10 +162,10 @@ nat::Ruleset ruleset_of(const Recorded& recorded, std::optional<config::Backend>
     if (!plan) continue;
     const bool is_here = !backend || network.stored.record->placement.on == *backend;
     if (!is_here) elsewhere.insert(name);
-    networks.push_back({name, netconf_of(plan->configuration),
-                        config::made_of(*plan->configuration).cluster_networks,
-                        is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{},
-                        is_here && !plan->has_all_subnets, std::move(plan->shared_subnets)});
+    networks.push_back(
+        {name, netconf_of(plan->configuration), config::made_of(*plan->configuration).cluster_networks,
+         is_here ? std::move(plan->pod_subnets) : std::set<net::Prefix>{}, is_here && !plan->has_all_subnets,
+         std::move(plan->shared_subnets), std::move(plan->policies)});
   }
   auto ruleset = nat::wanted_ruleset(networks);
   ruleset.elsewhere = std::move(elsewhere);
@@ -155,6 +179,7 @@ std::optional<Plan> RecordedNetwork::plan() const {
   if (!configuration) return std::nullopt;
   Plan plan{stored.name, configuration, stored.wanted_subnets(), stored.is_complete};
   plan.attachments = led_anew;
+  plan.policies = policies;
   for (const auto& attachment : led_anew)
     plan.pod_subnets.insert(attachment.pod_subnets.begin(), attachment.pod_subnets.end());
   auto record = *stored.record;
@@ -171,6 +196,14 @@ Recorded read_recorded(const state::Store& store) {
   Recorded recorded;
   for (auto& [name, stored] : store.load()) recorded.emplace(name, with_configuration(std::move(stored)));
   lead_apart(recorded);
+  return recorded;
+}
+
+Recorded configured_otherwise(Recorded recorded, const std::string& network,
+                              config::SharedConfiguration configuration) {
+  auto& changed = recorded.at(network);
+  changed.configuration = std::move(configuration);
+  lead_by_policies(changed);
   return recorded;
 }
 
@@ -199,7 +232,7 @@ std::set<net::Prefix> standing_beside(const std::set<net::Prefix>& known, const 
     auto* const opened = node.open(backend);
     if (!opened->may_hold_rules()) continue;
     for (const auto& source : opened->sources()) {
-      if (source.network == network) add_rest(source.prefix, known, found);
+      if (source.network == network) add_rest(source, known, found);
     }
   }
   return found;
@@ -214,8 +247,8 @@ std::vector<nat::Source> unrecorded_sources(const Node& node, const Recorded& re
     if (!opened->may_hold_rules()) continue;
     for (const auto& source : opened->sources()) {
       std::set<net::Prefix> rest;
-      add_rest(source.prefix, known[source.network], rest);
-      for (const auto& prefix : rest) found.push_back({prefix, source.network});
+      add_rest(source, known[source.network], rest);
+      for (const auto& prefix : rest) found.push_back({prefix, source.network, source.policy});
     }
   }
   return found;

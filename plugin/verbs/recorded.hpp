@@ -19,8 +19,9 @@ struct RecordedNetwork {
   /// Of its attachments those that lead by their own addresses from now on, to be recorded so.
   std::vector<state::Attachment> led_anew = {};
   std::set<net::Prefix> shared_anew = {};  ///< that they leave to others by that: other networks, LANs
-  std::vector<std::string> problems = {};  ///< what is wrong with its records, a line each; what
-                                           ///< of them could not be read is told in `stored`
+  std::map<net::Prefix, std::string> policies = {};  ///< of addresses, as nat::Network has them
+  std::vector<std::string> problems = {};            ///< what is wrong with its records, a line each; what
+                                                     ///< of them could not be read is told in `stored`
 
   /// Where a later version wrote its record, what that says: no call of this one touches the network.
   std::optional<std::string> written_later = {};
@@ -35,6 +36,10 @@ using Recorded = std::map<std::string, RecordedNetwork>;
 
 /// Reads every record, and each network's files once. Throws Error where the store cannot be read.
 Recorded read_recorded(const state::Store& store);
+
+/// The same where one network had another configuration.
+Recorded configured_otherwise(Recorded recorded, const std::string& network,
+                              config::SharedConfiguration configuration);
 
 /// Leaves pod subnets that are a LAN of this node by now, whose other hosts are no pods, to these: pods lead
 /// by their own addresses from now on. Asks the kernel once for each. Throws Error.

@@ -5,7 +5,9 @@
 #include <new>
 #include <utility>
 
+#include "config/netconf_reading.hpp"
 #include "error/error.hpp"
+#include "plugin/verbs/policies.hpp"
 #include "plugin/verbs/recorded.hpp"
 
 namespace ipmasq::plugin {
@@ -24,6 +26,22 @@ std::set<net::Prefix> known_beside(std::set<net::Prefix> told, const Plan& plan,
 void append(std::vector<std::string>& lines, std::vector<std::string> more) {
   if (lines.empty()) return lines.swap(more);
   std::ranges::move(more, std::back_inserter(lines));
+}
+
+bool are_policies_new(const config::MadeOf& now, const config::MadeOf& before) {
+  return (has_policies(now) || has_policies(before)) && now != before;
+}
+
+// Of addresses that no record tells of, what the back end that may be left knows of them.
+void add_standing_policies(const Node& node, Plan& plan) {
+  if (!has_policies(config::made_of(*plan.configuration))) return;
+  for (const auto backend : config::all_backends) {
+    if (!node.open(backend)->may_hold_rules()) continue;
+    for (const auto& source : node.open(backend)->sources()) {
+      if (source.network == plan.network && !source.policy.empty())
+        plan.policies.try_emplace(source.prefix, source.policy);
+    }
+  }
 }
 
 }  // namespace
@@ -114,6 +132,8 @@ void Transaction::take_all_along(const std::optional<state::NetworkRecord>& befo
   for (const auto& subnet : plan.gone) told.erase(subnet);
   plan.pod_subnets.merge(told);
   plan.has_all_subnets = true;
+  lead_all_by_policy(node_.store, plan);
+  add_standing_policies(node_, plan);
 }
 
 // Of whose pods nothing is recorded, though they may live: none of those whose pods are all known.
@@ -124,6 +144,18 @@ std::set<net::Prefix> Transaction::unrecorded_of(const Plan& plan, std::set<net:
     std::erase_if(unrecorded, [&](const auto& subnet) { return with_pods.contains(subnet); });
   }
   return unrecorded;
+}
+
+// Policies that changed are those of running pods as well.
+void Transaction::lead_all(const std::optional<state::NetworkRecord>& before, state::NetworkRecord& record,
+                           Plan& plan) const {
+  const auto stored = node_.store.load(plan.network);
+  auto subnets = stored.wanted_subnets();
+  record.unrecorded.merge(standing_beside(known_beside(subnets, plan, before), plan.network, node_));
+  for (const auto& subnet : plan.gone) subnets.erase(subnet);
+  plan.pod_subnets.merge(subnets);
+  plan.has_all_subnets = stored.is_complete;
+  lead_by_policy(node_.store, stored.attachments, plan);
 }
 
 std::set<net::Prefix> Transaction::subnets_to_come(const Plan& plan) const {
@@ -145,7 +177,10 @@ bool Transaction::settle(const Plan& plan, const std::optional<state::NetworkRec
   auto record = record_of(node_, plan, before);
   auto wanted = plan;
   const bool moves = !before || before->placement.on != record.placement.on || record.placement.leaving;
-  if (moves) take_all_along(before, record, wanted);
+  if (moves)
+    take_all_along(before, record, wanted);
+  else if (!plan.has_all_subnets && are_policies_new(record.made_of, before->made_of))
+    lead_all(before, record, wanted);
   record.unrecorded = unrecorded_of(plan, std::move(record.unrecorded));
   wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
   if (!record.shared_subnets.empty()) {
@@ -154,7 +189,7 @@ bool Transaction::settle(const Plan& plan, const std::optional<state::NetworkRec
   }
 
   save(plan.network, record, before);
-  for (const auto& attachment : plan.attachments) save(plan.network, attachment);
+  for (const auto& attachment : wanted.attachments) save(plan.network, attachment);
   const auto placement = record.placement;
   const bool are_to_follow = record.changed_from.has_value();
   // Its lists may be long, and are held elsewhere.

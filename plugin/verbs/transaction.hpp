@@ -43,6 +43,8 @@ class Transaction {
   void take_all_along(const std::optional<state::NetworkRecord>& before, state::NetworkRecord& record,
                       Plan& plan) const;
   std::set<net::Prefix> unrecorded_of(const Plan& plan, std::set<net::Prefix> unrecorded) const;
+  void lead_all(const std::optional<state::NetworkRecord>& before, state::NetworkRecord& record,
+                Plan& plan) const;
   std::set<net::Prefix> subnets_to_come(const Plan& plan) const;
   void leave_other_backend(const std::string& network, const state::NetworkRecord& on_its_way);
 

@@ -41,8 +41,8 @@ class KubeletHost(Containerd2Host):
     def start_kubelet(self):
         self.daemons["kubelet"] = Daemon(self, "kubelet", PROGRAMS / "kubelet", "--config", "/var/lib/kubelet/config.yaml", "--hostname-override=node", "--v=4")
 
-    def start_pod(self, name):
-        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"},
+    def start_pod(self, name, **annotations):
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop", "annotations": annotations},
                     "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": BUSYBOX, "imagePullPolicy": "Never"}]}}
         (self.pods / f"{name}.json").write_text(json.dumps(manifest))
 

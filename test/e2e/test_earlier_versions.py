@@ -72,9 +72,9 @@ def test_what_a_later_version_left_goes_on_until_it_is_back(node, asking, daemon
         node.add(name, ips=[address], **KEYS)
     path = node.state / "cbr0/network.json"
     ours = path.read_text()
-    path.write_text(ours.replace('"format":2', '"format":4'))
+    path.write_text(ours.replace('"format":2', '"format":5'))
     left = node.save(), node.files()
-    why = f"{path}: it has format 4, of a later ip-masq: this one knows 3"
+    why = f"{path}: it has format 5, of a later ip-masq: this one knows 4"
     with asking:
         assert node.call("ADD", "pod-3", node.netconf(ips=["10.244.1.7/24"], **KEYS)).error == (7, why)
         assert check(node) == [(102, f"network cbr0: {why}")] * 2

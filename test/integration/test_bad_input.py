@@ -21,6 +21,12 @@ NAME = "expected a letter or digit, then letters, digits, '_', '.' or '-', at mo
 COMMANDS = "expected ADD, DEL, CHECK, GC, STATUS or VERSION"
 VERSIONS = "expected one of 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0"
 NETNS = "expected the path of the pod's network namespace"
+POLICIES = 'expected policies such as {"name": "partner", "namespaces": ["payments"]}'
+POLICY_NAME = "expected as name a letter or digit, then letters, digits, '_', '.' or '-', at most 26 bytes"
+GLOBS = ("namespaces such as \"payments\" or \"team-*\": at most 63 lower-case letters, digits and '-', in which * stands for any text and ? for "
+         "a letter")
+POLICY_KEYS = ("expected a key that a policy can have: name, namespaces, annotated, nonMasqueradeCIDRs, masqueradeCIDRs, catchAll, "
+               "nonMasqueradeReserved, masqLinkLocal, masqLinkLocalIPv6, cidrLimit, randomFully, toPorts, snatTo, exemption, dropInvalid")
 POD_SUBNETS = "expected 1 to 64, or no such key to take them from prevResult"
 
 # keys of the netconf -> message (code 7)
@@ -63,6 +69,38 @@ KEYS = [
     ({"dropInvalid": 1}, "dropInvalid is 1: expected true or false"),
     ({"changedFlows": "UDP"}, 'changedFlows is "UDP": expected "all" or "keep" or "udp"'),
     ({"changedFlows": True}, 'changedFlows is true: expected "all" or "keep" or "udp"'),
+    ({"policies": "partner"}, f'policies is "partner": {POLICIES.replace("expected", "expected a list of")}'),
+    ({"policies": {}}, f"policies is {{}}: {POLICIES.replace('expected', 'expected a list of')}"),
+    ({"policies": ["partner"]}, f'policies is "partner": {POLICIES}'),
+    ({"policies": [{"namespaces": []}]}, f'policies is {{"namespaces":[]}}: expected a name in each, as in {POLICIES.removeprefix("expected ")}'),
+    ({"policies": [{"name": "", "namespaces": []}]}, f'policies is {{"name":"","namespaces":[]}}: {POLICY_NAME}'),
+    ({"policies": [{"name": 7, "namespaces": []}]}, f'policies is {{"name":7,"namespaces":[]}}: {POLICY_NAME}'),
+    ({"policies": [{"name": "a/b", "namespaces": []}]}, f'policies is {{"name":"a/b","namespaces":[]}}: {POLICY_NAME}'),
+    ({"policies": [{"name": "\u001b[2J", "namespaces": []}]}, f'policies is {{"name":"\\u001b[2J","namespaces":[]}}: {POLICY_NAME}'),
+    ({"policies": [{"name": "p" * 27, "namespaces": []}]}, f'policies is {{"name":"{"p" * 27}","namespaces":[]}}: {POLICY_NAME}'),
+    ({"policies": [{"name": "a", "namespaces": []}, {"name": "a", "annotated": []}]},
+     "policies has two of the name a: expected a name of its own for each"),
+    ({"policies": [{"name": f"p{n}", "namespaces": []} for n in range(257)]}, "policies has 257 items: expected at most 256"),
+    ({"policies": [{"name": "a"}]},
+     "policy a: neither namespaces nor annotated is there, so no pod has it: expected either, [] for none"),
+    ({"policies": [{"name": "a", "namespaces": "payments"}]}, f'policy a: namespaces is "payments": expected a list of {GLOBS}'),
+    ({"policies": [{"name": "a", "namespaces": [7]}]}, f"policy a: namespaces holds 7: expected {GLOBS}"),
+    ({"policies": [{"name": "a", "namespaces": [""]}]}, f'policy a: namespaces is "": expected {GLOBS}'),
+    ({"policies": [{"name": "a", "annotated": ["Team-*"]}]}, f'policy a: annotated is "Team-*": expected {GLOBS}'),
+    ({"policies": [{"name": "a", "annotated": ["x" * 64]}]}, f'policy a: annotated is "{"x" * 64}": expected {GLOBS}'),
+    ({"policies": [{"name": "a", "annotated": ["a\n"]}]}, f'policy a: annotated is "a\\n": expected {GLOBS}'),
+    ({"policies": [{"name": "a", "annotated": ["x"] * 10_001}]}, "policy a: annotated has 10001 items: expected at most 10000"),
+    ({"policies": [{"name": "a", "namespaces": [], "stateDir": "/run/x"}]}, f'policy a: stateDir is "/run/x": {POLICY_KEYS}'),
+    ({"policies": [{"name": "a", "namespaces": [], "policies": []}]}, f"policy a: policies is []: {POLICY_KEYS}"),
+    ({"policies": [{"name": "a", "namespaces": [], "nonMasqueradeCIDR": []}]}, f"policy a: nonMasqueradeCIDR is []: {POLICY_KEYS}"),
+    ({"policies": [{"name": "a", "namespaces": [], "x\u001b": 1}]}, f'policy a: "x\\u001b" is 1: {POLICY_KEYS}'),
+    ({"policies": [{"name": "a", "namespaces": [], "nonMasqueradeCIDRs": ["10.1.0.0/8"]}]},
+     'policy a: nonMasqueradeCIDRs is "10.1.0.0/8": expected an aligned network, 10.0.0.0/8'),
+    ({"policies": [{"name": "a", "namespaces": [], "masqueradeCIDRs": ["10.0.0.0/8"]}]},
+     'policy a: masqueradeCIDRs is "10.0.0.0/8": expected a network that nonMasqueradeCIDRs does not list too'),
+    ({"policies": [{"name": "a", "namespaces": [], "catchAll": None}]}, "policy a: catchAll is null: expected true or false"),
+    ({"policies": [{"name": "a", "namespaces": [], "snatTo": ["x"]}]}, f'policy a: snatTo is "x": {SNAT}'),
+    ({"policies": [{"name": "a", "namespaces": [], "cidrLimit": -1}]}, "policy a: cidrLimit is -1: expected a whole number from 0 to 10000"),
     ({"nonMasqueradeReserved": 1}, "nonMasqueradeReserved is 1: expected true or false"),
     ({"masqLinkLocal": "no"}, 'masqLinkLocal is "no": expected true or false'),
     ({"masqLinkLocalIPv6": []}, "masqLinkLocalIPv6 is []: expected true or false"),

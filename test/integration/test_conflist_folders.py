@@ -225,7 +225,7 @@ MULTUS_SHIM = """{"cniVersion":"0.3.1","logLevel":"verbose","logToStderr":true,"
 
 ODD = '{"name":"n","cniVersion":"1.0.0","y":1e3,\r\n "x":12345678901234567890123, "plugins":[{"type":"flannel","delegate":{"mtu":1.450e3}}],"é":"\\u00e9"}'
 
-ENTRY = '{"type": "ip-masq"}'
+ENTRY = '{"type": "ip-masq", "capabilities": {"io.kubernetes.cri.pod-annotations": true}}'
 
 # (folder, the type of --after)
 FOLDERS = {

@@ -15,7 +15,7 @@ FLANNEL = {"name": "cbr0", "cniVersion": "0.3.1", "plugins": [
     {"type": "portmap", "capabilities": {"portMappings": True}}], "zz": {"b": 1, "a": [2, 1]}}
 INSTALLED = {**FLANNEL, "plugins": [
     {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True, "ipMasq": False}},
-    FLANNEL["plugins"][1], {"type": "ip-masq"}]}
+    FLANNEL["plugins"][1], {"type": "ip-masq", "capabilities": {"io.kubernetes.cri.pod-annotations": True}}]}
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_flannels_own_subnet_file(place, single):
     before, conflist = file.read_bytes(), place / "net.d/10-flannel.conflist"
     run(place, "install")
     plugins = json.loads(conflist.read_text())["plugins"]
-    assert plugins[-1] == {"type": "ip-masq", "subnetFile": path}
+    assert plugins[-1] == {**INSTALLED["plugins"][-1], "subnetFile": path}
     assert not [name for name in names(place) if "entry" in name]
     conflist.write_text(json.dumps({"name": "cbr0", "cniVersion": "0.3.1", "plugins": [flannel, {"type": "ip-masq"}]}))
     assert run(place, "install", check=False)[2] == (
@@ -215,7 +215,7 @@ def test_flannels_delegate(place, delegate, expected):
     plugin = {"type": "flannel", **({} if delegate is None else {"delegate": delegate})}
     conflist = put(place, "10-flannel.conflist", {"name": "cbr0", "cniVersion": "0.3.1", "plugins": [plugin]})
     run(place, "install")
-    assert json.loads(conflist.read_text())["plugins"] == [{"type": "flannel", "delegate": expected}, {"type": "ip-masq"}]
+    assert json.loads(conflist.read_text())["plugins"] == [{"type": "flannel", "delegate": expected}, INSTALLED["plugins"][-1]]
 
 
 def test_an_entry_that_is_there_keeps_its_keys_and_place(place):
@@ -232,7 +232,7 @@ def test_a_single_plugin_becomes_a_list(place):
     assert names(place) == ["10-plain.conf.before-ip-masq", "10-plain.conflist"]
     assert same(json.loads((place / "net.d/10-plain.conflist").read_text()), {
         "cniVersion": "0.4.0", "name": "plain",
-        "plugins": [{"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-local"}}, {"type": "ip-masq"}]})
+        "plugins": [{"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-local"}}, INSTALLED["plugins"][-1]]})
     assert run(place, "install", "--after", "bridge") == ""
     assert run(place, "uninstall") == f"put {path} back\n"
     assert names(place) == ["10-plain.conf"]

@@ -73,7 +73,7 @@ FOLDERS = {
                     "maker other third", "maker ip-masq other third"),
     "all beside": ({"10.conflist": BESIDE, "n/10.conf": MAKER}, "maker",
                    f'10.conflist: its plugin "maker" stands in FOLDER/n/10.conf, and so comes behind all that the list itself has: an entry of ip-masq there '
-                   'would be the first\n  write {"type": "ip-masq"} to FOLDER/n/zz-ip-masq.conf\n'),
+                   'would be the first\n  write {"type": "ip-masq", "capabilities": {"io.kubernetes.cri.pod-annotations": true}} to FOLDER/n/zz-ip-masq.conf\n'),
     "all beside, and ours": ({"10.conflist": BESIDE, "n/10.conf": MAKER, "n/20.conf": OURS}, "maker ip-masq", "maker ip-masq"),
     "ours beside": ({"10.conflist": conflist(), "n/20.conf": OURS}, "maker ip-masq", "maker ip-masq"),
     "ours beside, before all": ({"10.conflist": BESIDE, "n/10.conf": OURS, "n/20.conf": MAKER}, "ip-masq maker",

@@ -65,9 +65,9 @@ def test_its_last_pod_takes_all_along(earlier):
 def test_what_a_later_version_recorded_is_not_touched(node):
     node.add()
     path = node.state / "cbr0/network.json"
-    path.write_text(path.read_text().replace('"format":2', '"format":4'))
+    path.write_text(path.read_text().replace('"format":2', '"format":5'))
     before = node.save(), node.files()
-    refusal = (7, f"{path}: it has format 4, of a later ip-masq: this one knows 3")
+    refusal = (7, f"{path}: it has format 5, of a later ip-masq: this one knows 4")
     assert node.call("ADD", "pod-2", node.netconf(ips=["10.244.1.6/24"])).error == refusal
     assert node.call("DEL").error == refusal
     assert node.tool_status("sync", "--state-dir", node.state)[0] == 1

@@ -83,6 +83,7 @@ TEST_CASE("what a scraper reads") {
   report.attachments = {{"cbr0", 3}};
   report.has_wrong_config = {{"cbr0", true}, {"other", false}};
   report.has_wrong_copy = false;
+  report.policies = {{"cbr0", {{"partner", 2}, {"spare", 0}}}};
   CHECK(metrics(report, "1.2.3") ==
         R"(# HELP ip_masq_build_info The version that runs.
 # TYPE ip_masq_build_info gauge
@@ -121,6 +122,10 @@ ip_masq_config_copy_wrong 0
 # HELP ip_masq_attachments Attachments recorded, by network.
 # TYPE ip_masq_attachments gauge
 ip_masq_attachments{network="cbr0"} 3
+# HELP ip_masq_policy_attachments Attachments that have a policy, by network and policy.
+# TYPE ip_masq_policy_attachments gauge
+ip_masq_policy_attachments{network="cbr0",policy="partner"} 2
+ip_masq_policy_attachments{network="cbr0",policy="spare"} 0
 )");
 }
 

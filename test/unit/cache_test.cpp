@@ -87,6 +87,10 @@ TEST_CASE("an attachment of the cache") {
   CHECK(found.result.at("ips").at(0).at("address") == "10.244.1.7/24");
   CHECK(found.netns == alive);
   CHECK(found.list == Json{{"name", "cbr0"}});
+  CHECK(found.capabilities.is_null());
+  const auto given = R"({"io.kubernetes.cri.pod-annotations":{"ip-masq/policy":"partner"}})";
+  folder.put("cbr0-a-eth0", cached("a", std::string(R"(,"capabilityArgs":)") + given));
+  CHECK(to_text(folder.read().living.front().capabilities) == given);
 }
 
 TEST_CASE("a cache that is not there, and one that is empty") {

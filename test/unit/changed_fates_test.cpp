@@ -17,7 +17,7 @@ Ruleset ruleset(const std::string& keys) {
 }
 
 ChangedFates between(const std::string& before, const std::string& now) {
-  return {ruleset(now), ruleset(before).chains, "a"};
+  return {ruleset(before), ruleset(now), "a"};
 }
 
 bool has_changed(const ChangedFates& fates, const char* destination, const char* seen) {
@@ -80,6 +80,22 @@ TEST_CASE("another source to translate to") {
   CHECK(has_changed(between(one, by_way), "8.8.8.8", "203.0.113.7"));
 }
 
+TEST_CASE("a pod that has another policy now") {
+  const auto with_policy = [](const std::string& policy) {
+    auto network =
+        test::network("a", R"("policies": [{"name": "one", "namespaces": ["x"], "nonMasqueradeCIDRs": []}])",
+                      {"10.244.1.0/24", "10.244.1.5/32"});
+    network.policies = {{test::prefix("10.244.1.5/32"), policy}};
+    return wanted_ruleset({network});
+  };
+  const ChangedFates fates(with_policy(""), with_policy("one"), "a");
+  CHECK(fates.is_any());
+  CHECK(has_changed(fates, "10.9.9.9", pod));
+  CHECK_FALSE(has_changed(fates, "8.8.8.8", node));
+  CHECK_FALSE(fates.has_changed(
+      {test::address("10.244.1.6"), test::address("10.9.9.9"), test::address("10.244.1.6")}));
+}
+
 TEST_CASE("it says what explain says of both, over random lists") {
   std::mt19937 random(20261127);  // NOLINT: the same ones each time
   const auto prefix = [&random] {
@@ -97,7 +113,7 @@ TEST_CASE("it says what explain says of both, over random lists") {
   for (int round = 0; round < 200; ++round) {
     const auto before = ruleset(keys());
     const auto now = ruleset(keys());
-    const ChangedFates fates(now, before.chains, "a");
+    const ChangedFates fates(before, now, "a");
     for (int each = 0; each < 50; ++each) {
       const auto destination = net::parse_interface_address(prefix())->address;
       const auto source = test::address(pod);

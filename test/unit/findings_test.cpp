@@ -57,6 +57,16 @@ TEST_CASE("what others left is not offered for removal while pods have nothing e
         "again:\n  fix: ip-masq adopt\n");
 }
 
+TEST_CASE("a pod that asks for a policy that it may not have is a note") {
+  Facts facts;
+  facts.ours.refused_policies = {"cbr0: default/web asks for policy partner: there is no policy \"partner\""};
+  CHECK(text(facts) ==
+        "policy-refused\n  found: cbr0: default/web asks for policy partner: there is no policy \"partner\"\n"
+        "  fix: # list the pod's namespace in annotated of that policy, or take the pod's annotation "
+        "ip-masq/policy away and start it anew; then:\n  fix: ip-masq sync\n");
+  CHECK(examine(facts).front().weight == Weight::note);
+}
+
 TEST_CASE("nothing is found where there is nothing") {
   CHECK(text({}).empty());
   Facts facts;

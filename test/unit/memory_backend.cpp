@@ -9,20 +9,17 @@ namespace {
 
 MemoryTable target(const MemoryTable& standing, const nat::Ruleset& wanted) {
   MemoryTable table;
-  table.sources.insert(wanted.sources.begin(), wanted.sources.end());
-  for (const auto& source : standing.sources) {
-    const bool is_decided = wanted.networks.contains(source.network) && wanted.has_all_sources;
-    if (!is_decided && !wanted.gone.contains(source)) table.sources.insert(source);
-  }
+  const auto sources = nat::sources_after({standing.sources.begin(), standing.sources.end()}, wanted);
+  table.sources.insert(sources.begin(), sources.end());
   for (const auto& source : table.sources) {
     if (!wanted.networks.contains(source.network))
-      table.chains[source.network] = standing.chains.at(source.network);
+      table.chains[source.owner()] = standing.chains.at(source.owner());
   }
   for (const auto& chain : wanted.chains) {
     const auto leads_there = [&chain](const nat::Source& source) {
-      return source.network == chain.network && source.prefix.family() == chain.family;
+      return source.owner() == chain.owner() && source.prefix.family() == chain.family;
     };
-    if (std::ranges::any_of(table.sources, leads_there)) table.chains[chain.network].push_back(chain);
+    if (std::ranges::any_of(table.sources, leads_there)) table.chains[chain.owner()].push_back(chain);
   }
   return table;
 }

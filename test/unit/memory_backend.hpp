@@ -16,7 +16,7 @@ namespace ipmasq::test {
 /// What stands in a back end.
 struct MemoryTable {
   std::set<nat::Source> sources;
-  std::map<std::string, std::vector<nat::NetworkChain>> chains;  ///< by network
+  std::map<nat::Owner, std::vector<nat::NetworkChain>> chains;
 
   bool operator==(const MemoryTable&) const = default;
 };

@@ -106,7 +106,7 @@ TEST_CASE("the chains' names tell whose they are, and are nobody's that translat
     CAPTURE(network);
     for (const auto family : {net::Family::ipv4, net::Family::ipv6}) {
       const auto name = drop_chain_name(network, family);
-      CHECK(whose_drop_chain(name) == std::pair(std::string(network), family));
+      CHECK(whose_drop_chain(name) == std::pair(Owner{network}, family));
       CHECK_FALSE(network_of_chain(name));
       CHECK_FALSE(whose_drop_chain(chain_name(network, family)));
     }

@@ -187,6 +187,11 @@ TEST_CASE("a record has the earliest format that says all of it, so that earlier
   record.shared_subnets = {test::prefix("10.244.1.0/24")};
   CHECK(to_text(record).starts_with(R"({"format":3,)"));
   CHECK(parse_network_record(to_text(record)) == record);
+  record.made_of.netconf["policies"] = cni::Json::array();
+  CHECK(to_text(record).starts_with(R"({"format":3,)"));
+  record.made_of.file = config::AgentFile{.path = "F", .keys = cni::Json::parse(R"({"policies": [{}]})")};
+  CHECK(to_text(record).starts_with(R"({"format":4,)"));
+  CHECK(parse_network_record(to_text(record)) == record);
 }
 
 TEST_CASE("a network whose folder is moved while it is read is there as a whole, or not at all") {
@@ -234,9 +239,9 @@ TEST_CASE("a network's record that is damaged is told apart from one that is not
     CHECK(store.load("n").damaged.front().path == path);
     CHECK_FALSE(store.load("n").damaged.front().is_of_later_version);
   }
-  write(path, R"({"format": 4, "netconf": {}, "backend": "iptables"})");
+  write(path, R"({"format": 5, "netconf": {}, "backend": "iptables"})");
   CHECK(test::error_of([&] { store.record("n"); }) ==
-        "7: " + path.string() + ": it has format 4, of a later ip-masq: this one knows 3");
+        "7: " + path.string() + ": it has format 5, of a later ip-masq: this one knows 4");
   CHECK(store.load("n").damaged.front().is_of_later_version);
 }
 

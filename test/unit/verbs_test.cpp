@@ -224,7 +224,7 @@ TEST_CASE("what an ADD says is in force is so for pods with an address of their 
   Runtime runtime;
   const auto is_random = [&runtime] {
     std::string text;
-    for (const auto& chain : runtime.kernel.tables[Backend::iptables].chains["cbr0"])
+    for (const auto& chain : runtime.kernel.tables[Backend::iptables].chains[{"cbr0"}])
       text += chain.translation.random_fully ? "random " : "plain ";
     return text;
   };
@@ -297,7 +297,7 @@ TEST_CASE("the chain of pods that lead by their own addresses keeps the subnet t
   Runtime runtime;
   const auto shared = [&runtime] {
     std::string text;
-    for (const auto& chain : runtime.kernel.tables[Backend::iptables].chains["another"]) {
+    for (const auto& chain : runtime.kernel.tables[Backend::iptables].chains[{"another"}]) {
       for (const auto& subnet : chain.shared_subnets) text += net::to_text(subnet) + " ";
     }
     return text;
@@ -392,7 +392,7 @@ TEST_CASE("sync leads pods apart from a pod subnet of others that no record tell
   CHECK(runtime.add("a", "10.244.1.5/24").empty());
   auto& table = runtime.kernel.tables[Backend::iptables];
   table.sources.insert({net::parse_interface_address("10.244.1.0/24")->network(), "another"});
-  table.chains["another"] = {};
+  table.chains[{"another"}] = {};
   CHECK(sync_pass(state::Store(runtime.folder.path()), runtime.kernel, {}).is_right);
   CHECK(runtime.leading() == "10.244.1.5 cbr0, 10.244.1.0 another");
   CHECK(runtime.check("a", "10.244.1.5/24").empty());
@@ -704,7 +704,7 @@ TEST_CASE("a DEL that is not the last of its pod subnet needs no record of the n
   Runtime runtime;
   CHECK(runtime.add("a", "10.1.1.5/24").empty());
   CHECK(runtime.add("b", "10.1.1.6/24").empty());
-  std::ofstream(runtime.folder.path() / "cbr0/network.json") << R"({"format": 4})";
+  std::ofstream(runtime.folder.path() / "cbr0/network.json") << R"({"format": 5})";
   CHECK(runtime.del("b").empty());
   CHECK(runtime.del("a").starts_with("7: "));
   CHECK(runtime.in_kernel() == "10.1.1.0/24 ");

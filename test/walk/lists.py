@@ -1,5 +1,6 @@
 """What the keys of a network mean for a destination: a second hand beside the program's own."""
 
+import fnmatch
 import ipaddress
 
 DEFAULT = {4: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), 6: ("fc00::/7",)}
@@ -26,6 +27,25 @@ class Configuration:
     def __init__(self, netconf, file, flannel):
         self.keys = {**dict(netconf), **dict(file)}
         self.flannel = flannel
+
+    def policies(self):
+        return [dict(policy) for policy in self.keys.get("policies", ())]
+
+    def under(self, policy):
+        """What holds for pods that have it; None: the network's own keys."""
+        found = Configuration((), (), self.flannel)
+        found.keys = {**self.keys, **(policy or {})}
+        return found
+
+    def policy_of(self, space, asks):
+        """Which policy a pod of that namespace has that asks for one, or for none ("")."""
+        def holds(policy, key):
+            return bool(space) and any(fnmatch.fnmatchcase(space, glob) for glob in policy.get(key, ()))
+
+        for policy in self.policies():
+            if asks and policy["name"] == asks and (holds(policy, "annotated") or holds(policy, "namespaces")):
+                return policy
+        return next((policy for policy in self.policies() if holds(policy, "namespaces")), None)
 
     def of_family(self, key, family):
         return [text for text in self.keys.get(key, ()) if family_of(text) == family]

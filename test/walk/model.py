@@ -38,6 +38,8 @@ class Pod:
     name: str
     network: str
     addresses: tuple  # with the length of the pod subnet
+    space: str = ""   # its namespace, where the runtime says it
+    asks: str = ""    # for a policy
     is_recorded: bool = True
     # Nobody damaged the rules of its own addresses since a call put them right: what an ADD costs does not grow with other pods, so
     # that it looks at no rule of those that have a pod subnet of their own.
@@ -52,6 +54,16 @@ class Pod:
     @property
     def has_own_subnet(self):
         return all(ipaddress.ip_interface(text).network.num_addresses == 1 for text in self.addresses)
+
+    @property
+    def args(self):
+        """CNI_ARGS"""
+        return f"K8S_POD_NAMESPACE={self.space};K8S_POD_NAME={self.name}" if self.space else ""
+
+    @property
+    def told(self):
+        """What the runtime gives beside it, as keys of the netconf."""
+        return {"runtimeConfig": {"io.kubernetes.cri.pod-annotations": {"ip-masq/policy": self.asks}}} if self.asks else {}
 
     @property
     def pairs(self):
@@ -166,7 +178,18 @@ class Model:
             network.is_intact = False
         for pod in self.pods.values():
             pod.is_protected = False
-            pod.is_whole = not (pod.has_own_subnet or self.shares_subnet(pod))
+            pod.is_whole = not (pod.has_own_subnet or self.shares_subnet(pod) or self.may_have_policy(pod))
+
+    def may_have_policy(self, pod):
+        """Its own address leads to a policy's rules."""
+        network = self.networks[pod.network]
+        return any(policy for candidate in network.candidates | pod.before for policy in self.policies(pod, Configuration(*candidate)))
+
+    def policies(self, pod, configuration):
+        """Which one it may have, None for none: of a pod whose namespace nobody knows any more any."""
+        if pod.space and (not pod.is_recorded or self.networks[pod.network].is_cut):
+            return [None, *configuration.policies()]
+        return [configuration.policy_of(pod.space, pod.asks)]
 
     def shares_subnet(self, pod):
         """Its own address leads to its network's rules."""
@@ -227,7 +250,8 @@ class Model:
         if self.backend != "nftables":
             self.may_be_open |= {family_of(address) for address in pod.addresses}
         may = [*may, *self.may_refuse(network)]
-        reply = self.node.call("ADD", self.netconf(network, timeout=timeout), pod.name, prevResult=self.result(pod), killed_at=killed_at)
+        reply = self.node.call("ADD", self.netconf(network, timeout=timeout), pod.name, args=pod.args, prevResult=self.result(pod),
+                               killed_at=killed_at, **pod.told)
         self.newest = [pod]
         if killed_at and is_killed(reply):
             if self.node.network_file(network.name).exists():
@@ -243,7 +267,7 @@ class Model:
             self.can_apply()
             self.has_applied(network, {netconf}, [pod])
             if self.has_cache:
-                self.node.remember(self.netconf(network), pod.name, self.result(pod))
+                self.node.remember(self.netconf(network), pod.name, self.result(pod), pod.args, pod.told)
         else:
             self.refused(f"ADD of {pod.name} in {pod.network}", reply, may)
         self.can_apply()
@@ -279,7 +303,7 @@ class Model:
 
     def check(self, pod, timeout="5s", may=()):
         network = self.networks[pod.network]
-        reply = self.node.call("CHECK", self.netconf(network, timeout=timeout), pod.name, prevResult=self.result(pod))
+        reply = self.node.call("CHECK", self.netconf(network, timeout=timeout), pod.name, args=pod.args, prevResult=self.result(pod), **pod.told)
         self.newest = [pod]
         if reply.status == 0:
             # That the rules which its own packets meet would be put there now as well says nothing of the other family's.
@@ -371,17 +395,18 @@ class Model:
         found = set()
         destination = ipaddress.ip_address(question.destination)
         for candidate in self.networks[pod.network].candidates | pod.before:
-            configuration = Configuration(*candidate)
-            fate = configuration.fate(question.pod_subnet, question.destination)
-            if fate != KEPT and destination in ipaddress.ip_network(question.pod_subnet):
-                return None
-            if fate != KEPT and any(destination in subnet for subnet in ON_UPLINK):
-                return None  # whether a network keeps to its other pod subnets is not for the lists to say
-            if question.protocol == FIN:
-                found.add((configuration.fate_of_invalid(fate), None))
-                continue
-            source = configuration.source(family_of(question.source)) or UPLINK[family_of(question.source)]
-            found.add((fate, source if fate == MASQUERADED else None))
+            whole = Configuration(*candidate)
+            for configuration in map(whole.under, self.policies(pod, whole)):
+                fate = configuration.fate(question.pod_subnet, question.destination)
+                if fate != KEPT and destination in ipaddress.ip_network(question.pod_subnet):
+                    return None
+                if fate != KEPT and any(destination in subnet for subnet in ON_UPLINK):
+                    return None  # whether a network keeps to its other pod subnets is not for the lists to say
+                if question.protocol == FIN:
+                    found.add((configuration.fate_of_invalid(fate), None))
+                    continue
+                source = configuration.source(family_of(question.source)) or UPLINK[family_of(question.source)]
+                found.add((fate, source if fate == MASQUERADED else None))
         return found or None
 
     def fits(self, question, seen, fate, source=None):

@@ -173,10 +173,10 @@ class NodeUnderWalk:
 
     # -- the program
 
-    def call(self, verb, network, container=None, killed_at=None, **keys):
-        """`network`: the netconf; `killed_at`: (system call, how many of them it gets)."""
+    def call(self, verb, network, container=None, killed_at=None, args="", **keys):
+        """`network`: the netconf; `args`: CNI_ARGS; `killed_at`: (system call, how many of them it gets)."""
         env = {**self.env, "CNI_COMMAND": verb, "CNI_CONTAINERID": container or "", "CNI_IFNAME": "eth0", "CNI_NETNS": self.netns,
-               "CNI_PATH": "/opt/cni/bin"}
+               "CNI_PATH": "/opt/cni/bin", "CNI_ARGS": args}
         netconf = json.dumps({**network, **keys})
         self.last_call = f"{verb} {container}, killed at {killed_at}, {netconf}"
         reply = self.start([BINARY], killed_at, env=env, input=netconf)
@@ -330,11 +330,12 @@ class NodeUnderWalk:
 
     # -- records, wherever they are kept
 
-    def remember(self, network, container, result):
-        """As libcni does after an ADD of a conflist; `network`: the netconf."""
+    def remember(self, network, container, result, args="", told=None):
+        """As libcni does after an ADD of a conflist; `network`: the netconf; `args`: CNI_ARGS; `told`: with runtimeConfig."""
         plugins = {"cniVersion": network["cniVersion"], "name": network["name"], "plugins": [network]}
         cached = {"kind": "cniCacheV1", "containerId": container, "config": base64.b64encode(json.dumps(plugins).encode()).decode(),
-                  "ifName": "eth0", "networkName": network["name"], "netns": self.netns, "result": result}
+                  "ifName": "eth0", "networkName": network["name"], "netns": self.netns, "result": result, "cniArgs": [arg.split("=") for arg in args.split(";") if arg],
+                  "capabilityArgs": (told or {}).get("runtimeConfig", {})}
         CACHE.mkdir(parents=True, exist_ok=True)
         (CACHE / f"{network['name']}-{container}-eth0").write_text(json.dumps(cached))
 

@@ -45,6 +45,9 @@ SUBNETS = {"cbr0": (("10.244.1.{}/24",), ("10.244.1.{}/24", "fd00:10:244:1::{:x}
 SINGLE = (("10.247.0.{}/32",), ("10.247.0.{}/32", "fd00:10:247::{:x}/128"),
           ("10.244.1.{}/32",))  # inside a pod subnet
 COMMON = (("10.246.1.{}/24",),)
+# Namespaces, and the policy that a pod there asks for.
+SPACES = (("", ""), ("", "partner"), ("default", ""), ("payments", ""), ("payments", "open"), ("team-a", ""), ("batch-1", "partner"), ("other", "partner"),
+          ("default", "\x1b[2J"))
 
 
 def new_pod(model, draw, forms=None):
@@ -57,7 +60,7 @@ def new_pod(model, draw, forms=None):
         host = 80 + model.born % (HIGHEST_HOST - 80)
         addresses = tuple(text.format(host) for text in form)
         if not any(str(ipaddress.ip_interface(address).ip) in taken for address in addresses):
-            return Pod(f"pod{model.born}", network, addresses)
+            return Pod(f"pod{model.born}", network, addresses, *draw.choice(SPACES))
 
 
 def a_pod(model, draw):
@@ -179,10 +182,18 @@ NETCONFS = ({}, {"nonMasqueradeCIDRs": []}, {"nonMasqueradeCIDRs": ["10.9.0.0/16
             {"snatTo": ["198.18.0.98", {"address": "198.18.0.99", "interface": "uplink0"}, {"address": "2001:db8:18::98", "interface": "uplink9"}]},
             {"dropInvalid": False}, {"dropInvalid": False, "masqueradeCIDRs": ["10.1.2.0/24"]},
             {"changedFlows": "all"}, {"changedFlows": "keep", "masqueradeCIDRs": ["10.1.2.0/24"]})
+PARTNER = {"name": "partner", "namespaces": ["payments", "team-*"], "annotated": ["batch-?"], "snatTo": ["198.18.0.99"],
+           "nonMasqueradeCIDRs": ["203.0.113.0/24", "2001:db8:9::/48"]}
+OPEN = {"name": "open", "namespaces": [], "annotated": ["*"], "catchAll": False, "masqueradeCIDRs": ["10.1.2.0/24"]}
+POLICIES = ({"policies": [PARTNER]}, {"policies": [OPEN, PARTNER], "catchAll": False}, {"policies": [{**PARTNER, "namespaces": ["*"], "annotated": []}, OPEN]},
+            {"policies": [{**PARTNER, "dropInvalid": False, "snatTo": []}], "nonMasqueradeCIDRs": ["10.9.0.0/16"]}, {"policies": []},
+            {"policies": [{**OPEN, "namespaces": ["default", "payments"]}]})
+NETCONFS = (*NETCONFS, *POLICIES)
 WRONG_NETCONFS = ({"nonMasqueradeCIDRs": ["10.9.0.1/16"]}, {"nonMasqueradeCIDRs": "10.0.0.0/8"}, {"masqueradeCIDRs": ["9.0.0.0/99"]},
                   {"catchAll": "no"}, {"nonMasqueradeCIDRs": ["10.0.0.0/8"], "masqueradeCIDRs": ["10.0.0.0/8"]}, {"snatTo": "198.18.0.99"},
-                  {"toPorts": "5-1"}, {"snatTo": ["198.18.0.99-198.18.0.98"]}, {"snatTo": [{"address": "198.18.0.99", "interface": "eth+"}]}, {"dropInvalid": "no"}, {"changedFlows": "tcp"})
-FILES = (*NETCONFS[1:9], {"nonMasqueradeCIDRs": ["10.9.9.0/24"], "catchAll": True}, {"masqLinkLocal": True},
+                  {"toPorts": "5-1"}, {"snatTo": ["198.18.0.99-198.18.0.98"]}, {"snatTo": [{"address": "198.18.0.99", "interface": "eth+"}]}, {"dropInvalid": "no"}, {"changedFlows": "tcp"},
+                  {"policies": [PARTNER, PARTNER]}, {"policies": [{**PARTNER, "namespaces": ["Payments"]}]}, {"policies": [{**PARTNER, "stateDir": "/run"}]})
+FILES = (*NETCONFS[1:9], *POLICIES, {"nonMasqueradeCIDRs": ["10.9.9.0/24"], "catchAll": True}, {"masqLinkLocal": True},
          {"nonMasqueradeCIDRs": ["8.8.8.0/24", "fd00:9::/32"], "catchAll": False}, {"dropInvalid": False},
          {"changedFlows": "all", "nonMasqueradeCIDRs": ["10.9.0.0/16"]})
 WRONG_FILES = ("nonMasqueradeCIDRs: [10.9.0.1/16]\n", "nonMasqueradeCIDRs:\n- 9.0.0.0/99\n", "nonMasqueradeCIDRs: [10.0.0.0/8\n",
@@ -190,7 +201,8 @@ WRONG_FILES = ("nonMasqueradeCIDRs: [10.9.0.1/16]\n", "nonMasqueradeCIDRs:\n- 9.
                "nonMasqueradeCIDRs: []\n---\nnonMasqueradeCIDRs: [10.0.0.0/8]\n", "nonMasqueradeCIDRs: [ten]\n", "- 10.0.0.0/8\n",
                "masqLinkLocal: perhaps\n", '{"nonMasqueradeCIDRs": ["10.0.0.0/8"', "nonMasqueradeCIDRs: ['::ffff:35.100.0.0/112']\n",
                "cidrLimit: 1\nnonMasqueradeCIDRs: [10.0.0.0/8, 172.16.0.0/12]\n",
-               "nodes: [{match: of-another.node, nonMasqueradeCIDRs: [10.9.0.1/16]}]\n")
+               "nodes: [{match: of-another.node, nonMasqueradeCIDRs: [10.9.0.1/16]}]\n",
+               "policies: [{name: partner, namespaces: [payments], nonMasqueradeCIDRs: [10.9.0.1/16]}]\n", "policies: [{name: 'a b', namespaces: []}]\n")
 
 
 def remove(path):

@@ -98,7 +98,7 @@ def test_from_install_to_uninstall(running):
     for node in cluster.nodes:
         assert conflist(node) == {**FLANNELS_CONFLIST, "plugins": [
             {"type": "flannel", "delegate": {**FLANNELS_CONFLIST["plugins"][0]["delegate"], "ipMasq": False}},
-            FLANNELS_CONFLIST["plugins"][1], {"type": "ip-masq"}]}
+            FLANNELS_CONFLIST["plugins"][1], {"type": "ip-masq", "capabilities": {"io.kubernetes.cri.pod-annotations": True}}]}
         assert node.run("stat", "-c", "%a", "/run/cni/ip-masq") == "755\n", "the mode of a folder that kubelet made"
     assert sources(watch) == ([early.node.address, early.address], [early.node.address])  # adopted: it began as flannel left it
     pods = [early, *cluster.run_pods(*(pod_manifest(f"on-{node.node_name}", node) for node in cluster.nodes))]
