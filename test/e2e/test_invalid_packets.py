@@ -108,6 +108,22 @@ def test_whatever_masquerades_them(site, keys):
         assert site.after_loss("fin", KEPT[family]) == [POD[family]]
 
 
+@pytest.mark.parametrize("dropped_of", ["policy", "network"])
+@pytest.mark.parametrize("has_policy", [True, False])
+def test_a_policy_says_it_of_its_pods_alone(site, has_policy, dropped_of):
+    """Of networks that the other keeps, as well."""
+    policy = {"name": "other", "namespaces": ["asked-for"], "dropInvalid": dropped_of == "policy", "nonMasqueradeCIDRs": ["203.0.113.0/24", "2001:db8:9::/48"]}
+    keys = {"dropInvalid": dropped_of == "network", "policies": [policy]}
+    spaces = ["asked-for", "else"] if has_policy else ["else", "asked-for"]
+    for pod, space, ips in zip(("pod-1", "pod-2"), spaces, (site.ips, ["10.244.1.6/24", "fd00:10:244:1::6/64"])):
+        site.node.do("ADD", pod, site.node.netconf(ips=ips, **keys), CNI_ARGS=f"K8S_POD_NAMESPACE={space};K8S_POD_NAME={pod}")
+    kept, masqueraded = (MASQUERADED, KEPT) if has_policy else (KEPT, MASQUERADED)
+    is_dropped = dropped_of == ("policy" if has_policy else "network")
+    for family in (4, 6):
+        assert site.after_loss("fin", masqueraded[family]) == ([NODE[family]] if is_dropped else sorted([POD[family], NODE[family]]))
+        assert site.after_loss("fin", kept[family]) == [POD[family]]
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_where_it_is_switched_off_they_leave_as_they_are(site, family):
     """So the other tests can fail."""

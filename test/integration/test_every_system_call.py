@@ -20,7 +20,10 @@ WORKERS = len(os.sched_getaffinity(0))
 ONE, TWO, ELSEWHERE = "10.244.1.5/24", "10.244.1.6/24", "10.244.2.5/24"
 SIX = {ONE: "fd00:10:244:1::5/64", TWO: "fd00:10:244:1::6/64", ELSEWHERE: "fd00:10:244:2::5/64"}
 
-OTHER_LIST = "nonMasqueradeCIDRs: [10.0.0.0/8, 203.0.113.0/24, 'fc00::/7', '2001:db8:9::/48']\n"
+# Each pod is of the namespace of its own name.
+POLICIES = [{"name": "first", "namespaces": ["pod-1"], "nonMasqueradeCIDRs": ["172.16.0.0/12"]},
+            {"name": "second", "namespaces": ["pod-2"], "nonMasqueradeCIDRs": ["203.0.113.0/24", "2001:db8:9::/48"]}]
+OTHER_LIST = json.dumps({"nonMasqueradeCIDRs": ["10.0.0.0/8", "203.0.113.0/24", "fc00::/7", "2001:db8:9::/48"], "policies": POLICIES[:1]})
 FOREIGN = "table ip theirs { chain post { type nat hook postrouting priority srcnat; }; }"
 
 # Kept by the default list, by the other list alone, by none.
@@ -54,7 +57,8 @@ class Call:
             return [*COMMANDS[self.verb], BINARY, self.verb, "--state-dir", ground.state], {**os.environ, **ground.env}, ""
         keys = {"lockTimeout": "3s", "backend": ground.backend, **self.keys}
         netconf = ground.netconf(ips=self.ips, version="1.1.0", **keys)
-        return [BINARY], ground.environment(self.verb, self.pod, ASAN_OPTIONS="detect_leaks=0"), json.dumps(netconf)
+        args = f"K8S_POD_NAMESPACE={self.pod};K8S_POD_NAME=x" if self.pod else None
+        return [BINARY], ground.environment(self.verb, self.pod, ASAN_OPTIONS="detect_leaks=0", CNI_ARGS=args), json.dumps(netconf)
 
     def make(self, ground):
         argv, env, text = self.of(ground)
@@ -111,6 +115,7 @@ def scenarios_of(is_dual):
         return Call("ADD", pod, ips(address), keys)
 
     one, two, elsewhere = add("pod-1", ONE), add("pod-2", TWO), add("pod-2", ELSEWHERE)
+    of_policies = add("pod-1", ONE, policies=POLICIES), add("pod-2", ELSEWHERE, policies=POLICIES)
     delete_one = Call("DEL", "pod-1", ips(ONE))
     valid = {"cni.dev/valid-attachments": [{"containerID": "pod-1", "ifname": "eth0"}]}
     other = {"iptables": "nftables", "nftables": "iptables"}
@@ -119,12 +124,12 @@ def scenarios_of(is_dual):
     return [
         Scenario("ADD, the first", (), one, (one,)),
         Scenario("ADD, the second of a subnet", (one,), two, (one, two)),
-        Scenario("ADD of another subnet", (one,), elsewhere, (one, elsewhere)),
+        Scenario("ADD of another subnet, with another policy", of_policies[:1], of_policies[1], of_policies),
         Scenario("ADD with a changed list", (one, Configure(OTHER_LIST)), two, (one, two)),
         *moves,
         Scenario("ADD that moves away from a foreign chain", (one, FOREIGN_CHAIN), two, (one, two), "auto"),
         Scenario("DEL, not the last", (one, two), Call("DEL", "pod-2", ips(TWO)), (one,)),
-        Scenario("DEL, the last of a subnet", (one, elsewhere), Call("DEL", "pod-2", ips(ELSEWHERE)), (one,)),
+        Scenario("DEL, the last of a subnet and of a policy", of_policies, Call("DEL", "pod-2", ips(ELSEWHERE)), of_policies[:1]),
         Scenario("DEL, the last", (one,), delete_one),
         Scenario("CHECK", (one, two), Call("CHECK", "pod-1", ips(ONE)), (one, two)),
         Scenario("CHECK of damaged rules", (one, DAMAGE), Call("CHECK", "pod-1", ips(ONE)), (one,)),
