@@ -25,6 +25,7 @@ constexpr auto expected_policy = R"(policies such as {"name": "partner", "namesp
 constexpr auto expected_globs =
     "namespaces such as \"payments\" or \"team-*\": at most 63 lower-case letters, digits and '-', in which "
     "* stands for any text and ? for a letter";
+constexpr auto as_a_text = "; in quotes what YAML takes for something else: \"y\", \"on\", \"7\"";
 
 std::string expected_name() {
   return "a letter or digit, then letters, digits, '_', '.' or '-', at most " + std::to_string(longest_name) +
@@ -43,15 +44,25 @@ bool is_glob(const std::string& text) {
          text.find_first_not_of(letters) == std::string::npos;
 }
 
+// What somebody wrote as a word is something else to YAML.
+std::string quoted(const Json& item) {
+  return item.is_boolean() || item.is_number() || item.is_null() ? as_a_text : "";
+}
+
 std::vector<std::string> read_globs(Keys& keys, const char* key) {
-  auto globs = keys.strings(key, expected_globs).value_or(std::vector<std::string>());
-  if (globs.size() > most_globs) {
-    keys.note(key, std::string(key) + " has " + std::to_string(globs.size()) + " items: expected at most " +
+  const auto items = keys.items(key, expected_globs).value_or(std::vector<Json>());
+  if (items.size() > most_globs) {
+    keys.note(key, std::string(key) + " has " + std::to_string(items.size()) + " items: expected at most " +
                        std::to_string(most_globs));
     return {};
   }
-  for (const auto& glob : globs) {
-    if (!is_glob(glob)) keys.refuse(key, glob, expected_globs);
+  std::vector<std::string> globs;
+  globs.reserve(items.size());
+  for (const auto& item : items) {
+    if (item.is_string() && is_glob(item.get_ref<const std::string&>()))
+      globs.push_back(item.get<std::string>());
+    else
+      keys.refuse(key, item, expected_globs + quoted(item));
   }
   return globs;
 }
@@ -113,7 +124,7 @@ std::optional<std::string> read_name(Keys& keys, const Json& item, std::set<std:
   }
   auto name = found->is_string() ? found->get<std::string>() : "";
   if (!is_policy_name(name)) {
-    keys.refuse("policies", item, "as name " + expected_name());
+    keys.refuse("policies", item, "as name " + expected_name() + quoted(*found));
     return std::nullopt;
   }
   if (!names.insert(name).second) {

@@ -108,6 +108,8 @@ BROKEN = [
     ("policies:\n- name: a\n  namespaces: [x]\n- name: a\n  namespaces: [y]\n", 1, "policies has two of the name a: expected a name of its own"),
     ("policies:\n- name: a\n  namespaces:\n  - x\n  - X\n", 5, 'policy a: namespaces is "X": expected namespaces such as'),
     ("policies:\n- name: a\n  namespaces: [x]\n  catchAll: never\n", 4, 'policy a: catchAll is "never": expected true or false'),
+    ("policies:\n- name: a\n  namespaces:\n  - x\n  - y\n", 5, 'policy a: namespaces is true: expected namespaces such as'),
+    ("policies:\n- name: on\n  annotated: [x]\n", 2, 'policies is {"name":true,"annotated":["x"]}: expected as name a letter or digit'),
     ("policies:\n- name: a\n  namespaces:\n", 3, "policy a: namespaces is null: expected a list of namespaces"),
     ("policies:\n- name: a\n  namespaces: [x]\n  backend: nftables\n", 4, 'policy a: backend is "nftables": expected a key that a policy can have'),
     ("nodes:\n- match: another\n  policies:\n  - name: a\n    annotated: [x_y]\n", 5, 'policy a: annotated is "x_y": expected namespaces such as'),

@@ -25,6 +25,7 @@ POLICIES = 'expected policies such as {"name": "partner", "namespaces": ["paymen
 POLICY_NAME = "expected as name a letter or digit, then letters, digits, '_', '.' or '-', at most 26 bytes"
 GLOBS = ("namespaces such as \"payments\" or \"team-*\": at most 63 lower-case letters, digits and '-', in which * stands for any text and ? for "
          "a letter")
+QUOTES = '; in quotes what YAML takes for something else: "y", "on", "7"'
 POLICY_KEYS = ("expected a key that a policy can have: name, namespaces, annotated, nonMasqueradeCIDRs, masqueradeCIDRs, catchAll, "
                "nonMasqueradeReserved, masqLinkLocal, masqLinkLocalIPv6, cidrLimit, randomFully, toPorts, snatTo, exemption, dropInvalid")
 POD_SUBNETS = "expected 1 to 64, or no such key to take them from prevResult"
@@ -74,7 +75,7 @@ KEYS = [
     ({"policies": ["partner"]}, f'policies is "partner": {POLICIES}'),
     ({"policies": [{"namespaces": []}]}, f'policies is {{"namespaces":[]}}: expected a name in each, as in {POLICIES.removeprefix("expected ")}'),
     ({"policies": [{"name": "", "namespaces": []}]}, f'policies is {{"name":"","namespaces":[]}}: {POLICY_NAME}'),
-    ({"policies": [{"name": 7, "namespaces": []}]}, f'policies is {{"name":7,"namespaces":[]}}: {POLICY_NAME}'),
+    ({"policies": [{"name": 7, "namespaces": []}]}, f'policies is {{"name":7,"namespaces":[]}}: {POLICY_NAME}{QUOTES}'),
     ({"policies": [{"name": "a/b", "namespaces": []}]}, f'policies is {{"name":"a/b","namespaces":[]}}: {POLICY_NAME}'),
     ({"policies": [{"name": "\u001b[2J", "namespaces": []}]}, f'policies is {{"name":"\\u001b[2J","namespaces":[]}}: {POLICY_NAME}'),
     ({"policies": [{"name": "p" * 27, "namespaces": []}]}, f'policies is {{"name":"{"p" * 27}","namespaces":[]}}: {POLICY_NAME}'),
@@ -84,7 +85,10 @@ KEYS = [
     ({"policies": [{"name": "a"}]},
      "policy a: neither namespaces nor annotated is there, so no pod has it: expected either, [] for none"),
     ({"policies": [{"name": "a", "namespaces": "payments"}]}, f'policy a: namespaces is "payments": expected a list of {GLOBS}'),
-    ({"policies": [{"name": "a", "namespaces": [7]}]}, f"policy a: namespaces holds 7: expected {GLOBS}"),
+    ({"policies": [{"name": "a", "namespaces": [7]}]}, f"policy a: namespaces is 7: expected {GLOBS}{QUOTES}"),
+    ({"policies": [{"name": "a", "namespaces": [["x"], None, True]}]},
+     f'policy a: namespaces is ["x"]: expected {GLOBS}; policy a: namespaces is null: expected {GLOBS}{QUOTES}; '
+     f"policy a: namespaces is true: expected {GLOBS}{QUOTES}"),
     ({"policies": [{"name": "a", "namespaces": [""]}]}, f'policy a: namespaces is "": expected {GLOBS}'),
     ({"policies": [{"name": "a", "annotated": ["Team-*"]}]}, f'policy a: annotated is "Team-*": expected {GLOBS}'),
     ({"policies": [{"name": "a", "annotated": ["x" * 64]}]}, f'policy a: annotated is "{"x" * 64}": expected {GLOBS}'),

@@ -21,7 +21,7 @@ BEYOND_A_SCHEMA = ("an aligned network", "that nonMasqueradeCIDRs does not list"
                    "podSubnets does not hold the pod's address", 'toPorts is "2000-1000"', 'toPorts is "1-10,10-20"', 'toPorts is "5-1"',
                    'yieldMarks is "0x3/0x1"', "policies has two of the name")
 # What the checker's reader of YAML takes for something else than Kubernetes' does, or fails at itself.
-READ_OTHERWISE = ("!!binary", "!!int", "%FOO", "[" * 1000, "&a [*a]", "*c,*c", "[::1/128]")
+READ_OTHERWISE = ("- y\n", "name: on\n", "!!binary", "!!int", "%FOO", "[" * 1000, "&a [*a]", "*c,*c", "[::1/128]")
 
 
 @pytest.fixture
