@@ -14,6 +14,8 @@ namespace ipmasq::config {
 
 /// Of a pod: the policy that it asks for.
 inline constexpr auto policy_annotation = "ip-masq/policy";
+/// The capability by which an entry asks a runtime for pods' annotations.
+inline constexpr auto annotations_capability = "io.kubernetes.cri.pod-annotations";
 
 struct Policy {
   std::string name;

@@ -7,6 +7,7 @@
 
 #include "cni/json.hpp"
 #include "config/key_names.hpp"
+#include "config/policies.hpp"
 #include "conflist/conflist.hpp"
 #include "conflist/located.hpp"
 #include "conflist/typed_keys.hpp"
@@ -37,6 +38,13 @@ std::vector<const Located*> flannels_in(const std::string& list, const Located& 
     if (is_of(list, plugin, flannel_type)) found.push_back(&plugin);
   }
   return found;
+}
+
+// The first one; nullptr where there is none.
+const Located* ours_in(const std::string& list, const Located& plugins) {
+  const auto found = std::ranges::find_if(
+      plugins.held, [&list](const Located& plugin) { return is_of(list, plugin, our_type); });
+  return found == plugins.held.end() ? nullptr : std::to_address(found);
 }
 
 // Found whatever its case, as flannel's plugin finds it.
@@ -106,10 +114,23 @@ std::string_view key_of_list(std::string_view key) {
 
 }  // namespace
 
+bool asks_for_annotations(const cni::Json& entry) {
+  const auto declares = [](const auto& member) {
+    const auto& [key, value] = member;
+    return config::equal_but_for_case(key, "capabilities") && value.is_object() &&
+           value.value(config::annotations_capability, cni::Json()) == true;
+  };
+  return std::ranges::any_of(entry.items(), declares);
+}
+
 std::string with_entry(const std::string& list, const std::optional<std::string>& entry) {
-  const auto plugins = plugins_of(list);
-  auto changed = entry_of(list) || !entry ? list : with_last(list, plugins, *entry);
-  auto flannels = flannels_in(list, plugins);
+  auto changed = list;
+  if (const auto plugins = plugins_of(list); entry) {
+    const auto* const ours = ours_in(list, plugins);
+    changed = ours != nullptr ? with_value(list, *ours, *entry) : with_last(list, plugins, *entry);
+  }
+  const auto plugins = plugins_of(changed);
+  auto flannels = flannels_in(changed, plugins);
   std::ranges::reverse(flannels);  // an edit moves what is behind it
   for (const auto* const flannel : flannels) changed = without_masquerade(changed, *flannel);
   return changed;
@@ -146,10 +167,9 @@ std::string as_list(const std::string& single) {
 }
 
 std::optional<std::string> entry_of(const std::string& list) {
-  for (const auto& plugin : plugins_of(list).held) {
-    if (is_of(list, plugin, our_type)) return std::string(plugin.in(list));
-  }
-  return std::nullopt;
+  const auto plugins = plugins_of(list);
+  const auto* const ours = ours_in(list, plugins);
+  return ours == nullptr ? std::nullopt : std::optional<std::string>(ours->in(list));
 }
 
 bool has_keys(const std::string& entry) {

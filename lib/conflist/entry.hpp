@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "cni/json.hpp"
+
 namespace ipmasq::conflist {
 
 /// It declares that it wants pods' annotations, by which they ask for policies: a runtime that has none to
@@ -13,9 +15,19 @@ namespace ipmasq::conflist {
 inline constexpr const char* plain_entry =
     R"({"type": "ip-masq", "capabilities": {"io.kubernetes.cri.pod-annotations": true}})";
 
-/// The list with `entry` at its end, unless it has one of ours, or none is given. Of flannel's plugins the
-/// delegate says "ipMasq": false where it did not say ipMasq, or flannel's plugin would say true where
-/// flanneld does not masquerade.
+/// What of it does, as a member of any entry.
+inline constexpr const char* declared_capabilities =
+    R"("capabilities": {"io.kubernetes.cri.pod-annotations": true})";
+
+/// As versions before policies wrote it.
+inline constexpr const char* earlier_plain_entry = R"({"type": "ip-masq"})";
+
+/// Whether a runtime would give pods' annotations to an entry.
+bool asks_for_annotations(const cni::Json& entry);
+
+/// The list with `entry`, where one is given: in place of the first of ours, else at its end. Of flannel's
+/// plugins the delegate says "ipMasq": false where it did not say ipMasq, or flannel's plugin would say true
+/// where flanneld does not masquerade.
 std::string with_entry(const std::string& list, const std::optional<std::string>& entry);
 
 /// The list without any entry of ours. `before`, the list before ours was put in, where that is known: a

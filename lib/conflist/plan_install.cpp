@@ -40,20 +40,41 @@ void check_that_it_works(const Folder& folder, const std::string& name, const Ne
               "put that right first; nothing was changed in it");
 }
 
-// Where nobody wrote one: as flannel's plugin beside it has it.
-std::string new_entry_for(const Network& network) {
+// As flannel's plugin beside it has it.
+std::string with_subnet_file(std::string entry, const Network& network) {
   const auto file = subnet_file_of_flannel(network);
-  if (!file || *file == config::default_subnet_file) return plain_entry;
-  std::string entry = plain_entry;
+  if (!file || *file == config::default_subnet_file) return entry;
   entry.pop_back();
   return entry + R"(, "subnetFile": )" + cni::Json(file->string()).dump() + "}";
+}
+
+// Where nobody wrote one.
+std::string new_entry_for(const Network& network) {
+  return with_subnet_file(plain_entry, network);
+}
+
+// Whether an earlier version's install put it in, and nobody has changed it since.
+bool is_of_earlier_install(const Folder& folder, const std::string& entry, const Network& network) {
+  const auto& name = network.file.name;
+  const auto singles = single_names_of(name);
+  const bool has_backup =
+      folder.has(backup_of(name)) ||
+      std::ranges::any_of(singles, [&](const auto& single) { return folder.has(backup_of(single)); });
+  return has_backup && entry == with_subnet_file(earlier_plain_entry, network);
+}
+
+bool can_be_written(const Network& network) {
+  return !network.file.obstacle && network.file.links == 1;
 }
 
 // The entry that goes into `list`, or into what was written instead of it.
 std::string wanted_entry(const Folder& folder, const std::string& name,
                          const std::optional<std::string>& list, const Network& network) {
   if (list) {
-    if (auto entry = entry_of(*list)) return *entry;
+    if (auto entry = entry_of(*list)) {
+      const bool is_to_follow = can_be_written(network) && is_of_earlier_install(folder, *entry, network);
+      return is_to_follow ? new_entry_for(network) : *entry;
+    }
   }
   auto kept = folder.text(kept_entry_of(name)).value_or("");
   while (!kept.empty() && (kept.back() == '\n' || kept.back() == '\r')) kept.pop_back();
@@ -148,8 +169,13 @@ std::string install_into_list(const Folder& folder, const Network& network, Plan
     const auto backup = folder.text(backup_of(name));
     if (!backup || (*backup != text && !network.our_place()))
       plan.steps.push_back({.name = backup_of(name), .other = name, .text = text});
-    plan.steps.push_back(
-        {.name = name, .other = name, .text = wanted, .told = "put the entry into " + folder.in(name)});
+    const bool asks_anew = entry && entry_of(text) && entry_of(text) != entry;
+    plan.steps.push_back({.name = name,
+                          .other = name,
+                          .text = wanted,
+                          .told = asks_anew
+                                      ? "had the entry in " + folder.in(name) + " ask for pods' annotations"
+                                      : "put the entry into " + folder.in(name)});
   }
   if (entry) keep_entry(folder, name, *entry, network, plan);
   if (entry) note_other_subnet_file(folder, name, written, plan);

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "conflist/entry.hpp"
 #include "conflist/folder.hpp"
 #include "conflist/subnet_files.hpp"
 #include "doctor/install_fix.hpp"
@@ -18,6 +19,14 @@ namespace ipmasq::doctor {
 namespace {
 
 using Lists = std::vector<conflist::Network>;
+
+std::string beginning_of(const std::vector<std::string>& items) {
+  constexpr std::size_t most_told = 3;
+  std::string text;
+  for (std::size_t index = 0; index < std::min(items.size(), most_told); ++index)
+    text += (text.empty() ? "" : ", ") + items[index];
+  return text + (items.size() > most_told ? ", ..." : "");
+}
 
 bool has_ended(const Facts& facts, const Attachment& attachment) {
   return std::ranges::find(facts.node.cached_results, attachment.cache_name) ==
@@ -260,6 +269,28 @@ void find_other_subnet_files(const Facts& facts, Findings& findings) {
   if (!finding.where.empty()) findings.push_back(std::move(finding));
 }
 
+// Of an entry that somebody wrote before there were policies.
+void find_annotations_not_asked_for(const Facts& facts, Findings& findings) {
+  Finding finding{
+      "annotations-not-asked-for",
+      {},
+      "the runtime tells no annotations of pods: one that asks for a policy has what it would have without "
+      "asking, and nobody knows that it asks",
+      {"# write " + std::string(conflist::declared_capabilities) +
+       " into the entry of ip-masq: pods that start from then on can ask"},
+      Weight::note};
+  for (const auto& list : facts.node.lists) {
+    const auto place = list.is_loaded() ? list.our_place() : std::nullopt;
+    if (!place || conflist::asks_for_annotations(list.plugins.at(*place))) continue;
+    for (const auto& policy : facts.ours.asked_for_policies) {
+      if (policy.network != list.name) continue;
+      finding.where.push_back(path_of(facts, list) + " asks for none, and policy " + policy.name +
+                              " has annotated: " + beginning_of(policy.annotated));
+    }
+  }
+  if (!finding.where.empty()) findings.push_back(std::move(finding));
+}
+
 // After an uninstall by somebody's hand, or one of a folder alone.
 void find_entries_of_other_revisions(const Facts& facts, Findings& findings) {
   const auto has_entry = [](const conflist::Network& list) { return list.our_place().has_value(); };
@@ -295,6 +326,7 @@ void find_conflist_findings(const Facts& facts, Findings& findings) {
   find_missing_entry(facts, findings);
   find_runtime_findings(facts, findings);
   find_other_subnet_files(facts, findings);
+  find_annotations_not_asked_for(facts, findings);
   find_entries_of_other_revisions(facts, findings);
   find_records_of_ended_pods(facts, findings);
 }

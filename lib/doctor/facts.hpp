@@ -35,6 +35,13 @@ struct Network {
   std::vector<Attachment> attachments = {};
 };
 
+/// A policy that pods may ask for.
+struct AskedForPolicy {
+  std::string network;
+  std::string name;
+  std::vector<std::string> annotated;
+};
+
 /// What ip-masq knows of itself; of each list a line a thing, none where all is well.
 struct Ours {
   std::vector<Network> networks;
@@ -56,9 +63,10 @@ struct Ours {
   std::vector<std::string> of_two_networks = {};   ///< addresses that pods of two are recorded with
   std::vector<std::string> bypassing = {};         ///< pods whose packets do not pass this node
   std::vector<std::string> refused_policies = {};  ///< that pods ask for and may not have, and why
-  std::set<std::string> containers = {};           ///< IDs of all attachments
-  std::vector<std::string> not_adopted = {};       ///< pods of our networks that live and are not recorded
-  std::vector<std::string> not_told = {};          ///< why it cannot be told of some pods
+  std::vector<AskedForPolicy> asked_for_policies = {};
+  std::set<std::string> containers = {};      ///< IDs of all attachments
+  std::vector<std::string> not_adopted = {};  ///< pods of our networks that live and are not recorded
+  std::vector<std::string> not_told = {};     ///< why it cannot be told of some pods
 };
 
 /// Where plugins are to be looked for: in the folders that are named, beside which the runtime may search

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "conflist/entry.hpp"
 #include "conflist/folder.hpp"
 #include "conflist/multus.hpp"
 #include "conflist/plan.hpp"
@@ -41,7 +42,7 @@ std::optional<std::string> plugin_to_look_for(const Lists& lists, const conflist
 std::string install_command(const fs::path& conf_dir, const Lists& lists, const conflist::Network& list) {
   const auto type = plugin_to_look_for(lists, list);
   if (!type) {
-    return "# put {\"type\": \"ip-masq\"} behind the other plugins of " +
+    return "# put " + std::string(conflist::plain_entry) + " behind the other plugins of " +
            (conf_dir / list.file.name).string() +
            " by hand: each of them stands in a list before it, which ip-masq install takes";
   }

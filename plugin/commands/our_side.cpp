@@ -65,6 +65,7 @@ class OurSide {
                                    network.backend());
     }
     if (!network.configuration) return;
+    describe_policies(name, network.configuration->netconf);
     ours_.networks.back().cluster_networks = network.configuration->made_of.cluster_networks;
     describe_files(name, network.configuration->problems, network.configuration->netconf.warnings,
                    ours_.wrong_files);
@@ -88,8 +89,9 @@ class OurSide {
       }
       if (recorded_.contains(list.name)) return;
       const auto reading = config::read_configuration(entry);
-      const auto& warnings = (reading.with_file ? *reading.with_file : reading.netconf).warnings;
-      describe_files(list.name, reading.problems, warnings,
+      const auto& netconf = reading.with_file ? *reading.with_file : reading.netconf;
+      describe_policies(list.name, netconf);
+      describe_files(list.name, reading.problems, netconf.warnings,
                      is_known_to_others(reading.netconf) ? ours_.wrong_files : ours_.wrong_from_the_start);
     } catch (const Error& error) {
       if (error.kind() != Kind::wrong_config) facts_.not_looked.emplace_back(error.what());
@@ -111,6 +113,13 @@ class OurSide {
     for (const auto& address : attachment.addresses) text += " " + net::to_text(address);
     if (attachment.bypasses_node) ours_.bypassing.push_back(network + ": " + text);
     ours_.networks.back().attachments.push_back({std::move(text), cni::cache_name(network, attachment.id)});
+  }
+
+  void describe_policies(const std::string& network, const config::Netconf& netconf) {
+    for (const auto& policy : netconf.policies) {
+      if (!policy.annotated.empty())
+        ours_.asked_for_policies.push_back({network, policy.name, policy.annotated});
+    }
   }
 
   void describe_policy(const std::string& network, const state::Attachment& attachment,

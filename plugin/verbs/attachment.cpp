@@ -28,7 +28,7 @@ std::string policy_asked_for(const cni::Json& capabilities) {
     return found == json.end() ? cni::Json() : *found;
   };
   const auto asked =
-      value_at(value_at(capabilities, "io.kubernetes.cri.pod-annotations"), config::policy_annotation);
+      value_at(value_at(capabilities, config::annotations_capability), config::policy_annotation);
   if (!asked.is_string() || asked.get_ref<const std::string&>().empty()) return "";
   return config::is_policy_name(asked.get_ref<const std::string&>()) ? asked.get<std::string>()
                                                                      : cni::excerpt(asked);

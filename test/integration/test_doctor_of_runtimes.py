@@ -89,8 +89,8 @@ def test_a_list_by_name_where_each_plugin_stands_in_another(site):
     site.put("/etc/cni/net.d/87-podman-bridge.conflist", json.dumps(MYNET))
     site.run("cp", BINARY, "/opt/cni/bin")
     assert doctor(site)[0]["entry-missing"]["fix"][1:] == [
-        '# put {"type": "ip-masq"} behind the other plugins of /etc/cni/net.d/87-podman-bridge.conflist by hand: each of them stands in a '
-        "list before it, which ip-masq install takes"]
+        '# put {"type": "ip-masq", "capabilities": {"io.kubernetes.cri.pod-annotations": true}} behind the other plugins of '
+        "/etc/cni/net.d/87-podman-bridge.conflist by hand: each of them stands in a list before it, which ip-masq install takes"]
 
 
 @pytest.mark.parametrize("runtime", [KUBEADM, K3S, CRIO], ids=["kubeadm", "k3s", "crio"])

@@ -119,6 +119,47 @@ def test_install_and_uninstall(place):
     assert program.exists(), "pods that are there need it for their DEL"
 
 
+def without_capabilities(conflist):
+    """As an earlier version would have left it."""
+    text = conflist.read_text()
+    earlier = text.replace(', "capabilities": {"io.kubernetes.cri.pod-annotations": true}', "")
+    assert earlier != text
+    return earlier
+
+
+@pytest.mark.parametrize("subnet_file", [{}, {"subnetFile": "/run/other.env"}])
+def test_an_entry_of_an_earlier_install_asks_for_annotations(place, subnet_file):
+    before = json.dumps({**FLANNEL, "plugins": [{**FLANNEL["plugins"][0], **subnet_file}]})
+    conflist = put(place, "10-flannel.conflist", before)
+    run(place, "install")
+    installed = conflist.read_text()
+    conflist.write_text(without_capabilities(conflist))
+    assert run(place, "install") == f"had the entry in {conflist} ask for pods' annotations\n"
+    assert conflist.read_text() == installed
+    assert run(place, "install") == ""
+    assert run(place, "uninstall").startswith(f"put {conflist} back")
+    assert conflist.read_text() == before
+
+
+def test_an_entry_of_somebody_s_stays_as_it_is(place):
+    conflist = put(place, "10-flannel.conflist", FLANNEL)
+    run(place, "install")
+    earlier = without_capabilities(conflist)
+    for change in (('"ip-masq"}', '"ip-masq", "catchAll": true}'), ('"ip-masq"}', '"ip-masq", "capabilities": {}}'), ('{"type": "ip-masq"}', '{"type":"ip-masq"}')):
+        theirs = earlier.replace(*change)
+        assert theirs != earlier
+        conflist.write_text(theirs)
+        run(place, "install")
+        assert conflist.read_text() == theirs
+    conflist.write_text(earlier)
+    os.link(conflist, place / "another")  # whose owner would be left with the old one
+    assert run(place, "install") == ""
+    os.unlink(place / "another")
+    (place / "net.d/10-flannel.conflist.before-ip-masq").unlink()  # nothing says that install was here
+    assert run(place, "install") == ""
+    assert conflist.read_text() == earlier
+
+
 def test_a_newer_program_takes_the_place_of_the_old_one(place):
     put(place, "10-flannel.conflist", FLANNEL)
     run(place, "install")

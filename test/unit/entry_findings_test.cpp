@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "conflist/entry.hpp"
 #include "doctor/findings.hpp"
 #include "doctor/multus_findings.hpp"
 #include "finding_texts.hpp"
@@ -153,6 +154,31 @@ TEST_CASE("multus asks the API server for a network before it looks in the folde
   CHECK(said("/etc/cni/net.d/10-flannel.conflist", with_entry).empty());
   CHECK(said("cbr0", without_entry).empty());  // nothing of it is ours
   CHECK(why_multus_is_not_told(behind_multus(R"("type":"multus-shim")", with_entry)).empty());
+}
+
+TEST_CASE("an entry that asks for no annotations, where pods may ask for a policy") {
+  const auto said = [](const std::string& entry) {
+    Facts facts;
+    facts.node.conf_dir = "/etc/cni/net.d";
+    facts.node.bin_folders = with_plugins;
+    facts.node.lists = conflist::read_networks(
+        {{.name = "10-bridge.conflist",
+          .text = R"({"name":"cbr0","cniVersion":"1.0.0","plugins":[{"type":"bridge"},)" + entry + "]}"}});
+    facts.ours.asked_for_policies = {{"cbr0", "partner", {"a", "b-*", "c", "d"}}, {"other", "x", {"*"}}};
+    return text(facts);
+  };
+  const std::string found =
+      "annotations-not-asked-for\n"
+      "  found: /etc/cni/net.d/10-bridge.conflist asks for none, and policy partner has annotated: a, b-*, "
+      "c, ...\n"
+      "  fix: # write \"capabilities\": {\"io.kubernetes.cri.pod-annotations\": true} into the entry of "
+      "ip-masq: pods that start from then on can ask\n";
+  CHECK(said(R"({"type":"ip-masq"})") == found);
+  CHECK(said(R"({"type":"ip-masq","capabilities":{"portMappings":true}})") == found);
+  CHECK(said(R"({"type":"ip-masq","capabilities":{"io.kubernetes.cri.pod-annotations":false}})") == found);
+  CHECK(said(conflist::plain_entry).empty());
+  CHECK(said(R"({"type":"ip-masq",)" + std::string(conflist::declared_capabilities) + "}").empty());
+  CHECK(said(R"({"type":"ip-masq","Capabilities":{"io.kubernetes.cri.pod-annotations":true}})").empty());
 }
 
 TEST_CASE("a list that install would refuse is to be mended first") {

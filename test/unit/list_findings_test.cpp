@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "conflist/entry.hpp"
 #include "doctor/findings.hpp"
 #include "doctor/program_findings.hpp"
 #include "list_facts.hpp"
@@ -49,14 +50,15 @@ TEST_CASE("which list pods get, by what runtimes say") {
   facts.node.taking = {.network = "cbr0", .network_said_by = "a file"};
   CHECK(text_with_weights(facts).empty());
   facts.node.taking.network = "mynet";
-  CHECK(
-      text_with_weights(facts) ==
-      missing +
-          "/n/20.conflist is what the runtime loads, as a file says, and has no entry of ip-masq\n"
-          "  found: /n/10.conflist has one\n"
-          "  fix: # let CRI-O name the list that pods are to use, a file; or:\n"
-          "  fix: # put {\"type\": \"ip-masq\"} behind the other plugins of /n/20.conflist by hand: each of "
-          "them stands in a list before it, which ip-masq install takes\n");
+  CHECK(text_with_weights(facts) ==
+        missing +
+            "/n/20.conflist is what the runtime loads, as a file says, and has no entry of ip-masq\n"
+            "  found: /n/10.conflist has one\n"
+            "  fix: # let CRI-O name the list that pods are to use, a file; or:\n"
+            "  fix: # put " +
+            std::string(conflist::plain_entry) +
+            " behind the other plugins of /n/20.conflist by hand: each of "
+            "them stands in a list before it, which ip-masq install takes\n");
   facts.node.taking.network = "nobody's\n";
   CHECK(text_with_weights(facts) ==
         "hurts network-not-there\n"

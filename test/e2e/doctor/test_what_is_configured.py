@@ -214,6 +214,22 @@ def test_flannels_networks_from_another_file(host):
     assert "subnet-file-differs" not in findings(host)
 
 
+@pytest.mark.parametrize("has_pods", [False, True])
+def test_a_policy_to_ask_for_and_no_annotations_to_ask_with(host, pod, has_pods):
+    shipped = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
+    entry = {**shipped["plugins"][-1], "policies": [{"name": "partner", "annotated": ["batch-*"]}]}
+    without = {**shipped, "plugins": [*shipped["plugins"][:-1], {key: value for key, value in entry.items() if key != "capabilities"}]}
+    host.use_conflist(without)
+    if has_pods:
+        host.cnitool("add", shipped["name"], pod)
+    found = findings(host)
+    assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {"annotations-not-asked-for": ("note", [
+        "/etc/cni/net.d/10-test.conflist asks for none, and policy partner has annotated: batch-*"])}
+    carry_out(host, found["annotations-not-asked-for"])
+    host.use_conflist({**shipped, "plugins": [*shipped["plugins"][:-1], entry]})
+    assert findings(host) == {}
+
+
 @pytest.mark.parametrize("option", ["i", "a"])
 def test_a_list_that_is_not_to_be_written(site, option):
     """The fix takes that off first."""
