@@ -56,6 +56,14 @@ void remove_folder(const fs::path& path) {
   throw_errno("cannot remove the folder " + path.string());
 }
 
+// With the folders that are there for it alone.
+void unmark(const fs::path& marker) {
+  os::remove_file(marker);
+  const auto of_subnet = marker.parent_path();
+  remove_folder(of_subnet);
+  if (of_subnet.parent_path().filename() == hosts_folder) remove_folder(of_subnet.parent_path());
+}
+
 void make_marker(const fs::path& top, const fs::path& path) {
   if (os::is_there(path)) return;
   const auto make = [&path] {
@@ -311,8 +319,7 @@ void Store::save(const std::string& network, const Attachment& attachment) const
   if (before) {
     for (const auto& subnet : before->pod_subnets) {
       if (std::ranges::find(attachment.pod_subnets, subnet) != attachment.pod_subnets.end()) continue;
-      os::remove_file(marker_folder(network, subnet) / name);
-      remove_folder(marker_folder(network, subnet));
+      unmark(marker_folder(network, subnet) / name);
     }
   }
   const auto path = attachment_file(network, attachment.id);
@@ -340,8 +347,7 @@ void Store::forget_record(const std::string& network) const {
 // The file goes last: a call that is killed before is repeated by the runtime, or by GC.
 void Store::forget(const std::string& network, const cni::AttachmentId& id) const {
   for (const auto& subnet : subnets_of(network, id)) {
-    os::remove_file(marker_folder(network, subnet) / file_name(id));
-    remove_folder(marker_folder(network, subnet));
+    unmark(marker_folder(network, subnet) / file_name(id));
   }
   os::remove_file(network_folder(network) / file_name(id));
   os::remove_file(attachment_file(network, id));

@@ -127,8 +127,8 @@ class Pass {
 
   bool is_settled(const RecordedNetwork& network) const {
     const auto& record = *network.stored.record;
-    return !record.is_carried_over && !record.placement.leaving && !record.changed_from &&
-           record.made_of == network.configuration->made_of &&
+    return network.led_anew.empty() && !record.is_carried_over && !record.placement.leaving &&
+           !record.changed_from && record.made_of == network.configuration->made_of &&
            choose_backend(node_, *network.plan(), record, netfilter::Tables::stay) == record.placement.on;
   }
 
@@ -175,6 +175,10 @@ class Pass {
   void settle_together() {
     if (!failed_.empty()) return;
     attempt([this] { recorded_ = read_recorded(node_.store); });
+    for (const auto& [name, network] : recorded_) {
+      if (!network.led_anew.empty()) settle(name, network);  // which could not be read before
+    }
+    if (!failed_.empty()) return;
     for (const auto backend : config::all_backends) {
       attempt([this, backend] {
         if (!may_be_used(backend)) return;

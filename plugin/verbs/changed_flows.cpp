@@ -76,11 +76,13 @@ std::size_t end_what_changed(const Node& node, const std::string& name, const co
   const auto recorded = read_recorded(node.store);
   const auto network = recorded.find(name);
   if (network == recorded.end() || !network->second.configuration) return 0;
+  const auto which = config::changed_flows_of(*network->second.configuration);
+  if (which == ChangedFlows::keep) return 0;
   const nat::ChangedFates fates(
       ruleset_of(configured_otherwise(recorded, name, config::as_made(changed_from))), ruleset_of(recorded),
       name);
   if (!fates.is_any()) return 0;
-  return Following(fates, config::changed_flows_of(*network->second.configuration)).end_all();
+  return Following(fates, which).end_all();
 }
 
 }  // namespace

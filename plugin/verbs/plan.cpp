@@ -6,6 +6,7 @@
 #include "config/made_of.hpp"
 #include "config/netconf_reading.hpp"
 #include "nat/network.hpp"
+#include "plugin/verbs/policies.hpp"
 
 namespace ipmasq::plugin {
 
@@ -70,9 +71,14 @@ Backend choose_backend(const Node& node, const Plan& plan, const std::optional<s
 
 namespace {
 
-// Where earlier changes are still to be followed, what was before the first of them.
+// Where earlier changes are still to be followed, what was before the first of them: by connections that
+// live, and by pods that have another policy now.
 std::optional<config::MadeOf> changed_from(const Plan& plan, const state::NetworkRecord& before) {
-  if (config::changed_flows_of(*plan.configuration) == config::ChangedFlows::keep) return std::nullopt;
+  const bool is_of_pods = has_policies(config::made_of(*plan.configuration)) ||
+                          has_policies(before.made_of) ||
+                          (before.changed_from && has_policies(*before.changed_from));
+  if (!is_of_pods && config::changed_flows_of(*plan.configuration) == config::ChangedFlows::keep)
+    return std::nullopt;
   if (before.changed_from) return before.changed_from;
   const bool is_same = before.made_of == config::made_of(*plan.configuration);
   return is_same ? std::nullopt : std::optional(before.made_of);

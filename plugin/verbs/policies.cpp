@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "config/in_force.hpp"
+#include "error/error.hpp"
 #include "plugin/verbs/own_address.hpp"
 
 namespace ipmasq::plugin {
@@ -97,7 +99,10 @@ void lead_by_policy(const state::Store& store, std::vector<state::Attachment> at
 }
 
 void lead_all_by_policy(const state::Store& store, Plan& plan) {
-  lead_by_policy(store, store.load(plan.network).attachments, plan);
+  auto stored = store.load(plan.network);
+  const bool may_be_led = has_policies(config::made_of(*plan.configuration));
+  if (may_be_led && !stored.unread.empty()) throw Error(Kind::failed, stored.unread.front());
+  lead_by_policy(store, std::move(stored.attachments), plan);
 }
 
 }  // namespace ipmasq::plugin

@@ -28,8 +28,10 @@ void append(std::vector<std::string>& lines, std::vector<std::string> more) {
   std::ranges::move(more, std::back_inserter(lines));
 }
 
-bool are_policies_new(const config::MadeOf& now, const config::MadeOf& before) {
-  return (has_policies(now) || has_policies(before)) && now != before;
+// Also where a call that was to lead pods by other policies was killed.
+bool are_policies_new(const state::NetworkRecord& now, const state::NetworkRecord& before) {
+  return now.changed_from &&
+         (has_policies(now.made_of) || has_policies(before.made_of) || has_policies(*now.changed_from));
 }
 
 // Of addresses that no record tells of, what the back end that may be left knows of them.
@@ -150,6 +152,8 @@ std::set<net::Prefix> Transaction::unrecorded_of(const Plan& plan, std::set<net:
 void Transaction::lead_all(const std::optional<state::NetworkRecord>& before, state::NetworkRecord& record,
                            Plan& plan) const {
   const auto stored = node_.store.load(plan.network);
+  if (!stored.unread.empty()) throw Error(Kind::failed, stored.unread.front());
+  if (stored.lacks_markers) node_.store.restore_markers(plan.network);  // a call was killed that led them so
   auto subnets = stored.wanted_subnets();
   record.unrecorded.merge(standing_beside(known_beside(subnets, plan, before), plan.network, node_));
   for (const auto& subnet : plan.gone) subnets.erase(subnet);
@@ -179,7 +183,7 @@ bool Transaction::settle(const Plan& plan, const std::optional<state::NetworkRec
   const bool moves = !before || before->placement.on != record.placement.on || record.placement.leaving;
   if (moves)
     take_all_along(before, record, wanted);
-  else if (!plan.has_all_subnets && are_policies_new(record.made_of, before->made_of))
+  else if (!plan.has_all_subnets && are_policies_new(record, *before))
     lead_all(before, record, wanted);
   record.unrecorded = unrecorded_of(plan, std::move(record.unrecorded));
   wanted.pod_subnets.insert(record.unrecorded.begin(), record.unrecorded.end());
