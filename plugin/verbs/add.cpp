@@ -128,6 +128,7 @@ class Adding {
     const auto same = store_.attachment(network_, attachment_.id);
     leave_to(neighbours.subnets(), before);
     const auto plan = plan_beside(before);
+    if (has_new_address()) return false;  // by its policy
     if (same ? *same != attachment_ : store_.has_attachment(network_, attachment_.id)) return false;
     if (has_policies_ && neighbours.has_address_of_ours(attachment_.id)) return false;
     const auto on = before->placement.on;
