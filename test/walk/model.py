@@ -394,6 +394,8 @@ class Model:
             return None  # what nothing is recorded of cannot be told apart from the other network's pods
         found = set()
         destination = ipaddress.ip_address(question.destination)
+        # What leads by its own address reaches itself only when somebody redirected it.
+        is_redirected = question.source == question.destination and (self.shares_subnet(pod) or self.may_have_policy(pod))
         for candidate in self.networks[pod.network].candidates | pod.before:
             whole = Configuration(*candidate)
             for configuration in map(whole.under, self.policies(pod, whole)):
@@ -404,6 +406,9 @@ class Model:
                     return None  # whether a network keeps to its other pod subnets is not for the lists to say
                 if question.protocol == FIN:
                     found.add((configuration.fate_of_invalid(fate), None))
+                    continue
+                if is_redirected:
+                    found.add((LEFT_ALONE, None))
                     continue
                 source = configuration.source(family_of(question.source)) or UPLINK[family_of(question.source)]
                 found.add((fate, source if fate == MASQUERADED else None))
