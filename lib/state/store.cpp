@@ -56,12 +56,11 @@ void remove_folder(const fs::path& path) {
   throw_errno("cannot remove the folder " + path.string());
 }
 
-// With the folders that are there for it alone.
 void unmark(const fs::path& marker) {
   os::remove_file(marker);
-  const auto of_subnet = marker.parent_path();
-  remove_folder(of_subnet);
-  if (of_subnet.parent_path().filename() == hosts_folder) remove_folder(of_subnet.parent_path());
+  remove_folder(marker.parent_path());
+  const auto kind = marker.parent_path().parent_path();
+  if (kind.filename() == hosts_folder) remove_folder(kind);
 }
 
 void make_marker(const fs::path& top, const fs::path& path) {
@@ -346,9 +345,7 @@ void Store::forget_record(const std::string& network) const {
 
 // The file goes last: a call that is killed before is repeated by the runtime, or by GC.
 void Store::forget(const std::string& network, const cni::AttachmentId& id) const {
-  for (const auto& subnet : subnets_of(network, id)) {
-    unmark(marker_folder(network, subnet) / file_name(id));
-  }
+  for (const auto& subnet : subnets_of(network, id)) unmark(marker_folder(network, subnet) / file_name(id));
   os::remove_file(network_folder(network) / file_name(id));
   os::remove_file(attachment_file(network, id));
 }
