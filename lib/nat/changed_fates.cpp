@@ -31,9 +31,7 @@ bool hold(const std::vector<net::Range>& ranges, const Address& address) {
 }  // namespace
 
 ChangedFates::Lists::Lists(const NetworkChain& chain)
-    : catch_all(chain.catch_all),
-      translated_to(chain.translation.sources()),
-      is_translated_to_addresses_alone(chain.translation.snat_to.has_value()) {
+    : catch_all(chain.catch_all), translation(chain.translation) {
   std::vector<std::pair<net::Prefix, Verdict>> verdicts;
   verdicts.reserve(chain.destinations.size());
   for (const auto& each : chain.destinations) verdicts.emplace_back(each.prefix, each.verdict);
@@ -44,6 +42,16 @@ Fate ChangedFates::Lists::fate_of(const Address& destination) const {
   const auto* const verdict = value_at(destinations, destination);
   if (verdict != nullptr) return *verdict == Verdict::keep ? Fate::kept : Fate::masqueraded;
   return catch_all ? Fate::masqueraded : Fate::left_alone;
+}
+
+// Ports aside, which a connection keeps.
+bool ChangedFates::Lists::gives_as(const Lists& other) const {
+  return translation.snat_to == other.translation.snat_to &&
+         translation.snat_to_by_interface == other.translation.snat_to_by_interface;
+}
+
+bool ChangedFates::Lists::operator==(const Lists& other) const {
+  return destinations == other.destinations && catch_all == other.catch_all && gives_as(other);
 }
 
 ChangedFates::Deciding ChangedFates::deciding(const Ruleset& ruleset, const std::string& network,
@@ -83,31 +91,26 @@ bool ChangedFates::holds(const Address& source) const {
   return lists_of(before_.at(family), source) != nullptr && lists_of(now_.at(family), source) != nullptr;
 }
 
-bool ChangedFates::has_changed(const PodConnection& connection) const {
+bool ChangedFates::has_changed(const PodConnection& connection, const Given& given) const {
   const auto family = index(connection.source.family);
   const auto& before = *lists_of(before_.at(family), connection.source);
   const auto& now = *lists_of(now_.at(family), connection.source);
   const auto fate = now.fate_of(connection.destination);
   const bool is_other = before.fate_of(connection.destination) != fate;
   const bool is_translated = connection.seen != connection.source;
-  switch (fate) {
-    case Fate::kept:
-      return is_other && is_translated;
-    case Fate::masqueraded:
-      if (!is_translated) return is_other;
-      return (is_other || before.translated_to != now.translated_to) &&
-             !may_give(before, now, connection.seen);
-    case Fate::left_alone:
-      return is_other;
-  }
-  return false;
+  if (fate == Fate::kept) return is_other && is_translated;
+  if (fate == Fate::left_alone) return false;
+  if (!is_translated) return is_other;
+  if (!is_other && before.gives_as(now)) return false;
+  const auto its = given(connection, now.translation);
+  return its ? !hold({*its}, connection.seen)
+             : !may_give(before.translation, now.translation, connection.seen);
 }
 
-// Nobody tells by which interface a connection left: each source that is given by one of them will do, and
-// where it may be the interface's own, each that was not given before.
-bool ChangedFates::may_give(const Lists& before, const Lists& now, const Address& seen) {
-  return hold(now.translated_to, seen) ||
-         (!now.is_translated_to_addresses_alone && !hold(before.translated_to, seen));
+// Where nobody tells by which interface a connection left, each source that is given by one of them will do,
+// and where it may be the interface's own, each that was not given before.
+bool ChangedFates::may_give(const Translation& before, const Translation& now, const Address& seen) {
+  return hold(now.sources(), seen) || (!now.snat_to && !hold(before.sources(), seen));
 }
 
 }  // namespace ipmasq::nat

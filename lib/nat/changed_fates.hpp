@@ -21,6 +21,9 @@ struct PodConnection {
   net::Address seen;  ///< the source that the destination sees
 };
 
+/// What a connection that is translated so is given as its source now; nullopt where that is not known.
+using Given = std::function<std::optional<net::Range>(const PodConnection&, const Translation&)>;
+
 /// Of the pods of one network, whatever policy they have or had. A connection is looked up in the logarithm
 /// of the lists' length.
 class ChangedFates {
@@ -34,22 +37,22 @@ class ChangedFates {
   /// Whether a chain of the network's decides for it, and did before.
   bool holds(const net::Address& source) const;
 
-  /// Whether the lists say something else of it than before, and it has not what they say now. `source` must
-  /// be held.
-  bool has_changed(const PodConnection& connection) const;
+  /// Whether the lists say something else of it than before, and it has not what they say now; never of what
+  /// they leave to others, whose say nobody knows here. `source` must be held.
+  bool has_changed(const PodConnection& connection, const Given& given) const;
 
  private:
   /// What a chain says of sources and destinations.
   struct Lists {
     std::vector<Interval<Verdict>> destinations;
     bool catch_all = false;
-    std::vector<net::Range> translated_to;          ///< whatever the way out
-    bool is_translated_to_addresses_alone = false;  ///< never to the outgoing interface's
+    Translation translation;
 
     explicit Lists(const NetworkChain& chain);
     Fate fate_of(const net::Address& destination) const;
 
-    bool operator==(const Lists&) const = default;
+    bool gives_as(const Lists& other) const;
+    bool operator==(const Lists& other) const;
   };
   /// The network's chains, and which decides for an address; none: another network's.
   struct Deciding {
@@ -60,7 +63,7 @@ class ChangedFates {
   };
 
   static Deciding deciding(const Ruleset& ruleset, const std::string& network, net::Family family);
-  static bool may_give(const Lists& before, const Lists& now, const net::Address& seen);
+  static bool may_give(const Translation& before, const Translation& now, const net::Address& seen);
   static const Lists* lists_of(const Deciding& deciding, const net::Address& source);
   static std::size_t index(net::Family family) { return family == net::Family::ipv4 ? 0 : 1; }
 

@@ -31,14 +31,19 @@ std::optional<LiveConnection> connection_in(const Attributes& attributes, net::F
                         has_status || way_back->source != way_there->destination};
 }
 
-Message request_to_end(const ConnectionHandle& connection) {
-  auto request = netfilter_message(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, NLM_F_ACK,
+ConnectionHandle handle_in(const Attributes& attributes, net::Family family) {
+  return {family, copy_of(attributes, CTA_TUPLE_ORIG), copy_of(attributes, CTA_ID),
+          copy_of(attributes, CTA_ZONE)};
+}
+
+Message request(int type, int flags, const ConnectionHandle& connection) {
+  auto request = netfilter_message(NFNL_SUBSYS_CTNETLINK, type, flags,
                                    static_cast<int>(protocol_family(connection.family)));
-  const auto put = [&request](int type, const std::vector<std::uint8_t>& bytes) {
-    if (!bytes.empty()) nla_put(request.get(), type, static_cast<int>(bytes.size()), bytes.data());
+  const auto put = [&request](int attribute, const std::vector<std::uint8_t>& bytes) {
+    if (!bytes.empty()) nla_put(request.get(), attribute, static_cast<int>(bytes.size()), bytes.data());
   };
   put(CTA_TUPLE_ORIG | NLA_F_NESTED, connection.tuple);
-  put(CTA_ID, connection.id);
+  if (type == IPCTNL_MSG_CT_DELETE) put(CTA_ID, connection.id);
   put(CTA_ZONE, connection.zone);
   return request;
 }
@@ -53,9 +58,7 @@ std::vector<ConnectionHandle> live_connections(
   const auto visit = [&](const nlmsghdr& answer) {
     const Attributes attributes(answer);
     const auto connection = connection_in(attributes, family);
-    if (connection && is_asked_for(*connection))
-      found.push_back({family, copy_of(attributes, CTA_TUPLE_ORIG), copy_of(attributes, CTA_ID),
-                       copy_of(attributes, CTA_ZONE)});
+    if (connection && is_asked_for(*connection)) found.push_back(handle_in(attributes, family));
     return found.size() < most;
   };
   NetfilterSocket().ask(request.get(), visit, [&found] { found.clear(); });
@@ -68,10 +71,29 @@ std::size_t end_connections(const std::vector<ConnectionHandle>& connections) {
   NetfilterSocket socket;
   for (const auto& connection : connections) {
     if (connection.tuple.empty()) continue;  // the kernel would end all
-    const auto request = request_to_end(connection);
-    if (socket.ask(request.get(), [](const nlmsghdr&) { return true; })) ++ended;
+    const auto end = request(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, connection);
+    if (socket.ask(end.get(), [](const nlmsghdr&) { return true; })) ++ended;
   }
   return ended;
+}
+
+// The kernel finds a connection by the addresses of either direction.
+Successors successors_of(const std::vector<ConnectionHandle>& ended) {
+  Successors found;
+  if (ended.empty()) return found;
+  NetfilterSocket socket;
+  for (const auto& connection : ended) {
+    bool is_there = false;
+    const auto visit = [&](const nlmsghdr& answer) {
+      is_there = true;
+      auto its = handle_in(Attributes(answer), connection.family);
+      if (its.tuple != connection.tuple) found.of_other_side.push_back(std::move(its));
+      return true;
+    };
+    socket.ask(request(IPCTNL_MSG_CT_GET, NLM_F_ACK, connection).get(), visit);
+    if (!is_there) ++found.missing;
+  }
+  return found;
 }
 
 }  // namespace ipmasq::netfilter

@@ -35,4 +35,13 @@ std::vector<ConnectionHandle> live_connections(
 /// Error likewise.
 std::size_t end_connections(const std::vector<ConnectionHandle>& connections);
 
+/// What stands in the place of connections that were ended.
+struct Successors {
+  std::vector<ConnectionHandle> of_other_side = {};  ///< opened by it, to whoever had opened the ended one
+  std::size_t missing = 0;                           ///< nobody has sent anything since
+};
+
+/// Throws Error likewise.
+Successors successors_of(const std::vector<ConnectionHandle>& ended);
+
 }  // namespace ipmasq::netfilter

@@ -1,12 +1,16 @@
 """Connections that live while the lists change, as outside hosts see them."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from harness.agents import Agent
 from harness.held import Held, Seen
 from harness.network import Outside, Pod, ask, make_bridge
 
+STREAM = Path(__file__).parents[1] / "harness/stream.py"
 POD = {4: "10.244.1.5", 6: "fd00:10:244:1::5"}
 NODE = Outside.NODE
 FIRST, SECOND = {4: "10.9.9.9", 6: "fd00:9::9"}, {4: "203.0.113.9", 6: "2001:db8:9::9"}
@@ -26,7 +30,7 @@ class Site:
         self.pod.route_through("10.244.1.1", "fd00:10:244:1::1")
         self.ips = self.pod.addresses
         self.file = node.folder / "config"
-        self.held = []
+        self.held, self.streams = [], []
 
     def add(self, **keys):
         self.node.add(ips=self.ips, configFile=str(self.file), **keys)
@@ -43,6 +47,12 @@ class Site:
             sources(self.held[-1])
         return self.held[-1]
 
+    def stream(self, namespace, *argv):
+        process = subprocess.Popen(namespace.inside(sys.executable, STREAM, *argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.streams.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
     def entries(self):
         """The connections by their numbers, so that one that was opened anew is another one."""
         lines = [line for family in ("ipv4", "ipv6")
@@ -52,6 +62,9 @@ class Site:
     def close(self):
         for held in self.held:
             held.end()
+        for process in self.streams:
+            process.kill()
+            process.communicate()
         self.pod.close()
         self.outside.close()
 
@@ -102,6 +115,60 @@ def test_no_packet_of_an_ended_connection_leaves_with_the_address_that_is_hidden
     ask(site.pod.namespace, *(f"udp:{host}" for host in FIRST.values()))
     told = seen.end()
     assert [told[host] for host in FIRST.values()] == [[NODE[4]], [NODE[6]]]
+
+
+@pytest.mark.parametrize("family", [4, 6], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_a_host_that_sends_all_the_time(site, protocol, family):
+    """As a download does: the next packet is most often the other side's."""
+    host = FIRST[family]
+    site.add(**LISTS, changedFlows="all")
+    server = site.stream(site.outside.namespace, "serve", host)
+    sender = site.stream(site.pod.namespace, "send", protocol, host)
+    assert ended(1) in site.lists(**OTHER_LISTS)
+    seen = Seen(site.outside.namespace)
+    print("", file=sender.stdin, flush=True)
+    said = sender.stdout.readline().strip()
+    assert seen.end().get(host, []) in ([], [NODE[family]])
+    assert said == ("done" if protocol == "udp" else "[Errno 104] Connection reset by peer")
+    assert server.poll() is None
+
+
+def test_what_others_translate_from_now_on_lives_on(site):
+    """Beside flannel's rule, which gives it the source that it has."""
+    site.node.nft("-f", "-", input='table ip theirs { chain post { type nat hook postrouting priority srcnat; oifname "uplink0" masquerade; }\n}')
+    site.add(**LISTS, changedFlows="all")
+    tcp = site.hold("", [SECOND[4]])
+    assert "ended" not in site.lists(**LISTS, catchAll=False)
+    assert sources(tcp) == [NODE[4]]
+
+
+def test_what_others_have_translated(site):
+    site.node.run("ip", "address", "add", "198.18.0.77/24", "dev", "uplink0")
+    site.node.nft("-f", "-", input='table ip theirs { chain post { type nat hook postrouting priority srcnat; oifname "uplink0" snat to 198.18.0.77; }\n}')
+    site.add(**LISTS, catchAll=False)
+    udp = site.hold("udp:", [SECOND[4]])
+    assert sources(udp) == ["198.18.0.77"]
+    assert ended(1) in site.lists(**LISTS, catchAll=True)
+    assert sources(udp) == [NODE[4]]
+
+
+def test_a_source_that_is_the_interface_s_own(site):
+    """By snatTo, and then without it."""
+    site.add(**LISTS, changedFlows="all", snatTo=[NODE[4]])
+    tcp = site.hold("", [SECOND[4]])
+    assert "ended" not in site.lists(**LISTS, snatTo=[])
+    assert sources(tcp) == [NODE[4]]
+
+
+def test_an_address_of_the_node_by_a_route(site):
+    site.node.run("ip", "route", "add", "local", "100.77.0.0/16", "dev", "lo")
+    site.add(**LISTS)
+    site.held.append(Held(site.pod.namespace, "udp:100.77.0.1"))
+    site.held[-1].all("data")
+    before = site.entries()
+    assert "ended" not in site.lists(nonMasqueradeCIDRs=["100.77.0.0/16"])
+    assert before.items() <= site.entries().items()
 
 
 def test_none_is_ended_where_they_are_to_be_kept(site):
