@@ -30,11 +30,6 @@ namespace {
 using nat::ForeignRule;
 using net::Family;
 
-std::uint16_t short_number(const Attributes& attributes, int type) {
-  const auto bytes = attributes.bytes(type);
-  return bytes.size() < 2 ? std::uint16_t{0} : static_cast<std::uint16_t>(bytes[0] << 8U | bytes[1]);
-}
-
 class ForeignRuleReader {
  public:
   ForeignRuleReader(ForeignRule rule, const KeyBytes& key_bytes)
@@ -326,12 +321,7 @@ class ForeignRuleReader {
     return true;
   }
   bool queue(const Attributes& attributes) {
-    if (attributes[NFTA_QUEUE_SREG_QNUM] == nullptr) {
-      const auto first = short_number(attributes, NFTA_QUEUE_NUM);
-      const auto total = std::max(short_number(attributes, NFTA_QUEUE_TOTAL), std::uint16_t{1});
-      rule_.queues = {first, static_cast<std::uint16_t>(first + total - 1),
-                      (short_number(attributes, NFTA_QUEUE_FLAGS) & NFT_QUEUE_FLAG_BYPASS) != 0};
-    }
+    rule_.queues = queues_in(attributes);
     return decide("QUEUE");
   }
   bool synproxy(const Attributes& /*attributes*/) {

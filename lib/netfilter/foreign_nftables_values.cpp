@@ -73,4 +73,16 @@ std::optional<net::Range> range_in(const Registers& registers, const Attributes&
   return range;
 }
 
+std::optional<nat::Queues> queues_in(const Attributes& attributes) {
+  if (attributes[NFTA_QUEUE_SREG_QNUM] != nullptr) return std::nullopt;
+  const auto number = [&attributes](int type) {
+    const auto bytes = attributes.bytes(type);
+    return bytes.size() < 2 ? 0U : static_cast<unsigned>(bytes[0] << 8U | bytes[1]);
+  };
+  const auto first = number(NFTA_QUEUE_NUM);
+  const auto last = first + std::max(number(NFTA_QUEUE_TOTAL), 1U) - 1;
+  return nat::Queues{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last),
+                     (number(NFTA_QUEUE_FLAGS) & NFT_QUEUE_FLAG_BYPASS) != 0};
+}
+
 }  // namespace ipmasq::netfilter

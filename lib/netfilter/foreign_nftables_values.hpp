@@ -22,4 +22,7 @@ nat::MarkChange mark_change_to(const Register& value, Holds own);
 std::optional<net::Range> range_in(const Registers& registers, const Attributes& attributes, int first,
                                    int last, net::Family family);
 
+/// Which a "queue" hands packets to; nullopt where a register says so.
+std::optional<nat::Queues> queues_in(const Attributes& attributes);
+
 }  // namespace ipmasq::netfilter

@@ -11,8 +11,10 @@
 #include <cstring>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "routing/rtnetlink.hpp"
 
@@ -32,14 +34,14 @@ Bytes nested(Bytes list, int type) {
   return {static_cast<const std::uint8_t*>(nla_data(found)), static_cast<std::size_t>(nla_len(found))};
 }
 
-struct Link {
+struct Device {
   std::string name;
   bool is_ifb = false;
   bool has_xdp = false;
 };
 
-std::map<int, Link> links() {
-  std::map<int, Link> found;
+std::map<int, Device> devices() {
+  std::map<int, Device> found;
   const ifinfomsg every{};
   ask(RTM_GETLINK, NLM_F_DUMP, std::as_bytes(std::span(&every, 1)), {}, [&found](const nlmsghdr& message) {
     const auto attribute = [&message](int type) { return bytes_in(message, sizeof(ifinfomsg), type); };
@@ -51,34 +53,54 @@ std::map<int, Link> links() {
   return found;
 }
 
-// That have filters for what comes in, or goes out, whatever else queues it.
-std::set<int> interfaces_with_filters() {
-  std::set<int> found;
+// Where each has filters, for what comes in, or goes out, whatever else queues it: what is there for the one
+// alone answers for both.
+std::map<int, std::vector<At>> places_of_filters() {
+  std::map<int, std::vector<At>> found;
   const tcmsg every{};
   ask(RTM_GETQDISC, NLM_F_DUMP, std::as_bytes(std::span(&every, 1)), {}, [&found](const nlmsghdr& message) {
     const auto kind = text_in(bytes_in(message, sizeof(tcmsg), TCA_KIND));
-    if (kind == "clsact" || kind == "ingress")
-      found.insert(static_cast<const tcmsg*>(nlmsg_data(&message))->tcm_ifindex);
+    const auto interface = static_cast<const tcmsg*>(nlmsg_data(&message))->tcm_ifindex;
+    if (kind == "clsact") found[interface] = {At::ingress, At::egress};
+    if (kind == "ingress") found[interface] = {At::ingress};
   });
   return found;
 }
 
-// Where a u32 filter's only action leads what it matches.
-std::optional<int> redirected_to(Bytes options) {
-  const auto actions = nested(options, TCA_U32_ACT);
-  const auto first = nested(actions, 1);
-  const auto parameters = nested(nested(first, TCA_ACT_OPTIONS), TCA_MIRRED_PARMS);
+// The actions of a filter; nullopt of a kind whose own program may act.
+std::optional<Bytes> actions_of(const std::string& kind, Bytes options) {
+  if (kind == "u32") return nested(options, TCA_U32_ACT);
+  if (kind == "flower") return nested(options, TCA_FLOWER_ACT);
+  if (kind == "matchall") return nested(options, TCA_MATCHALL_ACT);
+  return std::nullopt;
+}
+
+// Whether an action leaves packets as they are: a copy for somebody else, or the way through a device that
+// hands on what it gets, as the bandwidth plugin has it.
+bool lets_pass(Bytes action, const std::map<int, Device>& devices) {
+  const auto parameters = nested(nested(action, TCA_ACT_OPTIONS), TCA_MIRRED_PARMS);
   tc_mirred mirred{};
-  if (text_in(nested(first, TCA_ACT_KIND)) != "mirred" || !nested(actions, 2).empty() ||
-      parameters.size() < sizeof mirred)
-    return std::nullopt;
+  if (text_in(nested(action, TCA_ACT_KIND)) != "mirred" || parameters.size() < sizeof mirred) return false;
   std::memcpy(&mirred, parameters.data(), sizeof mirred);
-  return mirred.eaction == TCA_EGRESS_REDIR ? std::optional(static_cast<int>(mirred.ifindex)) : std::nullopt;
+  if (mirred.eaction == TCA_EGRESS_MIRROR || mirred.eaction == TCA_INGRESS_MIRROR) return true;
+  const auto to = devices.find(static_cast<int>(mirred.ifindex));
+  return mirred.eaction == TCA_EGRESS_REDIR && to != devices.end() && to->second.is_ifb;
+}
+
+// Also where it has no actions: it only sorts packets into classes.
+bool is_harmless(const std::string& kind, Bytes options, const std::map<int, Device>& devices) {
+  const auto actions = actions_of(kind, options);
+  if (!actions) return false;
+  for (int order = 1; order <= TCA_ACT_MAX_PRIO; ++order) {
+    const auto action = nested(*actions, order);
+    if (!action.empty() && !lets_pass(action, devices)) return false;
+  }
+  return true;
 }
 
 class Filters {
  public:
-  explicit Filters(const std::map<int, Link>& links) : links_(links) {}
+  explicit Filters(const std::map<int, Device>& devices) : devices_(devices) {}
 
   void read(int interface, At at) {
     tcmsg question{};
@@ -98,34 +120,30 @@ class Filters {
     auto kind = text_in(bytes_in(message, sizeof(tcmsg), TCA_KIND));
     const bool is_part = kind == "u32" && nested(options, TCA_U32_SEL).empty();
     if (options.empty() || is_part) return;
-    if (kind == "u32") {
-      const auto to = redirected_to(options);
-      const auto link = to ? links_.find(*to) : links_.end();
-      if (link != links_.end() && link->second.is_ifb) return;
-    }
+    if (is_harmless(kind, options, devices_)) return;
     const auto name = kind == "bpf" ? text_in(nested(options, TCA_BPF_NAME)) : "";
     if (!name.empty()) kind += " " + name;
-    InterfaceProgram program{links_.at(interface).name, at, TC_H_MAJ(header->tcm_info) >> 16U,
+    InterfaceProgram program{devices_.at(interface).name, at, TC_H_MAJ(header->tcm_info) >> 16U,
                              std::move(kind)};
     if (found_.empty() || found_.back() != program) found_.push_back(std::move(program));
   }
 
-  const std::map<int, Link>& links_;
+  const std::map<int, Device>& devices_;
   std::vector<InterfaceProgram> found_;
 };
 
 }  // namespace
 
 std::vector<InterfaceProgram> interface_programs() {
-  const auto all = links();
+  const auto all = devices();
   Filters filters(all);
-  for (const auto interface : interfaces_with_filters()) {
+  for (const auto& [interface, places] : places_of_filters()) {
     if (!all.contains(interface)) continue;
-    for (const auto at : {At::ingress, At::egress}) filters.read(interface, at);
+    for (const auto at : places) filters.read(interface, at);
   }
   auto found = filters.take_all();
-  for (const auto& [index, link] : all) {
-    if (link.has_xdp) found.push_back({link.name, At::xdp});
+  for (const auto& [index, device] : all) {
+    if (device.has_xdp) found.push_back({device.name, At::xdp});
   }
   return found;
 }

@@ -154,21 +154,26 @@ FollowedChange end_what_changed(const Node& node, const std::string& name,
 
 FollowedChange end_changed_flows(const Node& node, const std::string& network) {
   FollowedChange followed;
-  const auto attempt = [&followed](const auto& step) {
-    try {
-      step();
-    } catch (const Error& error) {
-      followed.problem = "connections that live may keep the source that they have, until they end: " +
-                         std::string(error.what());
-    }
+  const auto tell = [&followed](const Error& error, const char* how_long) {
+    followed.problem = "connections that live may keep the source that they have, until " +
+                       std::string(how_long) + ": " + error.what();
   };
-  attempt([&] {
+  constexpr auto until_next = "the next ADD or sync, or the agent, ends them";
+  try {
     auto record = node.store.undamaged_record(network);
-    if (!record || !record->changed_from) return;
-    attempt([&] { followed = end_what_changed(node, network, *record->changed_from); });
+    if (!record || !record->changed_from) return followed;
+    try {
+      followed = end_what_changed(node, network, *record->changed_from);
+    } catch (const Error& error) {
+      const bool may_pass = error.kind() == Kind::busy || error.kind() == Kind::failed;
+      tell(error, may_pass ? until_next : "they end");
+      if (may_pass) return followed;
+    }
     record->changed_from.reset();
     node.store.save(network, *record);
-  });
+  } catch (const Error& error) {
+    tell(error, until_next);
+  }
   return followed;
 }
 

@@ -15,7 +15,7 @@ struct FollowedChange {
 };
 
 /// Under the exclusive lock, once the rules are right: what the record of the network says is still to be
-/// followed. What cannot be done is told, and not tried again.
+/// followed. What cannot be done is told; it stays recorded, for the next call, where it may be done then.
 FollowedChange end_changed_flows(const Node& node, const std::string& network);
 
 }  // namespace ipmasq::plugin

@@ -112,7 +112,8 @@ std::vector<std::string> Neighbours::take_over(Transaction& transaction, bool wi
 }
 
 std::vector<std::string> Neighbours::take_over(Transaction& transaction, const Address& theirs) const {
-  const auto& [other, host] = theirs;
+  const auto& other = theirs.first;
+  const auto& host = theirs.second;
   std::vector<cni::AttachmentId> ids;
   node_.store.is_used(other, host, [&](const auto& id) {
     if (other != network_ || id != pod_.id) ids.push_back(id);

@@ -37,6 +37,12 @@ class LastSteps {
   std::vector<CutOff> of(const PodOnNode& pod) {
     std::vector<CutOff> found;
     const auto bridge = bridge_among(pod.interfaces);
+    if (!bridge.empty() && !link_of(bridge)->is_up) {
+      found.push_back(
+          {.why = "its bridge " + bridge + " is down", .fix = {"ip link set " + shell_word(bridge) + " up"}});
+      for (const auto& address : pod.attachment.addresses) found.back().pods.push_back(address.address);
+      return found;
+    }
     if (auto broken = of_interfaces(pod.interfaces, bridge)) {
       for (const auto& address : pod.attachment.addresses) broken->pods.push_back(address.address);
       found.push_back(*std::move(broken));
@@ -113,9 +119,10 @@ class LastSteps {
       return CutOff{.why = "its interface " + name + " is down",
                     .fix = {"ip link set " + shell_word(name) + " up"}};
     }
-    if (bridge.empty() || !link.master.empty()) return std::nullopt;
+    if (bridge.empty() || link.master == bridge) return std::nullopt;
     return CutOff{.why = "its interface " + name + " is no port of " + bridge,
-                  .fix = {"ip link set " + shell_word(name) + " master " + shell_word(bridge)}};
+                  .fix = {"ip link set " + shell_word(name) + " master " + shell_word(bridge),
+                          "# with hairpinMode: bridge link set dev " + shell_word(name) + " hairpin on"}};
   }
 
   static CutOff of_gateway(const std::string& bridge, const net::InterfaceAddress& gateway) {

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.node import BINARY, ROOT, Namespace, uncounted
 
 TOOLS = ROOT / "build/tools"
-PLUGINS = ["bridge", "ptp", "host-local", "portmap", "flannel"]
+PLUGINS = ["bandwidth", "bridge", "ptp", "host-local", "portmap", "flannel"]
 
 # What a node's programs write to, each node its own; and Debian's folder of plugins, empty.
 PRIVATE = ["/run/cni", "/run/flannel", "/var/lib/cni", "/etc/cni", "/etc/config", "/etc/containerd", "/etc/docker", "/etc/sysctl.d",

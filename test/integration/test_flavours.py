@@ -142,8 +142,10 @@ class Site(Host):
             self.put(f"{runtime.networks}/10-flannel.conflist", json.dumps(conflist))
 
     def put(self, path, text):
+        """At no moment is it there with less."""
         self.run("mkdir", "-p", path.rpartition("/")[0])
-        self.write(path, text)
+        self.write(f"{path}.new", text)
+        self.run("mv", "-T", f"{path}.new", path)
 
     def call(self, *argv):
         done = subprocess.run(self.inside(BINARY, *argv), capture_output=True, text=True, env=self.env)

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 from harness.doctor import ALL, ELSEWHERE, NONE, findings, heard, weights
+from harness.host import ROOT
+from harness.network import Outside, ask
 
 POD = "10.22.0.2"
 EVERYTHING = ["u32", "match", "u32", "0", "0"]
@@ -28,6 +30,30 @@ def test_a_filter(world, pod, device, at):
     assert explained(world) == ([] if (device, at) == ("uplink0", "ingress") else [f"it may be that a rule does to it what is not known here: {shown}"])
     world.run("tc", "filter", "del", "dev", device, at, "pref", "7")
     assert heard(world, pod) == ALL and weights(world) == {}
+
+
+@pytest.mark.parametrize("does", [["action", "mirred", "egress", "mirror", "dev", "aside"], ["flowid", "1:1"]], ids=["a copy", "a class"])
+def test_a_filter_that_lets_pass(world, pod, does):
+    world.run("ip", "link", "add", "aside", "type", "bridge")
+    world.run("ip", "link", "set", "aside", "up")
+    world.run("tc", "qdisc", "add", "dev", "uplink0", "ingress")
+    world.run("tc", "filter", "add", "dev", "uplink0", "ingress", *EVERYTHING, *does)
+    assert heard(world, pod) == ALL
+    assert weights(world) == {} and explained(world) == []
+
+
+def test_the_bandwidth_plugin(host, pod):
+    plugins = json.loads((ROOT / "conf/10-bridge-ip-masq.conflist").read_text())
+    rate = {"ingressRate": 10_000_000, "ingressBurst": 10_000_000, "egressRate": 10_000_000, "egressBurst": 10_000_000}
+    plugins["plugins"].append({"type": "bandwidth", **rate})
+    host.use_conflist(plugins)
+    host.cnitool("add", "bridge-net", pod)
+    outside = Outside(host, [ELSEWHERE], ["10.22.0.0/16"])
+    try:
+        assert ask(pod, f"tcp:{ELSEWHERE}") == {f"tcp:{ELSEWHERE}": Outside.NODE[4]}
+        assert weights(host) == {} and explained(host) == []
+    finally:
+        outside.close()
 
 
 def test_a_limit_of_a_pod_s_rate(world, pod):

@@ -20,6 +20,7 @@ BROKEN = {
     "the bridge made anew": (["ip link del cni0", "ip link add cni0 type bridge", "ip link set cni0 up", "ip address add 10.22.0.1/24 dev cni0"],
                              f"{BOTH}: its interface {{veth}} is no port of cni0"),
     "no port": (["ip link set {veth} nomaster"], f"{BOTH}: its interface {{veth}} is no port of cni0"),
+    "another bridge": (["ip link add br9 type bridge", "ip link set {veth} master br9"], f"{BOTH}: its interface {{veth}} is no port of cni0"),
     "down": (["ip link set {veth} down"], f"{BOTH}: its interface {{veth}} is down"),
     "no gateway": (["ip address del 10.22.0.1/24 dev cni0", "ip route add 10.22.0.0/24 dev cni0"],
                    f"{POD}/32: its gateway 10.22.0.1 is no address of this node"),
@@ -45,6 +46,18 @@ def test_a_pod_that_is_cut_off(world, pod, commands, why):
     carry_out(world, found)
     pod.run("ip", "neighbour", "flush", "all")
     assert heard(world, pod) == ALL and "pods-cut-off" not in weights(world)
+
+
+def test_a_bridge_that_is_down(world, pod):
+    """Up again, it has lost its address of IPv6."""
+    world.run("ip", "link", "set", "cni0", "down")
+    assert heard(world, pod) == NONE
+    found = findings(world)["pods-cut-off"]
+    assert (found["where"], found["fix"]) == ([f"{BOTH}: its bridge cni0 is down"], ["ip link set cni0 up"])
+    carry_out(world, found)
+    assert heard(world, pod) == ALL
+    carry_out(world, findings(world)["pods-cut-off"])
+    assert "pods-cut-off" not in weights(world)
 
 
 def test_a_bridge_that_is_gone(world, pod):
