@@ -20,6 +20,7 @@ constexpr std::size_t longest_name = 26;
 constexpr std::size_t longest_namespace = 63;  // RFC 1123, as Kubernetes has it
 constexpr std::size_t most_policies = 256;
 constexpr std::size_t most_globs = 10'000;
+constexpr std::size_t most_networks = 100'000;  // in the lists of all policies
 
 constexpr auto expected_policy = R"(policies such as {"name": "partner", "namespaces": ["payments"]})";
 constexpr auto expected_globs =
@@ -95,9 +96,23 @@ Policy read_policy(Keys& keys, const std::string& name, const PodKeys& network) 
   return policy;
 }
 
+bool has_lists(const Json& item) {
+  return std::ranges::any_of(list_keys, [&item](const char* key) { return item.contains(key); });
+}
+
+std::size_t networks_of(const PodKeys& keys) {
+  return keys.non_masquerade.size() + keys.masquerade.size();
+}
+
+bool refuse_too_many(Keys& keys, std::size_t networks) {
+  if (networks <= most_networks) return false;
+  keys.note("policies", "the lists of policies have more than " + std::to_string(most_networks) +
+                            " networks in all, each with those of the network's that it has: expected fewer");
+  return true;
+}
+
 // Lists go together with the network's.
 void fill_lists_of(Policy& policy, Keys& keys, const Json& item, const AgentFile* file, const FindKey& find) {
-  if (std::ranges::none_of(list_keys, [&item](const char* key) { return item.contains(key); })) return;
   auto asked = Json::object();
   for (const auto* const key : list_keys) {
     const auto own = item.find(key);
@@ -105,8 +120,6 @@ void fill_lists_of(Policy& policy, Keys& keys, const Json& item, const AgentFile
     if (value != nullptr) asked[key] = *value;
   }
   Keys together(asked, file, {policy.name, &item});
-  policy.keys.non_masquerade.clear();
-  policy.keys.masquerade.clear();
   fill_lists(together, read_lists(together), policy.keys);
   keys.take_problems(together);
 }
@@ -148,14 +161,20 @@ std::vector<Read> read_alone(Keys& keys, const AgentFile* file, const PodKeys& n
                               std::to_string(most_policies));
     return all;
   }
+  auto without_lists = network;
+  without_lists.non_masquerade.clear();
+  without_lists.masquerade.clear();
   std::set<std::string> names;
+  std::size_t networks = 0;
   for (auto& item : *items) {
     const auto name = read_name(keys, item, names);
     if (!name) continue;
     Keys own(item, file, {*name, &item});
     refuse_unknown_keys(own, item);
-    auto policy = read_policy(own, *name, network);
+    auto policy = read_policy(own, *name, has_lists(item) ? without_lists : network);
     keys.take_problems(own);
+    networks += networks_of(policy.keys);
+    if (refuse_too_many(keys, networks)) return all;
     all.push_back({std::move(policy), std::move(item)});
   }
   return all;
@@ -186,9 +205,12 @@ std::vector<Policy> read_policies(Keys& keys, const AgentFile* file, const PodKe
   std::vector<Policy> policies;
   auto read = read_alone(keys, file, network);
   const bool is_right = keys.problems().empty();
+  std::size_t networks = 0;
   for (auto& [policy, item] : read) {
-    if (is_right) fill_lists_of(policy, keys, item, file, find);
+    if (is_right && has_lists(item)) fill_lists_of(policy, keys, item, file, find);
+    networks += networks_of(policy.keys);
     policies.push_back(std::move(policy));
+    if (refuse_too_many(keys, networks)) break;
   }
   return policies;
 }

@@ -118,7 +118,7 @@ bool asks_for_annotations(const cni::Json& entry) {
   const auto declares = [](const auto& member) {
     const auto& [key, value] = member;
     return config::equal_but_for_case(key, "capabilities") && value.is_object() &&
-           value.value(config::annotations_capability, cni::Json()) == true;
+           value.value(config::annotations_capability, cni::Json()) == cni::Json(true);
   };
   return std::ranges::any_of(entry.items(), declares);
 }

@@ -117,6 +117,35 @@ TEST_CASE("what is wrong with a policy is told with policy, key, value and what 
   CHECK(refused(many) == "7: policies has 257 items: expected at most 256");
 }
 
+TEST_CASE("the lists of all policies are bounded, also those that they have of their network") {
+  const auto list = [](unsigned size) {
+    std::string text;
+    for (unsigned each = 0; each < size; ++each) {
+      text += (text.empty() ? "\"" : ", \"") + std::string("10.") + std::to_string(each >> 8U) + "." +
+              std::to_string(each & 255U) + ".0/24\"";
+    }
+    return R"("cidrLimit": 10000, "nonMasqueradeCIDRs": [)" + text + "]";
+  };
+  const auto policies = [](unsigned number, const std::string& keys) {
+    std::string text;
+    for (unsigned each = 0; each < number; ++each) {
+      text += (text.empty() ? "" : ", ") + std::string(R"({"name": "p)") + std::to_string(each) +
+              R"(", "namespaces": ["x"])" + keys + "}";
+    }
+    return text;
+  };
+  const auto network = ", " + list(10000);
+  const auto* const told =
+      "7: the lists of policies have more than 100000 networks in all, each with those of the network's that "
+      "it "
+      "has: "
+      "expected fewer";
+  CHECK(parse(policies(9, ""), network).policies.size() == 9);
+  CHECK(refused(policies(11, ""), network) == told);
+  CHECK(refused(policies(11, ", " + list(10000))) == told);
+  CHECK(parse(policies(100, R"(, "nonMasqueradeCIDRs": [])"), network).policies.size() == 100);
+}
+
 TEST_CASE("policies of the file stand instead of the netconf's, with file and line") {
   const auto netconf = of_file(
       "policies:\n- Name: partner\n  NAMESPACES: [payments]\n  nonmasqueradecidrs:\n  - 10.20.0.0/16\n",
