@@ -110,6 +110,7 @@ class Following {
 
   std::optional<net::Range> given_to(const nat::PodConnection& connection,
                                      const nat::Translation& translation) {
+    if (ways_.size() >= most_at_once) ways_.clear();
     const auto [place, is_new] = ways_.try_emplace({connection.source, connection.destination});
     auto& way = place->second;
     if (is_new) {
