@@ -246,9 +246,9 @@ std::optional<Fate> Walk::fate_towards(const net::Address& destination) const {
   return flow_.fate_towards ? std::optional(flow_.fate_towards(destination)) : std::nullopt;
 }
 
-// The packet comes to our rules, which return what has a yield mark.
+// The packet comes to our rules, which return what has a yield mark. No answer does.
 void Walk::ask_ours() {
-  if (std::exchange(passed_ours_, true)) return;
+  if (std::exchange(passed_ours_, true) || is_answer()) return;
   if (untracked_ == Answer::yes || fate_ == Fate::left_alone) return;
   for (const auto& yield : ours_.yield_marks) {
     const auto has = marks_.packet.has(yield);

@@ -17,7 +17,6 @@ import socket
 import struct
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 PORT = 7007
@@ -140,6 +139,17 @@ def ask(question):
         return None
 
 
+def ask_all(questions):
+    """Side by side: several that are dead take no longer than one."""
+    answers = dict.fromkeys(questions)
+    threads = [threading.Thread(target=lambda each=question: answers.update({each: ask(each)})) for question in questions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
 FEWEST_ROUNDS = 10
 
 
@@ -179,6 +189,4 @@ if __name__ == "__main__":
     elif sys.argv[1] == "watch":
         watch(sys.argv[2:])
     else:
-        asked = sys.argv[2:]
-        with ThreadPoolExecutor(len(asked)) as pool:  # several that are dead take no longer than one
-            print(json.dumps(dict(zip(asked, pool.map(ask, asked)))))
+        print(json.dumps(ask_all(sys.argv[2:])))
