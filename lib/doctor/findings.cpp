@@ -96,8 +96,7 @@ constexpr std::array<Telling, 5> tellings{
       "pods' packets get another source outside NAT, where our rules have no say"},
      {nat::Contradiction::Kind::not_known, "rules-not-understood",
       "what these rules, or programs that they hand packets to, do to pods' packets is not known here, and "
-      "may be "
-      "other than what explain says",
+      "may be other than what explain says",
       Weight::note}}};
 
 // After this a contradiction's fix has the command.

@@ -266,7 +266,7 @@ namespace {
 // At an interface, beside netfilter.
 std::string text_of_program(const ForeignRule& rule) {
   const auto device = " dev " + shell_word(rule.table);
-  return rule.chain == "xdp" ? "ip link show" + device + ": xdp"
+  return rule.chain == "xdp" ? "ip link show" + device + ": " + rule.comment
                              : "tc filter show" + device + " " + rule.chain + " pref " +
                                    std::to_string(rule.number) + ": " + rule.comment;
 }
@@ -274,7 +274,7 @@ std::string text_of_program(const ForeignRule& rule) {
 std::string end_of_program(const ForeignRule& rule) {
   const auto device = " dev " + shell_word(rule.table);
   return rule.chain == "xdp"
-             ? "ip link set" + device + " xdp off"
+             ? "ip link set" + device + " " + rule.comment + " off"
              : "tc filter del" + device + " " + rule.chain + " pref " + std::to_string(rule.number);
 }
 

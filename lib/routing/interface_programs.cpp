@@ -37,18 +37,31 @@ Bytes nested(Bytes list, int type) {
 struct Device {
   std::string name;
   bool is_ifb = false;
-  bool has_xdp = false;
+  std::string xdp = {};  // how it is attached; empty where none is
 };
+
+// As ip-link(8) calls it, which takes away only what it is told so.
+std::string attached_as(Bytes attached) {
+  switch (attached.empty() ? std::uint8_t{XDP_ATTACHED_NONE} : attached[0]) {
+    case XDP_ATTACHED_NONE:
+      return "";
+    case XDP_ATTACHED_SKB:
+      return "xdpgeneric";
+    case XDP_ATTACHED_HW:
+      return "xdpoffload";
+    default:
+      return "xdp";
+  }
+}
 
 std::map<int, Device> devices() {
   std::map<int, Device> found;
   const ifinfomsg every{};
   ask(RTM_GETLINK, NLM_F_DUMP, std::as_bytes(std::span(&every, 1)), {}, [&found](const nlmsghdr& message) {
     const auto attribute = [&message](int type) { return bytes_in(message, sizeof(ifinfomsg), type); };
-    const auto attached = nested(attribute(IFLA_XDP), IFLA_XDP_ATTACHED);
     found[static_cast<const ifinfomsg*>(nlmsg_data(&message))->ifi_index] = {
         text_in(attribute(IFLA_IFNAME)), text_in(nested(attribute(IFLA_LINKINFO), IFLA_INFO_KIND)) == "ifb",
-        !attached.empty() && attached[0] != XDP_ATTACHED_NONE};
+        attached_as(nested(attribute(IFLA_XDP), IFLA_XDP_ATTACHED))};
   });
   return found;
 }
@@ -143,7 +156,7 @@ std::vector<InterfaceProgram> interface_programs() {
   }
   auto found = filters.take_all();
   for (const auto& [index, device] : all) {
-    if (device.has_xdp) found.push_back({device.name, At::xdp});
+    if (!device.xdp.empty()) found.push_back({.interface = device.name, .at = At::xdp, .kind = device.xdp});
   }
   return found;
 }

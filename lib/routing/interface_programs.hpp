@@ -13,7 +13,7 @@ struct InterfaceProgram {
   std::string interface;
   At at = At::ingress;
   unsigned preference = 0;  ///< of tc, which tells filters apart by it
-  std::string kind = {};    ///< of tc: "u32", "bpf cil_to_netdev"
+  std::string kind = {};    ///< of tc: "u32", "bpf cil_to_netdev"; of XDP: "xdp", "xdpgeneric", "xdpoffload"
 
   bool operator==(const InterfaceProgram&) const = default;
 };

@@ -84,13 +84,14 @@ bpf(6, struct.pack("<QI", ctypes.addressof(path), program))
 """
 
 
-def test_an_xdp_program(world, pod):
+@pytest.mark.parametrize("attached", ["xdp", "xdpgeneric"])
+def test_an_xdp_program(world, pod, attached):
     world.run("mount", "-t", "bpf", "bpf", "/sys/fs/bpf")
     world.run(sys.executable, "-c", LOAD_XDP)
-    world.run("ip", "link", "set", "uplink0", "xdpgeneric", "pinned", "/sys/fs/bpf/drop")
+    world.run("ip", "link", "set", "uplink0", attached, "pinned", "/sys/fs/bpf/drop")
     assert heard(world, pod) != ALL
     found = findings(world)
     assert {name: (each["weight"], each["where"]) for name, each in found.items()} == {
-        "rules-not-understood": ("note", ["ip link show dev uplink0: xdp"])}
-    world.run("ip", "link", "set", "dev", "uplink0", "xdpgeneric", "off")
+        "rules-not-understood": ("note", [f"ip link show dev uplink0: {attached}"])}
+    world.run(*found["rules-not-understood"]["fix"][-1].removeprefix("# ").split())
     assert weights(world) == {}
